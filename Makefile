@@ -1,0 +1,44 @@
+# make run serves, make test checks. Everything is installed in .venv; what the site keeps is in var/ (MNM_VAR).
+# Where to listen: TMTP_BIND (default 127.0.0.1:7443) and MNM_HTTP (default 127.0.0.1:8000), from the environment.
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PY := .venv/bin/python
+
+.PHONY: help setup run test lint bench clean
+
+help:
+	@echo 'make setup   install what is needed in .venv'
+	@echo 'make run     serve: TMTP, website and worker, until Ctrl-C'
+	@echo 'make test    lint, types, tests on SQLite, tests on PostgreSQL'
+	@echo 'make lint    lint and types only'
+	@echo 'make bench   measure the speed of the service'
+	@echo 'make clean   remove what was built, and .venv; var/ stays'
+
+setup: .venv/installed
+
+.venv/installed: requirements.txt
+	@test -n "$(PYTHON)" || { echo 'Python 3.11 or later is needed, and was not found' >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+run: setup
+	@$(PY) manage.py migrate --verbosity 0
+	@$(PY) manage.py tmtpcert
+	@$(PY) manage.py serve
+
+test: lint
+	$(PY) -m pytest --database=sqlite
+	$(PY) -m pytest --database=postgresql
+
+lint: setup
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+bench: setup
+	$(PY) -m benchmarks
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

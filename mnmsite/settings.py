@@ -1,0 +1,139 @@
+"""Settings of the site. What differs from one place to another comes from the environment: docs/reference/settings.md.
+
+A value that makes no sense raises ImproperlyConfigured with one line that names the variable.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from . import environment as env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR = env.folder(env.read("MNM_VAR", lambda text: Path(text).absolute(), BASE_DIR / "var"))
+
+# -- the service
+
+TLS = VAR / "tls"
+TMTP: dict[str, Any] = {
+    "SITE_NAME": env.read("TMTP_SITE_NAME", str, "mnm"),
+    "BIND": env.read("TMTP_BIND", env.address, "127.0.0.1:7443"),
+    "CERT": str(TLS / "cert.pem"),
+    "KEY": str(TLS / "key.pem"),
+    "SPOOL_DIR": str(VAR / "spool"),
+    "WINDOW": env.read("TMTP_WINDOW", env.window, 4),
+    "OPENID": env.read("TMTP_OPENID", env.openid, {"auth": 0, "authby": []}),
+    "LIMITS": env.read("TMTP_LIMITS", env.limits, {}),
+}
+
+# -- the site
+
+DEBUG = env.read("MNM_DEBUG", env.flag, False)
+SECRET_KEY = env.read("MNM_SECRET_KEY", str, "") or env.secret(VAR / "secret_key")
+ALLOWED_HOSTS = env.read("MNM_ALLOWED_HOSTS", env.words, ["localhost", "127.0.0.1", "[::1]"])
+ROOT_URLCONF = "mnmsite.urls"
+ASGI_APPLICATION = "mnmsite.asgi.application"
+
+INSTALLED_APPS = [
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "django_q",
+    "tmtp",
+    "delivery",
+    "accounts",
+    "mnmsite",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# -- what is kept, and what passes between processes
+
+DATABASES = {"default": env.read("DATABASE_URL", env.database, env.sqlite(VAR / "mnm.sqlite3"))}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = env.read("REDIS_URL", env.redis, "")
+CHANNEL_LAYERS: dict[str, dict[str, Any]] = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+if REDIS_URL:
+    CHANNEL_LAYERS["default"] = {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL]},
+    }
+
+Q_CLUSTER = {
+    "name": "mnm",
+    "orm": "default",
+    "workers": 2,
+    "poll": 0.5,
+    "timeout": 300,
+    "retry": 600,  # longer than timeout: a task that still runs is not started again
+    "max_attempts": 5,
+    "save_limit": 1000,
+    "catch_up": False,
+}
+
+# -- pages
+
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True  # files are served from where the apps have them: there is no collectstatic to forget
+
+LANGUAGE_CODE = "en"
+USE_I18N = True
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# -- one line for each thing worth knowing, on stderr
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO"},
+        "daphne": {"level": "WARNING"},
+        "django-q": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,109 @@
+import stat
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from mnmsite import environment as env
+
+NAME = "MNM_TEST_VARIABLE"
+
+
+@pytest.fixture
+def read(monkeypatch):
+    def reader(text, parse, default=None):
+        monkeypatch.setenv(NAME, text)
+        return env.read(NAME, parse, default)
+
+    return reader
+
+
+def test_not_set_or_empty_is_the_default(monkeypatch, read):
+    monkeypatch.delenv(NAME, raising=False)
+    assert env.read(NAME, env.window, 4) == 4
+    assert read(" ", env.window, 4) == 4
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "value"),
+    [
+        (env.flag, "True", True),
+        (env.flag, "0", False),
+        (env.words, "a.example, b.example,", ["a.example", "b.example"]),
+        (env.window, "16", 16),
+        (env.address, "0.0.0.0:7443", "0.0.0.0:7443"),
+        (env.address, "[::]:0", "[::]:0"),
+        (env.limits, "off", None),
+        (env.limits, "on", {}),
+        (env.openid, '{"auth": 1, "authby": [{}]}', {"auth": 1, "authby": [{}]}),
+        (env.openid, "{}", {"auth": 0, "authby": []}),
+        (env.redis, "redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
+    ],
+)
+def test_good_values(read, parse, text, value):
+    assert read(text, parse) == value
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        (env.flag, "maybe"),
+        (env.window, "0"),
+        (env.window, "4.5"),
+        (env.address, "7443"),
+        (env.address, ":7443"),
+        (env.address, "::1:7443"),
+        (env.address, "localhost:99999"),
+        (env.limits, "few"),
+        (env.openid, "{"),
+        (env.openid, "[]"),
+        (env.openid, '{"auth": true}'),
+        (env.openid, '{"auth": 3}'),
+        (env.openid, '{"authby": {}}'),
+        (env.openid, '{"authby": ["x"]}'),
+        (env.openid, '{"auht": 1}'),
+        (env.redis, "localhost:6379"),
+        (env.database, "mysql://host/name"),
+        (env.database, "mnm.sqlite3"),
+        (env.database, "sqlite://"),
+        (env.database, "sqlite:///relative.sqlite3"),
+        (env.database, "sqlite:////no/such/folder/mnm.sqlite3"),
+        (env.database, "postgres://user@host"),
+        (env.database, "postgres://user:hidden@host:port/name"),
+    ],
+)
+def test_bad_values_give_one_line_that_names_the_variable(read, parse, text):
+    with pytest.raises(ImproperlyConfigured) as caught:
+        read(text, parse)
+    line = str(caught.value)
+    assert line.startswith(f"{NAME}: ")
+    assert "\n" not in line
+    assert "hidden" not in line
+
+
+def test_sqlite_commits_to_disk_and_waits_for_its_turn(tmp_path):
+    entry = env.database(f"sqlite:///{tmp_path}/a b.sqlite3")
+    assert entry["NAME"] == f"{tmp_path}/a b.sqlite3"
+    assert entry["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+    assert "synchronous=FULL" in entry["OPTIONS"]["init_command"]
+
+
+def test_postgresql():
+    entry = env.database("postgres://mnm:p%40ss@db.example:5433/members?sslmode=require")
+    assert entry["ENGINE"] == "django.db.backends.postgresql"
+    assert (entry["USER"], entry["PASSWORD"], entry["HOST"], entry["PORT"]) == ("mnm", "p@ss", "db.example", 5433)
+    assert (entry["NAME"], entry["OPTIONS"]) == ("members", {"sslmode": "require"})
+
+
+def test_a_secret_is_made_once_and_is_its_owners_only(tmp_path):
+    path = tmp_path / "secret_key"
+    first = env.secret(path)
+    assert len(first) >= 50
+    assert env.secret(path) == first
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ImproperlyConfigured, match=r"^MNM_VAR: "):
+        env.folder(tmp_path / "file" / "var")

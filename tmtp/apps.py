@@ -1,0 +1,17 @@
+"""The Django app."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class TmtpConfig(AppConfig):
+    """Messaging over TMTP."""
+
+    name = "tmtp"
+    label = "tmtp"
+    verbose_name = _("messaging")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        from . import checks  # noqa: F401

@@ -1,0 +1,207 @@
+"""What to send next to whom: the nodes connected to this process, and what is under way to each (tmtp.md section 3).
+
+A node has at most TMTP["WINDOW"] messages in flight, the next ones goes when one is acknowledged. A bounded number
+more waits in memory; a node that falls further behind, or has just logged in, is `behind`: it reads its queue from
+the database, a page at a time, until it has caught up. All of this is in the loop; the store does the reading.
+
+Why nothing is missed or doubled: the store reports batches and pages in the order it made them. While a page is on
+its way its node takes nothing else, and a page that says "that is all" is up to date with every batch reported so far.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from math import inf
+from typing import Any
+
+from .conf import conf
+from .services import queue
+from .services.queue import Parcel
+from .services.watch import News, Watch
+from .store import Store
+
+log = logging.getLogger("tmtp")
+WAITING_OCTETS = 256 * 1024
+WAITING_MAX = 64
+PAGE = 64
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """The way to one connected node. `send` puts a parcel on its link; `drop` ends the link."""
+
+    node: int
+    send: Callable[[Parcel], None]
+    drop: Callable[[], None]
+    window: int
+    waiting: deque[Parcel] = field(default_factory=deque)
+    flight: dict[str, tuple[Parcel, float]] = field(default_factory=dict)  # with the time each was sent
+    octets: int = 0  # waiting
+    behind: bool = True
+    loading: bool = False
+
+    def offer(self, parcel: Parcel) -> None:
+        """A new message for the node: send it, keep it, or leave it in the database when there are too many."""
+        if self.behind:
+            return
+        if not self.waiting and len(self.flight) < self.window:
+            self._put(parcel)
+        elif len(self.waiting) < WAITING_MAX and self.octets + len(parcel.frame) <= WAITING_OCTETS:
+            self._keep(parcel)
+        else:
+            self.behind = True
+
+    def fill(self) -> None:
+        """Send what waits while the window has room."""
+        while self.waiting and len(self.flight) < self.window:
+            parcel = self.waiting.popleft()
+            self.octets -= len(parcel.frame)
+            self._put(parcel)
+
+    def extend(self, parcels: Iterable[Parcel]) -> None:
+        """Take a page."""
+        for parcel in parcels:
+            self._keep(parcel)
+        self.fill()
+
+    def sent(self, parcel: Parcel, now: float) -> None:
+        """The parcel has left for the node, if it is still on its way."""
+        if parcel.msgid in self.flight:
+            self.flight[parcel.msgid] = parcel, now
+
+    def known(self) -> set[int]:
+        """The numbers of all messages that are on their way or wait in memory."""
+        return {parcel.number for parcel, _ in self.flight.values()} | {parcel.number for parcel in self.waiting}
+
+    def _put(self, parcel: Parcel) -> None:
+        self.flight[parcel.msgid] = parcel, inf
+        self.send(parcel)
+
+    def _keep(self, parcel: Parcel) -> None:
+        self.octets += len(parcel.frame)
+        if self.waiting and parcel.rank < self.waiting[-1].rank:
+            place = sum(other.rank <= parcel.rank for other in self.waiting)
+            self.waiting.insert(place, parcel)
+        else:
+            self.waiting.append(parcel)
+
+
+class Dispatcher:
+    """The lanes of this process."""
+
+    def __init__(self) -> None:
+        self.lanes: dict[int, Lane] = {}
+        self._store: Store | None = None
+        self._watch: Watch | None = None
+        self._acked_meanwhile: set[tuple[int, int]] | None = None  # since a look began; None: none is under way
+        self._look_again = False  # asked for while one was under way
+
+    def start(self, store: Store, lease: int) -> None:
+        """Begin, with the store that reads for it."""
+        self._store = store
+        self._watch = Watch(lease)
+
+    def attach(self, node: int, send: Callable[[Parcel], None], drop: Callable[[], None]) -> Lane:
+        """A node is connected: it gets what waits for it, then what comes."""
+        lane = self.lanes[node] = Lane(node, send, drop, conf.WINDOW)
+        self._load(lane)
+        return lane
+
+    def detach(self, lane: Lane) -> None:
+        """A node is gone; what was in flight stays in its queue."""
+        if self.lanes.get(lane.node) is lane:
+            del self.lanes[lane.node]
+
+    def deliver(self, parcels: list[Parcel]) -> None:
+        """Messages that were just committed, to those of their nodes that are connected here."""
+        lanes = self.lanes
+        for parcel in parcels:
+            for node in parcel.nodes:
+                lane = lanes.get(node)
+                if lane:
+                    lane.offer(parcel)
+
+    def acknowledge(self, lane: Lane, msgid: str) -> None:
+        """The node has stored a message; an ack for one that is not in flight is ignored."""
+        flight = lane.flight.pop(msgid, None)
+        if flight is None:
+            return
+        parcel, _ = flight
+        assert self._store is not None
+        self._store.acknowledge((lane.node, parcel.rank, parcel.number))
+        if self._acked_meanwhile is not None:
+            self._acked_meanwhile.add((lane.node, parcel.number))
+        lane.fill()
+        if lane.behind and len(lane.waiting) < lane.window:
+            self._load(lane)
+
+    def resend(self, now: float) -> None:
+        """Send again what was sent TMTP["RESEND_AFTER"] seconds ago and is not acknowledged."""
+        overdue = now - conf.RESEND_AFTER
+        for lane in self.lanes.values():
+            for parcel, sent in list(lane.flight.values()):
+                if sent < overdue:
+                    lane.flight[parcel.msgid] = parcel, inf
+                    lane.send(parcel)
+
+    def look(self) -> None:
+        """See what other processes have put into the database. One look at a time."""
+        if self._acked_meanwhile is not None:
+            self._look_again = True
+            return
+        if not self.lanes:
+            return
+        assert self._store is not None and self._watch is not None
+        self._acked_meanwhile = set()
+        caught_up = [lane.node for lane in self.lanes.values() if not lane.behind]
+        self._store.read(partial(self._watch.look, caught_up, list(self.lanes)), self._looked)
+
+    def _looked(self, news: Any) -> None:
+        acked, self._acked_meanwhile = self._acked_meanwhile or set(), None
+        if not isinstance(news, News):
+            return
+        for node, numbers in news.waiting.items():
+            lane = self.lanes.get(node)
+            if lane and not lane.behind and self._has_unknown(lane, numbers, acked):
+                lane.behind = True
+                self._load(lane)
+        for node in news.gone:
+            lane = self.lanes.get(node)
+            if lane:
+                lane.drop()
+        if self._look_again:
+            self._look_again = False
+            self.look()
+
+    @staticmethod
+    def _has_unknown(lane: Lane, numbers: list[int], acked: set[tuple[int, int]]) -> bool:
+        known = lane.known()
+        return any(number not in known and (lane.node, number) not in acked for number in numbers)
+
+    def _load(self, lane: Lane) -> None:
+        """Have the next page of a node's queue read."""
+        if lane.loading:
+            return
+        lane.loading = True
+        known = lane.known()
+        assert self._store is not None
+        self._store.read(partial(queue.read_page, lane.node, PAGE + len(known), known), partial(self._loaded, lane))
+
+    def _loaded(self, lane: Lane, result: Any) -> None:
+        lane.loading = False
+        if self.lanes.get(lane.node) is not lane:
+            return
+        if isinstance(result, Exception):
+            lane.drop()  # the device comes back, and finds all of it
+            return
+        page, complete = result
+        lane.behind = not complete
+        if complete and self._acked_meanwhile is not None and self._watch is not None:
+            self._watch.again = True  # the look that is under way left this node out
+        lane.extend(page)
+        if lane.behind and len(lane.waiting) < lane.window and len(lane.flight) < lane.window:
+            self._load(lane)

@@ -1,0 +1,226 @@
+"""The service of one process: its store, dispatcher, presence and limits, and the links that are open."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from django.db.models import Max
+
+from .conf import conf
+from .dispatcher import Dispatcher
+from .limits import Limits
+from .models import Message
+from .openid import OpenIDError, Verifier, parse_settings
+from .presence import OFFLINE, ONLINE, Presence
+from .protocol import errors, messages
+from .protocol.errors import Quit
+from .protocol.requests import OidcToken
+from .services import leases, receipts, spool, users
+from .services.numbers import numbers
+from .services.posting import Sender
+from .services.wake import GROUP, shared_layer
+from .session import Session
+from .store import Store, Unavailable
+
+log = logging.getLogger("tmtp")
+TICK = 1.0
+HEARTBEAT = 5.0
+FAREWELL = 2.0  # what links get to send their last words, when the server stops
+
+
+class Engine:
+    """Everything that links of this process share. `start` before the first link, `stop` after the last."""
+
+    _current: Engine | None = None
+
+    def __init__(self) -> None:
+        self.dispatcher = Dispatcher()
+        self.presence = Presence()
+        self.limits = Limits()
+        self.store = Store(asyncio.get_running_loop(), self.dispatcher.deliver)
+        self.sessions: set[Session] = set()
+        self._openid = parse_settings(conf.OPENID)
+        self._verifier = Verifier(self._openid)
+        self.greeting = messages.tmtprev(conf.SITE_NAME, self._openid.announce())
+        self.lease = 0
+        self._address = ""
+        self._tidy_at = 0.0
+        self._tasks: list[asyncio.Future[None]] = []
+        self._online: dict[str, set[Session]] = {}  # by uid
+        self._starting: asyncio.Future[None] | None = None
+        Engine._current = self
+
+    @classmethod
+    async def current(cls) -> Engine:
+        """The engine of this process; started at the first link when nobody has yet (as under daphne)."""
+        engine = cls._current
+        if engine is None:
+            engine = cls()
+            engine._starting = asyncio.ensure_future(engine.start(""))
+        if engine._starting:
+            await asyncio.shield(engine._starting)
+        return engine
+
+    async def start(self, address: str) -> None:
+        """Take a lease for `address` and begin. Raises Unavailable when the database is."""
+        self._address = address
+        self.store.start()
+        await self.store.run(None, _prepare)
+        await self._take_lease()
+        self._tasks = [asyncio.ensure_future(work()) for work in (self._tick, self._poll, self._listen)]
+
+    async def stop(self) -> None:
+        """Close all links, commit what was handed in, give up the lease."""
+        for task in self._tasks:
+            task.cancel()
+        for session in self.sessions:
+            session.close()
+        last = time.monotonic() + FAREWELL
+        while self.sessions and time.monotonic() < last:
+            await asyncio.sleep(0.02)
+        self.store.do(None, partial(leases.release, self.lease))
+        await self.store.stop()
+        Engine._current = None
+
+    # links
+
+    def open(self, address: str) -> Session | None:
+        """A new link from an address; None when it has too many."""
+        if not self.limits.open(address):
+            return None
+        session = Session(self, address)
+        self.sessions.add(session)
+        return session
+
+    def welcome(self, session: Session, sender: Sender) -> None:
+        """A link has logged in: greet it, and begin to deliver."""
+        assert sender.node is not None
+        session.sender = sender
+        session.connection.logged_in()
+        session.write(messages.login_ok(self.presence.arrive(sender.uid)))
+        self._online.setdefault(sender.uid, set()).add(session)
+        session.lane = self.dispatcher.attach(sender.node, session.send, session.close)
+
+    def farewell(self, session: Session) -> None:
+        """A link has ended."""
+        self.sessions.discard(session)
+        self.limits.close(session.address)
+        if session.incoming:
+            session.incoming.abandon()
+        if session.lane is None or session.sender is None:
+            return
+        self.dispatcher.detach(session.lane)
+        sender = session.sender
+        self._online[sender.uid].discard(session)
+        if not self._online[sender.uid]:
+            del self._online[sender.uid]
+        self._tell_presence(sender.uid, self.presence.leave(sender.uid), OFFLINE)
+        self.store.do(session, partial(users.disconnect, sender.node, self.lease))
+
+    def announce(self, uid: str, others: Iterable[str], *, online: bool) -> None:
+        """A user begins or ends to announce their presence to others (op 4)."""
+        change = self.presence.add if online else self.presence.drop
+        self._tell_presence(uid, change(uid, others), ONLINE if online else OFFLINE)
+
+    def _tell_presence(self, uid: str, others: Iterable[str], status: int) -> None:
+        frame = messages.ohi(uid, status)
+        for other in others:
+            for session in self._online.get(other, ()):
+                session.write(frame)
+
+    # who may come in
+
+    @property
+    def identity_needed(self) -> bool:
+        """Whether a login needs an identity shown lately (`auth` 2)."""
+        return self._openid.auth == 2 and not self._openid.optional
+
+    async def identity(self, oidc: OidcToken | None, *, to_register: bool) -> users.IdentityShown | None:
+        """Who a token says it is, None without one. Raises Quit when it is not valid, or needed and not there."""
+        if not self._openid.auth:
+            return None
+        if oidc is None:
+            if to_register and not self._openid.optional:
+                raise Quit(errors.AUTHENTICATION_REQUIRED)
+            return None
+        try:
+            claims = await asyncio.to_thread(self._verifier.verify, oidc.id_token)
+        except OpenIDError as error:
+            log.info("an id_token was refused: %s", error)
+            raise Quit(errors.AUTHENTICATION_REQUIRED) from error
+        return users.IdentityShown(claims.iss, claims.sub, claims.token_hash, datetime.fromtimestamp(claims.exp, UTC))
+
+    def may_register(self, shown: users.IdentityShown | None) -> bool:
+        """Whether registration is open, or to someone whom a provider vouches for."""
+        return bool(conf.OPEN_REGISTRATION or shown)
+
+    # what goes on all the time
+
+    async def _tick(self) -> None:
+        """Look after time: silent links, unacknowledged messages, the lease."""
+        while True:
+            await asyncio.sleep(TICK)
+            try:
+                now = time.monotonic()
+                for session in [session for session in self.sessions if session.is_overdue(now)]:
+                    session.close()
+                self.dispatcher.resend(now)
+                if self.store.lease_lost:
+                    await self._start_over()
+                if now >= self._tidy_at:
+                    self._tidy_at = now + HEARTBEAT
+                    await self._tidy()
+            except Unavailable as error:
+                log.warning("%s", error)
+
+    async def _tidy(self) -> None:
+        """Forget old receipts and rates; it commits, so the lease is renewed too."""
+        self.limits.forget()
+        while await self.store.run(None, receipts.purge) == receipts.PURGED_AT_ONCE:
+            pass
+
+    async def _start_over(self) -> None:
+        """Another server thought this one dead, so its nodes may be elsewhere: let all links come again."""
+        log.error("this server's lease was ended by another; closing all links")
+        for session in list(self.sessions):
+            session.close()
+        await self._take_lease()
+
+    async def _take_lease(self) -> None:
+        lease = await self.store.run(None, partial(leases.take, self._address))
+        self.lease = self.store.lease = lease.pk
+        self.dispatcher.start(self.store, lease.pk)
+
+    async def _poll(self) -> None:
+        """The database is the ground truth for what other processes send."""
+        while True:
+            await asyncio.sleep(conf.POLL)
+            self.dispatcher.look()
+
+    async def _listen(self) -> None:
+        """Hints over a channel layer that processes share make the next look come at once."""
+        layer: Any = shared_layer()
+        while layer is not None:
+            try:
+                channel = await layer.new_channel()
+                await layer.group_add(GROUP, channel)
+                while True:
+                    await layer.receive(channel)
+                    self.dispatcher.look()
+            except Exception as error:
+                log.warning("the channel layer gives no hints: %s", error)
+                await asyncio.sleep(HEARTBEAT)
+
+
+def _prepare() -> None:
+    """What a server does once, before its first link."""
+    last = Message.objects.aggregate(last=Max("pk"))["last"]
+    if last:
+        numbers.start_after(last)
+    spool.sweep()

@@ -1,0 +1,144 @@
+"""`manage.py runtmtp`: serve TMTP."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import signal
+import socket
+import ssl
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from asgiref.typing import ASGI3Application
+from channels.routing import get_default_application
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.utils.translation import gettext as _
+
+from ...conf import conf
+from ...engine import Engine
+from ...server.listener import Listener, bound_socket, tls_context
+
+
+class Command(BaseCommand):
+    """Serves TMTP over TLS until it is told to stop (SIGINT or SIGTERM)."""
+
+    help = "Serves TMTP: members' devices connect here."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """The defaults are in TMTP = {...}."""
+        parser.add_argument("--bind", metavar="HOST:PORT", help="where to listen (TMTP['BIND'])")
+        parser.add_argument("--cert", help="certificate file, PEM (TMTP['CERT'])")
+        parser.add_argument("--key", help="its private key file, PEM (TMTP['KEY'])")
+        parser.add_argument("--plain", action="store_true", help="without TLS; on loopback only")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Check what can be checked before the first link, then serve."""
+        try:
+            host, port = conf.address(options["bind"])
+            check_migrations()
+            context = None if options["plain"] else self._context(options["cert"], options["key"])
+            if options["plain"]:
+                check_loopback(host)
+            application = get_default_application()
+            sock = self._socket(host, port)
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
+        _run(self._serve(application, sock, context))
+
+    def _context(self, cert: str | None, key: str | None) -> ssl.SSLContext:
+        cert, key = cert or conf.CERT, key or conf.KEY
+        if not cert or not key:
+            raise CommandError(
+                _(
+                    "There is no certificate: give --cert and --key, or TMTP['CERT'] and TMTP['KEY'];"
+                    " `manage.py tmtpcert` makes a self-signed one."
+                )
+            )
+        for file in (cert, key):
+            try:
+                Path(file).read_bytes()
+            except OSError as error:
+                raise CommandError(
+                    _("Cannot read %(file)s: %(error)s") % {"file": file, "error": error.strerror}
+                ) from error
+        try:
+            return tls_context(Path(cert), Path(key))
+        except (OSError, ValueError) as error:
+            raise CommandError(
+                _("%(cert)s and %(key)s are not a certificate and its key: %(error)s")
+                % {"cert": cert, "key": key, "error": error}
+            ) from error
+
+    def _socket(self, host: str, port: int) -> socket.socket:
+        try:
+            return bound_socket(host, port)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise CommandError(
+                _("Cannot listen on %(host)s:%(port)s: %(reason)s") % {"host": host, "port": port, "reason": reason}
+            ) from error
+
+    async def _serve(self, application: ASGI3Application, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+        host, port = sock.getsockname()[:2]
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        engine = Engine()
+        await engine.start(address)
+        listener = Listener(application, sock, context)  # type: ignore[arg-type]
+        await listener.start(conf.WRITE_TIMEOUT)
+        how = _("with TLS") if context else _("without TLS")
+        self.stdout.write(
+            _("TMTP service “%(name)s” on %(address)s, %(how)s, database %(vendor)s")
+            % {"name": conf.SITE_NAME, "address": address, "how": how, "vendor": connection.vendor}
+        )
+        self.stdout.flush()
+        await _told_to_stop()
+        listener.stop_accepting()
+        await engine.stop()
+        await listener.stop()
+        self.stdout.write(_("stopped"))
+
+
+def check_migrations() -> None:
+    """Raises CommandError when the database cannot be reached, or lacks tables."""
+    try:
+        executor = MigrationExecutor(connection)
+        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError as error:
+        raise CommandError(_("The database cannot be used: %s") % str(error).strip().split("\n")[0]) from error
+    finally:
+        connection.close()
+    missing = sorted({migration.app_label for migration, _backwards in plan})
+    if missing:
+        raise CommandError(_("Migrations are missing (%s): run `manage.py migrate` first.") % ", ".join(missing))
+
+
+def check_loopback(host: str) -> None:
+    """Raises CommandError unless `host` is this machine alone: passwords go over the link."""
+    try:
+        inside = ipaddress.ip_address(socket.gethostbyname(host) if host == "localhost" else host).is_loopback
+    except ValueError:
+        inside = False
+    if not inside:
+        raise CommandError(_("--plain is for loopback only: bind to 127.0.0.1 or [::1], or use TLS."))
+
+
+async def _told_to_stop() -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+def _run(main: Any) -> None:
+    """Run on uvloop where it is installed: an idle TLS link takes a tenth of the memory there."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main)
+    else:
+        uvloop.run(main)

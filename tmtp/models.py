@@ -1,0 +1,269 @@
+"""What is stored. Only `tmtp.services` and `tmtp.store` write; the hot statements are in `tmtp.services.queue`.
+
+A message is stored once (`Message`), and for each node it waits for there is a `QueueEntry`, deleted when that node
+acknowledges it; a message without entries is deleted too. A message's number counts nanoseconds since the epoch,
+so its number is its time, and the order of numbers is the order of delivery.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from .protocol.values import NAME_MAX_CHARACTERS, format_msgid
+
+UID_LENGTH = 32
+
+
+class NumberField(models.BigIntegerField):
+    """A 64-bit primary key that we choose. On SQLite `integer` makes it the row's own number: one B-tree, not two."""
+
+    def db_type(self, connection: Any) -> str | None:
+        """The column's type."""
+        return "integer" if connection.vendor == "sqlite" else super().db_type(connection)
+
+
+class User(models.Model):
+    """Someone who sends and receives. Has nodes (devices) and aliases (public names)."""
+
+    uid = models.CharField(_("uid"), max_length=UID_LENGTH, unique=True, editable=False)
+    account = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("account"),
+        help_text=_("The member of the website who this is, if any."),
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="tmtp_user",
+    )
+    created = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("user")
+        verbose_name_plural = _("users")
+
+    def __str__(self) -> str:
+        return self.uid
+
+
+class ServerLease(models.Model):
+    """A running server process. While its lease lives, the nodes that point to it are online there."""
+
+    host = models.CharField(_("host"), max_length=255)
+    address = models.CharField(_("address"), max_length=255)
+    pid = models.PositiveIntegerField(_("process"))
+    started = models.DateTimeField(_("started"), auto_now_add=True)
+    seen = models.DateTimeField(_("last seen"))
+    batch = models.BigIntegerField(_("last batch committed"), default=0)
+
+    class Meta:
+        verbose_name = _("server")
+        verbose_name_plural = _("servers")
+
+    def __str__(self) -> str:
+        return f"{self.host} {self.address}"
+
+
+class Node(models.Model):
+    """One device of a user. Its secret, the nodeid, is only kept hashed (SHA-256 of 200 random bits)."""
+
+    user = models.ForeignKey(User, verbose_name=_("user"), on_delete=models.CASCADE, related_name="nodes")
+    secret = models.BinaryField(_("hash of its secret"), max_length=32, unique=True, editable=False)
+    label = models.CharField(_("label"), max_length=255)
+    created = models.DateTimeField(_("created"), auto_now_add=True)
+    last_seen = models.DateTimeField(_("last seen"), null=True, editable=False)
+    verified = models.DateTimeField(_("identity last shown"), null=True, editable=False)
+    dropped = models.DateTimeField(_("dropped"), null=True, editable=False)
+    server = models.ForeignKey(
+        ServerLease,
+        verbose_name=_("online at"),
+        null=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="nodes",
+    )
+
+    class Meta:
+        verbose_name = _("node")
+        verbose_name_plural = _("nodes")
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class Group(models.Model):
+    """A group of users. Its gid is a name in the namespace it shares with aliases."""
+
+    gid = models.CharField(_("gid"), max_length=NAME_MAX_CHARACTERS, unique=True)
+    created = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("group")
+        verbose_name_plural = _("groups")
+
+    def __str__(self) -> str:
+        return self.gid
+
+
+class Alias(models.Model):
+    """A name in the namespace of aliases and gids. Once taken it stays reserved, dropped or not.
+
+    `skeleton` is what the name looks like: two names that a reader cannot tell apart have the same one.
+    """
+
+    name = models.CharField(_("name"), max_length=NAME_MAX_CHARACTERS, unique=True)
+    skeleton = models.CharField(max_length=2 * NAME_MAX_CHARACTERS, unique=True, editable=False)
+    user = models.ForeignKey(
+        User, verbose_name=_("user"), null=True, on_delete=models.SET_NULL, related_name="aliases"
+    )
+    group = models.OneToOneField(
+        Group, verbose_name=_("group"), null=True, on_delete=models.SET_NULL, related_name="reserved_name"
+    )
+    created = models.DateTimeField(_("created"), auto_now_add=True)
+    dropped = models.DateTimeField(_("dropped"), null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("alias")
+        verbose_name_plural = _("aliases")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(user__isnull=True) | Q(group__isnull=True), name="tmtp_alias_of_user_or_group"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Member(models.Model):
+    """A user's place in a group, under the alias they are known by there."""
+
+    class Status(models.IntegerChoices):
+        """How far in they are."""
+
+        INVITED = 1, _("invited")
+        JOINED = 2, _("joined")
+        BARRED = 3, _("barred")
+
+    group = models.ForeignKey(Group, verbose_name=_("group"), on_delete=models.CASCADE, related_name="members")
+    user = models.ForeignKey(User, verbose_name=_("user"), on_delete=models.CASCADE, related_name="memberships")
+    alias = models.CharField(_("alias"), max_length=NAME_MAX_CHARACTERS)
+    status = models.PositiveSmallIntegerField(_("status"), choices=Status)
+
+    class Meta:
+        verbose_name = _("member")
+        verbose_name_plural = _("members")
+        constraints = [models.UniqueConstraint(fields=["group", "user"], name="tmtp_member_once")]
+
+    def __str__(self) -> str:
+        return self.alias
+
+
+class Message(models.Model):
+    """What is delivered: the frame's head as it goes on the wire, and its body or where that is spooled.
+
+    `secret` is the sealed nodeid that a `user` message for a new node carries (see services.sealing).
+    """
+
+    id = NumberField(primary_key=True)
+    op = models.CharField(_("kind"), max_length=8)
+    sender = models.ForeignKey(
+        User,
+        verbose_name=_("sender"),
+        null=True,
+        on_delete=models.SET_NULL,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+    head = models.BinaryField()
+    body = models.BinaryField(null=True)
+    spool = models.CharField(max_length=64, default="")
+    size = models.BigIntegerField(_("octets"), default=0)
+    secret = models.TextField(default="")
+
+    class Meta:
+        verbose_name = _("message")
+        verbose_name_plural = _("messages")
+
+    def __str__(self) -> str:
+        return self.msgid
+
+    @property
+    def msgid(self) -> str:
+        """Its id as clients see it."""
+        return format_msgid(self.id)
+
+    @property
+    def posted(self) -> datetime:
+        """When it was accepted."""
+        return datetime.fromtimestamp(self.id / 1_000_000_000, UTC)
+
+
+class QueueEntry(models.Model):
+    """A message waits for a node: in order of rank (0 before 1), then of the message's number."""
+
+    class Rank(models.IntegerChoices):
+        """`user` messages go first."""
+
+        FIRST = 0
+        NORMAL = 1
+
+    pk = models.CompositePrimaryKey("node_id", "rank", "message_id")
+    # No constraints in the database: each would cost a look-up per row, and only the store writes here.
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="+")
+    rank = models.PositiveSmallIntegerField(choices=Rank)
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, db_constraint=False, related_name="+")
+
+    class Meta:
+        verbose_name = _("waiting message")
+        verbose_name_plural = _("waiting messages")
+
+    def __str__(self) -> str:
+        return format_msgid(self.message_id)
+
+
+class Receipt(models.Model):
+    """A request that made a message, kept ten minutes: the same request again is not done twice.
+
+    `key` is the node's number and 32 bits of the digest, so that one node's receipts lie together.
+    """
+
+    key = NumberField(primary_key=True)
+    digest = models.BinaryField(max_length=32)
+    number = models.BigIntegerField(db_index=True)
+
+    def __str__(self) -> str:
+        return format_msgid(self.number)
+
+
+class Identity(models.Model):
+    """Who a user is at an OpenID provider (OpenID Connect Core, section 2: iss and sub together)."""
+
+    user = models.ForeignKey(User, verbose_name=_("user"), on_delete=models.CASCADE, related_name="identities")
+    iss = models.CharField(_("provider"), max_length=255)
+    sub = models.CharField(_("subject"), max_length=255)
+    created = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("identity")
+        verbose_name_plural = _("identities")
+        constraints = [models.UniqueConstraint(fields=["iss", "sub"], name="tmtp_identity_once")]
+
+    def __str__(self) -> str:
+        return f"{self.sub} ({self.iss})"
+
+
+class SpentToken(models.Model):
+    """An id_token that was used; kept until it has expired, since each is good once."""
+
+    digest = models.BinaryField(max_length=32, unique=True)
+    expires = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return bytes(self.digest).hex()

@@ -1,0 +1,322 @@
+"""OpenID Connect: what op 0 announces, and whether the id_token of op 1 or 2 is to be believed.
+
+Rules: OpenID Connect Core 1.0 section 3.1.3.7 (the token), RFC 7519 section 4.1 (its claims), RFC 8725 section 3
+(algorithms are pinned by us, never taken from the token). Nothing here touches the database: that a token is good only
+once, and who iss + sub is, are for the caller, with the Claims given here. Everything is synchronous and may fetch
+keys over HTTP: call it from worker threads, never on the event loop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from django.core.exceptions import ImproperlyConfigured
+
+logger = logging.getLogger(__name__)
+
+LEEWAY = 60  # seconds that our clock and a provider's may differ; a token is good until exp + LEEWAY
+MAX_TOKEN = 16 * 1024  # octets
+MAX_SUB = 255  # OpenID Connect Core, section 2
+MAX_PROVIDERS = 26  # clients number them with one letter
+KEYS_COOLDOWN = 30  # seconds from one fetch of a provider's keys to the next, whatever became of the first
+KEYS_LIFESPAN = 300  # seconds after which keys are fetched again, so that a withdrawn one stops working
+KEYS_TIMEOUT = 5  # seconds
+LATEST = 253402300799  # 9999-12-31: a later time is no datetime
+
+DEFAULT_ALGORITHMS = ("RS256", "ES256")
+# Algorithm -> the (kty, crv) of its keys. Only public-key ones: an HS256 "key" would be something anyone can read.
+KEY_TYPES: dict[str, tuple[str, str | None]] = {
+    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), ("RSA", None)),
+    "ES256": ("EC", "P-256"),
+    "ES384": ("EC", "P-384"),
+    "ES512": ("EC", "P-521"),
+    "EdDSA": ("OKP", "Ed25519"),
+}
+# header.payload.signature without padding: PyJWT lets "=" pass, and with it one token in several spellings.
+TOKEN_SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+
+
+class OpenIDError(Exception):
+    """An id_token is refused. Its text is a short reason, fit for a log: it never holds any part of the token."""
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One entry of "authby". `login` and `token` are a URL and its parameters, `std` parameters of both; `keys` is the
+    URL of its JWKS; `iss` and `aud` (our client id) are what its tokens must say; `algorithms` are those we accept."""
+
+    label: str
+    login: tuple[str, ...]
+    token: tuple[str, ...]
+    std: tuple[str, ...]
+    keys: str
+    iss: str
+    aud: str
+    algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
+
+    def announce(self) -> dict[str, Any]:
+        """What a client is told: {"label", "login": [url, params], "token": [url, params]}."""
+        return {"label": self.label, "login": self._target(self.login), "token": self._target(self.token)}
+
+    def _target(self, parts: tuple[str, ...]) -> list[str]:
+        return [parts[0], "&".join(parts[1:] + self.std)]
+
+
+@dataclass(frozen=True)
+class OpenID:
+    """Parsed settings. `auth` is 0 (none), 1 (to register) or 2 (also to log in); `optional`: a request without `oidc`
+    passes, one with it is checked."""
+
+    auth: int = 0
+    optional: bool = False
+    providers: tuple[Provider, ...] = ()
+
+    def announce(self) -> dict[str, Any]:
+        """The members for the tmtprev header: {"auth", "authby"}, or {} when there is nothing to announce."""
+        if not self.auth or not self.providers:
+            return {}
+        return {"auth": self.auth, "authby": [provider.announce() for provider in self.providers]}
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a verified id_token says. `exp`, `iat`: seconds since the epoch. `token_hash`: SHA-256 of its signed part,
+    to be remembered until exp + LEEWAY. The signature is left out, for an ECDSA one can be changed by anyone into
+    another that is valid too, and the same token would pass as a new one."""
+
+    iss: str
+    sub: str
+    exp: int
+    iat: int
+    token_hash: bytes
+
+
+def parse_settings(value: dict[str, Any]) -> OpenID:
+    """Takes {"auth": 0|1|2, "authby": [provider, ...]}; a first empty provider makes it optional. Members whose name
+    begins with "#" are comments. Raises ImproperlyConfigured, saying what to change."""
+    if not isinstance(value, dict):
+        raise _improper('give a dict: {"auth": 0, 1 or 2, "authby": [providers]}')
+    auth, entries = value.get("auth", 0), value.get("authby")
+    if type(auth) is not int or auth not in (0, 1, 2):
+        raise _improper(f'"auth" is {auth!r}: use 0 (none), 1 (to register) or 2 (to register and to log in)')
+    optional, providers = _parse_authby([] if entries is None else entries)
+    if auth and not providers and not optional:
+        raise _improper(f'"auth" is {auth} without a provider: add one to "authby", or set "auth" to 0')
+    return OpenID(auth, optional, providers)
+
+
+def _improper(what: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f"OpenID settings: {what}.")
+
+
+def _parse_authby(entries: Any) -> tuple[bool, tuple[Provider, ...]]:
+    if not isinstance(entries, list | tuple) or not all(isinstance(entry, dict) for entry in entries):
+        raise _improper('"authby" must be a list of dicts, one per provider')
+    plain = [{key: item for key, item in entry.items() if not str(key).startswith("#")} for entry in entries]
+    optional = bool(plain) and not plain[0]
+    if len(plain) - optional > MAX_PROVIDERS:
+        raise _improper(f'"authby" has more than {MAX_PROVIDERS} providers: remove some')
+    return optional, tuple(_parse_provider(f"authby[{n}]", entry) for n, entry in enumerate(plain) if n or entry)
+
+
+def _parse_provider(where: str, entry: dict[str, Any]) -> Provider:
+    label, keys, iss, aud = (_text(where, entry, name) for name in ("label", "keys", "iss", "aud"))
+    login, token, std = (_texts(where, entry, name) for name in ("login", "token", "std"))
+    for name, parts in (("login", login), ("token", token)):
+        if not parts or len(parts + std) < 2:
+            raise _improper(f'{where} needs "{name}": [URL, parameters...] (those in "std" are added)')
+    if not keys.startswith(("https://", "http://")):
+        raise _improper(f'{where}: "keys" must be the https URL of the provider\'s JWKS')
+    return Provider(label, login, token, std, keys, iss, aud, _algorithms(where, entry.get("alg")))
+
+
+def _text(where: str, entry: dict[str, Any], name: str) -> str:
+    text = entry.get(name)
+    if not isinstance(text, str) or not text:
+        raise _improper(f'{where} needs "{name}", a string that is not empty')
+    return text
+
+
+def _texts(where: str, entry: dict[str, Any], name: str) -> tuple[str, ...]:
+    texts = entry.get(name) or []
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) and text for text in texts):
+        raise _improper(f'{where}: "{name}" must be a list of strings that are not empty')
+    return tuple(texts)
+
+
+def _algorithms(where: str, alg: Any) -> tuple[str, ...]:
+    names = DEFAULT_ALGORITHMS if alg is None else [alg] if isinstance(alg, str) else alg
+    if not isinstance(names, list | tuple) or not names or not all(name in list(KEY_TYPES) for name in names):
+        raise _improper(f'{where}: "alg" is {alg!r}: use one or more of {", ".join(KEY_TYPES)}')
+    return tuple(names)
+
+
+class Verifier:
+    """Checks id_tokens against the providers of `openid`. One per process, shared by its worker threads.
+
+    `clock` gives seconds since the epoch; `fetch` takes a JWKS URL and gives the JWKS as a dict, or raises OSError,
+    ValueError or PyJWTError (when None: HTTP GET, no redirects, KEYS_TIMEOUT)."""
+
+    def __init__(
+        self, openid: OpenID, clock: Callable[[], float] = time.time, fetch: Callable[[str], Any] | None = None
+    ) -> None:
+        self._openid = openid
+        self._clock = clock
+        self._keys = {p.keys: _KeySet(p.keys, clock, fetch or _fetch_keys) for p in openid.providers}
+
+    def verify(self, id_token: str, nonce: str | None = None) -> Claims:
+        """Gives the claims of a token that is sound; raises OpenIDError for any other. With `nonce`, the token must
+        hold that nonce. A token without `kid` is checked only when its provider publishes exactly one key for its
+        algorithm. May take KEYS_TIMEOUT when keys have to be fetched."""
+        header, payload = _parse(id_token)
+        provider = self._provider_of(payload)
+        self._check_signature(id_token, header, provider)  # from here on, payload is what the provider said
+        exp, iat = _check_times(payload, self._clock())
+        if nonce is not None and payload.get("nonce") != nonce:
+            raise OpenIDError("nonce is another")
+        signed = id_token.rpartition(".")[0].encode()
+        return Claims(provider.iss, _subject(payload), exp, iat, hashlib.sha256(signed).digest())
+
+    def _provider_of(self, payload: dict[str, Any]) -> Provider:
+        """By iss and aud, not yet verified: the choice only says whose keys must have signed just these claims."""
+        issued = [provider for provider in self._openid.providers if provider.iss == payload.get("iss")]
+        if not issued:
+            raise OpenIDError("iss is not a provider of ours")
+        for provider in issued:
+            if _is_for(provider.aud, payload.get("aud"), payload.get("azp")):
+                return provider
+        raise OpenIDError("aud or azp is not our client id")
+
+    def _check_signature(self, id_token: str, header: dict[str, Any], provider: Provider) -> None:
+        alg = header.get("alg")
+        if alg not in provider.algorithms:
+            raise OpenIDError("alg is not allowed for this provider")
+        # Other tokens of the same issuer and audience (logout+jwt, at+jwt) are no id_tokens: RFC 8725, section 3.11.
+        if str(header.get("typ", "JWT")).upper() not in ("JWT", "APPLICATION/JWT"):
+            raise OpenIDError("typ is not JWT")
+        try:
+            key = self._keys[provider.keys].find(header.get("kid"), alg)
+            jwt.PyJWS().decode(id_token, key, [alg], {"verify_signature": True, "enforce_minimum_key_length": True})
+        except jwt.PyJWTError as error:  # its text may quote the token: only its kind is told
+            raise OpenIDError(f"signature is not valid ({type(error).__name__})") from None
+
+
+def _parse(id_token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Gives header and claims, believing nothing yet. The claims are checked below and not by PyJWT, which takes the
+    time from the wall, numbers from strings, and knows nothing of azp."""
+    if not isinstance(id_token, str) or len(id_token) > MAX_TOKEN or not TOKEN_SHAPE.fullmatch(id_token):
+        raise OpenIDError("id_token is too long or not a signed JWT")
+    try:
+        token = jwt.decode_complete(id_token, options={"verify_signature": False})
+    except jwt.PyJWTError as error:
+        raise OpenIDError(f"id_token is malformed ({type(error).__name__})") from None
+    return token["header"], token["payload"]
+
+
+def _is_for(client_id: str, aud: Any, azp: Any) -> bool:
+    audiences = aud if isinstance(aud, list) else [aud]
+    return client_id in audiences and (azp == client_id or (azp is None and len(audiences) == 1))
+
+
+def _check_times(payload: dict[str, Any], now: float) -> tuple[int, int]:
+    exp, iat = _instant(payload, "exp"), _instant(payload, "iat")
+    if now >= exp + LEEWAY:
+        raise OpenIDError("exp is past")
+    if iat > now + LEEWAY:
+        raise OpenIDError("iat is in the future")
+    if payload.get("nbf") is not None and _instant(payload, "nbf") > now + LEEWAY:
+        raise OpenIDError("nbf is in the future")
+    return exp, iat
+
+
+def _instant(payload: dict[str, Any], name: str) -> int:
+    value = payload.get(name)
+    if value is None:
+        raise OpenIDError(f"{name} is missing")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LATEST:
+        raise OpenIDError(f"{name} is not a time")
+    return int(value)
+
+
+def _subject(payload: dict[str, Any]) -> str:
+    sub = payload.get("sub")
+    # Not printable: a NUL, which PostgreSQL cannot store, or half a surrogate pair, which no database can.
+    if not isinstance(sub, str) or not 0 < len(sub) <= MAX_SUB or not sub.isprintable():
+        raise OpenIDError("sub is missing, empty, too long or not text")
+    return sub
+
+
+class _KeySet:
+    """The published keys of one provider, as last fetched; used by several threads.
+
+    PyJWKClient does the HTTP; its cache does not fit: it drops the keys when they age and the provider is down, slows
+    only fetches that succeed, locks out those who need no fetch, and passes over keys without kid. Here the known keys
+    last until a fetch gives others, and there is at most one fetch per KEYS_COOLDOWN, the first one counted."""
+
+    def __init__(self, url: str, clock: Callable[[], float], fetch: Callable[[str], Any]) -> None:
+        self._url, self._clock, self._fetch = url, clock, fetch
+        self._lock = threading.Lock()
+        self._keys: list[dict[str, Any]] = []  # replaced as a whole, never changed: read without the lock
+        self._fetched = self._tried = -math.inf
+
+    def find(self, kid: str | None, alg: str) -> jwt.PyJWK:
+        """The key for a token with this header; fetches when it is not known, or the keys are old. Raises OpenIDError
+        when there is none, PyJWTError when it is malformed."""
+        jwk = self._match(kid, alg)
+        if jwk is None or self._is_over(self._fetched, KEYS_LIFESPAN):
+            self._refetch(wait=jwk is None)
+            jwk = self._match(kid, alg)
+        if jwk is None:
+            raise OpenIDError("no key of the provider fits" if self._keys else "the provider's keys are not to be had")
+        return jwt.PyJWK(jwk, alg)
+
+    def _match(self, kid: str | None, alg: str) -> dict[str, Any] | None:
+        fitting = [jwk for jwk in self._keys if _fits(jwk, alg)]
+        if kid is None:
+            return fitting[0] if len(fitting) == 1 else None
+        return next((jwk for jwk in fitting if jwk.get("kid") == kid), None)
+
+    def _is_over(self, since: float, seconds: float) -> bool:
+        return not 0 <= self._clock() - since < seconds  # below 0: the clock was set back, `since` means nothing
+
+    def _refetch(self, wait: bool) -> None:
+        """Unless there was a fetch just now. One thread does it; those who cannot go on without it wait."""
+        if not self._lock.acquire(blocking=wait):
+            return
+        try:
+            if self._is_over(self._tried, KEYS_COOLDOWN):
+                self._tried = self._clock()
+                self._keys = _keys_in(self._fetch(self._url))
+                self._fetched = self._tried
+        except (jwt.PyJWTError, OSError, ValueError, RecursionError) as error:
+            logger.warning("OpenID keys not fetched from %s (%d known): %s", self._url, len(self._keys), error)
+        finally:
+            self._lock.release()
+
+
+def _fits(jwk: dict[str, Any], alg: str) -> bool:
+    # "d" makes it a private key, which whoever can read the JWKS can sign with.
+    typed = (jwk.get("kty"), jwk.get("crv")) == KEY_TYPES[alg] and "d" not in jwk
+    return typed and jwk.get("alg") in (None, alg) and jwk.get("use") in (None, "sig")
+
+
+def _keys_in(jwks: Any) -> list[dict[str, Any]]:
+    keys = jwks.get("keys") if isinstance(jwks, dict) else None
+    found = [jwk for jwk in keys if isinstance(jwk, dict)] if isinstance(keys, list) else []
+    if not found:
+        raise ValueError("not a JWKS, or one without keys")
+    return found
+
+
+def _fetch_keys(url: str) -> Any:
+    headers = {"Accept": "application/json", "User-Agent": "mnm-tmtp"}  # some providers refuse urllib's own name
+    return jwt.PyJWKClient(url, cache_jwk_set=False, headers=headers, timeout=KEYS_TIMEOUT).fetch_data()

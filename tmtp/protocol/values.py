@@ -1,0 +1,80 @@
+"""The values of tmtp.md section 2: base32, message ids, times, names."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from datetime import UTC, datetime
+
+_TMTP = b"%+123456789BCDFGHJKLMNPQRSTVWXYZ"
+_RFC4648 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+_TO_TMTP = bytes.maketrans(_RFC4648, _TMTP)
+_FROM_TMTP = bytes.maketrans(_TMTP, _RFC4648)
+
+UID_OCTETS = 20
+NODEID_OCTETS = 25
+NAME_MIN_OCTETS = 8
+NAME_MAX_CHARACTERS = 255
+MAX_NODES = 100
+
+
+def encode_base32(octets: bytes) -> str:
+    """Octets as text in TMTP's alphabet, which has no vowels; takes multiples of five octets."""
+    return base64.b32encode(octets).translate(_TO_TMTP).decode("ascii")
+
+
+def decode_base32(text: str) -> bytes:
+    """The octets of `text`; raises ValueError for anything but whole groups of TMTP's alphabet."""
+    coded = text.encode("utf-8", "surrogatepass")
+    if not coded or len(coded) % 8 or coded.translate(None, _TMTP):
+        raise ValueError("not base32 in TMTP's alphabet")
+    return base64.b32decode(coded.translate(_FROM_TMTP))
+
+
+def make_uid() -> str:
+    """A new permanent id for a user: 20 random octets, 32 characters."""
+    return encode_base32(secrets.token_bytes(UID_OCTETS))
+
+
+def make_nodeid() -> str:
+    """A new secret for a node: 25 random octets, 40 characters."""
+    return encode_base32(secrets.token_bytes(NODEID_OCTETS))
+
+
+def format_msgid(number: int) -> str:
+    """A message's number as clients see it: 16 lowercase hex digits."""
+    return f"{number:016x}"
+
+
+def format_posted(number: int) -> str:
+    """The time of a message: its number counts nanoseconds since the epoch (RFC 3339, UTC, milliseconds)."""
+    seconds, rest = divmod(number, 1_000_000_000)
+    return f"{_second(seconds)}.{rest // 1_000_000:03d}Z"
+
+
+_last_second: tuple[int, str] = (0, "1970-01-01T00:00:00")
+
+
+def _second(seconds: int) -> str:
+    """The date and time of a second; the last one is kept, since messages come many to the second."""
+    global _last_second
+    last = _last_second
+    if last[0] != seconds:
+        last = _last_second = (seconds, datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S"))
+    return last[1]
+
+
+def check_name(name: str, field: str) -> str | None:
+    """Why `name` cannot be an alias or a gid, in words for the client, or None when it can.
+
+    `field` is what the protocol calls it: `newalias` or `gid`.
+    """
+    if len(name.encode("utf-8", "surrogatepass")) < NAME_MIN_OCTETS:
+        return f"{field} must be {NAME_MIN_OCTETS}+ characters"
+    if len(name) > NAME_MAX_CHARACTERS:
+        return f"{field} must be {NAME_MAX_CHARACTERS} characters or fewer"
+    if not name.isprintable():
+        return f"{field} has characters that cannot be printed"
+    if name != name.strip():
+        return f"{field} must not begin or end with a space"
+    return None

@@ -1,0 +1,96 @@
+"""A self-signed certificate, for a service that has no other: made once, its key readable by its owner only."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+LIFETIME = timedelta(days=3652)
+
+
+def make_self_signed(cert_path: str | Path, key_path: str | Path, names: Iterable[str]) -> None:
+    """Write a P-256 key (mode 0600) and a certificate for these host names and addresses, good for ten years.
+
+    Both are PEM. Files that are there are replaced, each at once; folders are made. Raises OSError when a file
+    cannot be written, ValueError when no name is left that a certificate can hold.
+    """
+    alternatives = [name for name in map(alternative_name, dict.fromkeys(names)) if name is not None]
+    if not alternatives:
+        raise ValueError("a certificate needs a host name or an address")
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    certificate = sign(key, alternatives)
+    write(Path(key_path), pem, 0o600)
+    write(Path(cert_path), certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+
+
+def is_self_signed(cert_path: str | Path) -> bool:
+    """Whether the certificate in this PEM file vouches for itself; False when there is none to read."""
+    try:
+        certificate = x509.load_pem_x509_certificate(Path(cert_path).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return certificate.issuer == certificate.subject
+
+
+def alternative_name(name: str) -> x509.GeneralName | None:
+    """Return a name or an address as a certificate holds it; None for what it cannot hold."""
+    with contextlib.suppress(ValueError):
+        return x509.IPAddress(ipaddress.ip_address(name))
+    with contextlib.suppress(ValueError):
+        return x509.DNSName(name) if name else None
+    return None
+
+
+def sign(key: ec.EllipticCurvePrivateKey, alternatives: list[x509.GeneralName]) -> x509.Certificate:
+    """Return the certificate of this key, signed with itself."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, str(alternatives[0].value)[:64])])
+    now = datetime.now(UTC)
+    usage = dict.fromkeys(
+        ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign"), False
+    )
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))  # for a client whose clock is late
+        .not_valid_after(now + LIFETIME)
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        # its own authority, for clients that check it strictly against a copy; it can sign for nobody below it
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(
+            x509.KeyUsage(
+                digital_signature=True, key_cert_sign=True, encipher_only=False, decipher_only=False, **usage
+            ),
+            critical=True,
+        )
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
+    )
+    return builder.sign(key, hashes.SHA256())
+
+
+def write(path: Path, octets: bytes, mode: int) -> None:
+    """Put these octets in the file's place in one step, never readable by more people than `mode` says."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(octets)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,82 @@
+"""Listening sockets, TLS, and starting and stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from contextlib import suppress
+from pathlib import Path
+
+from .tcp import Application, TcpProtocol
+
+BACKLOG = 2048
+HANDSHAKE_TIMEOUT = 10.0
+LAST_WORDS = 1.0  # seconds that connections get to end by themselves, when the server stops
+KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+
+
+def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """TLS 1.2 and later with this certificate. Raises OSError (ssl.SSLError is one) when a file is not right."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """A socket bound to the address, with keep-alive, which the connections inherit. Raises OSError."""
+    (family, kind, protocol, _, address), *_ = socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in KEEPALIVE.items():
+            if hasattr(socket, name):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+class Listener:
+    """Serves an ASGI application on a socket."""
+
+    def __init__(self, application: Application, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+        self._application = application
+        self._socket = sock
+        self._context = context
+        self._connections: set[TcpProtocol] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self, write_timeout: float) -> None:
+        """Begin to accept connections."""
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: TcpProtocol(self._application, write_timeout, self._connections),
+            sock=self._socket,
+            ssl=self._context,
+            backlog=BACKLOG,
+            ssl_handshake_timeout=HANDSHAKE_TIMEOUT if self._context else None,
+        )
+
+    def stop_accepting(self) -> None:
+        """No new connections."""
+        if self._server:
+            self._server.close()
+
+    async def stop(self) -> None:
+        """Wait a little for the connections to end, then cut off the rest."""
+        tasks = [connection.task for connection in self._connections]
+        if tasks:
+            await asyncio.wait(tasks, timeout=LAST_WORDS)
+        for connection in list(self._connections):
+            connection.transport.abort()
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task

@@ -1,0 +1,139 @@
+"""One TCP connection as an ASGI "tcp" scope (the contract: docs/reference/asgi-tcp.md).
+
+Pressure goes both ways: what the application has not received yet is bounded, then the socket is not read; `send`
+returns when the peer has taken enough, and one that takes nothing for `write_timeout` seconds is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+log = logging.getLogger("tmtp.server")
+UNREAD_MAX = 64 * 1024
+UNSENT_MAX = 64 * 1024
+Application = Callable[[dict[str, Any], Callable[..., Any], Callable[..., Any]], Awaitable[None]]
+
+
+class TcpProtocol(asyncio.Protocol):
+    """Runs the application for one connection."""
+
+    def __init__(self, application: Application, write_timeout: float, connections: set[TcpProtocol]) -> None:
+        self._application = application
+        self._write_timeout = write_timeout
+        self._connections = connections
+        self._unread: deque[bytes] = deque()
+        self._unread_octets = 0
+        self._reading = True
+        self._connected_told = False
+        self._lost = False
+        self._receiver: asyncio.Future[None] | None = None
+        self._drained: asyncio.Future[None] | None = None  # pending while the peer takes no more
+        self._deadline: asyncio.TimerHandle | None = None
+
+    # from the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start the application."""
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=UNSENT_MAX)
+        self._connections.add(self)
+        self._loop = asyncio.get_running_loop()
+        self.task = self._loop.create_task(self._run())
+
+    def data_received(self, data: bytes) -> None:
+        """Octets for the application; when it lags, stop reading."""
+        self._unread.append(data)
+        self._unread_octets += len(data)
+        if self._unread_octets > UNREAD_MAX and self._reading:
+            self._reading = False
+            self.transport.pause_reading()
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended, one way or another."""
+        self._lost = True
+        self._connections.discard(self)
+        self.resume_writing()
+        self._wake()
+
+    def pause_writing(self) -> None:
+        """The peer does not keep up: it has until the deadline to take something."""
+        self._drained = self._loop.create_future()
+        self._deadline = self._loop.call_later(self._write_timeout, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The peer has taken enough, or is gone."""
+        if self._deadline:
+            self._deadline.cancel()
+            self._deadline = None
+        if self._drained and not self._drained.done():
+            self._drained.set_result(None)
+        self._drained = None
+
+    # for the application
+
+    def scope(self) -> dict[str, Any]:
+        """The connection's scope."""
+        extra = self.transport.get_extra_info
+        peer, here = extra("peername"), extra("sockname")
+        return {
+            "type": "tcp",
+            "asgi": {"version": "3.0"},
+            "client": list(peer[:2]) if isinstance(peer, tuple) else None,
+            "server": list(here[:2]) if isinstance(here, tuple) else None,
+            "tls": extra("cipher"),
+        }
+
+    async def receive(self) -> dict[str, Any]:
+        """The next event: tcp.connect first, then tcp.receive, tcp.disconnect at last."""
+        if not self._connected_told:
+            self._connected_told = True
+            return {"type": "tcp.connect"}
+        if not self._unread and not self._lost:
+            self._receiver = self._loop.create_future()
+            await self._receiver
+            self._receiver = None
+        if not self._unread:
+            return {"type": "tcp.disconnect"}
+        data = self._unread.popleft() if len(self._unread) == 1 else b"".join(self._unread)
+        self._unread.clear()
+        self._unread_octets = 0
+        if not self._reading:
+            self._reading = True
+            self.transport.resume_reading()
+        return {"type": "tcp.receive", "data": data}
+
+    async def send(self, event: dict[str, Any]) -> None:
+        """tcp.send: write, and wait while the peer has too much. tcp.close: close. Raises OSError when it is gone."""
+        if event["type"] == "tcp.send":
+            if self._lost:
+                raise ConnectionResetError("the connection has ended")
+            self.transport.write(event["data"])
+            if self._drained:
+                await self._drained
+        elif event["type"] == "tcp.close":
+            self._close()
+        else:
+            raise ValueError(f"unknown event {event['type']}")
+
+    def _close(self) -> None:
+        """Close once the peer has taken what was sent; a peer that does not is cut off."""
+        if not self._lost and not self.transport.is_closing():
+            self.transport.close()
+            self._deadline = self._deadline or self._loop.call_later(self._write_timeout, self.transport.abort)
+
+    async def _run(self) -> None:
+        try:
+            await self._application(self.scope(), self.receive, self.send)
+        except Exception:
+            log.exception("the application failed")
+        finally:
+            self._close()
+
+    def _wake(self) -> None:
+        if self._receiver and not self._receiver.done():
+            self._receiver.set_result(None)

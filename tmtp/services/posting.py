@@ -1,0 +1,213 @@
+"""Posts: resolved, numbered and queued many at a time (tmtp.md ops 7, 8 and 9), and what the site itself sends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..conf import conf
+from ..models import Member, Node, User
+from ..protocol.requests import TO_GROUP_WITHOUT_ME, TO_USER, Recipient
+from . import sql
+from .errors import Refused
+from .names import holder
+from .numbers import numbers
+from .queue import Outgoing, discard_on_commit, enqueue
+from .receipts import Receipts
+from .spool import Spooled
+
+_JOINED, _INVITED = Member.Status.JOINED.value, Member.Status.INVITED.value
+Body = bytes | Spooled
+
+
+@dataclass(slots=True)
+class Sender:
+    """Who sends: a user, and the node they send from (None for the site itself)."""
+
+    uid: str
+    user: int
+    node: int | None = None
+
+
+@dataclass(slots=True)
+class Post:
+    """Op 7 or 8, as asked for. A notification makes it op 8."""
+
+    sender: Sender
+    recipients: Sequence[Recipient]
+    body: Body
+    datahead: int = 0
+    datasum: int = 0
+    digest: bytes = b""  # of the request, to know it again
+    notification: Notification | None = None
+
+
+@dataclass(slots=True)
+class Notification:
+    """What op 8 has over op 7."""
+
+    recipients: Sequence[Recipient]
+    body: Body
+    notehead: int = 0
+    notesum: int = 0
+    not_self: bool = False
+
+
+@dataclass(slots=True)
+class Directory:
+    """The nodes of all users and groups that a batch of posts names."""
+
+    nodes: dict[str, list[int]] = field(default_factory=dict)  # by uid
+    ids: dict[str, int] = field(default_factory=dict)  # user id by uid
+    joined: dict[str, dict[int, list[int]]] = field(default_factory=dict)  # nodes by user id, by gid
+    invited: dict[str, set[int]] = field(default_factory=dict)  # user ids by gid
+
+
+def post(posts: Sequence[Post]) -> list[int | Refused]:
+    """Queue posts. For each, in order: its number; the number it had when it was sent before; or why it is refused.
+
+    A refused post has no effect at all; the others stand.
+    """
+    receipts = Receipts((item.sender.node, item.digest) for item in posts)
+    directory = look_up(posts)
+    outgoing: list[Outgoing] = []
+    results: list[int | Refused] = []
+    for item in posts:
+        known = receipts.number(item.sender.node, item.digest)
+        if known:
+            results.append(known)
+            continue
+        try:
+            messages = _messages(item, directory)
+        except Refused as refused:
+            results.append(refused)
+            continue
+        outgoing += messages
+        results.append(messages[0].number)
+        receipts.add(item.sender.node, item.digest, messages[0].number)
+    enqueue(outgoing)
+    receipts.save()
+    _discard_unused(posts, outgoing)
+    return results
+
+
+def _discard_unused(posts: Iterable[Post], outgoing: Iterable[Outgoing]) -> None:
+    """Remove the spooled bodies that no message kept: of posts refused, known, or for nobody."""
+    kept = {item.body.name for item in outgoing if item.nodes and isinstance(item.body, Spooled)}
+    bodies = [part for item in posts for part in (item.body, item.notification and item.notification.body)]
+    discard_on_commit(body.name for body in bodies if isinstance(body, Spooled) and body.name not in kept)
+
+
+def look_up(posts: Iterable[Post]) -> Directory:
+    """The nodes of everyone named in the posts, senders included, in two queries."""
+    uids: set[str] = set()
+    gids: set[str] = set()
+    for item in posts:
+        uids.add(item.sender.uid)
+        lists = [item.recipients] if item.notification is None else [item.recipients, item.notification.recipients]
+        for recipients in lists:
+            for to in recipients:
+                (uids if to.type == TO_USER else gids).add(to.id)
+    directory = Directory()
+    for uid, user, node in sql.nodes_of_uids(uids):
+        directory.ids[uid] = user
+        nodes = directory.nodes.setdefault(uid, [])
+        if node is not None:
+            nodes.append(node)
+    if gids:
+        _look_up_groups(directory, gids)
+    return directory
+
+
+def _look_up_groups(directory: Directory, gids: Iterable[str]) -> None:
+    for gid, user, status, node in sql.nodes_of_gids(gids):
+        joined = directory.joined.setdefault(gid, {})
+        invited = directory.invited.setdefault(gid, set())
+        if status == _JOINED:
+            nodes = joined.setdefault(user, [])
+            if node is not None:
+                nodes.append(node)
+        elif status == _INVITED:
+            invited.add(user)
+
+
+def _messages(item: Post, directory: Directory) -> list[Outgoing]:
+    """The messages a post makes; raises Refused when it names someone who does not exist."""
+    sender, note = item.sender, item.notification
+    to_self = note is None or not note.not_self
+    members: dict[str, Any] = {"datahead": item.datahead, "datasum": item.datasum}
+    if note:
+        members["notify"] = len(item.recipients) + len(note.recipients) + to_self
+    nodes = _nodes(item.recipients, sender, directory, to_self)
+    number = numbers.next()
+    made = [Outgoing("delivery", sender.uid, sender.user, nodes, members, item.body, number=number)]
+    if note:
+        members = {"postid": f"{number:016x}", "datahead": note.notehead, "datasum": note.notesum}
+        nodes = _nodes([*item.recipients, *note.recipients], sender, directory, True)
+        made.append(Outgoing("notify", sender.uid, sender.user, nodes, members, note.body))
+    return made
+
+
+def _nodes(recipients: Sequence[Recipient], sender: Sender, directory: Directory, to_self: bool) -> list[int]:
+    """The nodes a message is for, each once: the recipients', and the sender's other ones when it is `to_self`.
+
+    The sending node is among them only when the sender is a recipient by name or as a member (tmtp.md section 3).
+    """
+    nodes: dict[int, None] = {}
+    for to in recipients:
+        if to.type == TO_USER:
+            if to.id not in directory.nodes:
+                raise Refused(f"user {to.id} not found")
+            nodes.update(dict.fromkeys(directory.nodes[to.id]))
+        else:
+            _add_group(nodes, to, sender, directory)
+    if to_self:
+        for node in directory.nodes.get(sender.uid, ()):
+            if node != sender.node:
+                nodes[node] = None
+    return list(nodes)
+
+
+def _add_group(nodes: dict[int, None], to: Recipient, sender: Sender, directory: Directory) -> None:
+    joined = directory.joined.get(to.id)
+    if joined is None:
+        raise Refused(f"group {to.id} not found")
+    invited = conf.INVITED_MAY_POST and sender.user in directory.invited[to.id]
+    if sender.node is not None and sender.user not in joined and not invited:
+        raise Refused(f"you are not a member of {to.id}")
+    for user, its in joined.items():
+        if user != sender.user or to.type != TO_GROUP_WITHOUT_ME:
+            nodes.update(dict.fromkeys(its))
+
+
+def ping(sender: Sender, alias: str, to: str, text: bytes) -> int:
+    """Op 9: a short text to the user behind an alias; gives the message's number.
+
+    Raises Refused when `alias` is not the sender's or nobody has the alias `to`.
+    """
+    if not owns(sender, alias):
+        raise Refused("from must identify sender")
+    recipient = holder(to)
+    if recipient is None:
+        raise Refused(f"alias {to} not found")
+    nodes = own_and(sender, [recipient.pk])
+    (number,) = enqueue([Outgoing("ping", sender.uid, sender.user, nodes, {"alias": alias, "to": to}, text)])
+    return number
+
+
+def owns(sender: Sender, alias: str) -> bool:
+    """Whether the alias is one of the sender's."""
+    return User.objects.filter(pk=sender.user, aliases__name=alias, aliases__dropped=None).exists()
+
+
+def own_and(sender: Sender, users: Iterable[int]) -> list[int]:
+    """The nodes in use of the users and of the sender; not the sending one, unless its user is among the users."""
+    users = set(users)
+    nodes = nodes_of({*users, sender.user})
+    return [node for node in nodes if node != sender.node or sender.user in users]
+
+
+def nodes_of(users: Iterable[int]) -> list[int]:
+    """The nodes in use of users, by their ids."""
+    return list(Node.objects.filter(user_id__in=list(users), dropped=None).values_list("pk", flat=True))

@@ -1,0 +1,36 @@
+"""Keeps a secret that must wait in a queue unreadable in the database (a new node's nodeid, tmtp.md op 3).
+
+The key is derived from the site's SECRET_KEY; keys in SECRET_KEY_FALLBACKS still open what they sealed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import lru_cache
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+
+
+def seal(secret: str) -> str:
+    """`secret` encrypted, as text."""
+    return _fernet().encrypt(secret.encode()).decode("ascii")
+
+
+def unseal(sealed: str) -> str | None:
+    """What was sealed; None when the site's SECRET_KEY has changed since."""
+    try:
+        return _fernet().decrypt(sealed).decode()
+    except InvalidToken:
+        return None
+
+
+def _fernet() -> MultiFernet:
+    return _fernet_of(settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+
+
+@lru_cache(maxsize=4)
+def _fernet_of(*keys: str) -> MultiFernet:
+    digests = [hashlib.blake2b(str(key).encode(), digest_size=32, person=b"tmtp.sealing").digest() for key in keys]
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(digest)) for digest in digests])

@@ -1,0 +1,77 @@
+"""Bodies too large for the database: files in the spool folder, through Django's file storage.
+
+A file is complete and on disk before the row that names it commits; a file that no row names is swept later.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from django.core.files.storage import FileSystemStorage
+
+from ..conf import conf
+
+INLINE_OCTETS = 64 * 1024  # a larger body is spooled
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A spooled body: its file's name in the spool, and its octets."""
+
+    name: str
+    size: int
+
+
+def storage() -> FileSystemStorage:
+    """The spool folder."""
+    return FileSystemStorage(location=conf.spool_dir, directory_permissions_mode=0o700)
+
+
+def path(name: str) -> Path:
+    """Where the file `name` is. Files are spread over 256 folders."""
+    return Path(storage().path(f"{name[:2]}/{name}"))
+
+
+def create() -> tuple[str, BinaryIO]:
+    """A new, empty file: its name, and the file open for writing."""
+    name = secrets.token_hex(16)
+    where = path(name)
+    where.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return name, open(where, "xb", buffering=0)
+
+
+def finish(name: str, file: BinaryIO) -> None:
+    """Put a file, and its name, on disk for good; then close it."""
+    os.fsync(file.fileno())
+    file.close()
+    folder = os.open(path(name).parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def discard(names: Iterable[str]) -> None:
+    """Remove files; one that is gone already is no error."""
+    for name in names:
+        path(name).unlink(missing_ok=True)
+
+
+def sweep(older_than: float = 3600) -> int:
+    """Remove files that no message names, `older_than` seconds at least; gives how many."""
+    from ..models import Message
+
+    root, removed = conf.spool_dir, 0
+    for folder in root.glob("??"):
+        old = [file for file in folder.iterdir() if time.time() - file.stat().st_mtime > older_than]
+        named = set(Message.objects.filter(spool__in=[file.name for file in old]).values_list("spool", flat=True))
+        orphans = [file.name for file in old if file.name not in named]
+        discard(orphans)
+        removed += len(orphans)
+    return removed

@@ -1,0 +1,190 @@
+"""The hot statements in both dialects. Rows go to the database as arrays, a handful of statements for a batch.
+
+bulk_create is five times slower than these (docs/decisions/0002-sql-for-the-hot-path.md). Everything here runs on
+Django's connection of the calling thread and in its transaction, past Django's cursor wrappers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db import connection
+
+Row = tuple[Any, ...]
+
+
+def _execute(statements: dict[str, str], parameters: Sequence[Any]) -> Any:
+    """Run the statement of this database's dialect; gives the cursor."""
+    connection.ensure_connection()
+    if connection.vendor == "postgresql":
+        from psycopg import Cursor  # Django's own cursor would write all values into the statement's text
+
+        return Cursor(connection.connection).execute(statements["postgresql"], parameters, prepare=True)
+    return connection.connection.execute(statements["sqlite"], parameters)
+
+
+def _rows(statements: dict[str, str], parameters: Sequence[Any]) -> list[Row]:
+    rows: list[Row] = _execute(statements, parameters).fetchall()
+    return rows
+
+
+def _array(values: Iterable[Any]) -> Any:
+    """Values as one parameter: a list for PostgreSQL, JSON for SQLite."""
+    values = list(values)
+    return values if connection.vendor == "postgresql" else json.dumps(values)
+
+
+def _many(statements: dict[str, str], rows: Sequence[Row]) -> None:
+    """Run a statement for all rows: SQLite once for each, PostgreSQL once for all with a column an array."""
+    if not rows:
+        return
+    if connection.vendor == "postgresql":
+        _execute(statements, [list(column) for column in zip(*rows, strict=True)])
+    else:
+        connection.ensure_connection()
+        connection.connection.executemany(statements["sqlite"], rows)
+
+
+_ADD_MESSAGES = {
+    "sqlite": "INSERT INTO tmtp_message (id, op, sender_id, head, body, spool, size, secret)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    "postgresql": "INSERT INTO tmtp_message (id, op, sender_id, head, body, spool, size, secret)"
+    " SELECT * FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %b::bytea[], %b::bytea[], %s::text[],"
+    " %s::bigint[], %s::text[])",
+}
+_ADD_ENTRIES = {
+    "sqlite": "INSERT INTO tmtp_queueentry (node_id, rank, message_id) VALUES (?, ?, ?)",
+    "postgresql": "INSERT INTO tmtp_queueentry (node_id, rank, message_id)"
+    " SELECT * FROM unnest(%s::bigint[], %s::smallint[], %s::bigint[])",
+}
+_DELETE_ENTRIES = {
+    "sqlite": "DELETE FROM tmtp_queueentry WHERE node_id = ? AND rank = ? AND message_id = ?",
+    "postgresql": "DELETE FROM tmtp_queueentry AS entry"
+    " USING unnest(%s::bigint[], %s::smallint[], %s::bigint[]) AS acked (node_id, rank, message_id)"
+    " WHERE entry.node_id = acked.node_id AND entry.rank = acked.rank AND entry.message_id = acked.message_id",
+}
+_DELETE_MESSAGES = {
+    "sqlite": "DELETE FROM tmtp_message WHERE id IN (SELECT value FROM json_each(?)) AND NOT EXISTS"
+    " (SELECT 1 FROM tmtp_queueentry WHERE message_id = tmtp_message.id) RETURNING spool",
+    "postgresql": "DELETE FROM tmtp_message WHERE id = ANY(%s::bigint[]) AND NOT EXISTS"
+    " (SELECT 1 FROM tmtp_queueentry WHERE message_id = tmtp_message.id) RETURNING spool",
+}
+_PAGE = {
+    "sqlite": "SELECT message.id, rank, head, body, spool, size, secret FROM tmtp_queueentry"
+    " JOIN tmtp_message AS message ON message.id = message_id WHERE node_id = ? ORDER BY rank, message_id LIMIT ?",
+    "postgresql": "SELECT message.id, rank, head, body, spool, size, secret FROM tmtp_queueentry"
+    " JOIN tmtp_message AS message ON message.id = message_id WHERE node_id = %s ORDER BY rank, message_id LIMIT %s",
+}
+_WAITING = {
+    "sqlite": "SELECT node_id, message_id FROM tmtp_queueentry WHERE node_id IN (SELECT value FROM json_each(?))"
+    " ORDER BY node_id, rank, message_id LIMIT ?",
+    "postgresql": "SELECT node_id, message_id FROM tmtp_queueentry WHERE node_id = ANY(%s::bigint[])"
+    " ORDER BY node_id, rank, message_id LIMIT %s",
+}
+_COPY_QUEUE = {
+    "sqlite": "INSERT INTO tmtp_queueentry (node_id, rank, message_id)"
+    " SELECT ?, rank, message_id FROM tmtp_queueentry WHERE node_id = ?",
+    "postgresql": "INSERT INTO tmtp_queueentry (node_id, rank, message_id)"
+    " SELECT %s, rank, message_id FROM tmtp_queueentry WHERE node_id = %s",
+}
+_CLEAR_QUEUE = {
+    "sqlite": "DELETE FROM tmtp_queueentry WHERE node_id = ? RETURNING message_id",
+    "postgresql": "DELETE FROM tmtp_queueentry WHERE node_id = %s RETURNING message_id",
+}
+_NODES_OF_UIDS = {
+    "sqlite": "SELECT uid, account.id, node.id FROM tmtp_user AS account LEFT JOIN tmtp_node AS node"
+    " ON node.user_id = account.id AND node.dropped IS NULL WHERE uid IN (SELECT value FROM json_each(?))",
+    "postgresql": "SELECT uid, account.id, node.id FROM tmtp_user AS account LEFT JOIN tmtp_node AS node"
+    " ON node.user_id = account.id AND node.dropped IS NULL WHERE uid = ANY(%s::text[])",
+}
+_NODES_OF_GIDS = {
+    "sqlite": "SELECT gid, member.user_id, status, node.id FROM tmtp_group AS circle"
+    " LEFT JOIN tmtp_member AS member ON member.group_id = circle.id LEFT JOIN tmtp_node AS node"
+    " ON node.user_id = member.user_id AND node.dropped IS NULL WHERE gid IN (SELECT value FROM json_each(?))",
+    "postgresql": "SELECT gid, member.user_id, status, node.id FROM tmtp_group AS circle"
+    " LEFT JOIN tmtp_member AS member ON member.group_id = circle.id LEFT JOIN tmtp_node AS node"
+    " ON node.user_id = member.user_id AND node.dropped IS NULL WHERE gid = ANY(%s::text[])",
+}
+_RECEIPTS = {
+    "sqlite": "SELECT key, digest, number FROM tmtp_receipt WHERE key IN (SELECT value FROM json_each(?))",
+    "postgresql": "SELECT key, digest, number FROM tmtp_receipt WHERE key = ANY(%s::bigint[])",
+}
+_ADD_RECEIPTS = {
+    "sqlite": "INSERT OR REPLACE INTO tmtp_receipt (key, digest, number) VALUES (?, ?, ?)",
+    "postgresql": "INSERT INTO tmtp_receipt (key, digest, number)"
+    " SELECT * FROM unnest(%s::bigint[], %b::bytea[], %s::bigint[])"
+    " ON CONFLICT (key) DO UPDATE SET digest = excluded.digest, number = excluded.number",
+}
+_PURGE_RECEIPTS = {
+    "sqlite": "DELETE FROM tmtp_receipt WHERE key IN (SELECT key FROM tmtp_receipt WHERE number < ? LIMIT ?)"
+    " RETURNING 1",
+    "postgresql": "DELETE FROM tmtp_receipt WHERE key IN (SELECT key FROM tmtp_receipt WHERE number < %s LIMIT %s)"
+    " RETURNING 1",
+}
+
+
+def add_messages(rows: Sequence[Row]) -> None:
+    """Insert messages: (id, op, sender id, head, body, spool, size, secret)."""
+    _many(_ADD_MESSAGES, rows)
+
+
+def add_entries(rows: Sequence[Row]) -> None:
+    """Insert queue entries: (node id, rank, message id)."""
+    _many(_ADD_ENTRIES, rows)
+
+
+def delete_entries(rows: Sequence[Row]) -> None:
+    """Delete queue entries: (node id, rank, message id)."""
+    _many(_DELETE_ENTRIES, rows)
+
+
+def delete_finished(numbers: Iterable[int]) -> list[str]:
+    """Delete those of the messages that wait for nobody; gives the spool files they leave behind."""
+    return [spool for (spool,) in _rows(_DELETE_MESSAGES, (_array(numbers),)) if spool]
+
+
+def read_page(node: int, limit: int) -> list[Row]:
+    """The first messages waiting for a node: (id, rank, head, body, spool, size, secret)."""
+    return _rows(_PAGE, (node, limit))
+
+
+def waiting(nodes: Iterable[int], limit: int) -> list[Row]:
+    """What waits for the nodes: (node id, message id), at most `limit` in all."""
+    return _rows(_WAITING, (_array(nodes), limit))
+
+
+def copy_queue(to_node: int, from_node: int) -> None:
+    """Let all that waits for one node wait for another, too."""
+    _execute(_COPY_QUEUE, (to_node, from_node))
+
+
+def clear_queue(node: int) -> list[int]:
+    """Delete a node's entries; gives the numbers of their messages."""
+    return [number for (number,) in _rows(_CLEAR_QUEUE, (node,))]
+
+
+def nodes_of_uids(uids: Iterable[str]) -> list[Row]:
+    """(uid, user id, node id or None) for each node in use of each of the users."""
+    return _rows(_NODES_OF_UIDS, (_array(uids),))
+
+
+def nodes_of_gids(gids: Iterable[str]) -> list[Row]:
+    """(gid, user id or None, status or None, node id or None) for each node of each member of each group."""
+    return _rows(_NODES_OF_GIDS, (_array(gids),))
+
+
+def receipts(keys: Iterable[int]) -> list[Row]:
+    """(key, digest, number) of the receipts kept."""
+    return _rows(_RECEIPTS, (_array(keys),))
+
+
+def add_receipts(rows: Sequence[Row]) -> None:
+    """Keep receipts: (key, digest, number)."""
+    _many(_ADD_RECEIPTS, rows)
+
+
+def purge_receipts(before: int, limit: int) -> int:
+    """Forget receipts numbered below `before`, at most `limit`; gives how many."""
+    return len(_rows(_PURGE_RECEIPTS, (before, limit)))

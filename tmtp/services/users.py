@@ -1,0 +1,191 @@
+"""Users, their nodes and aliases (tmtp.md ops 1, 2 and 3; ours: dropping what was added)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from ..conf import conf
+from ..models import Alias, Identity, Node, SpentToken, User
+from ..protocol.values import MAX_NODES, decode_base32, make_nodeid, make_uid
+from . import sql
+from .errors import Refused
+from .leases import is_alive
+from .names import reserve
+from .posting import Sender, nodes_of
+from .queue import FIRST, Outgoing, discard_queue, enqueue, wake_on_commit
+
+LABEL_MAX = 255
+
+
+class LoginFailed(Exception):
+    """The uid is unknown or the nodeid is not one of its nodes in use."""
+
+
+class NodeConnected(Exception):
+    """The node is connected already."""
+
+
+class AuthenticationRequired(Exception):
+    """An OpenID identity must be shown, and was not."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityShown:
+    """What a checked id_token says: who, at which provider, and the token's own hash and end."""
+
+    iss: str
+    sub: str
+    digest: bytes
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A new user or node; `alias_error` is why the alias was refused."""
+
+    sender: Sender
+    nodeid: str
+    alias_error: str | None
+
+
+def register(label: str, alias: str = "", shown: IdentityShown | None = None, account: Any = None) -> Registered:
+    """Op 1: a new user with a first node, and an alias unless it is empty or "_".
+
+    With an identity that registered before, a node is added to that user instead. Raises AuthenticationRequired
+    when the identity's token was used before, Refused when that user has all the nodes one may have.
+    """
+    user = _known_user(shown) if shown else None
+    if user is None:
+        user = User.objects.create(uid=make_uid(), account=account)
+        if shown:
+            Identity.objects.create(user=user, iss=shown.iss, sub=shown.sub)
+    node, nodeid = make_node(user, label[:LABEL_MAX])
+    if shown:
+        Node.objects.filter(pk=node.pk).update(verified=timezone.now())
+    error = None
+    if alias not in ("", "_"):
+        try:
+            _own_or_reserve(user, alias)
+        except Refused as refused:
+            error = str(refused)
+    return Registered(Sender(user.uid, user.pk, node.pk), nodeid, error)
+
+
+def _known_user(shown: IdentityShown) -> User | None:
+    """The user of an identity; spends the token it was shown with."""
+    spend_token(shown)
+    return User.objects.filter(identities__iss=shown.iss, identities__sub=shown.sub).first()
+
+
+def spend_token(shown: IdentityShown) -> None:
+    """Note that an id_token was used; raises AuthenticationRequired when it was used before."""
+    SpentToken.objects.filter(expires__lt=timezone.now() - timedelta(minutes=5)).delete()
+    _, fresh = SpentToken.objects.get_or_create(digest=shown.digest, defaults={"expires": shown.expires})
+    if not fresh:
+        raise AuthenticationRequired("this id_token was used before")
+
+
+def make_node(user: User, label: str) -> tuple[Node, str]:
+    """A new node of a user, and its secret, which is not to be had again. Raises Refused at 100 nodes."""
+    if user.nodes.filter(dropped=None).count() >= MAX_NODES:
+        raise Refused(f"a user has at most {MAX_NODES} nodes")
+    nodeid = make_nodeid()
+    return Node.objects.create(user=user, secret=hash_nodeid(nodeid), label=label), nodeid
+
+
+def hash_nodeid(nodeid: str) -> bytes:
+    """What is stored of a nodeid. It has 200 random bits, so one round of SHA-256 is enough."""
+    return hashlib.sha256(decode_base32(nodeid)).digest()
+
+
+def log_in(
+    uid: str, nodeid: str, lease: int, shown: IdentityShown | None = None, identity_needed: bool = False
+) -> Sender:
+    """Op 2: claims the node for this server and tells the user's nodes; gives who has logged in.
+
+    Raises LoginFailed, NodeConnected, or AuthenticationRequired when an identity is needed (`auth` is 2) and the
+    node has not shown its user's for TMTP["OPENID_MAX_AGE"] seconds.
+    """
+    node = Node.objects.select_related("user").filter(secret=hash_nodeid(nodeid), dropped=None).first()
+    if node is None or node.user.uid != uid:
+        raise LoginFailed
+    if shown or identity_needed:
+        _check_identity(node, shown)
+    return connect(Sender(uid, node.user_id, node.pk), lease, announce=True)
+
+
+def connect(sender: Sender, lease: int, *, announce: bool = False) -> Sender:
+    """Claim the sender's node for a server; raises NodeConnected when a live server has it."""
+    assert sender.node is not None
+    node = Node.objects.get(pk=sender.node)
+    if node.server_id is not None and (node.server_id == lease or is_alive(node.server_id)):
+        raise NodeConnected
+    Node.objects.filter(pk=node.pk).update(server=lease, last_seen=timezone.now())
+    if announce:
+        nodes = nodes_of([sender.user])
+        enqueue([Outgoing("login", sender.uid, sender.user, nodes, {"node": "tbd"})])
+    return sender
+
+
+def disconnect(node: int, lease: int) -> None:
+    """The node's link has ended."""
+    Node.objects.filter(pk=node, server=lease).update(server=None, last_seen=timezone.now())
+
+
+def _check_identity(node: Node, shown: IdentityShown | None) -> None:
+    if shown:
+        if not node.user.identities.filter(iss=shown.iss, sub=shown.sub).exists():
+            raise AuthenticationRequired("the identity shown is not this user's")
+        spend_token(shown)
+        Node.objects.filter(pk=node.pk).update(verified=timezone.now())
+        return
+    oldest = timezone.now() - timedelta(seconds=conf.OPENID_MAX_AGE)
+    if node.verified is None or node.verified < oldest:
+        raise AuthenticationRequired("the identity must be shown again")
+
+
+def add_alias(sender: Sender, name: str) -> int:
+    """Op 3: a new alias; the user's nodes are told, again when they have it already. Raises Refused."""
+    _own_or_reserve(User.objects.get(pk=sender.user), name)
+    return _tell(sender, {"newalias": name})
+
+
+def _own_or_reserve(user: User, name: str) -> None:
+    if not user.aliases.filter(name=name, dropped=None).exists():
+        reserve(name, "newalias", user=user)
+
+
+def drop_alias(alias: Alias) -> None:
+    """Nobody is reached by this alias any more; it stays reserved."""
+    Alias.objects.filter(pk=alias.pk).update(dropped=timezone.now())
+
+
+def add_node(sender: Sender, label: str) -> int:
+    """Op 3: a new node, whose queue starts as a copy of the sending node's; all nodes are told its nodeid."""
+    if len(label) > LABEL_MAX:
+        raise Refused(f"newnode must be {LABEL_MAX} characters or fewer")
+    node, nodeid = make_node(User.objects.select_for_update().get(pk=sender.user), label)
+    if sender.node is not None:
+        sql.copy_queue(node.pk, sender.node)
+    return _tell(sender, {"newnode": label}, nodeid)
+
+
+def _tell(sender: Sender, members: dict[str, Any], nodeid: str = "") -> int:
+    """Queue a `user` message for all nodes of the sender; gives its number."""
+    nodes = nodes_of([sender.user])
+    (number,) = enqueue([Outgoing("user", sender.uid, sender.user, nodes, members, rank=FIRST, nodeid=nodeid)])
+    return number
+
+
+@transaction.atomic
+def drop_node(node: Node) -> None:
+    """The device is out: its secret is worthless, its queue is gone, and its link, if any, is closed."""
+    Node.objects.filter(pk=node.pk, dropped=None).update(dropped=timezone.now())
+    discard_queue(node.pk)
+    wake_on_commit()

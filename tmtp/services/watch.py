@@ -1,0 +1,57 @@
+"""What other processes did: new messages for nodes connected here, and nodes that must go.
+
+The database is the ground truth, looked at every TMTP["POLL"] seconds; a hint over a channel layer only makes the
+next look come sooner. On SQLite a look costs nothing unless another connection has written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from django.db import connection
+from django.db.models import Q
+
+from ..models import Node
+from . import sql
+
+LOOK_LIMIT = 50_000
+
+
+@dataclass(slots=True)
+class News:
+    """Numbers waiting, by node; and nodes that were dropped or are no longer this server's."""
+
+    waiting: dict[int, list[int]] = field(default_factory=dict)
+    gone: list[int] = field(default_factory=list)
+
+
+class Watch:
+    """Looks for one server. To be used in one thread, with that thread's connection."""
+
+    def __init__(self, lease: int) -> None:
+        self._lease = lease
+        self._version = -1
+        self.again = False  # set to have the next look done whoever has written
+
+    def look(self, caught_up: Sequence[int], connected: Sequence[int]) -> News:
+        """What waits for nodes that have all they know of, and which of the connected ones must go."""
+        news = News()
+        if not self._others_wrote():
+            return news
+        for node, number in sql.waiting(caught_up, LOOK_LIMIT):
+            news.waiting.setdefault(node, []).append(number)
+        gone = Node.objects.filter(~Q(server=self._lease) | Q(server=None) | Q(dropped__isnull=False))
+        for start in range(0, len(connected), 500):
+            news.gone += gone.filter(pk__in=connected[start : start + 500]).values_list("pk", flat=True)
+        return news
+
+    def _others_wrote(self) -> bool:
+        """Whether another connection may have written since the last look."""
+        if connection.vendor != "sqlite":
+            return True
+        with connection.cursor() as cursor:
+            ((version,),) = cursor.execute("PRAGMA data_version")
+        changed = version != self._version or self.again
+        self._version, self.again = version, False
+        return changed

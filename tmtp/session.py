@@ -1,0 +1,208 @@
+"""One link, without its socket: octets in, requests handled in order, frames out.
+
+The consumer feeds it with `receive` and sends what `outgoing` gives. Requests take effect in the order they came;
+posts do not wait for each other's commit, everything else waits for its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .bodies import Incoming
+from .conf import conf
+from .dispatcher import Lane
+from .protocol import errors, messages
+from .protocol.connection import END_OF_MESSAGE, NEED_DATA, Connection
+from .protocol.errors import Quit
+from .protocol.requests import Op, Request
+from .services.posting import Post, Sender
+from .services.queue import Parcel
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+PENDING_POSTS = 64
+PENDING_OCTETS = 256 * 1024
+OUTBOX_OCTETS = 256 * 1024
+PING_OCTETS = 420
+Outbox = list[bytes | Parcel]
+
+
+class Session:
+    """One link's state. `sender` is set once it has logged in."""
+
+    def __init__(self, engine: Engine, address: str) -> None:
+        self.engine = engine
+        self.address = address
+        self.connection = Connection()
+        self.sender: Sender | None = None
+        self.lane: Lane | None = None
+        self.opened = self.heard = time.monotonic()
+        self.asked_to_log_in = False
+        self.closing = False
+        self.request: Request | None = None  # the one coming in
+        self.incoming: Incoming | None = None  # its data
+        self._outbox: Outbox = []
+        self._outbox_octets = 0
+        self._waker: asyncio.Future[None] | None = None  # of whoever waits for something to send
+        self._pending = 0  # posts handed to the store
+        self._pending_octets = 0
+        self._eased: asyncio.Future[None] | None = None  # of whoever waits for fewer pending or unsent octets
+
+    # in
+
+    async def receive(self, data: bytes, handlers: Any) -> None:
+        """Take octets from the wire and handle the requests they complete. Raises Quit."""
+        self.heard = time.monotonic()
+        connection = self.connection
+        connection.receive_data(data)
+        while (event := connection.next_event()) is not NEED_DATA:
+            if event is END_OF_MESSAGE:
+                await self._complete(handlers)
+            elif isinstance(event, Request):
+                self._begin(event)
+            elif self.incoming:
+                await self.incoming.add(event)  # type: ignore[arg-type]
+
+    def _begin(self, request: Request) -> None:
+        self.request = request
+        self.incoming = None
+        if request.datalen:
+            self.incoming = Incoming(request.raw, lengths(request))
+        elif request.op in (Op.LOGIN, Op.REGISTER):
+            self.asked_to_log_in = True
+
+    async def _complete(self, handlers: Any) -> None:
+        request, incoming = self.request, self.incoming
+        self.request = None
+        assert request is not None
+        if incoming and incoming.error:
+            self.incoming = None
+            self.refuse(request, "the server has no room for so much data now")
+            return
+        waits = handlers[request.op](self, request)
+        if waits is not None:
+            await waits
+        self.incoming = None
+        if self._crowded():
+            await self._ease()
+
+    # out
+
+    def write(self, frame: bytes) -> None:
+        """Send a frame, with all else that is written in this turn of the loop."""
+        self._outbox.append(frame)
+        self._outbox_octets += len(frame)
+        self._wake()
+
+    def send(self, parcel: Parcel) -> None:
+        """Send a message from the queue."""
+        self._outbox.append(parcel)
+        self._outbox_octets += len(parcel.frame)
+        self._wake()
+
+    def refuse(self, request: Request, reason: str) -> None:
+        """Answer that a request was not done."""
+        self.write(messages.ack_error(request.id, reason))
+
+    async def outgoing(self) -> Outbox:
+        """All that is to be sent now; waits for it. Empty when the link is to be closed."""
+        if not self._outbox and not self.closing:
+            self._waker = asyncio.get_running_loop().create_future()
+            await self._waker
+            self._waker = None
+        outbox, self._outbox = self._outbox, []
+        return outbox
+
+    def was_sent(self, outbox: Outbox) -> None:
+        """The consumer has put these on the wire."""
+        now = time.monotonic()
+        for item in outbox:
+            if type(item) is Parcel:
+                self._outbox_octets -= len(item.frame)
+                if self.lane:
+                    self.lane.sent(item, now)
+            else:
+                self._outbox_octets -= len(item)  # type: ignore[arg-type]
+        self._relieve()
+
+    def close(self, reason: str | None = None) -> None:
+        """End the link, with a `quit` when there is a reason and the client may be told it."""
+        if self.closing:
+            return
+        if reason and self.connection.may_say_quit:
+            self.write(messages.quit_message(reason))
+        self.closing = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waker and not self._waker.done():
+            self._waker.set_result(None)
+
+    # posts on their way to the disk
+
+    def submit(self, post: Post, octets: int, done: Callable[[Any], None]) -> None:
+        """Hand a post to the store. `done` gets the result, unless the link has ended meanwhile."""
+        self._pending += 1
+        self._pending_octets += octets
+
+        def finished(result: Any) -> None:
+            self._pending -= 1
+            self._pending_octets -= octets
+            done(result)
+            self._relieve()
+
+        self.engine.store.post(self, post, finished)
+
+    async def run(self, function: Callable[[], Any]) -> Any:
+        """Have the store run a service for this link, after all that the link asked for before."""
+        return await self.engine.store.run(self, function)
+
+    async def settle(self) -> None:
+        """Wait until the store has done all this link has asked for."""
+        while self._pending:
+            await self._ease()
+
+    def _crowded(self) -> bool:
+        return (
+            self._pending >= PENDING_POSTS
+            or self._pending_octets >= PENDING_OCTETS
+            or self._outbox_octets >= OUTBOX_OCTETS
+        )
+
+    async def _ease(self) -> None:
+        """Wait for a change for the better. Nothing is read from the link meanwhile."""
+        self._eased = asyncio.get_running_loop().create_future()
+        await self._eased
+
+    def _relieve(self) -> None:
+        if self._eased and not self._eased.done():
+            self._eased.set_result(None)
+
+    # time
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether the client has been silent for too long."""
+        if self.sender is None:
+            return not self.asked_to_log_in and now - self.opened > conf.LOGIN_TIMEOUT
+        return now - self.heard > conf.IDLE_TIMEOUT
+
+
+def lengths(request: Request) -> list[int]:
+    """The octets of each part of a request's data; raises Quit when they are too many or too few for its op."""
+    if request.op == Op.POSTNOTIFY:
+        if request.datalen <= request.notelen:
+            raise Quit(errors.DATA_TOO_SHORT)
+        if request.fornotself and not request.recipients:
+            raise Quit(errors.RECIPIENTS_EMPTY)
+        if request.datahead > request.datalen - request.notelen:
+            raise Quit(errors.INVALID_HEADER)
+    most = conf.MAX_BODY if request.op in (Op.POST, Op.POSTNOTIFY) else PING_OCTETS
+    if request.datalen > most:
+        raise Quit(errors.DATA_TOO_LONG)
+    if request.op == Op.POSTNOTIFY:
+        return [request.notelen, request.datalen - request.notelen]
+    return [request.datalen]

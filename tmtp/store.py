@@ -1,0 +1,280 @@
+"""The one writer of this process: a thread with a connection of its own, which commits all that waits at once.
+
+The loop hands in jobs; the thread takes whatever has come meanwhile, runs it in ONE transaction, commits it with
+full durability, and only then reports the whole batch back to the loop, in one call. So nothing is acknowledged that
+is not on disk, and the price of a commit is shared by everyone who waits for it (docs/decisions/0001-group-commit.md).
+
+Jobs of one link take effect in the order they were handed in; posts of all links go together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from django.db import Error, InterfaceError, OperationalError, connection, transaction
+
+from .conf import conf
+from .services import leases, posting, queue
+from .services.queue import Parcel
+from .services.spool import discard
+
+log = logging.getLogger("tmtp")
+BATCH_MAX = 1000
+
+
+class Unavailable(Exception):
+    """The database did not take it; nothing was done."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """Something to run in a transaction: a post, or any function. `done` gets the result or an exception."""
+
+    link: Hashable
+    done: Callable[[Any], None]
+    post: posting.Post | None = None
+    function: Callable[[], Any] | None = None
+    result: Any = None
+
+
+@dataclass(slots=True, eq=False)
+class Read:
+    """Something to look up after the batch has committed."""
+
+    function: Callable[[], Any]
+    done: Callable[[Any], None]
+
+
+Entry = tuple[int, int, int]  # node id, rank, number: an entry acknowledged
+
+
+class Store:
+    """The writer. `deliver` gets, in the loop, the parcels of each batch that has been committed."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, deliver: Callable[[list[Parcel]], None]) -> None:
+        self._loop = loop
+        self._deliver = deliver
+        self._jobs: SimpleQueue[Job | Read | Entry | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="tmtp-store", daemon=True)
+        self.lease = 0  # the server's; batches are noted there
+        self.lease_lost = False  # another process thought this one dead
+        self._batch = 0
+        self._overdue: list[Entry] = []  # acknowledged, but their delete did not commit yet
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Commit what was handed in, then end."""
+        self._jobs.put(None)
+        while self._thread.is_alive():
+            await asyncio.sleep(0.01)
+
+    def post(self, link: Hashable, post: posting.Post, done: Callable[[Any], None]) -> None:
+        """Queue a post. `done` gets its number, Refused or Unavailable."""
+        self._jobs.put(Job(link, done, post=post))
+
+    def acknowledge(self, entry: Entry) -> None:
+        """A node has stored a message; its entry goes with the next batch."""
+        self._jobs.put(entry)
+
+    def do(self, link: Hashable, function: Callable[[], Any]) -> None:
+        """Run a service in a batch's transaction; what becomes of it is only logged."""
+        self._jobs.put(Job(link, log_failure, function=function))
+
+    async def run(self, link: Hashable, function: Callable[[], Any]) -> Any:
+        """Run a service in a batch's transaction; gives its result once that is on disk, or raises what it raised.
+
+        Raises Unavailable when the database does not take it.
+        """
+        future = self._loop.create_future()
+        self._jobs.put(Job(link, _resolver(future), function=function))
+        return await future
+
+    def read(self, function: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        """Look something up, after all that was handed in before has been committed. `done` gets what it gives."""
+        self._jobs.put(Read(function, done))
+
+    # what follows runs in the thread
+
+    def _work(self) -> None:
+        self._prepare()
+        for batch in self._batches():
+            jobs = [item for item in batch if type(item) is Job]
+            acked = [item for item in batch if type(item) is tuple]
+            if jobs or acked:
+                self._commit(jobs, acked)
+            for item in batch:
+                if type(item) is Read:
+                    self._read(item)
+        connection.close()
+
+    def _batches(self) -> Iterator[list[Any]]:
+        """All that waits, again and again, until None comes."""
+        ended = False
+        while not ended:
+            batch: list[Any] = [self._jobs.get()]
+            with suppress(Empty):
+                while len(batch) < BATCH_MAX:
+                    batch.append(self._jobs.get_nowait())
+            ended = None in batch
+            yield batch
+
+    def _prepare(self) -> None:
+        """Full durability on this connection, whatever the site's own ones have."""
+        with suppress(Error):
+            connection.ensure_connection()
+            make_durable()
+
+    def _commit(self, jobs: list[Job], acked: list[Entry]) -> None:
+        acked = self._overdue + acked
+        self._batch += 1
+        try:
+            parcels, spools = self._persist(jobs, acked)
+            self._overdue = []
+        except (OperationalError, InterfaceError) as error:
+            log.error("the database does not take messages: %s", error)
+            self._overdue = acked
+            parcels, spools = [], []
+            for job in jobs:
+                job.result = Unavailable("the server cannot store messages now, try again later")
+        self._loop.call_soon_threadsafe(self._report, jobs, parcels)
+        discard(spools)
+
+    def _persist(self, jobs: list[Job], acked: list[Entry]) -> tuple[list[Parcel], list[str]]:
+        """One transaction, tried again while the database is away; gives the parcels and the spool files to remove."""
+        give_up = time.monotonic() + conf.STORE_PATIENCE
+        pause = 0.02
+        careful = False
+        while True:
+            done: tuple[list[Parcel], list[str]] | None = None
+            try:
+                with transaction.atomic(), queue.collecting() as parcels:
+                    spools = queue.acknowledge(acked) if acked else []
+                    for posts, calls in phases(jobs):
+                        self._run_posts(posts, careful)
+                        for job in calls:
+                            run_call(job)
+                    done = parcels, spools
+                    renewed = leases.renew(self.lease, self._batch)
+                self.lease_lost = bool(self.lease and not renewed)
+                return done
+            except (OperationalError, InterfaceError):
+                if done and self._was_committed():
+                    return done
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(pause)
+                pause = min(2 * pause, 1)
+            except Exception:
+                if careful:
+                    raise
+                log.exception("a batch failed; its jobs are run one by one")
+                careful = True
+
+    def _was_committed(self) -> bool:
+        """Whether this batch is on disk although the database was lost at its commit. Reconnects."""
+        with suppress(Error):
+            connection.close()
+            self._prepare()
+            return leases.committed(self.lease) == self._batch
+        return False
+
+    def _run_posts(self, jobs: list[Job], careful: bool) -> None:
+        if careful:
+            for job in jobs:
+                run_call(job, lambda job=job: posting.post([job.post])[0])  # type: ignore[misc]
+        elif jobs:
+            results = posting.post([job.post for job in jobs if job.post])
+            for job, result in zip(jobs, results, strict=True):
+                job.result = result
+
+    def _read(self, read: Read) -> None:
+        try:
+            result = read.function()
+        except Error as error:
+            log.error("the database could not be read: %s", error)
+            connection.close()
+            self._prepare()
+            result = Unavailable(str(error))
+        self._loop.call_soon_threadsafe(read.done, result)
+
+    # what follows runs in the loop
+
+    def _report(self, jobs: list[Job], parcels: list[Parcel]) -> None:
+        for job in jobs:
+            job.done(job.result)
+        self._deliver(parcels)
+
+
+def phases(jobs: list[Job]) -> Iterator[tuple[list[Job], list[Job]]]:
+    """Jobs as posts to run together, then others; again until none is left. Each link's jobs keep their order."""
+    while jobs:
+        posts, rest = _leading(jobs, lambda job: job.post is not None)
+        calls, jobs = _leading(rest, lambda job: job.post is None)
+        yield posts, calls
+
+
+def _leading(jobs: list[Job], fits: Callable[[Job], bool]) -> tuple[list[Job], list[Job]]:
+    """The jobs that fit and that no unfit one of the same link comes before; and all others."""
+    held: set[Hashable] = set()
+    leading: list[Job] = []
+    others: list[Job] = []
+    for job in jobs:
+        if fits(job) and job.link not in held:
+            leading.append(job)
+        else:
+            held.add(job.link)
+            others.append(job)
+    return leading, others
+
+
+def run_call(job: Job, function: Callable[[], Any] | None = None) -> None:
+    """Run a job's function in a savepoint, so that what it raises undoes only itself. The result may be that."""
+    call = function or job.function
+    assert call is not None
+    try:
+        with transaction.atomic():
+            job.result = call()
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        job.result = error
+
+
+def make_durable() -> None:
+    """Let this connection commit with full durability, and without waiting for readers (SQLite: WAL)."""
+    raw: Any = connection.connection
+    if connection.vendor == "sqlite":
+        raw.execute("PRAGMA journal_mode = WAL")
+        raw.execute("PRAGMA synchronous = FULL")
+        connection.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
+    else:
+        connection.cursor().execute("SET synchronous_commit = on")
+
+
+def log_failure(result: Any) -> None:
+    """Note what should not have failed."""
+    if isinstance(result, Exception):
+        log.error("not done: %r", result)
+
+
+def _resolver(future: asyncio.Future[Any]) -> Callable[[Any], None]:
+    def resolve(result: Any) -> None:
+        if future.cancelled():
+            return
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+    return resolve
