@@ -70,7 +70,7 @@ class Conf:
         limits = self.LIMITS
         if limits is None:
             return None
-        value: int | None = {**DEFAULT_LIMITS, **limits}[name]
+        value: int | None = limits.get(name, DEFAULT_LIMITS[name])
         return value
 
     def address(self, bind: str | None = None) -> tuple[str, int]:

@@ -13,7 +13,7 @@ when asked for, so the caller can finish a login before the octets behind it are
 from __future__ import annotations
 
 import binascii
-from enum import Enum, auto
+from enum import Enum, IntEnum, auto
 
 from . import errors
 from .errors import Quit
@@ -22,13 +22,13 @@ from .requests import Op, Request, parse_header
 HEADER_MIN = 8
 
 
-class State(Enum):
+class State(IntEnum):
     """How far a link has come."""
 
-    NEW = auto()
-    GREETED = auto()
-    LOGGED_IN = auto()
-    FAILED = auto()
+    NEW = 0
+    GREETED = 1
+    LOGGED_IN = 2
+    FAILED = 3
 
 
 class Signal(Enum):
@@ -42,21 +42,13 @@ NEED_DATA = Signal.NEED_DATA
 END_OF_MESSAGE = Signal.END_OF_MESSAGE
 Event = Request | bytes | Signal
 
-_LOGIN_OPS = frozenset({Op.REGISTER, Op.LOGIN})
-_WORK_OPS = frozenset(Op) - _LOGIN_OPS - {Op.TMTPREV}
-_LEGAL: dict[State, frozenset[Op]] = {
-    State.NEW: frozenset({Op.TMTPREV}),
-    State.GREETED: _LOGIN_OPS,
-    State.LOGGED_IN: _WORK_OPS,
-}
-_WHY_NOT: dict[tuple[State, frozenset[Op]], str] = {
-    (State.NEW, _LOGIN_OPS): errors.TMTPREV_OMITTED,
-    (State.NEW, _WORK_OPS): errors.OP_UNAUTHENTICATED,
-    (State.GREETED, frozenset({Op.TMTPREV})): errors.OP_REPETITION,
-    (State.GREETED, _WORK_OPS): errors.OP_UNAUTHENTICATED,
-    (State.LOGGED_IN, frozenset({Op.TMTPREV})): errors.OP_REPETITION,
-    (State.LOGGED_IN, _LOGIN_OPS): errors.OP_CONNECTED,
-}
+LEGAL = ""
+# What becomes of each op, 0 to 12, in each state: it is legal, or the link ends with this reason.
+_VERDICTS: tuple[tuple[str, ...], ...] = (
+    (LEGAL, *2 * [errors.TMTPREV_OMITTED], *10 * [errors.OP_UNAUTHENTICATED]),
+    (errors.OP_REPETITION, LEGAL, LEGAL, *10 * [errors.OP_UNAUTHENTICATED]),
+    (errors.OP_REPETITION, *2 * [errors.OP_CONNECTED], *10 * [LEGAL]),
+)
 
 
 class Connection:
@@ -95,6 +87,8 @@ class Connection:
         if self._ending:
             self._ending = False
             return END_OF_MESSAGE
+        if self.state is State.FAILED:
+            raise RuntimeError("the connection has failed already")
         try:
             return self._header()
         except Quit:
@@ -125,15 +119,12 @@ class Connection:
         return request
 
     def _check_order(self, request: Request) -> None:
-        if request.op in _LEGAL.get(self.state, ()):
-            if request.op == Op.TMTPREV:
-                self.state = State.GREETED
-                self._greeted = True
-            return
-        for (state, ops), reason in _WHY_NOT.items():
-            if state is self.state and request.op in ops:
-                raise Quit(reason)
-        raise RuntimeError("the connection has failed already")
+        reason = _VERDICTS[self.state][request.op]
+        if reason is not LEGAL:
+            raise Quit(reason)
+        if request.op == Op.TMTPREV:
+            self.state = State.GREETED
+            self._greeted = True
 
 
 def _header_length(digits: bytes) -> int:

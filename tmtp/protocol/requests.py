@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
@@ -85,23 +86,7 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
         return self.for_ or []
 
 
-_REQUIRED: tuple[tuple[str, ...], ...] = (
-    ("id",),
-    ("newnode", "newalias"),
-    ("uid", "node"),
-    ("id",),
-    ("id", "for_", "type"),
-    ("id", "gid", "from_", "to"),
-    ("id", "gid", "act"),
-    ("id", "datalen"),
-    ("id", "datalen", "notelen"),
-    ("id", "from_", "to"),
-    ("id", "type"),
-    (),
-    (),
-)
 _MAY_HAVE_DATA = frozenset({Op.GROUPINVITE, Op.POST, Op.POSTNOTIFY, Op.PING})
-_LENGTHS = ("datalen", "datahead", "datasum", "notelen", "notehead", "notesum")
 _LIMIT = 2**63
 _ID_MAX_OCTETS = 60_000  # an ack echoes the id, and its own header must fit too
 _decoder = msgspec.json.Decoder(Request)
@@ -166,37 +151,61 @@ def _fold(value: Any, known: frozenset[str]) -> Any:
 def _in_range(request: Request) -> bool:
     """Whether the op is known and has what it needs, and nothing is out of range."""
     op = request.op
-    if not 0 <= op <= Op.QUIT or not all([getattr(request, field) for field in _REQUIRED[op]]):
-        return False
-    if any([getattr(request, field) for field in _LENGTHS]) and not _lengths_fit(request):
-        return False
-    if len(request.raw) > _ID_MAX_OCTETS and len(request.id.encode()) > _ID_MAX_OCTETS:
-        return False
-    if op == Op.USEREDIT:
-        return bool(request.newnode) != bool(request.newalias)
-    if op == Op.OHIEDIT:
-        return request.type in ("init", "add", "drop") and all(to.id for to in request.recipients)
-    if op == Op.GROUPEDIT:
-        return _group_edit_complete(request)
-    if op in (Op.POST, Op.POSTNOTIFY):
-        return request.for_ is not None and _recipients_fit(request.for_) and _recipients_fit(request.notefor)
-    return True
+    return 0 <= op <= Op.QUIT and _lengths_fit(request) and _COMPLETE[op](request) and _id_fits(request)
 
 
 def _lengths_fit(request: Request) -> bool:
-    if any(not 0 <= getattr(request, field) < _LIMIT for field in _LENGTHS):
-        return False
-    if request.datahead > request.datalen or request.notehead > request.notelen:
-        return False
-    if request.notelen and request.op != Op.POSTNOTIFY:
-        return False
-    return request.datalen == 0 or request.op in _MAY_HAVE_DATA
+    """Whether all lengths are in range, and only ops that carry data have some."""
+    if not request.datalen | request.datahead | request.datasum | request.notelen | request.notehead | request.notesum:
+        return True
+    return (
+        0 <= request.datahead <= request.datalen < _LIMIT
+        and 0 <= request.notehead <= request.notelen < _LIMIT
+        and 0 <= request.datasum < _LIMIT
+        and 0 <= request.notesum < _LIMIT
+        and (request.datalen == 0 or request.op in _MAY_HAVE_DATA)
+        and (request.notelen == 0 or request.op == Op.POSTNOTIFY)
+    )
 
 
-def _group_edit_complete(request: Request) -> bool:
-    needed = {"join": "join", "alias": request.newalias, "drop": request.to}
-    return bool(needed.get(request.act))
+def _id_fits(request: Request) -> bool:
+    return len(request.raw) <= _ID_MAX_OCTETS or len(request.id.encode()) <= _ID_MAX_OCTETS
 
 
-def _recipients_fit(recipients: list[Recipient] | None) -> bool:
-    return all([to.id and 1 <= to.type <= 3 for to in recipients or ()])
+def _post_is_complete(request: Request) -> bool:
+    return bool(request.id and request.datalen and request.for_ is not None) and _recipients_fit(request)
+
+
+def _recipients_fit(request: Request) -> bool:
+    for to in request.for_ or ():
+        if not to.id or not 1 <= to.type <= 3:
+            return False
+    return not request.notefor or all([to.id and 1 <= to.type <= 3 for to in request.notefor])
+
+
+def _ohiedit_is_complete(request: Request) -> bool:
+    named = bool(request.id and request.for_) and all([to.id for to in request.recipients])
+    return named and request.type in ("init", "add", "drop")
+
+
+def _groupedit_is_complete(request: Request) -> bool:
+    needed = {"join": request.act, "alias": request.newalias, "drop": request.to}
+    return bool(request.id and request.gid and needed.get(request.act))
+
+
+# Whether a request has what its op requires, none of it empty (the fields marked ! in section 4).
+_COMPLETE: tuple[Callable[[Request], bool], ...] = (
+    lambda request: bool(request.id),
+    lambda request: bool(request.newnode and request.newalias),
+    lambda request: bool(request.uid and request.node),
+    lambda request: bool(request.id) and bool(request.newnode) != bool(request.newalias),
+    _ohiedit_is_complete,
+    lambda request: bool(request.id and request.gid and request.from_ and request.to),
+    _groupedit_is_complete,
+    _post_is_complete,
+    lambda request: bool(request.notelen) and _post_is_complete(request),
+    lambda request: bool(request.id and request.from_ and request.to),
+    lambda request: bool(request.id and request.type),
+    lambda request: True,
+    lambda request: True,
+)

@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from ..models import Node, ServerLease
+from . import sql
 
 LIFETIME = timedelta(seconds=30)
 
@@ -28,7 +29,7 @@ def take(address: str) -> ServerLease:
 
 def renew(lease: int, batch: int) -> bool:
     """The process lives, and its batch `batch` commits with this; False when its lease was ended by another."""
-    return bool(ServerLease.objects.filter(pk=lease).update(seen=timezone.now(), batch=batch))
+    return sql.renew_lease(lease, timezone.now(), batch)
 
 
 def committed(lease: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
@@ -117,6 +118,10 @@ _ADD_RECEIPTS = {
     " SELECT * FROM unnest(%s::bigint[], %b::bytea[], %s::bigint[])"
     " ON CONFLICT (key) DO UPDATE SET digest = excluded.digest, number = excluded.number",
 }
+_RENEW_LEASE = {
+    "sqlite": "UPDATE tmtp_serverlease SET seen = ?, batch = ? WHERE id = ?",
+    "postgresql": "UPDATE tmtp_serverlease SET seen = %s, batch = %s WHERE id = %s",
+}
 _PURGE_RECEIPTS = {
     "sqlite": "DELETE FROM tmtp_receipt WHERE key IN (SELECT key FROM tmtp_receipt WHERE number < ? LIMIT ?)"
     " RETURNING 1",
@@ -188,3 +193,9 @@ def add_receipts(rows: Sequence[Row]) -> None:
 def purge_receipts(before: int, limit: int) -> int:
     """Forget receipts numbered below `before`, at most `limit`; gives how many."""
     return len(_rows(_PURGE_RECEIPTS, (before, limit)))
+
+
+def renew_lease(lease: int, seen: datetime, batch: int) -> bool:
+    """Note when a server was seen, and which batch it commits with this; False when the lease is gone."""
+    when = seen if connection.vendor == "postgresql" else seen.replace(tzinfo=None).isoformat(" ")
+    return bool(_execute(_RENEW_LEASE, (when, batch, lease)).rowcount)
