@@ -1,0 +1,232 @@
+"""What clients have sent and received, kept by them alone, and whether a service kept its word.
+
+A `Device` posts and acknowledges over whatever link it has, logs in again when that is lost, and sends again, with the
+same id, what was not acknowledged. Its ledger knows who was told what:
+
+- a post that was acknowledged reaches every device it was for, unchanged, as one message;
+- nothing arrives that nobody sent;
+- a device receives a message twice only when the service cannot know that it was stored: over another link, and
+  before the answer to anything that the device asked for after it had acknowledged the message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+from .real import Client, LoginRefused, Server, until
+
+PATIENCE = 30.0
+
+
+@dataclass(eq=False)
+class Posted:
+    """A post, and what became of it."""
+
+    body: bytes
+    sender: Device
+    to: list[Device]
+    msgid: str = ""
+    refused: str = ""
+    tries: int = 0
+
+
+@dataclass
+class Ledger:
+    """All posts of a run, by their bodies, which are all different."""
+
+    posts: dict[bytes, Posted] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def acked(self) -> list[Posted]:
+        """The posts that the service has taken."""
+        return [post for post in self.posts.values() if post.msgid]
+
+    def check(self, devices: list[Device]) -> None:
+        """Raise AssertionError unless the service kept its word."""
+        for device in devices:
+            for msgid, body in device.received.items():
+                post = self.posts.get(body)
+                if post is None or device not in post.to:
+                    self.wrong.append(f"{device.name} received {msgid}, which nobody sent there")
+                elif post.msgid != msgid:
+                    self.wrong.append(f"{device.name} received {msgid}, its sender was told {post.msgid!r}")
+            bodies = Counter(device.received.values())
+            self.wrong += [
+                f"{device.name} received {body[:20]!r} as {n} messages" for body, n in bodies.items() if n > 1
+            ]
+        for post in self.acked:
+            missing = [device.name for device in post.to if device.received.get(post.msgid) != post.body]
+            if missing:
+                self.wrong.append(f"{post.body[:20]!r} ({post.msgid}) did not reach {missing}")
+        assert not self.wrong, f"{len(self.wrong)} wrong:\n" + "\n".join(self.wrong[:20])
+
+
+class Device:
+    """One node, with what it stored."""
+
+    def __init__(self, name: str, server: Server, ledger: Ledger) -> None:
+        self.name = name
+        self.server = server
+        self.ledger = ledger
+        self.uid = self.nodeid = ""
+        self.received: dict[str, bytes] = {}
+        self.again = 0  # how many messages came twice
+        self.errors: list[str] = []  # acks with an error
+        self.links = 0
+        self._client: Client | None = None
+        self._over: dict[str, int] = {}  # the link that a message came over
+        self._acked_here: list[str] = []  # what was acknowledged over this link
+        self._settled: set[str] = set()  # what the service knows to be stored
+        self._waiting: dict[str, tuple[Posted, asyncio.Future[None], int]] = {}  # requests, by id
+        self._online = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def join(self) -> None:
+        """Register, and stay connected from now on."""
+        self._client = await self.server.register()
+        self.uid, self.nodeid = self._client.uid, self._client.nodeid
+        self._task = asyncio.create_task(self._stay())
+
+    async def leave(self) -> None:
+        """No more."""
+        assert self._task
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        if self._client:
+            self._client.close()
+
+    async def post(self, number: int, to: list[Device], size: int = 100) -> Posted:
+        """Post something and wait for its ack, however many links that takes."""
+        body = f"{self.name} {number} ".encode() + random.randbytes(size)
+        post = self.ledger.posts[body] = Posted(body, self, to)
+        answered = asyncio.get_running_loop().create_future()
+        request_id = f"{self.name}-{number}"
+        self._waiting[request_id] = post, answered, 0
+        if self._online.is_set():
+            self._send(request_id)
+        await answered
+        return post
+
+    async def _stay(self) -> None:
+        while True:
+            if self._client is None:
+                self._client = await self._come_back()
+            self.links += 1
+            self._acked_here = []
+            self._online.set()
+            for request_id in list(self._waiting):
+                self._send(request_id)
+            try:
+                while True:
+                    self._take(*await self._client.receive(600))
+            except (OSError, asyncio.IncompleteReadError):
+                self._online.clear()
+                self._client.close()
+                self._client = None
+
+    async def _come_back(self) -> Client:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    return await self.server.login(self.uid, self.nodeid)
+                except LoginRefused as refused:
+                    if str(refused) != "node already connected":
+                        raise
+                except (OSError, asyncio.IncompleteReadError):
+                    pass  # the server is away
+                await asyncio.sleep(0.05)
+
+    def _send(self, request_id: str) -> None:
+        assert self._client
+        post, answered, _ = self._waiting[request_id]
+        post.tries += 1
+        self._waiting[request_id] = post, answered, len(self._acked_here)
+        try:
+            self._client.post(request_id, [device.uid for device in post.to], post.body)
+        except OSError:
+            pass  # it is sent again over the next link
+
+    def _take(self, header: dict[str, object], data: bytes) -> None:
+        if header["op"] == "ack":
+            self._answered(header)
+        elif header["op"] == "delivery":
+            self._store(str(header["id"]), data)
+        if "from" in header and "id" in header:
+            assert self._client
+            self._client.acknowledge(str(header["id"]))
+            self._acked_here.append(str(header["id"]))
+
+    def _answered(self, header: dict[str, object]) -> None:
+        waiting = self._waiting.pop(str(header["id"]), None)
+        if waiting is None:
+            self.ledger.wrong.append(f"{self.name} got an ack for {header['id']!r}, which it does not wait for")
+            return
+        post, answered, acked_before = waiting
+        post.msgid, post.refused = str(header.get("msgid", "")), str(header.get("error", ""))
+        self._settled.update(self._acked_here[:acked_before])
+        if not answered.done():
+            answered.set_result(None)
+
+    def _store(self, msgid: str, data: bytes) -> None:
+        if msgid in self.received:
+            self.again += 1
+            if self._over[msgid] == self.links:
+                self.ledger.wrong.append(f"{self.name} received {msgid} twice over one link")
+            if msgid in self._settled:
+                self.ledger.wrong.append(f"{self.name} received {msgid} again although its ack was taken")
+            if self.received[msgid] != data:
+                self.ledger.wrong.append(f"{self.name} received two different {msgid}")
+        self.received[msgid] = data
+        self._over[msgid] = self.links
+
+
+class Crowd:
+    """Devices that post to each other until they are told to stop."""
+
+    def __init__(self, server: Server, size: int, fan_out: int = 2, at_once: int = 2) -> None:
+        self.ledger = Ledger()
+        self.devices = [Device(f"d{index}", server, self.ledger) for index in range(size)]
+        self._fan_out, self._at_once = fan_out, at_once
+        self._go_on = True
+        self._posting: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Register all, and let them post."""
+        await asyncio.gather(*[device.join() for device in self.devices])
+        for device in self.devices:
+            for lane in range(self._at_once):
+                self._posting.append(asyncio.create_task(self._post(device, lane)))
+
+    async def more(self, acks: int) -> None:
+        """Wait for so many acks more."""
+        enough = len(self.ledger.acked) + acks
+        await until(lambda: len(self.ledger.acked) >= enough, PATIENCE)
+
+    async def finish(self) -> Ledger:
+        """Stop posting, wait until all has been acknowledged and delivered, and check it; gives the ledger."""
+        self._go_on = False
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.gather(*self._posting)
+        try:
+            await until(self._all_delivered, PATIENCE)
+        except AssertionError:
+            pass  # the ledger says what is missing
+        for device in self.devices:
+            await device.leave()
+        self.ledger.check(self.devices)
+        return self.ledger
+
+    def _all_delivered(self) -> bool:
+        return all(post.msgid in device.received for post in self.ledger.acked for device in post.to)
+
+    async def _post(self, device: Device, lane: int) -> None:
+        number = lane
+        while self._go_on:
+            others = [other for other in self.devices if other is not device]
+            size = random.choice([0, 100, 100, 400, 3000])
+            await device.post(number, random.sample(others, self._fan_out), size)
+            number += self._at_once

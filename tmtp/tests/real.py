@@ -1,0 +1,445 @@
+"""Real server processes with a database each, and a client that says exactly what it is told to.
+
+    with installation() as site, site.serve() as server:
+        alice = await server.register("alice")
+
+Nothing is left behind: processes die with the test (or with pytest), folders and databases go when the block ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import itertools
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 20.0
+Frame = tuple[dict[str, Any], bytes]
+_serial = itertools.count(1)
+
+
+# -- a place to serve from
+
+
+class Installation:
+    """A folder and a database of its own, migrated, with settings of its own over mnmsite's."""
+
+    def __init__(self, folder: Path, database_url: str, tmtp: dict[str, Any]) -> None:
+        self.folder = folder
+        self.database_url = database_url
+        self.env = {
+            **os.environ,
+            "MNM_VAR": str(folder),
+            "DATABASE_URL": database_url,
+            "DJANGO_SETTINGS_MODULE": "overridden_settings",
+            "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
+            "TMTP_LIMITS": "off",
+        }
+        if not database_url:
+            del self.env["DATABASE_URL"]
+        self.override(**tmtp)
+
+    def override(self, **tmtp: Any) -> None:
+        """Let servers that start from now on have these in their TMTP."""
+        text = f"import json\nfrom mnmsite.settings import *\nTMTP = {{**TMTP, **json.loads({json.dumps(tmtp)!r})}}\n"
+        (self.folder / "overridden_settings.py").write_text(text)
+
+    @property
+    def spool_files(self) -> list[Path]:
+        """What lies in the spool."""
+        return [path for path in (self.folder / "spool").rglob("*") if path.is_file()]
+
+    @contextlib.contextmanager
+    def serve(self, port: int = 0, **options: Any) -> Iterator[Server]:
+        """A running server, killed at the end if the test has not ended it."""
+        server = Server(self, port or free_port(), **options)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+    @contextlib.contextmanager
+    def other_process(self) -> Iterator[Other]:
+        """Another process of the same site, to run code in."""
+        other = Other(self)
+        try:
+            yield other
+        finally:
+            other.close()
+
+
+@contextlib.contextmanager
+def installation(**tmtp: Any) -> Iterator[Installation]:
+    """A new place on the database that this test run is for."""
+    folder = Path(tempfile.mkdtemp(prefix="mnm-real-"))
+    shutil.copytree(certificate(), folder / "tls")
+    name = f"real_{os.getpid()}_{next(_serial)}"
+    try:
+        if on_postgresql():
+            template = postgresql_template()
+            with administer() as admin:
+                admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+            yield Installation(folder, url_of(name), tmtp)
+        else:
+            shutil.copy(sqlite_template(), folder / "mnm.sqlite3")
+            yield Installation(folder, "", tmtp)
+    finally:
+        shutil.rmtree(folder)
+        if on_postgresql():
+            with administer() as admin:
+                admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def on_postgresql() -> bool:
+    """What this test run is for."""
+    return bool(os.environ.get("DATABASE_URL"))
+
+
+def url_of(name: str) -> str:
+    """The URL of another database of the run's PostgreSQL."""
+    return os.environ["DATABASE_URL"].replace("/mnm?", f"/{name}?")
+
+
+def administer(name: str = "postgres") -> Any:
+    """A connection to the run's PostgreSQL, past Django."""
+    import psycopg
+
+    return psycopg.connect(url_of(name), autocommit=True)
+
+
+@cache
+def certificate() -> Path:
+    """A folder with cert.pem and key.pem, one for the run."""
+    from tmtp.server.certificate import make_self_signed
+
+    folder = shared_folder() / "tls"
+    make_self_signed(folder / "cert.pem", folder / "key.pem", ["localhost"])
+    return folder
+
+
+@cache
+def sqlite_template() -> Path:
+    """A migrated database file to copy."""
+    folder = shared_folder() / "template"
+    folder.mkdir()
+    _migrate(MNM_VAR=str(folder))
+    with contextlib.closing(sqlite3.connect(folder / "mnm.sqlite3")) as database:
+        database.execute("PRAGMA journal_mode = DELETE")  # all of it is in the one file
+    return folder / "mnm.sqlite3"
+
+
+@cache
+def postgresql_template() -> str:
+    """The name of a migrated database to copy."""
+    name = f"template_{os.getpid()}"
+    with administer() as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+    _migrate(DATABASE_URL=url_of(name))
+    return name
+
+
+def shared_folder() -> Path:
+    """A folder that goes at the end of the run (the run's own MNM_VAR is in one)."""
+    folder = Path(os.environ["MNM_VAR"]).parent / "real"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _migrate(**env: str) -> None:
+    command = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
+    subprocess.run(command, cwd=ROOT, env={**os.environ, **env}, check=True)
+
+
+def free_port() -> int:
+    """A loopback port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+# -- processes
+
+
+def die_with_parent(then: Callable[[], None] | None = None) -> Callable[[], None]:
+    """What a child runs first: it is killed when this process is."""
+    prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+
+    def prepare() -> None:
+        if prctl:
+            prctl(1, int(signal.SIGKILL))
+        if then:
+            then()
+
+    return prepare
+
+
+class Server:
+    """`manage.py runtmtp` at an address of its own."""
+
+    def __init__(
+        self, site: Installation, port: int, *, preexec: Callable[[], None] | None = None, **env: str
+    ) -> None:
+        self.site = site
+        self.port = port
+        self.log_path = site.folder / f"server-{port}.log"
+        self._env = {**site.env, **env}
+        self._preexec = preexec
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it says that it serves."""
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "runtmtp", "--bind", f"127.0.0.1:{self.port}"],
+                cwd=ROOT,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                preexec_fn=die_with_parent(self._preexec),
+            )
+        assert self.process.stdout
+        line = self.process.stdout.readline().decode()
+        assert "TMTP service" in line, f"it says {line!r}\n{self.log}"
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self.process
+        return self.process.pid
+
+    @property
+    def log(self) -> str:
+        """All that it has logged."""
+        return self.log_path.read_text()
+
+    @property
+    def memory(self) -> int:
+        """The octets of memory that it holds (what it could have back from the system aside)."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise RuntimeError("it does not run")
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._end(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        """SIGTERM; gives its exit code. Links here go on meanwhile."""
+        return await asyncio.to_thread(self._end, signal.SIGTERM)
+
+    async def restart(self) -> None:
+        """Start it again at the same address."""
+        await asyncio.to_thread(self.start)
+
+    def _end(self, how: signal.Signals) -> int:
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        process.send_signal(how)
+        assert process.stdout
+        with process.stdout:
+            return process.wait(PATIENCE)
+
+    async def connect(self) -> Client:
+        """A new link, before its first word."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=TLS, limit=2**20)
+        return Client(reader, writer)
+
+    async def greet(self) -> Client:
+        """A new link that has done op 0."""
+        client = await self.connect()
+        client.send(op=0, id="1")
+        header, _ = await client.receive()
+        assert header["op"] == "tmtprev"
+        return client
+
+    async def register(self, alias: str = "_") -> Client:
+        """A new user's link, logged in."""
+        client = await self.greet()
+        await client.register(alias)
+        return client
+
+    async def login(self, uid: str, nodeid: str) -> Client:
+        """A link of a node that is there; its own `login` message comes as any other."""
+        client = await self.greet()
+        client.uid, client.nodeid = uid, nodeid
+        client.send(op=2, uid=uid, node=nodeid)
+        header, _ = await client.receive()
+        if header.get("info") != "login ok":
+            client.close()
+            raise LoginRefused(header.get("error"))
+        return client
+
+
+class LoginRefused(Exception):
+    """The server said so."""
+
+
+class Other:
+    """A process that is not the server: runs code with Django set up, as a web worker or a shell would."""
+
+    SCRIPT = """
+import json, sys, traceback
+import django
+django.setup()
+print("ready", flush=True)
+for line in sys.stdin:
+    scope = {}
+    try:
+        exec(json.loads(line), scope)
+        print(json.dumps(scope.get("result")), flush=True)
+    except BaseException:
+        print(json.dumps({"raised": traceback.format_exc()}), flush=True)
+"""
+
+    def __init__(self, site: Installation, **env: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", self.SCRIPT],
+            cwd=ROOT,
+            env={**site.env, **env},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            preexec_fn=die_with_parent(),
+        )
+        assert self._process.stdout
+        assert self._process.stdout.readline() == b"ready\n"
+
+    def run(self, code: str) -> Any:
+        """Run it; gives what it leaves in `result`."""
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write(json.dumps(code).encode() + b"\n")
+        self._process.stdin.flush()
+        result = json.loads(self._process.stdout.readline())
+        assert not (isinstance(result, dict) and "raised" in result), result["raised"]
+        return result
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+
+
+# -- a client
+
+
+def _client_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+TLS = _client_context()
+
+
+def frame(data: bytes = b"", **members: Any) -> bytes:
+    """A request; `for_` and `from_` stand for the members that Python has no words for."""
+    header = {key.rstrip("_"): value for key, value in members.items()}
+    if data:
+        header.setdefault("datalen", len(data))
+    octets = json.dumps(header).encode()
+    return b"%04x%b%b" % (len(octets), octets, data)
+
+
+class Client:
+    """One link. Requests go out as they are told; frames come in one after another."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self.uid = self.nodeid = ""
+        self.pending: list[Frame] = []  # received while something else was waited for
+
+    def send(self, data: bytes = b"", **members: Any) -> None:
+        """Send a request."""
+        self.writer.write(frame(data, **members))
+
+    async def register(self, alias: str = "_") -> None:
+        """Op 1."""
+        self.send(op=1, newnode="test", newalias=alias)
+        header, _ = await self.receive()
+        assert header["op"] == "registered", header
+        assert "error" not in header, header
+        self.uid, self.nodeid = header["uid"], header["nodeid"]
+        header, _ = await self.receive()
+        assert header == {"op": "info", "info": "login ok"}, header
+
+    def post(self, request_id: str, to: list[str], body: bytes, **members: Any) -> None:
+        """Op 7, to uids."""
+        self.send(body, op=7, id=request_id, for_=[{"id": uid, "type": 1} for uid in to], **members)
+
+    def acknowledge(self, msgid: str) -> None:
+        """Op 10."""
+        self.send(op=10, id=msgid, type="ok")
+
+    async def head(self) -> dict[str, Any]:
+        """The next frame's header; its data is still to be read. Raises IncompleteReadError at the end."""
+        length = int(await self.reader.readexactly(4), 16)
+        header: dict[str, Any] = json.loads(await self.reader.readexactly(length))
+        return header
+
+    async def receive(self, timeout: float = PATIENCE) -> Frame:
+        """The next frame."""
+        if self.pending:
+            return self.pending.pop(0)
+        async with asyncio.timeout(timeout):
+            header = await self.head()
+            return header, await self.reader.readexactly(header.get("datalen") or header.get("notelen") or 0)
+
+    async def expect(self, timeout: float = PATIENCE, **members: Any) -> Frame:
+        """The next frame that has these members; what comes before it is kept for later."""
+        async with asyncio.timeout(timeout):
+            passed: list[Frame] = []
+            while True:
+                header, data = await self.receive(timeout)
+                if header.items() >= members.items():
+                    self.pending = passed + self.pending
+                    return header, data
+                passed.append((header, data))
+
+    async def ended(self, timeout: float = PATIENCE) -> str | None:
+        """Wait for the end of the link; gives the reason of the `quit`, if one was said."""
+        reason = None
+        try:
+            while True:
+                header, _ = await self.receive(timeout)
+                if header.get("op") == "quit":
+                    reason = header["error"]
+        except (OSError, asyncio.IncompleteReadError):
+            return reason
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Cut the link."""
+        self.writer.transport.abort()
+
+
+async def until(condition: Callable[[], bool], timeout: float = PATIENCE) -> float:
+    """Wait for what cannot be waited for otherwise; gives the seconds it took."""
+    begun = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begun < timeout, "it did not come true"
+        await asyncio.sleep(0.02)
+    return time.monotonic() - begun
