@@ -6,11 +6,11 @@ Django's connection of the calling thread and in its transaction, past Django's 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from django.db import connection
 
 Row = tuple[Any, ...]
@@ -31,37 +31,57 @@ def _rows(statements: dict[str, str], parameters: Sequence[Any]) -> list[Row]:
     return rows
 
 
+def _packed_rows(statements: dict[str, str], parameters: Sequence[Any]) -> list[Row]:
+    """Many rows at once: from SQLite as one JSON array, since it gives the interpreter's lock away at each row."""
+    rows = _rows(statements, parameters)
+    return msgspec.json.decode(rows[0][0], type=list[tuple[Any, ...]]) if connection.vendor == "sqlite" else rows
+
+
 def _array(values: Iterable[Any]) -> Any:
     """Values as one parameter: a list for PostgreSQL, JSON for SQLite."""
     values = list(values)
-    return values if connection.vendor == "postgresql" else json.dumps(values)
+    return values if connection.vendor == "postgresql" else msgspec.json.encode(values).decode()
+
+
+_CHUNKS = (256, 64, 16, 4, 1)  # few sizes, so that SQLite's statements stay prepared
 
 
 def _many(statements: dict[str, str], rows: Sequence[Row]) -> None:
-    """Run a statement for all rows: SQLite once for each, PostgreSQL once for all with a column an array."""
+    """Run a statement for all rows: PostgreSQL with each column an array, SQLite with a list of VALUES.
+
+    Not executemany: it gives the interpreter's lock away at each row, and gets it back when the loop pauses.
+    """
     if not rows:
         return
     if connection.vendor == "postgresql":
         _execute(statements, [list(column) for column in zip(*rows, strict=True)])
-    else:
-        connection.ensure_connection()
-        connection.connection.executemany(statements["sqlite"], rows)
+        return
+    connection.ensure_connection()
+    row = f"({', '.join('?' * len(rows[0]))})"
+    at = 0
+    for size in _CHUNKS:
+        statement = statements["sqlite"].format(rows=", ".join([row] * size))
+        while len(rows) - at >= size:
+            values = [value for values in rows[at : at + size] for value in values]
+            connection.connection.execute(statement, values)
+            at += size
 
 
 _ADD_MESSAGES = {
-    "sqlite": "INSERT INTO tmtp_message (id, op, sender_id, head, body, spool, size, secret)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    "sqlite": "INSERT INTO tmtp_message (id, op, sender_id, head, body, spool, size, secret) VALUES {rows}",
     "postgresql": "INSERT INTO tmtp_message (id, op, sender_id, head, body, spool, size, secret)"
     " SELECT * FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %b::bytea[], %b::bytea[], %s::text[],"
     " %s::bigint[], %s::text[])",
 }
 _ADD_ENTRIES = {
-    "sqlite": "INSERT INTO tmtp_queueentry (node_id, rank, message_id) VALUES (?, ?, ?)",
+    "sqlite": "INSERT INTO tmtp_queueentry (node_id, rank, message_id) VALUES {rows}",
     "postgresql": "INSERT INTO tmtp_queueentry (node_id, rank, message_id)"
     " SELECT * FROM unnest(%s::bigint[], %s::smallint[], %s::bigint[])",
 }
 _DELETE_ENTRIES = {
-    "sqlite": "DELETE FROM tmtp_queueentry WHERE node_id = ? AND rank = ? AND message_id = ?",
+    "sqlite": "DELETE FROM tmtp_queueentry WHERE rowid IN (SELECT entry.rowid FROM (VALUES {rows}) AS acked"
+    " CROSS JOIN tmtp_queueentry AS entry ON entry.node_id = acked.column1 AND entry.rank = acked.column2"
+    " AND entry.message_id = acked.column3)",
     "postgresql": "DELETE FROM tmtp_queueentry AS entry"
     " USING unnest(%s::bigint[], %s::smallint[], %s::bigint[]) AS acked (node_id, rank, message_id)"
     " WHERE entry.node_id = acked.node_id AND entry.rank = acked.rank AND entry.message_id = acked.message_id",
@@ -95,13 +115,13 @@ _CLEAR_QUEUE = {
     "postgresql": "DELETE FROM tmtp_queueentry WHERE node_id = %s RETURNING message_id",
 }
 _NODES_OF_UIDS = {
-    "sqlite": "SELECT uid, account.id, node.id FROM tmtp_user AS account LEFT JOIN tmtp_node AS node"
+    "sqlite": "SELECT json_group_array(json_array(uid, account.id, node.id)) FROM tmtp_user AS account LEFT JOIN tmtp_node AS node"
     " ON node.user_id = account.id AND node.dropped IS NULL WHERE uid IN (SELECT value FROM json_each(?))",
     "postgresql": "SELECT uid, account.id, node.id FROM tmtp_user AS account LEFT JOIN tmtp_node AS node"
     " ON node.user_id = account.id AND node.dropped IS NULL WHERE uid = ANY(%s::text[])",
 }
 _NODES_OF_GIDS = {
-    "sqlite": "SELECT gid, member.user_id, status, node.id FROM tmtp_group AS circle"
+    "sqlite": "SELECT json_group_array(json_array(gid, member.user_id, status, node.id)) FROM tmtp_group AS circle"
     " LEFT JOIN tmtp_member AS member ON member.group_id = circle.id LEFT JOIN tmtp_node AS node"
     " ON node.user_id = member.user_id AND node.dropped IS NULL WHERE gid IN (SELECT value FROM json_each(?))",
     "postgresql": "SELECT gid, member.user_id, status, node.id FROM tmtp_group AS circle"
@@ -113,7 +133,7 @@ _RECEIPTS = {
     "postgresql": "SELECT key, digest, number FROM tmtp_receipt WHERE key = ANY(%s::bigint[])",
 }
 _ADD_RECEIPTS = {
-    "sqlite": "INSERT OR REPLACE INTO tmtp_receipt (key, digest, number) VALUES (?, ?, ?)",
+    "sqlite": "INSERT OR REPLACE INTO tmtp_receipt (key, digest, number) VALUES {rows}",
     "postgresql": "INSERT INTO tmtp_receipt (key, digest, number)"
     " SELECT * FROM unnest(%s::bigint[], %b::bytea[], %s::bigint[])"
     " ON CONFLICT (key) DO UPDATE SET digest = excluded.digest, number = excluded.number",
@@ -172,12 +192,12 @@ def clear_queue(node: int) -> list[int]:
 
 def nodes_of_uids(uids: Iterable[str]) -> list[Row]:
     """(uid, user id, node id or None) for each node in use of each of the users."""
-    return _rows(_NODES_OF_UIDS, (_array(uids),))
+    return _packed_rows(_NODES_OF_UIDS, (_array(uids),))
 
 
 def nodes_of_gids(gids: Iterable[str]) -> list[Row]:
     """(gid, user id or None, status or None, node id or None) for each node of each member of each group."""
-    return _rows(_NODES_OF_GIDS, (_array(gids),))
+    return _packed_rows(_NODES_OF_GIDS, (_array(gids),))
 
 
 def receipts(keys: Iterable[int]) -> list[Row]:
