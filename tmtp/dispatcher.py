@@ -43,6 +43,7 @@ class Lane:
     octets: int = 0  # waiting
     behind: bool = True
     loading: bool = False
+    outdated: bool = False  # the page on its way was read before `forget`
 
     def offer(self, parcel: Parcel) -> None:
         """A new message for the node: send it, keep it, or leave it in the database when there are too many."""
@@ -67,6 +68,14 @@ class Lane:
         for parcel in parcels:
             self._keep(parcel)
         self.fill()
+
+    def forget(self) -> None:
+        """Begin again with what is in the database; only what is leaving for the link right now stays in flight."""
+        self.flight = {msgid: entry for msgid, entry in self.flight.items() if entry[1] == inf}
+        self.waiting.clear()
+        self.octets = 0
+        self.behind = True
+        self.outdated = self.loading
 
     def sent(self, parcel: Parcel, now: float) -> None:
         """The parcel has left for the node, if it is still on its way."""
@@ -163,6 +172,8 @@ class Dispatcher:
     def _looked(self, news: Any) -> None:
         acked, self._acked_meanwhile = self._acked_meanwhile or set(), None
         if not isinstance(news, News):
+            if self._watch:
+                self._watch.again = True  # it could not see; what was written meanwhile is still to be found
             return
         for node, numbers in news.waiting.items():
             lane = self.lanes.get(node)
@@ -173,6 +184,11 @@ class Dispatcher:
             lane = self.lanes.get(node)
             if lane:
                 lane.drop()
+        for node in news.start_over:
+            lane = self.lanes.get(node)
+            if lane:
+                lane.forget()
+                self._load(lane)
         if self._look_again:
             self._look_again = False
             self.look()
@@ -197,6 +213,10 @@ class Dispatcher:
             return
         if isinstance(result, Exception):
             lane.drop()  # the device comes back, and finds all of it
+            return
+        if lane.outdated:
+            lane.outdated = False
+            self._load(lane)
             return
         page, complete = result
         lane.behind = not complete

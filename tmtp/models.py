@@ -79,6 +79,8 @@ class Node(models.Model):
     last_seen = models.DateTimeField(_("last seen"), null=True, editable=False)
     verified = models.DateTimeField(_("identity last shown"), null=True, editable=False)
     dropped = models.DateTimeField(_("dropped"), null=True, editable=False)
+    # set for the server it is connected to, which begins again with the first message that waits, and clears it
+    start_over = models.DateTimeField(_("to be sent again since"), null=True, editable=False)
     server = models.ForeignKey(
         ServerLease,
         verbose_name=_("online at"),

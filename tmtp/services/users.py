@@ -126,7 +126,7 @@ def connect(sender: Sender, lease: int, *, announce: bool = False) -> Sender:
     node = Node.objects.get(pk=sender.node)
     if node.server_id is not None and (node.server_id == lease or is_alive(node.server_id)):
         raise NodeConnected
-    Node.objects.filter(pk=node.pk).update(server=lease, last_seen=timezone.now())
+    Node.objects.filter(pk=node.pk).update(server=lease, last_seen=timezone.now(), start_over=None)
     if announce:
         nodes = nodes_of([sender.user])
         enqueue([Outgoing("login", sender.uid, sender.user, nodes, {"node": "tbd"})])
@@ -189,3 +189,40 @@ def drop_node(node: Node) -> None:
     Node.objects.filter(pk=node.pk, dropped=None).update(dropped=timezone.now())
     discard_queue(node.pk)
     wake_on_commit()
+
+
+@transaction.atomic
+def redeliver(node: Node) -> None:
+    """All that waits for a connected device is sent again now, from the first message on, as when it logs in.
+
+    Its link stays, so it is for a device that has lost what it was sent and does not know. Raises Refused when it
+    is not connected: then there is nothing to do, it gets all of it when it logs in.
+    """
+    if not _ask_to_start_over(node):
+        raise Refused("the device is not connected; it gets what waits when it logs in")
+
+
+@transaction.atomic
+def discard_waiting(node: Node) -> int:
+    """Drop all that waits for the device, also what its server holds in memory; gives how many messages.
+
+    What is leaving for a connected device at this moment may still reach it.
+    """
+    discarded = discard_queue(node.pk)
+    _ask_to_start_over(node)
+    return discarded
+
+
+def _ask_to_start_over(node: Node) -> bool:
+    """Have the server that the node is connected to, if any, begin again with its queue; says whether there is one."""
+    asked = Node.objects.filter(pk=node.pk, dropped=None, server__isnull=False).update(start_over=timezone.now())
+    if asked:
+        wake_on_commit()
+    return bool(asked)
+
+
+def link_account(user: User, account: Any) -> None:
+    """Say which member of the website a user is, or, with None, that it is nobody's. Raises Refused when taken."""
+    if account is not None and User.objects.filter(account=account).exclude(pk=user.pk).exists():
+        raise Refused("this member of the website is another user already")
+    User.objects.filter(pk=user.pk).update(account=account)

@@ -20,10 +20,11 @@ LOOK_LIMIT = 50_000
 
 @dataclass(slots=True)
 class News:
-    """Numbers waiting, by node; and nodes that were dropped or are no longer this server's."""
+    """Numbers waiting, by node; nodes that were dropped or are no longer this server's, and that start over."""
 
     waiting: dict[int, list[int]] = field(default_factory=dict)
     gone: list[int] = field(default_factory=list)
+    start_over: list[int] = field(default_factory=list)
 
 
 class Watch:
@@ -41,10 +42,19 @@ class Watch:
             return news
         for node, number in sql.waiting(caught_up, LOOK_LIMIT):
             news.waiting.setdefault(node, []).append(number)
-        gone = Node.objects.filter(~Q(server=self._lease) | Q(server=None) | Q(dropped__isnull=False))
         for start in range(0, len(connected), 500):
-            news.gone += gone.filter(pk__in=connected[start : start + 500]).values_list("pk", flat=True)
+            self._look_at(connected[start : start + 500], news)
+        if news.start_over:
+            Node.objects.filter(pk__in=news.start_over).update(start_over=None)
         return news
+
+    def _look_at(self, connected: Sequence[int], news: News) -> None:
+        """Which of some connected nodes something was decided about elsewhere."""
+        elsewhere = ~Q(server=self._lease) | Q(server=None) | Q(dropped__isnull=False)
+        nodes = Node.objects.filter(elsewhere | Q(start_over__isnull=False), pk__in=connected)
+        for node, server, dropped in nodes.values_list("pk", "server_id", "dropped"):
+            fate = news.gone if dropped or server != self._lease else news.start_over
+            fate.append(node)
 
     def _others_wrote(self) -> bool:
         """Whether another connection may have written since the last look."""
