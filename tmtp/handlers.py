@@ -19,7 +19,7 @@ from .services import groups, ohi, posting, receipts, users
 from .services.errors import Refused
 from .services.posting import Notification, Post, Sender
 from .session import Session
-from .store import Unavailable, log_failure
+from .store import Unavailable, Uncertain, log_failure
 
 PING_UTF16_UNITS = 140
 TOO_MANY = "too many requests, try again later"
@@ -184,6 +184,9 @@ async def _do(session: Session, request: Request, make: Callable[[], int], *, wi
     digest = session.incoming.digest if session.incoming else hashlib.sha256(request.raw).digest()
     try:
         number = await session.run(partial(receipts.once, sender.node, digest, make))
+    except Uncertain:
+        session.close()
+        return False
     except (Refused, Unavailable) as error:
         session.refuse(request, str(error))
         return False
@@ -195,6 +198,8 @@ def _answer(session: Session, request_id: str, result: Any) -> None:
     """Acknowledge a post."""
     if isinstance(result, int):
         session.write(messages.ack(request_id, result))
+    elif isinstance(result, Uncertain):
+        session.close()  # neither answer would be true; the client asks again over its next link
     elif isinstance(result, Refused | Unavailable):
         session.write(messages.ack_error(request_id, str(result)))
     else:

@@ -23,6 +23,7 @@ from django.db import Error, InterfaceError, OperationalError, connection, trans
 
 from .conf import conf
 from .services import leases, posting, queue
+from .services.errors import Refused
 from .services.queue import Parcel
 from .services.spool import discard
 
@@ -32,6 +33,10 @@ BATCH_MAX = 1000
 
 class Unavailable(Exception):
     """The database did not take it; nothing was done."""
+
+
+class Uncertain(Unavailable):
+    """The database was lost while it committed: it may have been done. Asking again, with the same id, tells."""
 
 
 @dataclass(slots=True, eq=False)
@@ -131,7 +136,7 @@ class Store:
 
     def _prepare(self) -> None:
         """Full durability on this connection, whatever the site's own ones have."""
-        with suppress(Error):
+        with suppress(Error), connection.wrap_database_errors:
             connection.ensure_connection()
             make_durable()
 
@@ -141,23 +146,33 @@ class Store:
         try:
             parcels, spools = self._persist(jobs, acked)
             self._overdue = []
-        except (OperationalError, InterfaceError) as error:
-            log.error("the database does not take messages: %s", error)
+        except Exception as error:
+            if not isinstance(error, Unavailable):
+                log.exception("a batch failed")
+                error = Unavailable("the server failed to store this")
             self._overdue = acked
             parcels, spools = [], []
             for job in jobs:
-                job.result = Unavailable("the server cannot store messages now, try again later")
+                job.result = error
         self._loop.call_soon_threadsafe(self._report, jobs, parcels)
         discard(spools)
+        for job in jobs:
+            discard_failed(job)
 
     def _persist(self, jobs: list[Job], acked: list[Entry]) -> tuple[list[Parcel], list[str]]:
-        """One transaction, tried again while the database is away; gives the parcels and the spool files to remove."""
+        """One transaction, tried again while the database is away; gives the parcels and the spool files to remove.
+
+        Raises Unavailable when it stays away, Uncertain when it went as the transaction was to commit.
+        """
         give_up = time.monotonic() + conf.STORE_PATIENCE
         pause = 0.02
         careful = False
+        done: tuple[list[Parcel], list[str]] | None = None  # what may be on disk
         while True:
-            done: tuple[list[Parcel], list[str]] | None = None
             try:
+                if done and self._was_committed():
+                    return done
+                done = None
                 with transaction.atomic(), queue.collecting() as parcels:
                     spools = queue.acknowledge(acked) if acked else []
                     for posts, calls in phases(jobs):
@@ -168,13 +183,14 @@ class Store:
                     renewed = leases.renew(self.lease, self._batch)
                 self.lease_lost = bool(self.lease and not renewed)
                 return done
-            except (OperationalError, InterfaceError):
-                if done and self._was_committed():
-                    return done
+            except (OperationalError, InterfaceError) as error:
                 if time.monotonic() > give_up:
-                    raise
+                    log.error("the database does not take messages: %s", error)
+                    failure = Uncertain if done else Unavailable
+                    raise failure("the server cannot store messages now, try again later") from error
                 time.sleep(pause)
                 pause = min(2 * pause, 1)
+                self._prepare()
             except Exception:
                 if careful:
                     raise
@@ -183,11 +199,9 @@ class Store:
 
     def _was_committed(self) -> bool:
         """Whether this batch is on disk although the database was lost at its commit. Reconnects."""
-        with suppress(Error):
-            connection.close()
-            self._prepare()
-            return leases.committed(self.lease) == self._batch
-        return False
+        connection.close()
+        self._prepare()
+        return leases.committed(self.lease) == self._batch
 
     def _run_posts(self, jobs: list[Job], careful: bool) -> None:
         if careful:
@@ -206,13 +220,19 @@ class Store:
             connection.close()
             self._prepare()
             result = Unavailable(str(error))
+        except Exception as error:
+            log.exception("a read failed")
+            result = Unavailable(str(error))
         self._loop.call_soon_threadsafe(read.done, result)
 
     # what follows runs in the loop
 
     def _report(self, jobs: list[Job], parcels: list[Parcel]) -> None:
         for job in jobs:
-            job.done(job.result)
+            try:
+                job.done(job.result)
+            except Exception:
+                log.exception("a link could not be told")  # the others still can
         self._deliver(parcels)
 
 
@@ -249,6 +269,12 @@ def run_call(job: Job, function: Callable[[], Any] | None = None) -> None:
         raise
     except Exception as error:
         job.result = error
+
+
+def discard_failed(job: Job) -> None:
+    """Remove the spool files of a post that failed. One that was refused has had them removed, see posting."""
+    if job.post and isinstance(job.result, Exception) and not isinstance(job.result, Refused | Uncertain):
+        discard(posting.spool_names(job.post))
 
 
 def make_durable() -> None:

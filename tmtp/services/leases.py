@@ -6,6 +6,7 @@ import os
 import socket
 from datetime import timedelta
 
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -33,8 +34,13 @@ def renew(lease: int, batch: int) -> bool:
 
 
 def committed(lease: int) -> int:
-    """The last batch of this lease that was committed."""
-    return ServerLease.objects.values_list("batch", flat=True).get(pk=lease)
+    """The last batch of this lease that was committed, 0 when the lease is gone.
+
+    Waits for a transaction of this lease that the database is still at, although its client has been cut off.
+    """
+    with transaction.atomic():
+        lasts = ServerLease.objects.select_for_update().filter(pk=lease).values_list("batch", flat=True)
+        return lasts.first() or 0
 
 
 def end(lease: ServerLease) -> None:

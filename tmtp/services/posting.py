@@ -95,8 +95,13 @@ def post(posts: Sequence[Post]) -> list[int | Refused]:
 def _discard_unused(posts: Iterable[Post], outgoing: Iterable[Outgoing]) -> None:
     """Remove the spooled bodies that no message kept: of posts refused, known, or for nobody."""
     kept = {item.body.name for item in outgoing if item.nodes and isinstance(item.body, Spooled)}
-    bodies = [part for item in posts for part in (item.body, item.notification and item.notification.body)]
-    discard_on_commit(body.name for body in bodies if isinstance(body, Spooled) and body.name not in kept)
+    discard_on_commit(name for item in posts for name in spool_names(item) if name not in kept)
+
+
+def spool_names(item: Post) -> list[str]:
+    """The spool files that a post came with."""
+    bodies = (item.body, item.notification and item.notification.body)
+    return [body.name for body in bodies if isinstance(body, Spooled)]
 
 
 def look_up(posts: Iterable[Post]) -> Directory:

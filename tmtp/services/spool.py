@@ -5,6 +5,7 @@ A file is complete and on disk before the row that names it commits; a file that
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import time
@@ -17,6 +18,7 @@ from django.core.files.storage import FileSystemStorage
 
 from ..conf import conf
 
+log = logging.getLogger("tmtp")
 INLINE_OCTETS = 64 * 1024  # a larger body is spooled
 
 
@@ -58,9 +60,12 @@ def finish(name: str, file: BinaryIO) -> None:
 
 
 def discard(names: Iterable[str]) -> None:
-    """Remove files; one that is gone already is no error."""
+    """Remove files; one that is gone already is no error, one that cannot be removed is left to be swept."""
     for name in names:
-        path(name).unlink(missing_ok=True)
+        try:
+            path(name).unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("a file stays in the spool: %s", error)
 
 
 def sweep(older_than: float = 3600) -> int:

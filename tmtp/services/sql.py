@@ -17,17 +17,20 @@ Row = tuple[Any, ...]
 
 
 def _execute(statements: dict[str, str], parameters: Sequence[Any]) -> Any:
-    """Run the statement of this database's dialect; gives the cursor."""
+    """Run the statement of this database's dialect; gives the cursor. Raises Django's errors, not the driver's."""
     connection.ensure_connection()
-    if connection.vendor == "postgresql":
-        from psycopg import Cursor  # Django's own cursor would write all values into the statement's text
+    with connection.wrap_database_errors:
+        if connection.vendor == "postgresql":
+            from psycopg import Cursor  # Django's own cursor would write all values into the statement's text
 
-        return Cursor(connection.connection).execute(statements["postgresql"], parameters, prepare=True)
-    return connection.connection.execute(statements["sqlite"], parameters)
+            return Cursor(connection.connection).execute(statements["postgresql"], parameters, prepare=True)
+        return connection.connection.execute(statements["sqlite"], parameters)
 
 
 def _rows(statements: dict[str, str], parameters: Sequence[Any]) -> list[Row]:
-    rows: list[Row] = _execute(statements, parameters).fetchall()
+    cursor = _execute(statements, parameters)
+    with connection.wrap_database_errors:
+        rows: list[Row] = cursor.fetchall()
     return rows
 
 
@@ -63,7 +66,8 @@ def _many(statements: dict[str, str], rows: Sequence[Row]) -> None:
         statement = statements["sqlite"].format(rows=", ".join([row] * size))
         while len(rows) - at >= size:
             values = [value for values in rows[at : at + size] for value in values]
-            connection.connection.execute(statement, values)
+            with connection.wrap_database_errors:
+                connection.connection.execute(statement, values)
             at += size
 
 
@@ -115,7 +119,8 @@ _CLEAR_QUEUE = {
     "postgresql": "DELETE FROM tmtp_queueentry WHERE node_id = %s RETURNING message_id",
 }
 _NODES_OF_UIDS = {
-    "sqlite": "SELECT json_group_array(json_array(uid, account.id, node.id)) FROM tmtp_user AS account LEFT JOIN tmtp_node AS node"
+    "sqlite": "SELECT json_group_array(json_array(uid, account.id, node.id)) FROM tmtp_user AS account"
+    " LEFT JOIN tmtp_node AS node"
     " ON node.user_id = account.id AND node.dropped IS NULL WHERE uid IN (SELECT value FROM json_each(?))",
     "postgresql": "SELECT uid, account.id, node.id FROM tmtp_user AS account LEFT JOIN tmtp_node AS node"
     " ON node.user_id = account.id AND node.dropped IS NULL WHERE uid = ANY(%s::text[])",

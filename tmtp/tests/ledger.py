@@ -12,6 +12,7 @@ same id, what was not acknowledged. Its ledger knows who was told what:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
 from dataclasses import dataclass, field
@@ -145,10 +146,8 @@ class Device:
         post, answered, _ = self._waiting[request_id]
         post.tries += 1
         self._waiting[request_id] = post, answered, len(self._acked_here)
-        try:
+        with contextlib.suppress(OSError):  # then it is sent again over the next link
             self._client.post(request_id, [device.uid for device in post.to], post.body)
-        except OSError:
-            pass  # it is sent again over the next link
 
     def _take(self, header: dict[str, object], data: bytes) -> None:
         if header["op"] == "ack":
@@ -211,10 +210,8 @@ class Crowd:
         self._go_on = False
         async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*self._posting)
-        try:
+        with contextlib.suppress(AssertionError):  # then the ledger says what is missing
             await until(self._all_delivered, PATIENCE)
-        except AssertionError:
-            pass  # the ledger says what is missing
         for device in self.devices:
             await device.leave()
         self.ledger.check(self.devices)

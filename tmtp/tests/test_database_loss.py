@@ -1,0 +1,97 @@
+"""The database goes away, is locked or full, while clients post: nothing acknowledged is lost, and it goes on."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sqlite3
+import time
+
+import pytest
+
+from .ledger import Crowd
+from .real import administer, installation, until
+
+postgresql = pytest.mark.skipif("not __import__('os').environ.get('DATABASE_URL')", reason="for PostgreSQL")
+sqlite = pytest.mark.skipif("__import__('os').environ.get('DATABASE_URL')", reason="for SQLite")
+
+
+def database_name(site):
+    return site.database_url.rpartition("?")[0].rpartition("/")[2]
+
+
+def backends(admin, name):
+    return [pid for (pid,) in admin.execute("SELECT pid FROM pg_stat_activity WHERE datname = %s", [name])]
+
+
+def terminate_all(admin, name):
+    admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+
+
+@postgresql
+async def test_connections_are_terminated_while_clients_post():
+    with installation() as site, site.serve() as server, administer() as admin:
+        crowd = Crowd(server, 20)
+        await crowd.start()
+        for _ in range(15):
+            await crowd.more(60)
+            terminate_all(admin, database_name(site))
+        await crowd.more(100)
+        ledger = await crowd.finish()
+        assert not any(post.refused for post in ledger.posts.values())
+        assert not any(device.again for device in crowd.devices)
+        assert "Traceback" not in server.log
+
+
+@postgresql
+async def test_postgresql_crashes_and_recovers_while_clients_post():
+    with installation() as site, site.serve() as server:
+        crowd = Crowd(server, 20)
+        await crowd.start()
+        for _ in range(2):
+            await crowd.more(100)
+            with administer() as admin:
+                # the whole server starts again when one of its processes is killed, and takes nobody meanwhile
+                os.kill(backends(admin, database_name(site))[0], signal.SIGKILL)
+        await crowd.more(100)
+        ledger = await crowd.finish()
+        assert not any(post.refused for post in ledger.posts.values())
+        assert not any(device.again for device in crowd.devices)
+        assert "Traceback" not in server.log
+
+
+@postgresql
+async def test_database_stays_away_for_longer_than_the_store_is_patient():
+    with installation(STORE_PATIENCE=0.3) as site, site.serve() as server, administer() as admin:
+        name = database_name(site)
+        crowd = Crowd(server, 10)
+        await crowd.start()
+        await crowd.more(50)
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        terminate_all(admin, name)
+        await until(lambda: sum(bool(post.refused) for post in crowd.ledger.posts.values()) > 30)
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        await crowd.more(100)
+        await crowd.finish()
+        assert "Traceback" not in server.log
+
+
+@sqlite
+async def test_another_process_holds_the_lock_for_seconds():
+    with installation() as site, site.serve() as server:
+        crowd = Crowd(server, 20)
+        await crowd.start()
+        await crowd.more(50)
+        with contextlib.closing(sqlite3.connect(site.folder / "mnm.sqlite3", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await asyncio.sleep(2)
+            before = len(crowd.ledger.acked)
+            await asyncio.sleep(0.5)
+            assert len(crowd.ledger.acked) == before  # it did wait
+            other.execute("COMMIT")
+        begun = time.monotonic()
+        await crowd.more(100)
+        assert time.monotonic() - begun < 5
+        ledger = await crowd.finish()
+        assert not any(post.refused for post in ledger.posts.values())
+        assert "Traceback" not in server.log
