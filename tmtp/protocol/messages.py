@@ -9,6 +9,7 @@ import msgspec
 
 from .values import format_msgid, format_posted
 
+REASON_MAX = 500  # characters: it may quote a name as long as a header, and must fit beside an id
 _encoder = msgspec.json.Encoder(order="sorted")
 
 
@@ -52,7 +53,7 @@ def ack(request_id: str, number: int | None = None) -> bytes:
 
 def ack_error(request_id: str, reason: str) -> bytes:
     """A request was not done, and nothing has changed."""
-    return encode_header({"op": "ack", "id": request_id, "error": reason})
+    return encode_header({"op": "ack", "id": request_id, "error": reason[:REASON_MAX]})
 
 
 def ohi(uid: str, status: int) -> bytes:

@@ -88,7 +88,7 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
 
 _MAY_HAVE_DATA = frozenset({Op.GROUPINVITE, Op.POST, Op.POSTNOTIFY, Op.PING})
 _LIMIT = 2**63
-_ID_MAX_OCTETS = 60_000  # an ack echoes the id, and its own header must fit too
+_ID_MAX_OCTETS = 60_000  # as JSON: an ack echoes the id, and its own header must fit too
 _decoder = msgspec.json.Decoder(Request)
 
 
@@ -103,7 +103,7 @@ def parse_header(header: bytes) -> Request:
             request = _decoder.decode(header)  # the common case: the keys as they are written in tmtp.md
         except msgspec.ValidationError:
             request = msgspec.convert(_fold(msgspec.json.decode(header), _FIELDS), Request)
-    except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors too
+    except (ValueError, RecursionError) as error:  # msgspec's decoding errors are ValueErrors too
         raise Quit(errors.INVALID_HEADER) from error
     request.raw = header
     if b"\\u0000" in header:
@@ -169,7 +169,7 @@ def _lengths_fit(request: Request) -> bool:
 
 
 def _id_fits(request: Request) -> bool:
-    return len(request.raw) <= _ID_MAX_OCTETS or len(request.id.encode()) <= _ID_MAX_OCTETS
+    return len(request.raw) <= _ID_MAX_OCTETS or len(msgspec.json.encode(request.id)) <= _ID_MAX_OCTETS
 
 
 def _post_is_complete(request: Request) -> bool:
