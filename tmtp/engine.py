@@ -48,6 +48,7 @@ class Engine:
         self._openid = parse_settings(conf.OPENID)
         self._verifier = Verifier(self._openid)
         self.greeting = messages.tmtprev(conf.SITE_NAME, self._openid.announce())
+        self.max_body: int = conf.MAX_BODY
         self.lease = 0
         self._address = ""
         self._tidy_at = 0.0

@@ -1,12 +1,13 @@
 """One link, without its socket: octets in, requests handled in order, frames out.
 
-The consumer feeds it with `receive` and sends what `outgoing` gives. Requests take effect in the order they came;
-posts do not wait for each other's commit, everything else waits for its own.
+The consumer feeds it with `receive`, and sends what `outgoing` gives when it is woken. Requests take effect in the
+order they came; posts do not wait for each other's commit, everything else waits for its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from .services.queue import Parcel
 if TYPE_CHECKING:
     from .engine import Engine
 
+log = logging.getLogger("tmtp")
 PENDING_POSTS = 64
 PENDING_OCTETS = 256 * 1024
 OUTBOX_OCTETS = 256 * 1024
@@ -45,9 +47,9 @@ class Session:
         self.closing = False
         self.request: Request | None = None  # the one coming in
         self.incoming: Incoming | None = None  # its data
+        self.wake: Callable[[], None] = _nobody  # called when there is something to send, set by the consumer
         self._outbox: Outbox = []
         self._outbox_octets = 0
-        self._waker: asyncio.Future[None] | None = None  # of whoever waits for something to send
         self._pending = 0  # posts handed to the store
         self._pending_octets = 0
         self._eased: asyncio.Future[None] | None = None  # of whoever waits for fewer pending or unsent octets
@@ -71,7 +73,7 @@ class Session:
         self.request = request
         self.incoming = None
         if request.datalen:
-            self.incoming = Incoming(request.raw, lengths(request))
+            self.incoming = Incoming(request.raw, lengths(request, self.engine.max_body))
         elif request.op in (Op.LOGIN, Op.REGISTER):
             self.asked_to_log_in = True
 
@@ -96,26 +98,28 @@ class Session:
         """Send a frame, with all else that is written in this turn of the loop."""
         self._outbox.append(frame)
         self._outbox_octets += len(frame)
-        self._wake()
+        self.wake()
 
     def send(self, parcel: Parcel) -> None:
         """Send a message from the queue."""
         self._outbox.append(parcel)
         self._outbox_octets += len(parcel.frame)
-        self._wake()
+        self.wake()
 
     def refuse(self, request: Request, reason: str) -> None:
         """Answer that a request was not done."""
         self.write(messages.ack_error(request.id, reason))
 
-    async def outgoing(self) -> Outbox:
-        """All that is to be sent now; waits for it. Empty when the link is to be closed."""
-        if not self._outbox and not self.closing:
-            self._waker = asyncio.get_running_loop().create_future()
-            await self._waker
-            self._waker = None
+    def outgoing(self) -> Outbox:
+        """All that is to be sent now. When there is nothing, and the session is closing, that was all."""
         outbox, self._outbox = self._outbox, []
         return outbox
+
+    def give_up(self, parcel: Parcel) -> None:
+        """A message's body is not in the spool: its node has just acknowledged it, or somebody removed the file."""
+        if self.lane and parcel.msgid in self.lane.flight:
+            log.error("message %s cannot be delivered: its file in the spool is gone", parcel.msgid)
+            self.engine.dispatcher.acknowledge(self.lane, parcel.msgid)
 
     def was_sent(self, outbox: Outbox) -> None:
         """The consumer has put these on the wire."""
@@ -136,11 +140,7 @@ class Session:
         if reason and self.connection.may_say_quit:
             self.write(messages.quit_message(reason))
         self.closing = True
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waker and not self._waker.done():
-            self._waker.set_result(None)
+        self.wake()
 
     # posts on their way to the disk
 
@@ -191,7 +191,11 @@ class Session:
         return now - self.heard > conf.IDLE_TIMEOUT
 
 
-def lengths(request: Request) -> list[int]:
+def _nobody() -> None:
+    """Nobody sends yet."""
+
+
+def lengths(request: Request, max_body: int) -> list[int]:
     """The octets of each part of a request's data; raises Quit when they are too many or too few for its op."""
     if request.op == Op.POSTNOTIFY:
         if request.datalen <= request.notelen:
@@ -200,7 +204,7 @@ def lengths(request: Request) -> list[int]:
             raise Quit(errors.RECIPIENTS_EMPTY)
         if request.datahead > request.datalen - request.notelen:
             raise Quit(errors.INVALID_HEADER)
-    most = conf.MAX_BODY if request.op in (Op.POST, Op.POSTNOTIFY) else PING_OCTETS
+    most = max_body if request.op in (Op.POST, Op.POSTNOTIFY) else PING_OCTETS
     if request.datalen > most:
         raise Quit(errors.DATA_TOO_LONG)
     if request.op == Op.POSTNOTIFY:

@@ -15,7 +15,11 @@ _encoder = msgspec.json.Encoder(order="sorted")
 
 def encode_header(members: dict[str, Any]) -> bytes:
     """`members` as compact JSON with sorted keys, framed with its length. Raises ValueError over 65,535 octets."""
-    header = _encoder.encode(members)
+    return frame(_encoder.encode(members))
+
+
+def frame(header: bytes) -> bytes:
+    """A header behind its length in hex digits. Raises ValueError over 65,535 octets."""
     if len(header) > 0xFFFF:
         raise ValueError("header too long")
     return b"%04x%b" % (len(header), header)
@@ -85,5 +89,8 @@ def with_members(head: bytes, members: dict[str, Any]) -> bytes:
 
 
 def _summed(members: dict[str, Any]) -> bytes:
-    members["headsum"] = google_crc32c.value(encode_header(members))
-    return encode_header(members)
+    """The framed header with `headsum` in its place among the sorted keys; there are always some on both sides."""
+    before = _encoder.encode({key: value for key, value in members.items() if key < "headsum"})[:-1]
+    after = _encoder.encode({key: value for key, value in members.items() if key > "headsum"})[1:]
+    checksum = google_crc32c.value(frame(b"%b,%b" % (before, after)))
+    return frame(b'%b,"headsum":%d,%b' % (before, checksum, after))

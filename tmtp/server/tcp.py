@@ -18,6 +18,10 @@ UNSENT_MAX = 64 * 1024
 Application = Callable[[dict[str, Any], Callable[..., Any], Callable[..., Any]], Awaitable[None]]
 
 
+async def _ended() -> None:
+    raise ConnectionResetError("the connection has ended")
+
+
 class TcpProtocol(asyncio.Protocol):
     """Runs the application for one connection."""
 
@@ -42,6 +46,8 @@ class TcpProtocol(asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=UNSENT_MAX)
         self._connections.add(self)
         self._loop = asyncio.get_running_loop()
+        self._nothing = self._loop.create_future()  # to wait for
+        self._nothing.set_result(None)
         self.task = self._loop.create_task(self._run())
 
     def data_received(self, data: bytes) -> None:
@@ -107,18 +113,20 @@ class TcpProtocol(asyncio.Protocol):
             self.transport.resume_reading()
         return {"type": "tcp.receive", "data": data}
 
-    async def send(self, event: dict[str, Any]) -> None:
-        """tcp.send: write, and wait while the peer has too much. tcp.close: close. Raises OSError when it is gone."""
+    def send(self, event: dict[str, Any]) -> Awaitable[None]:
+        """tcp.send: write. tcp.close: close. Done when called; what it gives is to be waited for before more is sent.
+
+        That is a future, done already as long as the peer keeps up; it raises OSError when the connection has ended.
+        """
         if event["type"] == "tcp.send":
             if self._lost:
-                raise ConnectionResetError("the connection has ended")
+                return _ended()
             self.transport.write(event["data"])
-            if self._drained:
-                await self._drained
-        elif event["type"] == "tcp.close":
+            return self._drained or self._nothing
+        if event["type"] == "tcp.close":
             self._close()
-        else:
-            raise ValueError(f"unknown event {event['type']}")
+            return self._nothing
+        raise ValueError(f"unknown event {event['type']}")
 
     def _close(self) -> None:
         """Close once the peer has taken what was sent; a peer that does not is cut off."""

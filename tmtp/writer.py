@@ -1,0 +1,111 @@
+"""Puts on the wire what a session has to send: all of one turn of the loop in one write.
+
+As long as the peer keeps up no task is involved: `send` of our own server writes when it is called, and gives a
+future that is done. Pressure, a body from the spool, or another ASGI server's `send` is a task's work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from .bodies import disk
+from .services import spool
+from .services.queue import Parcel
+from .session import Outbox, Session
+
+log = logging.getLogger("tmtp")
+READ_OCTETS = 128 * 1024
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Writer:
+    """Sends for one session. `finished` is done when the link is closed."""
+
+    def __init__(self, session: Session, send: Send) -> None:
+        self._session = session
+        self._send = send
+        self._loop = asyncio.get_running_loop()
+        self._due = False  # a flush comes with this turn of the loop
+        self._task: asyncio.Task[None] | None = None  # what is sent takes a while
+        self.finished: asyncio.Future[None] = self._loop.create_future()
+        session.wake = self.wake
+
+    def wake(self) -> None:
+        """There is something to send."""
+        if not self._due:
+            self._due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._due = False
+        if self._task is None and not self.finished.done():
+            outbox = self._session.outgoing()
+            if outbox and not any([type(item) is Parcel and item.spooled for item in outbox]):
+                self._write(outbox)
+            elif outbox or self._session.closing:
+                self._task = self._loop.create_task(self._work(outbox))
+
+    def _write(self, outbox: Outbox) -> None:
+        """Send frames; leave the waiting, if any, to a task."""
+        frames = [item.frame if type(item) is Parcel else item for item in outbox]
+        waiter = self._send({"type": "tcp.send", "data": b"".join(frames)})  # type: ignore[arg-type]
+        if isinstance(waiter, asyncio.Future) and waiter.done():
+            self._session.was_sent(outbox)
+            if self._session.closing:
+                self.wake()
+        else:
+            self._task = self._loop.create_task(self._work(outbox, waiter))
+
+    async def _work(self, outbox: Outbox, waiter: Awaitable[None] | None = None) -> None:
+        """Send all there is, then close if the session is closing."""
+        try:
+            if waiter is not None:
+                await waiter
+            else:
+                await self._send_all(outbox)
+            self._session.was_sent(outbox)
+            while outbox := self._session.outgoing():
+                await self._send_all(outbox)
+                self._session.was_sent(outbox)
+        except OSError:
+            self._session.close()  # the client is gone
+            self._session.outgoing()
+        except Exception:
+            log.exception("a link failed")
+            self._session.close()
+            self._session.outgoing()
+        self._task = None
+        if self._session.closing and not self.finished.done():
+            self.finished.set_result(None)
+            await self._send({"type": "tcp.close"})
+
+    async def _send_all(self, outbox: Outbox) -> None:
+        frames: list[bytes] = []
+        for item in outbox:
+            if isinstance(item, Parcel):
+                frames.append(item.frame)
+                if item.spooled:
+                    await self._send_spooled(frames, item)
+                    frames = []
+            else:
+                frames.append(item)
+        if frames:
+            await self._send({"type": "tcp.send", "data": b"".join(frames)})
+
+    async def _send_spooled(self, frames: list[bytes], parcel: Parcel) -> None:
+        """Send frames and then a body from the spool, in pieces, the first one together with its head."""
+        assert parcel.spooled is not None
+        try:
+            file = await self._loop.run_in_executor(disk, open, spool.path(parcel.spooled.name), "rb", 0)
+        except FileNotFoundError:
+            frames.pop()
+            self._session.give_up(parcel)
+            await self._send({"type": "tcp.send", "data": b"".join(frames)})
+            return
+        with file:
+            while piece := await self._loop.run_in_executor(disk, file.read, READ_OCTETS):
+                await self._send({"type": "tcp.send", "data": b"".join([*frames, piece])})
+                frames = []
