@@ -1,0 +1,134 @@
+"""Groups, with members inline: invite, join, leave, bar, rename. Members are told as by ops 5 and 6."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import OuterRef, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from ..models import Group, Member
+from ..services import groups
+from ..services.errors import Refused
+from ..services.names import holder
+from ..services.posting import Sender
+from .base import ServiceAdmin
+from .confirm import list_url
+from .members import MemberRows
+from .waiting import RowsOf
+
+COUNTED = 20_000
+
+
+class InvitationForm(forms.Form):
+    """Who invites whom into which group."""
+
+    gid = forms.CharField(label=_("gid"), help_text=_("The new group’s name; it cannot be changed later."))
+    alias = forms.CharField(label=_("from"))
+    to = forms.CharField(label=_("to"), help_text=_("An alias of the user who is invited."))
+
+    def __init__(self, group: Group | None, *args: Any, **options: Any) -> None:
+        """For a group, or one to be made."""
+        super().__init__(*args, **options)
+        if group is None:
+            self.fields["alias"].help_text = _("An alias of its first member, who the invitation comes from.")
+            return
+        self.fields["gid"] = forms.CharField(disabled=True, initial=group.gid, widget=forms.HiddenInput)
+        first = group.members.filter(status=Member.Status.JOINED).order_by("pk").first()
+        self.fields["alias"].help_text = _("An alias of a member who has joined; the invitation comes from them.")
+        self.fields["alias"].initial = first.alias if first else ""
+
+    def send(self) -> bool:
+        """Invite; says whether it was done, and notes in the form why not."""
+        gid, alias, to = (self.cleaned_data[name] for name in ("gid", "alias", "to"))
+        inviter = holder(alias)
+        if inviter is None:
+            self.add_error("alias", _("Nobody has this alias."))
+            return False
+        try:
+            with transaction.atomic():
+                groups.invite(Sender(inviter.uid, inviter.pk), gid, alias, to)
+        except Refused as refused:
+            self.add_error(None, str(refused))
+            return False
+        return True
+
+
+@admin.register(Group)
+class GroupAdmin(ServiceAdmin):
+    """Groups. One is made by the first invitation into it."""
+
+    list_display = ["gid", "joined", "created"]
+    search_fields = ["gid", "members__alias"]
+    search_help_text = _("Gid, or a member’s alias")
+    ordering = ["-pk"]
+    fields = ["gid", "created", "joined"]
+    readonly_fields = fields
+    inlines = [MemberRows]
+    change_form_template = "admin/tmtp/group/change_form.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
+        """With the number of joined members."""
+        joined = Member.objects.filter(group=OuterRef("pk"), status=Member.Status.JOINED).values("pk")
+        return super().get_queryset(request).annotate(joined=RowsOf(joined[:COUNTED]))
+
+    @admin.display(description=_("joined members"))
+    def joined(self, group: Any) -> str:
+        """How many, and where all are listed."""
+        where = reverse("admin:tmtp_member_changelist", current_app=self.admin_site.name)
+        return format_html('<a href="{}?group__id__exact={}">{}</a>', where, group.pk, group.joined)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """By an invitation."""
+        return bool(request.user.has_perm("tmtp.add_group"))
+
+    def get_urls(self) -> list[URLPattern]:
+        """The page of an invitation."""
+        view = self.admin_site.admin_view(self.invitation)
+        return [path("<int:pk>/invite/", view, name="tmtp_group_invite"), *super().get_urls()]
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """A new group: its first invitation."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        return self._invitation(request, None)
+
+    def invitation(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """One more into a group."""
+        if not self.has_act_permission(request):
+            raise PermissionDenied
+        return self._invitation(request, get_object_or_404(Group, pk=pk))
+
+    def _invitation(self, request: HttpRequest, group: Group | None) -> HttpResponse:
+        form = InvitationForm(group, request.POST or None, initial={"to": request.GET.get("to", "")})
+        if request.method == "POST" and form.is_valid() and form.send():
+            return self._invited(request, group, form.cleaned_data)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Invite into %(gid)s") % {"gid": group} if group else _("Add group"),
+            "opts": self.opts,
+            "original": group,
+            "form": form,
+            "fields": [field for field in form if not field.is_hidden],
+            "list_url": list_url(self),
+            "media": self.media + form.media,
+        }
+        return TemplateResponse(request, "admin/tmtp/group/invite.html", context)
+
+    def _invited(self, request: HttpRequest, group: Group | None, data: dict[str, str]) -> HttpResponse:
+        """Say and log what was done."""
+        invited = _("Invited %(to)s.") % {"to": data["to"]}
+        made = group or Group.objects.get(gid=data["gid"])
+        (self.log_change if group else self.log_addition)(request, made, invited)
+        self.message_user(request, invited, messages.SUCCESS)
+        where = reverse("admin:tmtp_group_change", args=[made.pk], current_app=self.admin_site.name)
+        return HttpResponseRedirect(where)

@@ -1,0 +1,144 @@
+"""Members of groups: inline in their group, and, for large groups, in a list of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import F, Prefetch, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from ..models import Alias, Member
+from ..services import moderation
+from .base import SomeRows, ViewAdmin, attempt
+
+Act = tuple[Any, Callable[[Member], int]]
+JOIN: Act = (_("join"), moderation.join)
+LEAVE: Act = (_("leave (may join again)"), moderation.leave)
+BAR: Act = (_("bar (until invited again)"), moderation.bar)
+ACTS = {"join": JOIN, "leave": LEAVE, "bar": BAR}
+ALLOWED = {
+    Member.Status.INVITED: ("join", "bar"),
+    Member.Status.JOINED: ("leave", "bar"),
+    Member.Status.BARRED: (),
+}
+NAMES_OFFERED = 20
+
+
+class MemberForm(forms.ModelForm):
+    """What a member is called in the group, and what is to be done about them."""
+
+    known_as = forms.ChoiceField(label=_("alias"))
+    act = forms.ChoiceField(label=_("do"), required=False)
+
+    class Meta:
+        model = Member
+        fields: list[str] = []
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Only what the member's status allows is offered."""
+        super().__init__(*args, **options)
+        if self.instance.pk:  # Django makes an empty form, too
+            self._offer(self.instance)
+
+    def _offer(self, member: Member) -> None:
+        joined = member.status == Member.Status.JOINED
+        names = [alias.name for alias in member.user.first_aliases] if joined else []
+        known_as, act = self.fields["known_as"], self.fields["act"]
+        known_as.choices = [(name, name) for name in dict.fromkeys([member.alias, *names])]
+        known_as.initial, known_as.disabled = member.alias, len(known_as.choices) == 1
+        allowed = ALLOWED[Member.Status(member.status)]
+        act.choices = [("", "—"), *((name, ACTS[name][0]) for name in allowed)]
+        act.disabled = not allowed
+
+    def perform(self) -> None:
+        """Rename first: the group is told of the rest under the new name."""
+        newalias, act = self.cleaned_data["known_as"], self.cleaned_data["act"]
+        if newalias != self.instance.alias:
+            moderation.rename(self.instance, newalias)
+        if act:
+            ACTS[act][1](self.instance)
+
+
+class MemberRows(SomeRows):
+    """Members: those who have joined first."""
+
+    model = Member
+    form = MemberForm
+    fields = ["known_as", "member", "standing", "act"]
+    readonly_fields = ["member", "standing"]
+    first = (F("status") % 2, "status", "pk")  # joined (2) before invited (1) and barred (3)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Member]:
+        """With their users, and names that these could be known by."""
+        names = Alias.objects.filter(dropped=None).order_by("pk")[:NAMES_OFFERED]
+        first = Prefetch("user__aliases", names, to_attr="first_aliases")
+        return super().get_queryset(request).select_related("user", "group").prefetch_related(first)
+
+    @admin.display(description=_("user"))
+    def member(self, member: Member) -> str:
+        """Who it is."""
+        where = reverse("admin:tmtp_user_change", args=[member.user_id], current_app=self.admin_site.name)
+        return format_html('<a href="{}">{}</a>', where, member.user.uid)
+
+    @admin.display(description=_("status"))
+    def standing(self, member: Member) -> str:
+        """How far in they are; one who is barred can be invited again."""
+        status = member.get_status_display()
+        if member.status != Member.Status.BARRED:
+            return status
+        where = reverse("admin:tmtp_group_invite", args=[member.group_id], current_app=self.admin_site.name)
+        return format_html(
+            '{} · <a href="{}">{}</a>', status, f"{where}?{urlencode({'to': member.alias})}", _("invite again")
+        )
+
+
+@admin.register(Member)
+class MemberAdmin(ViewAdmin):
+    """All members of all groups, to search and to act on many."""
+
+    list_display = ["alias", "group", "user", "status"]
+    list_display_links = None
+    list_filter = ["status"]
+    list_select_related = ["group", "user"]
+    search_fields = ["alias", "group__gid", "user__uid__startswith"]
+    search_help_text = _("Alias, gid, or the beginning of a uid")
+    ordering = ["-pk"]
+    actions = ["join", "leave", "bar"]
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """The page of a group links to the list of its members."""
+        return lookup == "group__id__exact" or super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
+
+    @admin.action(description=_("Join"), permissions=["act"])
+    def join(self, request: HttpRequest, members: QuerySet[Member]) -> None:
+        """The invited ones join."""
+        self._do(request, members, JOIN)
+
+    @admin.action(description=_("Leave (may join again)"), permissions=["act"])
+    def leave(self, request: HttpRequest, members: QuerySet[Member]) -> None:
+        """The joined ones leave."""
+        self._do(request, members, LEAVE)
+
+    @admin.action(description=_("Bar (until invited again)"), permissions=["act"])
+    def bar(self, request: HttpRequest, members: QuerySet[Member]) -> None:
+        """They are out."""
+        self._do(request, members, BAR)
+
+    def _do(self, request: HttpRequest, members: QuerySet[Member], act: Act) -> None:
+        done = 0
+        for member in list(members):
+            if attempt(request, partial(act[1], member)):
+                done += 1
+                self.log_change(request, member, str(act[0]))
+        if done:
+            text = ngettext("%(act)s: done for %(count)d member.", "%(act)s: done for %(count)d members.", done)
+            self.message_user(request, text % {"act": act[0], "count": done}, messages.SUCCESS)

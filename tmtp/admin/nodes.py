@@ -1,0 +1,165 @@
+"""Nodes: what waits for each, and what can be done about it: drop the device, send again, discard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from ..models import Alias, Node
+from ..services import users
+from .base import ViewAdmin, attempt
+from .confirm import ask
+from .filters import InUseFilter, OnlineFilter, WaitingFilter
+from .waiting import shown_age, shown_count, shown_octets, with_waiting
+
+COUNTED_ON_ITS_PAGE, WEIGHED_ON_ITS_PAGE = 1_000_000, 100_000
+
+
+@dataclass(frozen=True)
+class Verb:
+    """Something done to nodes: what asks for it, and the service that does it."""
+
+    button: Any
+    question: Any
+    service: Callable[[Node], object]
+
+
+VERBS = {
+    "redeliver": Verb(
+        _("Send again"),
+        _("Send everything that waits again, from the first message on, without closing the link?"),
+        users.redeliver,
+    ),
+    "discard": Verb(
+        _("Discard waiting messages"),
+        _("Discard everything that waits for these nodes? They will never receive it."),
+        users.discard_waiting,
+    ),
+    "drop": Verb(
+        _("Drop"),
+        _("Drop these nodes? Their links close, what waits for them is discarded, and they cannot log in again."),
+        users.drop_node,
+    ),
+}
+
+
+@admin.register(Node)
+class NodeAdmin(ViewAdmin):
+    """Devices. The hash of a node's secret is in no field here."""
+
+    list_display = ["label", "owner", "online", "last_seen", "waiting", "octets", "oldest", "dropped"]
+    list_filter = [WaitingFilter, OnlineFilter, InUseFilter]
+    list_select_related = ["user", "server"]
+    search_fields = ["label", "user__uid__startswith", "user__aliases__name"]
+    search_help_text = _("Label, alias, or the beginning of a uid")
+    ordering = [F("dropped").asc(nulls_first=True), "-pk"]
+    actions = ["redeliver", "discard", "drop"]
+    change_form_template = "admin/tmtp/node/change_form.html"
+    fieldsets = [
+        (None, {"fields": ["label", "owner", "created", "verified", "dropped"]}),
+        (_("Connection"), {"fields": ["server", "last_seen", "start_over"]}),
+        (_("Waiting messages"), {"fields": ["waiting", "octets", "oldest"]}),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Node]:
+        """With what waits, counted further on the page of a single node, and the name people know its user by."""
+        match = request.resolver_match
+        limits = [COUNTED_ON_ITS_PAGE, WEIGHED_ON_ITS_PAGE] if match and "object_id" in match.kwargs else []
+        names = Alias.objects.filter(user=OuterRef("user"), dropped=None).order_by("pk")
+        nodes = super().get_queryset(request).annotate(known_as=Subquery(names.values("name")[:1]))
+        return with_waiting(nodes, *limits)
+
+    @admin.display(description=_("user"), ordering="user")
+    def owner(self, node: Any) -> str:
+        """Whose it is: an alias, or the uid of one who has none."""
+        where = reverse("admin:tmtp_user_change", args=[node.user_id], current_app=self.admin_site.name)
+        return format_html('<a href="{}">{}</a>', where, node.known_as or node.user.uid)
+
+    @admin.display(description=_("online"), boolean=True, ordering="server")
+    def online(self, node: Node) -> bool:
+        """Whether it is connected."""
+        return node.server_id is not None
+
+    @admin.display(description=_("waiting"))
+    def waiting(self, node: Any) -> str:
+        """How many messages."""
+        return shown_count(node)
+
+    @admin.display(description=_("octets"))
+    def octets(self, node: Any) -> str:
+        """How large their bodies are."""
+        return shown_octets(node)
+
+    @admin.display(description=_("oldest"), ordering=F("oldest").asc(nulls_last=True))
+    def oldest(self, node: Any) -> str:
+        """For how long the first one has been waiting."""
+        return shown_age(node)
+
+    # what can be done
+
+    @admin.action(description=_("Send what waits again"), permissions=["act"])
+    def redeliver(self, request: HttpRequest, nodes: QuerySet[Node]) -> None:
+        """Nothing is lost by it, so nothing is asked."""
+        self._do(request, nodes, "redeliver")
+
+    @admin.action(description=_("Discard what waits"), permissions=["act"])
+    def discard(self, request: HttpRequest, nodes: QuerySet[Node]) -> HttpResponse | None:
+        """Ask, then discard."""
+        return self._ask(request, nodes, "discard") or self._do(request, nodes, "discard")
+
+    @admin.action(description=_("Drop nodes"), permissions=["act"])
+    def drop(self, request: HttpRequest, nodes: QuerySet[Node]) -> HttpResponse | None:
+        """Ask, then drop."""
+        return self._ask(request, nodes, "drop") or self._do(request, nodes, "drop")
+
+    def _ask(self, request: HttpRequest, nodes: QuerySet[Node], name: str) -> HttpResponse | None:
+        verb = VERBS[name]
+        return ask(self, request, nodes, action=name, question=str(verb.question), button=str(verb.button))
+
+    def _do(self, request: HttpRequest, nodes: QuerySet[Node], name: str) -> None:
+        """Each node in a transaction of its own, so that a server that writes meanwhile waits for one at most."""
+        verb, done = VERBS[name], 0
+        for node in Node.objects.filter(pk__in=list(nodes.values_list("pk", flat=True))):
+            if attempt(request, partial(verb.service, node)):
+                done += 1
+                self.log_change(request, node, str(verb.button))
+        if done:
+            text = ngettext("%(verb)s: done for %(count)d node.", "%(verb)s: done for %(count)d nodes.", done)
+            self.message_user(request, text % {"verb": verb.button, "count": done}, messages.SUCCESS)
+
+    # the buttons on the page of one node
+
+    def get_urls(self) -> list[URLPattern]:
+        """A question for each button; the answer goes to the list's actions."""
+        view = self.admin_site.admin_view(self.question)
+        return [path("<int:pk>/ask/<slug:name>/", view, name="tmtp_node_question"), *super().get_urls()]
+
+    def question(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
+        """Ask about one node."""
+        if name not in VERBS:
+            raise Http404
+        if not self.has_act_permission(request):
+            raise PermissionDenied
+        get_object_or_404(Node, pk=pk)
+        answer = self._ask(request, Node.objects.filter(pk=pk), name)
+        assert answer is not None
+        return answer
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """With buttons, for who may use them."""
+        context = {"verbs": VERBS if self.has_act_permission(request) else {}, **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)
