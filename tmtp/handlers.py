@@ -39,12 +39,7 @@ async def register(session: Session, request: Request) -> None:
     shown = await engine.identity(request.oidc, to_register=True)
     if not engine.may_register(shown):
         raise Quit(errors.REGISTER_FAILURE)
-
-    def enter() -> users.Registered:
-        new = users.register(request.newnode, request.newalias, shown)
-        users.connect(new.sender, engine.lease)
-        return new
-
+    enter = partial(users.register, request.newnode, request.newalias, shown, lease=engine.lease)
     try:
         new = await session.run(enter)
     except users.AuthenticationRequired as error:

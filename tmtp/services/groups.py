@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
+
 from ..conf import conf
 from ..models import Group, Member, User
 from .errors import Refused
-from .names import holder, reserve
+from .names import check, holder, reserve
 from .posting import Sender, nodes_of, own_and, owns
 from .queue import Outgoing, enqueue
 
@@ -39,16 +41,15 @@ def invite(sender: Sender, gid: str, alias: str, to: str, text: bytes = b"") -> 
     return number
 
 
+@transaction.atomic
 def create(sender: Sender, gid: str, alias: str) -> Group:
     """A new group with the sender as its first member, known there as `alias`."""
     most = conf.limit("groups_per_user")
     if most is not None and Member.objects.filter(user=sender.user, status=JOINED).count() >= most:
         raise Refused(f"you are in {most} groups, which is the most one may be in")
-    group = Group(gid=gid)
-    reserved = reserve(gid, "gid")
-    group.save()
-    reserved.group = group
-    reserved.save(update_fields=["group"])
+    check(gid, "gid")
+    group = Group.objects.create(gid=gid)
+    reserve(gid, "gid", group=group)
     Member.objects.create(group=group, user_id=sender.user, alias=alias, status=JOINED)
     return group
 

@@ -5,29 +5,30 @@ from __future__ import annotations
 import unicodedata
 from functools import lru_cache
 
-from django.db import IntegrityError, transaction
-
 from ..models import Alias, Group, User
 from ..protocol.values import check_name
 from .errors import Refused
 
 
-def reserve(name: str, field: str, *, user: User | None = None, group: Group | None = None) -> Alias:
+def check(name: str, field: str) -> None:
+    """Raises Refused when `name` cannot be a name at all."""
+    wrong = check_name(name, field)
+    if wrong:
+        raise Refused(wrong)
+
+
+def reserve(name: str, field: str, *, user: User | None = None, group: Group | None = None) -> None:
     """Take `name` for a user or a group; raises Refused when it is not a name, taken, or looks like a taken one.
 
     `field` is what the protocol calls it in the reason: `newalias` or `gid`.
     """
-    wrong = check_name(name, field)
-    if wrong:
-        raise Refused(wrong)
-    looks = skeleton(name)
-    if Alias.objects.filter(skeleton=looks).exists() or Alias.objects.filter(name=name).exists():
+    check(name, field)
+    # Let the database decide who comes first, without an error that would end the transaction.
+    Alias.objects.bulk_create(
+        [Alias(name=name, skeleton=skeleton(name), user=user, group=group)], ignore_conflicts=True
+    )
+    if not Alias.objects.filter(name=name, user=user, group=group, dropped=None).exists():
         raise Refused(f"{field} {name} is not available")
-    try:
-        with transaction.atomic():
-            return Alias.objects.create(name=name, skeleton=looks, user=user, group=group)
-    except IntegrityError as error:  # another process was faster
-        raise Refused(f"{field} {name} is not available") from error
 
 
 def holder(name: str) -> User | None:

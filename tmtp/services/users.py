@@ -54,24 +54,36 @@ class Registered:
     alias_error: str | None
 
 
-def register(label: str, alias: str = "", shown: IdentityShown | None = None, account: Any = None) -> Registered:
+def register(
+    label: str,
+    alias: str = "",
+    shown: IdentityShown | None = None,
+    account: Any = None,
+    lease: int | None = None,
+) -> Registered:
     """Op 1: a new user with a first node, and an alias unless it is empty or "_".
 
-    With an identity that registered before, a node is added to that user instead. Raises AuthenticationRequired
-    when the identity's token was used before, Refused when that user has all the nodes one may have.
+    With a server's lease, the node is connected there. With an identity that registered before, a node is added to
+    that user instead. Raises AuthenticationRequired when the identity's token was used before, Refused when that
+    user has all the nodes one may have.
     """
-    user = _known_user(shown) if shown else None
-    if user is None:
-        user = User.objects.create(uid=make_uid(), account=account)
-        if shown:
-            Identity.objects.create(user=user, iss=shown.iss, sub=shown.sub)
-    node, nodeid = make_node(user, label[:LABEL_MAX])
-    if shown:
-        Node.objects.filter(pk=node.pk).update(verified=timezone.now())
+    known = _known_user(shown) if shown else None
+    user = known or User.objects.create(uid=make_uid(), account=account)
+    if shown and not known:
+        Identity.objects.create(user=user, iss=shown.iss, sub=shown.sub)
+    if known:
+        _check_nodes(known)
+    now = timezone.now()
+    node, nodeid = _create_node(
+        user, label[:LABEL_MAX], verified=now if shown else None, server_id=lease, last_seen=now if lease else None
+    )
     error = None
     if alias not in ("", "_"):
         try:
-            _own_or_reserve(user, alias)
+            if known:
+                _own_or_reserve(user, alias)
+            else:
+                reserve(alias, "newalias", user=user)
         except Refused as refused:
             error = str(refused)
     return Registered(Sender(user.uid, user.pk, node.pk), nodeid, error)
@@ -93,10 +105,18 @@ def spend_token(shown: IdentityShown) -> None:
 
 def make_node(user: User, label: str) -> tuple[Node, str]:
     """A new node of a user, and its secret, which is not to be had again. Raises Refused at 100 nodes."""
+    _check_nodes(user)
+    return _create_node(user, label)
+
+
+def _check_nodes(user: User) -> None:
     if user.nodes.filter(dropped=None).count() >= MAX_NODES:
         raise Refused(f"a user has at most {MAX_NODES} nodes")
+
+
+def _create_node(user: User, label: str, **fields: Any) -> tuple[Node, str]:
     nodeid = make_nodeid()
-    return Node.objects.create(user=user, secret=hash_nodeid(nodeid), label=label), nodeid
+    return Node.objects.create(user=user, secret=hash_nodeid(nodeid), label=label, **fields), nodeid
 
 
 def hash_nodeid(nodeid: str) -> bytes:
@@ -117,20 +137,17 @@ def log_in(
         raise LoginFailed
     if shown or identity_needed:
         _check_identity(node, shown)
-    return connect(Sender(uid, node.user_id, node.pk), lease, announce=True)
+    sender = Sender(uid, node.user_id, node.pk)
+    _claim(node, lease)
+    enqueue([Outgoing("login", uid, sender.user, nodes_of([sender.user]), {"node": "tbd"})])
+    return sender
 
 
-def connect(sender: Sender, lease: int, *, announce: bool = False) -> Sender:
-    """Claim the sender's node for a server; raises NodeConnected when a live server has it."""
-    assert sender.node is not None
-    node = Node.objects.get(pk=sender.node)
+def _claim(node: Node, lease: int) -> None:
+    """The node is connected to this server; raises NodeConnected when it is connected to a live one already."""
     if node.server_id is not None and (node.server_id == lease or is_alive(node.server_id)):
         raise NodeConnected
     Node.objects.filter(pk=node.pk).update(server=lease, last_seen=timezone.now(), start_over=None)
-    if announce:
-        nodes = nodes_of([sender.user])
-        enqueue([Outgoing("login", sender.uid, sender.user, nodes, {"node": "tbd"})])
-    return sender
 
 
 def disconnect(node: int, lease: int) -> None:
