@@ -52,6 +52,8 @@ class Engine:
         self.lease = 0
         self._address = ""
         self._tidy_at = 0.0
+        self._failures = 0  # the store's that were looked into
+        self._claimed: set[int] = set()  # nodes that the database has as connected here, and that are not
         self._tasks: list[asyncio.Future[None]] = []
         self._online: dict[str, set[Session]] = {}  # by uid
         self._starting: asyncio.Future[None] | None = None
@@ -174,17 +176,32 @@ class Engine:
                 self.dispatcher.resend(now)
                 if self.store.lease_lost:
                     await self._start_over()
+                if self._claimed or self._failures != self.store.failures:
+                    await self._let_go()
                 if now >= self._tidy_at:
                     self._tidy_at = now + HEARTBEAT
                     await self._tidy()
             except Unavailable as error:
                 log.warning("%s", error)
+            except Exception:
+                log.exception("the service could not be looked after")
 
     async def _tidy(self) -> None:
         """Forget old receipts and rates; it commits, so the lease is renewed too."""
         self.limits.forget()
         while await self.store.run(None, receipts.purge) == receipts.PURGED_AT_ONCE:
             pass
+
+    async def _let_go(self) -> None:
+        """Free the nodes that seem connected since the database was away as they came or went.
+
+        Twice in a row, as a node that has just logged in seems so too.
+        """
+        self._failures = self.store.failures
+        found = await self.store.run(None, partial(users.connected, self.lease)) - self.dispatcher.lanes.keys()
+        for node in found & self._claimed:
+            self.store.do(None, partial(users.disconnect, node, self.lease))
+        self._claimed = found
 
     async def _start_over(self) -> None:
         """Another server thought this one dead, so its nodes may be elsewhere: let all links come again."""

@@ -71,6 +71,7 @@ class Store:
         self._thread = threading.Thread(target=self._work, name="tmtp-store", daemon=True)
         self.lease = 0  # the server's; batches are noted there
         self.lease_lost = False  # another process thought this one dead
+        self.failures = 0  # batches that the database did not take
         self._batch = 0
         self._overdue: list[Entry] = []  # acknowledged, but their delete did not commit yet
 
@@ -151,6 +152,7 @@ class Store:
                 log.exception("a batch failed")
                 error = Unavailable("the server failed to store this")
             self._overdue = acked
+            self.failures += 1
             parcels, spools = [], []
             for job in jobs:
                 job.result = error
@@ -170,9 +172,6 @@ class Store:
         done: tuple[list[Parcel], list[str]] | None = None  # what may be on disk
         while True:
             try:
-                if done and self._was_committed():
-                    return done
-                done = None
                 with transaction.atomic(), queue.collecting() as parcels:
                     spools = queue.acknowledge(acked) if acked else []
                     for posts, calls in phases(jobs):
@@ -184,10 +183,12 @@ class Store:
                 self.lease_lost = bool(self.lease and not renewed)
                 return done
             except (OperationalError, InterfaceError) as error:
+                if done and self._was_committed(give_up):
+                    return done
+                done = None
                 if time.monotonic() > give_up:
                     log.error("the database does not take messages: %s", error)
-                    failure = Uncertain if done else Unavailable
-                    raise failure("the server cannot store messages now, try again later") from error
+                    raise Unavailable("the server cannot store messages now, try again later") from error
                 time.sleep(pause)
                 pause = min(2 * pause, 1)
                 self._prepare()
@@ -197,11 +198,18 @@ class Store:
                 log.exception("a batch failed; its jobs are run one by one")
                 careful = True
 
-    def _was_committed(self) -> bool:
-        """Whether this batch is on disk although the database was lost at its commit. Reconnects."""
-        connection.close()
-        self._prepare()
-        return leases.committed(self.lease) == self._batch
+    def _was_committed(self, give_up: float) -> bool:
+        """Whether this batch is on disk although its commit failed. Reconnects; raises Uncertain when it cannot."""
+        while True:
+            try:
+                connection.close_if_unusable_or_obsolete()
+                self._prepare()
+                return leases.committed(self.lease) == self._batch
+            except Error as error:
+                if time.monotonic() > give_up:
+                    log.error("the database was lost as it committed: %s", error)
+                    raise Uncertain("the server does not know whether this is stored") from error
+                time.sleep(0.1)
 
     def _run_posts(self, jobs: list[Job], careful: bool) -> None:
         if careful:

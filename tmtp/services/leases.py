@@ -6,7 +6,6 @@ import os
 import socket
 from datetime import timedelta
 
-from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -38,9 +37,7 @@ def committed(lease: int) -> int:
 
     Waits for a transaction of this lease that the database is still at, although its client has been cut off.
     """
-    with transaction.atomic():
-        lasts = ServerLease.objects.select_for_update().filter(pk=lease).values_list("batch", flat=True)
-        return lasts.first() or 0
+    return sql.lease_batch(lease)
 
 
 def end(lease: ServerLease) -> None:

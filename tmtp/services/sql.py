@@ -147,6 +147,10 @@ _RENEW_LEASE = {
     "sqlite": "UPDATE tmtp_serverlease SET seen = ?, batch = ? WHERE id = ?",
     "postgresql": "UPDATE tmtp_serverlease SET seen = %s, batch = %s WHERE id = %s",
 }
+_LEASE_BATCH = {
+    "sqlite": "SELECT batch FROM tmtp_serverlease WHERE id = ?",
+    "postgresql": "SELECT batch FROM tmtp_serverlease WHERE id = %s FOR UPDATE",
+}
 _PURGE_RECEIPTS = {
     "sqlite": "DELETE FROM tmtp_receipt WHERE key IN (SELECT key FROM tmtp_receipt WHERE number < ? LIMIT ?)"
     " RETURNING 1",
@@ -224,3 +228,9 @@ def renew_lease(lease: int, seen: datetime, batch: int) -> bool:
     """Note when a server was seen, and which batch it commits with this; False when the lease is gone."""
     when = seen if connection.vendor == "postgresql" else seen.replace(tzinfo=None).isoformat(" ")
     return bool(_execute(_RENEW_LEASE, (when, batch, lease)).rowcount)
+
+
+def lease_batch(lease: int) -> int:
+    """The last batch that was committed with a lease, 0 when the lease is gone. Waits for one that still may be."""
+    rows = _rows(_LEASE_BATCH, (lease,))
+    return int(rows[0][0]) if rows else 0

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import sqlite3
 import time
@@ -10,7 +11,7 @@ import time
 import pytest
 
 from .ledger import Crowd
-from .real import administer, installation, until
+from .real import LoginRefused, administer, installation, until
 
 postgresql = pytest.mark.skipif("not __import__('os').environ.get('DATABASE_URL')", reason="for PostgreSQL")
 sqlite = pytest.mark.skipif("__import__('os').environ.get('DATABASE_URL')", reason="for SQLite")
@@ -95,3 +96,40 @@ async def test_another_process_holds_the_lock_for_seconds():
         ledger = await crowd.finish()
         assert not any(post.refused for post in ledger.posts.values())
         assert "Traceback" not in server.log
+
+
+@sqlite
+async def test_disk_of_the_database_is_full_for_a_while():
+    with installation(STORE_PATIENCE=0.3) as site, site.serve() as server:
+        crowd = Crowd(server, 10)
+        await crowd.start()
+        await crowd.more(50)
+        # no file may grow any further: what SQLite is told then is what it is told by a full disk
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+        await until(lambda: sum(bool(post.refused) for post in crowd.ledger.posts.values()) > 30)
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        await crowd.more(100)
+        await crowd.finish()
+        assert "Traceback" not in server.log
+
+
+@sqlite
+async def test_devices_that_left_while_the_database_was_full_can_come_back():
+    with installation(STORE_PATIENCE=0.1) as site, site.serve() as server:
+        clients = [await server.register() for _ in range(5)]
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))
+        for client in clients:
+            client.close()
+        await until(lambda: "does not take messages" in server.log)
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        for client in clients:
+            await comes_back(server, client)
+
+
+async def comes_back(server, client):
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                return await server.login(client.uid, client.nodeid)
+            except (LoginRefused, asyncio.IncompleteReadError):
+                await asyncio.sleep(0.1)
