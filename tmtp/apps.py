@@ -9,7 +9,7 @@ class TmtpConfig(AppConfig):
 
     name = "tmtp"
     label = "tmtp"
-    verbose_name = _("messaging")
+    verbose_name = _("Messaging")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

@@ -57,6 +57,10 @@ class ServiceAdmin(admin.ModelAdmin):
             else:
                 form.instance.refused = True
 
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **options: Any) -> HttpResponse:
+        """Another row is not added in the same way."""
+        return super().render_change_form(request, {**context, "show_save_and_add_another": False}, **options)
+
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
         """Nothing is called saved when something was refused."""
         if getattr(obj, "refused", False):
@@ -77,7 +81,11 @@ class SomeRows(admin.TabularInline):
 
     extra = 0
     can_delete = False
+    classes = ["tmtp-rows"]
     first: tuple[Any, ...] = ("pk",)
+
+    class Media:
+        css = {"all": ["tmtp/admin.css"]}
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         """Chosen by key: Django filters the rows of an inline once more, which it refuses to do after a slice."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
@@ -21,7 +22,14 @@ def list_url(page: admin.ModelAdmin) -> str:
 
 
 def ask(
-    page: admin.ModelAdmin, request: HttpRequest, chosen: QuerySet[Any], *, action: str, question: str, button: str
+    page: admin.ModelAdmin,
+    request: HttpRequest,
+    chosen: QuerySet[Any],
+    describe: Callable[[Any], str],
+    *,
+    action: str,
+    question: str,
+    button: str,
 ) -> TemplateResponse | None:
     """The question about the chosen rows; None when the answer, yes, has come with the request."""
     if request.POST.get("confirmed"):
@@ -30,9 +38,10 @@ def ask(
     rows = list(chosen[: SHOWN + 1])
     context = {
         **page.admin_site.each_context(request),
-        "title": question,
+        "title": button,
+        "question": question,
         "opts": opts,
-        "rows": rows[:SHOWN],
+        "rows": [describe(row) for row in rows[:SHOWN]],
         "more": len(rows) > SHOWN,
         "action": action,
         "button": button,

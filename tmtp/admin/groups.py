@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.widgets import AdminTextInputWidget
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import OuterRef, QuerySet
@@ -29,12 +30,17 @@ from .waiting import RowsOf
 COUNTED = 20_000
 
 
+def text(label: Any, help_text: Any = "") -> forms.CharField:
+    """An input of the width that the admin gives to names."""
+    return forms.CharField(label=label, help_text=help_text, widget=AdminTextInputWidget)
+
+
 class InvitationForm(forms.Form):
     """Who invites whom into which group."""
 
-    gid = forms.CharField(label=_("gid"), help_text=_("The new group’s name; it cannot be changed later."))
-    alias = forms.CharField(label=_("from"))
-    to = forms.CharField(label=_("to"), help_text=_("An alias of the user who is invited."))
+    gid = text(_("Gid"), _("The new group’s name; it cannot be changed later."))
+    alias = text(_("From"))
+    to = text(_("To"), _("An alias of the user who is invited."))
 
     def __init__(self, group: Group | None, *args: Any, **options: Any) -> None:
         """For a group, or one to be made."""

@@ -37,7 +37,7 @@ class MemberForm(forms.ModelForm):
     """What a member is called in the group, and what is to be done about them."""
 
     known_as = forms.ChoiceField(label=_("alias"))
-    act = forms.ChoiceField(label=_("do"), required=False)
+    act = forms.ChoiceField(label=_("action"), required=False)
 
     class Meta:
         model = Member
@@ -105,7 +105,7 @@ class MemberRows(SomeRows):
 class MemberAdmin(ViewAdmin):
     """All members of all groups, to search and to act on many."""
 
-    list_display = ["alias", "group", "user", "status"]
+    list_display = ["member", "status", "circle"]
     list_display_links = None
     list_filter = ["status"]
     list_select_related = ["group", "user"]
@@ -113,6 +113,18 @@ class MemberAdmin(ViewAdmin):
     search_help_text = _("Alias, gid, or the beginning of a uid")
     ordering = ["-pk"]
     actions = ["join", "leave", "bar"]
+
+    @admin.display(description=_("alias"), ordering="alias")
+    def member(self, member: Member) -> str:
+        """Who it is."""
+        where = reverse("admin:tmtp_user_change", args=[member.user_id], current_app=self.admin_site.name)
+        return format_html('<a href="{}">{}</a>', where, member.alias)
+
+    @admin.display(description=_("group"), ordering="group")
+    def circle(self, member: Member) -> str:
+        """Which group it is."""
+        where = reverse("admin:tmtp_group_change", args=[member.group_id], current_app=self.admin_site.name)
+        return format_html('<a href="{}">{}</a>', where, member.group)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """The page of a group links to the list of its members."""

@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
@@ -59,7 +60,7 @@ VERBS = {
 class NodeAdmin(ViewAdmin):
     """Devices. The hash of a node's secret is in no field here."""
 
-    list_display = ["label", "owner", "online", "last_seen", "waiting", "octets", "oldest", "dropped"]
+    list_display = ["label", "owner", "seen", "waiting", "oldest"]
     list_filter = [WaitingFilter, OnlineFilter, InUseFilter]
     list_select_related = ["user", "server"]
     search_fields = ["label", "user__uid__startswith", "user__aliases__name"]
@@ -69,8 +70,8 @@ class NodeAdmin(ViewAdmin):
     change_form_template = "admin/tmtp/node/change_form.html"
     fieldsets = [
         (None, {"fields": ["label", "owner", "created", "verified", "dropped"]}),
-        (_("Connection"), {"fields": ["server", "last_seen", "start_over"]}),
-        (_("Waiting messages"), {"fields": ["waiting", "octets", "oldest"]}),
+        (_("Connection"), {"fields": ["server", "last_seen"]}),
+        (_("Waiting messages"), {"fields": ["waiting", "oldest"]}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Node]:
@@ -87,20 +88,19 @@ class NodeAdmin(ViewAdmin):
         where = reverse("admin:tmtp_user_change", args=[node.user_id], current_app=self.admin_site.name)
         return format_html('<a href="{}">{}</a>', where, node.known_as or node.user.uid)
 
-    @admin.display(description=_("online"), boolean=True, ordering="server")
-    def online(self, node: Node) -> bool:
-        """Whether it is connected."""
-        return node.server_id is not None
+    @admin.display(description=_("last seen"), ordering="last_seen")
+    def seen(self, node: Node) -> str:
+        """Whether it is connected, was, or never will be."""
+        if node.dropped:
+            return str(_("dropped"))
+        if node.server_id:
+            return str(_("online"))
+        return _("%(time)s ago") % {"time": timesince(node.last_seen)} if node.last_seen else str(_("never"))
 
     @admin.display(description=_("waiting"))
     def waiting(self, node: Any) -> str:
-        """How many messages."""
-        return shown_count(node)
-
-    @admin.display(description=_("octets"))
-    def octets(self, node: Any) -> str:
-        """How large their bodies are."""
-        return shown_octets(node)
+        """How many messages, and how large their bodies are."""
+        return f"{shown_count(node)} · {shown_octets(node)}" if node.waiting else "0"
 
     @admin.display(description=_("oldest"), ordering=F("oldest").asc(nulls_last=True))
     def oldest(self, node: Any) -> str:
@@ -126,7 +126,11 @@ class NodeAdmin(ViewAdmin):
 
     def _ask(self, request: HttpRequest, nodes: QuerySet[Node], name: str) -> HttpResponse | None:
         verb = VERBS[name]
-        return ask(self, request, nodes, action=name, question=str(verb.question), button=str(verb.button))
+
+        def describe(node: Any) -> str:
+            return f"{node.label} · {node.known_as or node.user.uid}"
+
+        return ask(self, request, nodes, describe, action=name, question=str(verb.question), button=str(verb.button))
 
     def _do(self, request: HttpRequest, nodes: QuerySet[Node], name: str) -> None:
         """Each node in a transaction of its own, so that a server that writes meanwhile waits for one at most."""
@@ -153,7 +157,7 @@ class NodeAdmin(ViewAdmin):
         if not self.has_act_permission(request):
             raise PermissionDenied
         get_object_or_404(Node, pk=pk)
-        answer = self._ask(request, Node.objects.filter(pk=pk), name)
+        answer = self._ask(request, self.get_queryset(request).filter(pk=pk), name)
         assert answer is not None
         return answer
 

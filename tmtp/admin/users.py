@@ -67,6 +67,7 @@ class NodeRows(ViewRows):
     model = Node
     fields = ["created", "last_seen", "online", "waiting", "oldest", "dropped"]
     readonly_fields = fields
+    classes: list[str] = []
     show_change_link = True
     first = (F("dropped").asc(nulls_first=True), "pk")
 
@@ -115,7 +116,8 @@ class IdentityRows(ViewRows):
 class UserAdmin(ServiceAdmin):
     """Users. A device makes its user when it registers; here it is linked to a member of the website, or unlinked."""
 
-    list_display = ["uid", "names", "account", "nodes_in_use", "online", "created"]
+    list_display = ["names", "account", "nodes_in_use", "short_uid"]
+    list_display_links = ["names"]
     list_filter = [UserOnlineFilter, UserWithAccountFilter]
     list_select_related = ["account"]
     search_fields = ["uid__startswith", "aliases__name", f"account__{get_user_model().USERNAME_FIELD}"]
@@ -143,15 +145,19 @@ class UserAdmin(ServiceAdmin):
         names = [alias.name for alias in user.first_aliases]
         return ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
 
-    @admin.display(description=_("nodes"))
-    def nodes_in_use(self, user: Any) -> int:
-        """How many there are in use."""
-        return int(user.in_use)
+    @admin.display(description=_("uid"), ordering="uid")
+    def short_uid(self, user: User) -> str:
+        """Its beginning, which the search takes."""
+        return f"{user.uid[:12]}…"
 
-    @admin.display(description=_("online"), boolean=True)
-    def online(self, user: Any) -> bool:
-        """Whether one of them is connected."""
-        return bool(user.is_online)
+    @admin.display(description=_("nodes"))
+    def nodes_in_use(self, user: Any) -> str:
+        """How many there are in use, and whether one of them is connected."""
+        return _("%(count)d, online") % {"count": user.in_use} if user.is_online else str(user.in_use)
+
+    def get_inlines(self, request: HttpRequest, obj: User | None) -> list[Any]:
+        """Without identities for those who have none: most sites have no OpenID provider."""
+        return self.inlines if obj and obj.identities.exists() else self.inlines[:-1]
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """The account is the one thing to save."""
