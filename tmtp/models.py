@@ -81,12 +81,14 @@ class Node(models.Model):
     dropped = models.DateTimeField(_("dropped"), null=True, editable=False)
     # set for the server it is connected to, which begins again with the first message that waits, and clears it
     start_over = models.DateTimeField(_("to be sent again since"), null=True, editable=False)
+    # No constraint in the database: a server whose lease another one has ended would lose a whole batch to one login.
     server = models.ForeignKey(
         ServerLease,
         verbose_name=_("online at"),
         null=True,
         editable=False,
         on_delete=models.SET_NULL,
+        db_constraint=False,
         related_name="nodes",
     )
 

@@ -130,6 +130,7 @@ class Migration(migrations.Migration):
             model_name="node",
             name="server",
             field=models.ForeignKey(
+                db_constraint=False,
                 editable=False,
                 null=True,
                 on_delete=django.db.models.deletion.SET_NULL,
