@@ -108,6 +108,7 @@ class Dispatcher:
         self._watch: Watch | None = None
         self._acked_meanwhile: set[tuple[int, int]] | None = None  # since a look began; None: none is under way
         self._look_again = False  # asked for while one was under way
+        self._whoever_wrote = False  # the next look is due even if nobody else has written since the last
 
     def start(self, store: Store, lease: int) -> None:
         """Begin, with the store that reads for it."""
@@ -167,14 +168,15 @@ class Dispatcher:
         assert self._store is not None and self._watch is not None
         self._acked_meanwhile = set()
         caught_up = [lane.node for lane in self.lanes.values() if not lane.behind]
-        self._store.read(partial(self._watch.look, caught_up, list(self.lanes)), self._looked)
+        whoever_wrote, self._whoever_wrote = self._whoever_wrote, False
+        self._store.read(partial(self._watch.look, caught_up, list(self.lanes), whoever_wrote), self._looked)
 
     def _looked(self, news: Any) -> None:
         acked, self._acked_meanwhile = self._acked_meanwhile or set(), None
         if not isinstance(news, News):
-            if self._watch:
-                self._watch.again = True  # it could not see; what was written meanwhile is still to be found
+            self._whoever_wrote = True  # it could not see; what was written meanwhile is still to be found
             return
+        self._whoever_wrote |= not news.complete
         for node, numbers in news.waiting.items():
             lane = self.lanes.get(node)
             if lane and not lane.behind and self._has_unknown(lane, numbers, acked):
@@ -220,8 +222,8 @@ class Dispatcher:
             return
         page, complete = result
         lane.behind = not complete
-        if complete and self._acked_meanwhile is not None and self._watch is not None:
-            self._watch.again = True  # the look that is under way left this node out
+        if complete and self._acked_meanwhile is not None:
+            self._whoever_wrote = True  # the look that is under way left this node out
         lane.extend(page)
         if lane.behind and len(lane.waiting) < lane.window and len(lane.flight) < lane.window:
             self._load(lane)

@@ -16,6 +16,7 @@ from ..models import Node
 from . import sql
 
 LOOK_LIMIT = 50_000
+NODES_AT_ONCE = 250  # with a full window and all that their server holds in memory, they stay below LOOK_LIMIT
 
 
 @dataclass(slots=True)
@@ -25,6 +26,7 @@ class News:
     waiting: dict[int, list[int]] = field(default_factory=dict)
     gone: list[int] = field(default_factory=list)
     start_over: list[int] = field(default_factory=list)
+    complete: bool = True  # False: so much waits that some nodes have not been looked at
 
 
 class Watch:
@@ -32,16 +34,21 @@ class Watch:
 
     def __init__(self, lease: int) -> None:
         self._lease = lease
-        self._version = -1
-        self.again = False  # set to have the next look done whoever has written
+        self._seen: tuple[object, int] = None, -1  # a connection, and the version it had of the database
 
-    def look(self, caught_up: Sequence[int], connected: Sequence[int]) -> News:
-        """What waits for nodes that have all they know of, and which of the connected ones must go."""
+    def look(self, caught_up: Sequence[int], connected: Sequence[int], whoever_wrote: bool = False) -> News:
+        """What waits for nodes that have all they know of, and which of the connected ones must go.
+
+        `whoever_wrote`: have the look done although no other connection has written since the last one.
+        """
         news = News()
-        if not self._others_wrote():
+        if not self._others_wrote() and not whoever_wrote:
             return news
-        for node, number in sql.waiting(caught_up, LOOK_LIMIT):
-            news.waiting.setdefault(node, []).append(number)
+        for start in range(0, len(caught_up), NODES_AT_ONCE):
+            rows = sql.waiting(caught_up[start : start + NODES_AT_ONCE], LOOK_LIMIT)
+            for node, number in rows:
+                news.waiting.setdefault(node, []).append(number)
+            news.complete = news.complete and len(rows) < LOOK_LIMIT
         for start in range(0, len(connected), 500):
             self._look_at(connected[start : start + 500], news)
         if news.start_over:
@@ -62,6 +69,5 @@ class Watch:
             return True
         with connection.cursor() as cursor:
             ((version,),) = cursor.execute("PRAGMA data_version")
-        changed = version != self._version or self.again
-        self._version, self.again = version, False
-        return changed
+        before, self._seen = self._seen, (connection.connection, version)  # versions of two connections do not compare
+        return before != self._seen
