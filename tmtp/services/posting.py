@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..conf import conf
-from ..models import Member, Node, User
+from ..models import Member, User
 from ..protocol.requests import TO_GROUP_WITHOUT_ME, TO_USER, Recipient
 from . import sql
 from .errors import Refused
@@ -215,4 +215,4 @@ def own_and(sender: Sender, users: Iterable[int]) -> list[int]:
 
 def nodes_of(users: Iterable[int]) -> list[int]:
     """The nodes in use of users, by their ids."""
-    return list(Node.objects.filter(user_id__in=list(users), dropped=None).values_list("pk", flat=True))
+    return sql.nodes_of_users(users)

@@ -143,6 +143,25 @@ _ADD_RECEIPTS = {
     " SELECT * FROM unnest(%s::bigint[], %b::bytea[], %s::bigint[])"
     " ON CONFLICT (key) DO UPDATE SET digest = excluded.digest, number = excluded.number",
 }
+_NODE_BY_SECRET = {
+    "sqlite": "SELECT node.id, node.user_id, uid, server_id FROM tmtp_node AS node"
+    " JOIN tmtp_user AS account ON account.id = node.user_id WHERE secret = ? AND dropped IS NULL",
+    "postgresql": "SELECT node.id, node.user_id, uid, server_id FROM tmtp_node AS node"
+    " JOIN tmtp_user AS account ON account.id = node.user_id WHERE secret = %b AND dropped IS NULL",
+}
+_NODES_OF_USERS = {
+    "sqlite": "SELECT json_group_array(json_array(id)) FROM tmtp_node"
+    " WHERE user_id IN (SELECT value FROM json_each(?)) AND dropped IS NULL",
+    "postgresql": "SELECT id FROM tmtp_node WHERE user_id = ANY(%s::bigint[]) AND dropped IS NULL",
+}
+_CLAIM_NODE = {
+    "sqlite": "UPDATE tmtp_node SET server_id = ?, last_seen = ?, start_over = NULL WHERE id = ?",
+    "postgresql": "UPDATE tmtp_node SET server_id = %s, last_seen = %s, start_over = NULL WHERE id = %s",
+}
+_RELEASE_NODE = {
+    "sqlite": "UPDATE tmtp_node SET server_id = NULL, last_seen = ? WHERE id = ? AND server_id = ?",
+    "postgresql": "UPDATE tmtp_node SET server_id = NULL, last_seen = %s WHERE id = %s AND server_id = %s",
+}
 _RENEW_LEASE = {
     "sqlite": "UPDATE tmtp_serverlease SET seen = ?, batch = ? WHERE id = ?",
     "postgresql": "UPDATE tmtp_serverlease SET seen = %s, batch = %s WHERE id = %s",
@@ -226,8 +245,33 @@ def purge_receipts(before: int, limit: int) -> int:
 
 def renew_lease(lease: int, seen: datetime, batch: int) -> bool:
     """Note when a server was seen, and which batch it commits with this; False when the lease is gone."""
-    when = seen if connection.vendor == "postgresql" else seen.replace(tzinfo=None).isoformat(" ")
-    return bool(_execute(_RENEW_LEASE, (when, batch, lease)).rowcount)
+    return bool(_execute(_RENEW_LEASE, (_time(seen), batch, lease)).rowcount)
+
+
+def node_by_secret(secret: bytes) -> Row | None:
+    """(id, user id, uid, server id or None) of the node in use with this hash, or None."""
+    rows = _rows(_NODE_BY_SECRET, (secret,))
+    return rows[0] if rows else None
+
+
+def nodes_of_users(users: Iterable[int]) -> list[int]:
+    """The ids of the nodes in use of the users."""
+    return [node for (node,) in _packed_rows(_NODES_OF_USERS, (_array(users),))]
+
+
+def claim_node(node: int, server: int, seen: datetime) -> None:
+    """A node is connected to a server."""
+    _execute(_CLAIM_NODE, (server, _time(seen), node))
+
+
+def release_node(node: int, server: int, seen: datetime) -> None:
+    """A node is no longer connected to a server, if it was."""
+    _execute(_RELEASE_NODE, (_time(seen), node, server))
+
+
+def _time(moment: datetime) -> Any:
+    """A time in UTC as Django stores it."""
+    return moment if connection.vendor == "postgresql" else moment.replace(tzinfo=None).isoformat(" ")
 
 
 def lease_batch(lease: int) -> int:

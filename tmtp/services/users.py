@@ -132,32 +132,22 @@ def log_in(
     Raises LoginFailed, NodeConnected, or AuthenticationRequired when an identity is needed (`auth` is 2) and the
     node has not shown its user's for TMTP["OPENID_MAX_AGE"] seconds.
     """
-    node = Node.objects.select_related("user").filter(secret=hash_nodeid(nodeid), dropped=None).first()
-    if node is None or node.user.uid != uid:
+    found = sql.node_by_secret(hash_nodeid(nodeid))
+    if found is None or found[2] != uid:
         raise LoginFailed
-    if shown or identity_needed:
-        _check_identity(node, shown)
-    sender = Sender(uid, node.user_id, node.pk)
-    _claim(node, lease)
-    enqueue([Outgoing("login", uid, sender.user, nodes_of([sender.user]), {"node": "tbd"})])
-    return sender
-
-
-def _claim(node: Node, lease: int) -> None:
-    """The node is connected to this server; raises NodeConnected when it is connected to a live one already."""
-    if node.server_id is not None and (node.server_id == lease or is_alive(node.server_id)):
+    node, user, _, server = found
+    if server is not None and (server == lease or is_alive(server)):
         raise NodeConnected
-    Node.objects.filter(pk=node.pk).update(server=lease, last_seen=timezone.now(), start_over=None)
+    if shown or identity_needed:
+        _check_identity(Node.objects.get(pk=node), shown)
+    sql.claim_node(node, lease, timezone.now())
+    enqueue([Outgoing("login", uid, user, nodes_of([user]), {"node": "tbd"})])
+    return Sender(uid, user, node)
 
 
 def disconnect(node: int, lease: int) -> None:
     """The node's link has ended."""
-    Node.objects.filter(pk=node, server=lease).update(server=None, last_seen=timezone.now())
-
-
-def connected(lease: int) -> set[int]:
-    """The nodes that are claimed for a server."""
-    return set(Node.objects.filter(server=lease).values_list("pk", flat=True))
+    sql.release_node(node, lease, timezone.now())
 
 
 def _check_identity(node: Node, shown: IdentityShown | None) -> None:
