@@ -46,6 +46,7 @@ class TmtpConsumer(AsyncConsumer):
                 if event["type"] == "tcp.receive" and not session.closing:
                     await session.receive(event["data"], HANDLERS)
         except Quit as quit_:
+            await session.settle()  # what was asked for before is answered before
             session.close(quit_.reason)
         except Exception:
             log.exception("a link failed")

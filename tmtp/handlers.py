@@ -147,9 +147,8 @@ def pulse(session: Session, request: Request) -> None:
     """Op 11: the link is alive, which it has shown by now."""
 
 
-async def quit_(session: Session, request: Request) -> None:
-    """Op 12. What was asked for before is answered before."""
-    await session.settle()
+def quit_(session: Session, request: Request) -> None:
+    """Op 12."""
     raise Quit(errors.LOGOUT_OK)
 
 

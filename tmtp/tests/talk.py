@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -102,7 +102,6 @@ class Link:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.uid = self.nodeid = ""
         self.client: Client | None = None
         self.logged_in = False
         self.holding = False
@@ -205,17 +204,14 @@ class Talk:
         link.link.greet()
         if second:
             first = self.links[person]
-            assert "error" not in first.link.ask({"op": 3, "id": name, "newnode": name}).header
-            uid, nodeid = first.uid, first.link.next_queued("user").header["nodeid"]
-            assert link.link.log_in(uid, nodeid)["op"] == "info"
+            first.link.send({"op": 3, "id": name, "newnode": name})
+            self._quieten([first])
+            (nodeid,) = [message.header["nodeid"] for message in first.got if message.header.get("newnode") == name]
+            assert link.link.log_in(self.names[f"${person}"], nodeid)["op"] == "info"
         else:
             assert "error" not in link.link.register(name, f"{name} of {self.number}")
         link.logged_in = True
-        self._know(link, link.link.uid, link.link.nodeid)
-
-    def _know(self, link: Link, uid: str, nodeid: str) -> None:
-        link.uid, link.nodeid = uid, nodeid
-        self.names |= {f"${link.name}": uid, f"${link.name}.node": nodeid}
+        self.names |= {f"${name}": link.link.uid, f"${name}.node": link.link.nodeid}
 
     # what happens
 
@@ -229,8 +225,8 @@ class Talk:
         actions = [line for line in block if line.verb != "<"]
         for place, line in enumerate(actions):
             getattr(self, f"_do_{VERBS[line.verb]}")(self.link(line.who), line)
-            if place + 1 < len(actions) and actions[place + 1].who != line.who and self.link(line.who).logged_in:
-                self._quieten([self.link(line.who)])
+            if place + 1 < len(actions) and actions[place + 1].who != line.who:
+                self._settle_one(self.link(line.who), expected.get(line.who, []))
         self._settle(expected)
         self._compare(expected)
 
@@ -295,26 +291,31 @@ class Talk:
     def _settle(self, expected: dict[str, list[Line]]) -> None:
         """Receive all that there is for everyone. Links that are to end are read to their end."""
         for name, lines in expected.items():
-            link = self.link(name)
-            if link.client is None:
-                continue
-            if any(line.rest == "closed" or '"op":"quit"' in line.rest for line in lines):
-                link.finish()
-            elif not link.logged_in:
-                while len(link.got) < len(lines) and not link.logged_in:
-                    link.take()
-        self._quieten([link for link in self.links.values() if link.logged_in])
+            self._settle_one(self.link(name), lines)
+        self._quieten(self.links.values())
         give_up = time.monotonic() + PATIENCE
         while time.monotonic() < give_up and self._lacks(expected):
-            self._quieten([link for link in self.links.values() if link.logged_in])
+            self._quieten(self.links.values())
+
+    def _settle_one(self, link: Link, lines: list[Line]) -> None:
+        """Receive what one link is to get."""
+        if link.client is None:
+            return
+        if any(line.rest == "closed" or '"op":"quit"' in line.rest for line in lines):
+            link.finish()
+        elif link.logged_in:
+            self._quieten([link])
+        else:
+            while len(link.got) < len(lines) and not link.logged_in:
+                link.take()
 
     def _lacks(self, expected: dict[str, list[Line]]) -> bool:
         links = [(self.link(name), lines) for name, lines in expected.items()]
         return any(not link.closed and len(link.got) < len(lines) for link, lines in links)
 
-    def _quieten(self, links: list[Link]) -> None:
+    def _quieten(self, links: Iterable[Link]) -> None:
         """Read until nothing comes twice: an answer may overtake the first page of what waited, but not two do."""
-        quiet = 0
+        links, quiet = [link for link in links if link.logged_in], 0
         while quiet < 2:
             for link in links:
                 link.ask()
