@@ -24,8 +24,8 @@ setup: .venv/installed
 	@touch $@
 
 run: setup
-	@$(PY) manage.py migrate --verbosity 0
 	@$(PY) manage.py tmtpcert
+	@$(PY) manage.py migrate --verbosity 0
 	@$(PY) manage.py serve
 
 test: lint

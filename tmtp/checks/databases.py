@@ -1,0 +1,92 @@
+"""The database: one of the two that the service's SQL is written for, and set up for many writers.
+
+Nothing here connects to it, except `check_servers`, which Django runs only where the database is to be checked:
+`manage.py migrate`, and `manage.py check --database default`.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.core import checks
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router, transaction
+from django.utils import timezone
+
+from ..models import ServerLease
+from ..services.leases import LIFETIME
+from ..services.wake import shared_layer
+
+OLDEST_SQLITE = (3, 35)  # has RETURNING
+OPTIONS = (
+    'DATABASES["default"]["OPTIONS"] = {"transaction_mode": "IMMEDIATE", "timeout": 20, '
+    '"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"}'
+)
+
+
+@checks.register("tmtp")
+def check_database(**_: Any) -> list[checks.CheckMessage]:
+    """E007 to E010, W005 and W006."""
+    if router.db_for_write(ServerLease) != DEFAULT_DB_ALIAS:
+        hint = "Let DATABASE_ROUTERS leave the app “tmtp” in “default”."
+        return [checks.Error("The models of tmtp are not in the database “default”.", hint=hint, id="tmtp.E007")]
+    connection = connections[DEFAULT_DB_ALIAS]
+    if connection.vendor == "postgresql":
+        return list(_check_postgresql())
+    if connection.vendor == "sqlite":
+        return list(_check_sqlite(connection.settings_dict.get("OPTIONS") or {}))
+    hint = "Use SQLite or PostgreSQL: the statements that must be fast are written for these two."
+    return [checks.Error(f"tmtp does not work with {connection.display_name}.", hint=hint, id="tmtp.E008")]
+
+
+def _check_postgresql() -> Iterable[checks.CheckMessage]:
+    from django.db.backends.postgresql.psycopg_any import is_psycopg3
+
+    if not is_psycopg3:
+        yield checks.Error("psycopg2 is too old.", hint='pip install "psycopg[binary,pool]>=3.3"', id="tmtp.E009")
+
+
+def _check_sqlite(options: dict[str, Any]) -> Iterable[checks.CheckMessage]:
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        hint = "3.35 is needed: a Python built with a newer one, or PostgreSQL."
+        yield checks.Error(f"SQLite {sqlite3.sqlite_version} is too old.", hint=hint, id="tmtp.E010")
+    if not re.search(r"journal_mode\s*=\s*['\"]?wal", options.get("init_command") or "", re.IGNORECASE):
+        message = (
+            "SQLite is not told to use a write-ahead log, so those who read and those who write wait for each other."
+        )
+        yield checks.Warning(message, hint=f"{OPTIONS}.", id="tmtp.W005")
+    if options.get("transaction_mode", "").upper() not in ("IMMEDIATE", "EXCLUSIVE"):
+        message = "SQLite’s transactions may fail half-way with “database is locked”, since the service writes too."
+        yield checks.Warning(message, hint=f"{OPTIONS}.", id="tmtp.W006")
+
+
+@checks.register("tmtp", checks.Tags.database)
+def check_servers(databases: Sequence[str] | None = None, **_: Any) -> list[checks.CheckMessage]:
+    """W007 and W008: what servers run, which only the database knows."""
+    if DEFAULT_DB_ALIAS not in (databases or ()):
+        return []
+    try:
+        with transaction.atomic(using=DEFAULT_DB_ALIAS):
+            alive = ServerLease.objects.using(DEFAULT_DB_ALIAS).filter(seen__gte=timezone.now() - LIFETIME)
+            hosts = list(alive.values_list("host", flat=True))
+    except DatabaseError:
+        return []  # not migrated yet
+    return list(_check_hosts(hosts))
+
+
+def _check_hosts(hosts: list[str]) -> Iterable[checks.CheckMessage]:
+    if len(set(hosts)) > 1 and connections[DEFAULT_DB_ALIAS].vendor == "sqlite":
+        message = f"Servers on {len(set(hosts))} hosts share a SQLite file."
+        yield checks.Warning(
+            message, hint="Use PostgreSQL: SQLite’s locks do not reach over a network.", id="tmtp.W007"
+        )
+    if len(hosts) > 1 and shared_layer() is None:
+        message = (
+            f"{len(hosts)} servers run without a shared channel layer: messages from one wait for another’s next look."
+        )
+        hint = (
+            "Set CHANNEL_LAYERS to channels_redis.pubsub.RedisPubSubChannelLayer, or TMTP[“POLL”] as low as you like."
+        )
+        yield checks.Warning(message, hint=hint, id="tmtp.W008")

@@ -1,0 +1,79 @@
+"""Files the service needs: the certificate with its key, and the folder for large bodies.
+
+Warnings only: the website's processes often may not read the key, and need not.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from django.core import checks
+
+from ..conf import conf
+from ..server.listener import tls_context
+from .options import PATH
+
+MAKE_ONE = "`manage.py tmtpcert` makes a self-signed certificate there."
+
+
+@checks.register("tmtp")
+def check_certificate(**_: Any) -> list[checks.CheckMessage]:
+    """W001 to W003."""
+    cert, key = conf.CERT, conf.KEY
+    if not (PATH[0](cert) and PATH[0](key)):
+        return []  # E003
+    if not cert or not key:
+        return [_warning(1, "TMTP[“CERT”] and TMTP[“KEY”] do not name a certificate and its key.", _how_to_set())]
+    for file in (cert, key):
+        reason = _unreadable(Path(file))
+        if reason:
+            return [_warning(2, f"The certificate cannot be used: {file}: {reason}.", _how_to_read(reason))]
+    try:
+        tls_context(Path(cert), Path(key))
+    except (OSError, ValueError) as error:
+        hint = "Both must be PEM, the key without a passphrase, and belong together."
+        return [_warning(3, f"{cert} and {key} are not a certificate and its key: {error}.", hint)]
+    return []
+
+
+def _unreadable(file: Path) -> str:
+    """Why the file cannot be read; empty when it can."""
+    try:
+        with file.open("rb"):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def _how_to_set() -> str:
+    return (
+        'runtmtp needs them: TMTP = {"CERT": BASE_DIR / "cert.pem", "KEY": BASE_DIR / "key.pem"}; then '
+        + MAKE_ONE.replace("there", "in these files")
+    )
+
+
+def _how_to_read(reason: str) -> str:
+    if reason == os.strerror(2):
+        return MAKE_ONE
+    return "Let the user that runs runtmtp read it; when this process is another user’s, silence tmtp.W002 here."
+
+
+@checks.register("tmtp")
+def check_spool(**_: Any) -> list[checks.CheckMessage]:
+    """W004."""
+    if not PATH[0](conf.SPOOL_DIR):
+        return []  # E003
+    folder = conf.spool_dir
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return []
+    hint = "Bodies over 64 KiB are kept there. Make it a folder that this user may write to, or set TMTP[“SPOOL_DIR”]."
+    return [_warning(4, f"The spool folder {folder} cannot be written.", hint)]
+
+
+def _warning(number: int, message: str, hint: str) -> checks.Warning:
+    return checks.Warning(message, hint=hint, id=f"tmtp.W{number:03}")

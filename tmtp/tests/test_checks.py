@@ -1,0 +1,322 @@
+import re
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from channels.routing import ProtocolTypeRouter
+from django.core.asgi import get_asgi_application
+from django.core.checks import ERROR, run_checks
+from django.db import connection
+from django.utils import timezone
+
+from tmtp import checks, conf
+from tmtp.checks import databases, files, options, site
+from tmtp.models import ServerLease
+from tmtp.server.certificate import make_self_signed
+
+ROOT = Path(__file__).resolve().parents[2]
+PROVIDER = {
+    "label": "Example",
+    "login": ["https://id.example/login", "a=b"],
+    "token": ["https://id.example/token", "a=b"],
+    "std": [],
+    "keys": "https://id.example/jwks",
+    "iss": "https://id.example",
+    "aud": "us",
+}
+
+
+def ids(messages):
+    return [message.id for message in messages]
+
+
+def without(*names):
+    return {name: value for name, value in PROVIDER.items() if name not in names}
+
+
+def test_the_site_itself_has_no_errors():
+    assert [message for message in run_checks(tags=["tmtp"]) if message.level >= ERROR] == []
+
+
+def test_every_setting_is_checked():
+    assert set(options.RULES) | options.CHECKED_ELSEWHERE == set(conf.DEFAULTS)
+
+
+def test_the_defaults_pass(settings):
+    settings.TMTP = {**conf.DEFAULTS, "LIMITS": dict(conf.DEFAULT_LIMITS)}
+    assert options.check_options() == []
+    del settings.TMTP
+    assert options.check_options() == []
+
+
+@pytest.mark.parametrize(
+    ("tmtp", "id_", "hint"),
+    [
+        (["BIND"], "tmtp.E001", "TMTP ="),
+        ({"WINDOWS": 4}, "tmtp.E002", "“WINDOW”"),
+        ({"bind": "127.0.0.1:1"}, "tmtp.E002", "“BIND”"),
+        ({"QQQ": 4}, "tmtp.E002", "use one of: BIND"),
+        ({"WINDOW": 0}, "tmtp.E003", "1 to 1000"),
+        ({"WINDOW": True}, "tmtp.E003", "1 to 1000"),
+        ({"WINDOW": "4"}, "tmtp.E003", "1 to 1000"),
+        ({"BIND": "7443"}, "tmtp.E003", "HOST:PORT"),
+        ({"BIND": "127.0.0.1:77777"}, "tmtp.E003", "HOST:PORT"),
+        ({"BIND": ""}, "tmtp.E003", "HOST:PORT"),
+        ({"BIND": None}, "tmtp.E003", "HOST:PORT"),
+        ({"RESEND_AFTER": 0}, "tmtp.E003", "seconds above 0"),
+        ({"POLL": -1}, "tmtp.E003", "seconds above 0"),
+        ({"LOGIN_TIMEOUT": "5"}, "tmtp.E003", "seconds above 0"),
+        ({"IDLE_TIMEOUT": float("inf")}, "tmtp.E003", "seconds above 0"),
+        ({"OPEN_REGISTRATION": "no"}, "tmtp.E003", "True or False"),
+        ({"SITE_NAME": ""}, "tmtp.E003", "name"),
+        ({"SITE_NAME": None}, "tmtp.E003", "name"),
+        ({"MAX_BODY": 0}, "tmtp.E003", "octets"),
+        ({"CERT": 7}, "tmtp.E003", "path"),
+        ({"SPOOL_DIR": 7}, "tmtp.E003", "path"),
+        ({"LIMITS": {"links_per_adress": 5}}, "tmtp.E004", "“links_per_address”"),
+        ({"LIMITS": {"links_per_address": 0}}, "tmtp.E005", "None lifts"),
+        ({"LIMITS": {"links_per_address": "5"}}, "tmtp.E005", "None lifts"),
+        ({"LIMITS": 5}, "tmtp.E005", "None"),
+        ({"OPENID": {"auth": 3, "authby": []}}, "tmtp.E006", "OPENID"),
+        ({"OPENID": {"auth": 1, "authby": []}}, "tmtp.E006", "OPENID"),
+        ({"OPENID": {"auth": 1, "authby": [without("iss")]}}, "tmtp.E006", "OPENID"),
+        ({"OPENID": {"auth": 1, "authby": [without("aud")]}}, "tmtp.E006", "OPENID"),
+        ({"OPENID": []}, "tmtp.E006", "OPENID"),
+    ],
+)
+def test_a_mistake_in_the_settings(settings, tmtp, id_, hint):
+    settings.TMTP = tmtp
+    (message,) = options.check_options()
+    assert message.id == id_
+    assert hint in message.hint
+
+
+@pytest.mark.parametrize(
+    "tmtp",
+    [
+        {"LIMITS": None},
+        {"LIMITS": {"links_per_address": None}},
+        {"CERT": Path("/x"), "KEY": "/y"},
+        {"POLL": 1},
+        {"BIND": "[::]:0"},
+        {"OPENID": {"auth": 2, "authby": [{}, PROVIDER]}},
+    ],
+)
+def test_what_is_right(settings, tmtp):
+    settings.TMTP = tmtp
+    assert options.check_options() == []
+
+
+def test_a_provider_without_iss_is_told_so(settings):
+    settings.TMTP = {"OPENID": {"auth": 1, "authby": [without("iss")]}}
+    (message,) = options.check_options()
+    assert "iss" in message.msg
+
+
+# -- files
+
+
+def test_certificate(settings, tmp_path):
+    settings.TMTP = {}
+    (unset,) = files.check_certificate()
+    assert unset.id == "tmtp.W001"
+    assert "tmtpcert" in unset.hint
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    settings.TMTP = {"CERT": str(cert), "KEY": str(key)}
+    (missing,) = files.check_certificate()
+    assert missing.id == "tmtp.W002"
+    assert str(cert) in missing.msg
+    assert "tmtpcert" in missing.hint
+    make_self_signed(cert, key, ["localhost"])
+    assert files.check_certificate() == []
+    make_self_signed(tmp_path / "other.pem", key, ["localhost"])
+    assert ids(files.check_certificate()) == ["tmtp.W003"]
+    cert.write_text("no certificate")
+    assert ids(files.check_certificate()) == ["tmtp.W003"]
+
+
+def test_certificate_that_is_a_folder(settings, tmp_path):
+    settings.TMTP = {"CERT": str(tmp_path), "KEY": str(tmp_path)}
+    assert ids(files.check_certificate()) == ["tmtp.W002"]
+
+
+def test_spool(settings, tmp_path, monkeypatch):
+    settings.TMTP = {"SPOOL_DIR": tmp_path / "not" / "yet"}
+    assert files.check_spool() == []
+    assert not (tmp_path / "not").exists()
+    (tmp_path / "file").touch()
+    settings.TMTP = {"SPOOL_DIR": tmp_path / "file"}
+    assert ids(files.check_spool()) == ["tmtp.W004"]
+    settings.TMTP = {"SPOOL_DIR": tmp_path}
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert ids(files.check_spool()) == ["tmtp.W004"]
+
+
+# -- databases
+
+
+def test_sqlite_options():
+    good = {"init_command": "PRAGMA synchronous=FULL; pragma journal_mode = WAL;", "transaction_mode": "immediate"}
+    assert list(databases._check_sqlite(good)) == []
+    assert ids(databases._check_sqlite({})) == ["tmtp.W005", "tmtp.W006"]
+    assert ids(databases._check_sqlite({**good, "transaction_mode": "DEFERRED"})) == ["tmtp.W006"]
+    (message,) = databases._check_sqlite({**good, "init_command": "PRAGMA foreign_keys=ON"})
+    assert '"transaction_mode": "IMMEDIATE"' in message.hint
+    assert "journal_mode=WAL" in message.hint
+
+
+def test_old_sqlite(monkeypatch):
+    monkeypatch.setattr("sqlite3.sqlite_version_info", (3, 34, 1))
+    good = {"init_command": "PRAGMA journal_mode=WAL", "transaction_mode": "IMMEDIATE"}
+    assert ids(databases._check_sqlite(good)) == ["tmtp.E010"]
+
+
+def test_another_kind_of_database(monkeypatch):
+    monkeypatch.setattr(type(connection._connections["default"]), "vendor", "mysql")
+    assert ids(databases.check_database()) == ["tmtp.E008"]
+
+
+class Elsewhere:
+    def db_for_write(self, model, **hints):
+        return "elsewhere" if model._meta.app_label == "tmtp" else None
+
+
+def test_a_router_that_moves_the_tables(settings):
+    settings.DATABASE_ROUTERS = [Elsewhere()]
+    assert ids(databases.check_database()) == ["tmtp.E007"]
+
+
+def test_an_ordinary_check_leaves_the_database_alone():
+    # without the mark django_db, a query would fail this test
+    databases.check_database()
+    assert databases.check_servers() == []
+
+
+@pytest.mark.django_db
+def test_servers(settings):
+    def lease(host, seconds=0):
+        seen = timezone.now() - timedelta(seconds=seconds)
+        ServerLease.objects.create(host=host, address="a:1", pid=1, seen=seen)
+
+    lease("here")
+    lease("here", seconds=3600)
+    assert databases.check_servers(databases=["default"]) == []
+    lease("here")
+    assert ids(databases.check_servers(databases=["default"])) == ["tmtp.W008"]
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "tmtp.tests.test_checks.Shared"}}
+    assert databases.check_servers(databases=["default"]) == []
+    lease("there")
+    expected = ["tmtp.W007"] if connection.vendor == "sqlite" else []
+    assert ids(databases.check_servers(databases=["default"])) == expected
+
+
+class Shared:
+    """A channel layer that is not in memory."""
+
+
+@pytest.mark.django_db
+def test_servers_before_the_first_migrate():
+    with connection.cursor() as cursor:  # undone with the test
+        cursor.execute("ALTER TABLE tmtp_serverlease RENAME TO tmtp_serverlease_away")
+    assert databases.check_servers(databases=["default"]) == []
+
+
+# -- the site
+
+
+async def plain(scope, receive, send):
+    pass
+
+
+class Middleware:
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        await self.app(scope, receive, send)
+
+
+application = ProtocolTypeRouter({"http": plain})
+
+
+def test_routes():
+    assert site.has_route(ProtocolTypeRouter({"http": plain, "tcp": plain})) is True
+    assert site.has_route(Middleware(ProtocolTypeRouter({"tcp": plain}))) is True
+    assert site.has_route(Middleware(ProtocolTypeRouter({"http": plain}))) is False
+    assert site.has_route(get_asgi_application()) is False
+    assert site.has_route(plain) is None
+    knot = Middleware(None)
+    knot.app = knot
+    assert site.has_route(knot) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("mnmsite.asgi.application", []),
+        (None, ["tmtp.W009"]),
+        ("nowhere.application", ["tmtp.W010"]),
+        ("nonsense", ["tmtp.W010"]),
+        ("tmtp.tests.test_checks.missing", ["tmtp.W010"]),
+        ("tmtp.tests.test_checks.application", ["tmtp.W011"]),
+        ("tmtp.tests.test_checks.plain", []),
+    ],
+)
+def test_application(settings, name, found):
+    settings.ASGI_APPLICATION = name
+    assert ids(site.check_route()) == found
+
+
+@pytest.mark.parametrize(
+    ("cluster", "found"),
+    [
+        ({"timeout": 300, "retry": 600}, []),
+        ({"timeout": 600, "retry": 600}, ["tmtp.W012"]),
+        ({"timeout": 90}, ["tmtp.W012"]),
+        ({"retry": 600}, ["tmtp.W012"]),
+    ],
+)
+def test_tasks(settings, cluster, found):
+    settings.Q_CLUSTER = cluster
+    assert ids(site.check_tasks()) == found
+
+
+def test_no_tasks(settings):
+    settings.INSTALLED_APPS = [name for name in settings.INSTALLED_APPS if name != "django_q"]
+    settings.Q_CLUSTER = {}
+    assert site.check_tasks() == []
+
+
+# -- all of it
+
+
+MINIMAL = """
+import sys
+from django.conf import settings
+settings.configure(
+    SECRET_KEY="x", INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "tmtp"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}},
+)
+from django.core.management import execute_from_command_line
+execute_from_command_line(["manage.py", "check"])
+"""
+
+
+def test_a_site_with_nothing_but_the_app_is_told_what_to_do(tmp_path):
+    command = [sys.executable, "-c", MINIMAL]
+    result = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert set(re.findall(r"tmtp\.\w\d+", result.stderr)) == {"tmtp.W001", "tmtp.W005", "tmtp.W006", "tmtp.W009"}
+
+
+def test_every_id_is_documented():
+    folder = Path(checks.__file__).parent
+    text = "".join(path.read_text() for path in folder.glob("*.py"))
+    used = set(re.findall(r'"(tmtp\.[EW]\d{3})"', text))
+    used |= {f"tmtp.E{int(number):03}" for number in re.findall(r"_error\((\d+),", text)}
+    used |= {f"tmtp.W{int(number):03}" for number in re.findall(r"_warning\((\d+),", text)}
+    page = (ROOT / "docs/reference/checks.md").read_text()
+    assert len(used) == 22
+    assert used == set(re.findall(r"^\| (tmtp\.[EW]\d{3})", page, re.MULTILINE))
