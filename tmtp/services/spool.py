@@ -44,7 +44,9 @@ def create() -> tuple[str, BinaryIO]:
     """A new, empty file: its name, and the file open for writing."""
     name = secrets.token_hex(16)
     where = path(name)
-    where.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not where.parent.exists():
+        where.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sync(where.parent.parent)
     return name, open(where, "xb", buffering=0)
 
 
@@ -52,11 +54,16 @@ def finish(name: str, file: BinaryIO) -> None:
     """Put a file, and its name, on disk for good; then close it."""
     os.fsync(file.fileno())
     file.close()
-    folder = os.open(path(name).parent, os.O_RDONLY)
+    _sync(path(name).parent)
+
+
+def _sync(folder: Path) -> None:
+    """Put the names in a folder on disk for good."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def discard(names: Iterable[str]) -> None:
@@ -72,11 +79,19 @@ def sweep(older_than: float = 3600) -> int:
     """Remove files that no message names, `older_than` seconds at least; gives how many."""
     from ..models import Message
 
-    root, removed = conf.spool_dir, 0
-    for folder in root.glob("??"):
-        old = [file for file in folder.iterdir() if time.time() - file.stat().st_mtime > older_than]
-        named = set(Message.objects.filter(spool__in=[file.name for file in old]).values_list("spool", flat=True))
-        orphans = [file.name for file in old if file.name not in named]
+    removed = 0
+    for folder in conf.spool_dir.glob("??"):
+        old = [file.name for file in folder.iterdir() if _age(file) > older_than]
+        named = set(Message.objects.filter(spool__in=old).values_list("spool", flat=True))
+        orphans = [name for name in old if name not in named]
         discard(orphans)
         removed += len(orphans)
     return removed
+
+
+def _age(file: Path) -> float:
+    """Seconds since the file was written; 0 when another server has just removed it."""
+    try:
+        return time.time() - file.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
