@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 DEFAULTS: dict[str, Any] = {
     # what is served, and where
     "SITE_NAME": "mnm",
+    "SITE_ALIAS": "",
     "BIND": "127.0.0.1:7443",
     "CERT": None,
     "KEY": None,
@@ -58,6 +59,11 @@ class Conf:
         if name not in DEFAULTS:
             raise AttributeError(f"TMTP has no setting {name}")
         return getattr(settings, "TMTP", {}).get(name, DEFAULTS[name])
+
+    @property
+    def site_alias(self) -> str:
+        """The alias of the site itself: SITE_ALIAS, or its name and “website”."""
+        return str(self.SITE_ALIAS or f"{self.SITE_NAME} website")
 
     @property
     def spool_dir(self) -> Path:

@@ -41,11 +41,15 @@ class User(models.Model):
         on_delete=models.SET_NULL,
         related_name="tmtp_user",
     )
+    is_site = models.BooleanField(_("the website itself"), default=False, editable=False)
     created = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
         verbose_name = _("user")
         verbose_name_plural = _("users")
+        constraints = [
+            models.UniqueConstraint(fields=["is_site"], condition=Q(is_site=True), name="tmtp_one_site"),
+        ]
 
     def __str__(self) -> str:
         return self.uid

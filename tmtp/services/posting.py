@@ -6,16 +6,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db import transaction
+
 from ..conf import conf
 from ..models import Member, User
 from ..protocol.requests import TO_GROUP_WITHOUT_ME, TO_USER, Recipient
+from ..protocol.values import format_msgid
 from . import sql
 from .errors import Refused
+from .letters import Letter, Person, compose
 from .names import holder
 from .numbers import numbers
 from .queue import Outgoing, discard_on_commit, enqueue
 from .receipts import Receipts
-from .spool import Spooled
+from .recipients import alias_of, resolve
+from .site import site_alias, site_user
+from .spool import Spooled, keep
 
 _JOINED, _INVITED = Member.Status.JOINED.value, Member.Status.INVITED.value
 Body = bytes | Spooled
@@ -148,7 +154,7 @@ def _messages(item: Post, directory: Directory) -> list[Outgoing]:
     number = numbers.next()
     made = [Outgoing("delivery", sender.uid, sender.user, nodes, members, item.body, number=number)]
     if note:
-        members = {"postid": f"{number:016x}", "datahead": note.notehead, "datasum": note.notesum}
+        members = {"postid": format_msgid(number), "datahead": note.notehead, "datasum": note.notesum}
         nodes = _nodes([*item.recipients, *note.recipients], sender, directory, True)
         made.append(Outgoing("notify", sender.uid, sender.user, nodes, members, note.body))
     return made
@@ -216,3 +222,31 @@ def own_and(sender: Sender, users: Iterable[int]) -> list[int]:
 def nodes_of(users: Iterable[int]) -> list[int]:
     """The nodes in use of users, by their ids."""
     return sql.nodes_of_users(users)
+
+
+@transaction.atomic
+def send_message(to: Any, subject: str, body: str, *, thread: str = "") -> list[str]:
+    """Send a message from the site; gives the msgid of each message made.
+
+    `to` is a member of the website, a TMTP user or group, a uid, an alias or a gid, or any collection of these; each
+    recipient gets a message of their own. `body` is CommonMark. `thread` is the msgid of the message that began the
+    thread, empty to begin one. It is sent if and only if the caller's transaction commits. Raises Refused, naming the
+    recipient, when one does not exist; then nothing is sent to anyone.
+    """
+    users, groups = resolve(to)
+    site = site_user()
+    author = Person(site_alias(site), site.uid)
+    outgoing = []
+    for user in users:
+        readers = (author, Person(alias_of(user), user.uid))
+        letter = compose(author, subject, body, thread=thread, readers=readers)
+        outgoing.append(_delivery(author, site, nodes_of([user.pk]), letter))
+    for group in groups:
+        letter = compose(author, subject, body, thread=thread)
+        joined = Member.objects.filter(group=group, status=_JOINED).values_list("user_id", flat=True)
+        outgoing.append(_delivery(author, site, nodes_of(joined), letter))
+    return [format_msgid(number) for number in enqueue(outgoing)]
+
+
+def _delivery(author: Person, site: User, nodes: list[int], letter: Letter) -> Outgoing:
+    return Outgoing("delivery", author.uid, site.pk, nodes, {"datahead": letter.datahead}, keep(letter.data))

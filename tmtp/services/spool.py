@@ -66,6 +66,16 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
+def keep(data: bytes) -> bytes | Spooled:
+    """`data` as a message's body: itself, or spooled when it is large."""
+    if len(data) <= INLINE_OCTETS:
+        return data
+    name, file = create()
+    file.write(data)
+    finish(name, file)
+    return Spooled(name, len(data))
+
+
 def discard(names: Iterable[str]) -> None:
     """Remove files; one that is gone already is no error, one that cannot be removed is left to be swept."""
     for name in names:
