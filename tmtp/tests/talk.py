@@ -22,6 +22,7 @@ QUEUED = {"delivery", "notify", "ping", "invite", "member", "user", "ohiedit", "
 IMPLIED = ("id", "posted", "headsum")  # what all queued messages have; checked in `check_form`
 SYNC = {"op": 4, "id": "sync", "type": "init", "for": [{"id": "nobody"}]}
 PATIENCE = 3  # seconds for what is expected and not there yet
+LINK_PATIENCE = 10  # seconds without a word
 MSGID = re.compile(r"[0-9a-f]{16}")
 POSTED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 LINE = re.compile(r"(?P<who>[a-z]+(/\d)?) (?P<verb>[^ ]+) ?(?P<rest>.*)")
@@ -113,7 +114,7 @@ class Link:
     def open(self, server: Server) -> None:
         """Connect."""
         self.close()
-        self.client, self.closed = server.client(), False
+        self.client, self.closed = server.client(LINK_PATIENCE), False
 
     def close(self) -> None:
         """Cut the link."""
