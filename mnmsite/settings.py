@@ -36,7 +36,6 @@ ROOT_URLCONF = "mnmsite.urls"
 ASGI_APPLICATION = "mnmsite.asgi.application"
 
 INSTALLED_APPS = [
-    "daphne",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

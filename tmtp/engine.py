@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import Max
 
@@ -16,17 +16,20 @@ from .conf import conf
 from .dispatcher import Dispatcher
 from .limits import Limits
 from .models import Message
-from .openid import OpenIDError, Verifier, parse_settings
 from .presence import OFFLINE, ONLINE, Presence
 from .protocol import errors, messages
 from .protocol.errors import Quit
 from .protocol.requests import OidcToken
+from .providers import parse_settings
 from .services import leases, receipts, spool, users
 from .services.numbers import numbers
 from .services.posting import Sender
 from .services.wake import GROUP, shared_layer
 from .session import Session
 from .store import Store, Unavailable
+
+if TYPE_CHECKING:
+    from .openid import Verifier
 
 log = logging.getLogger("tmtp")
 TICK = 1.0
@@ -46,7 +49,7 @@ class Engine:
         self.store = Store(asyncio.get_running_loop(), self.dispatcher.deliver)
         self.sessions: set[Session] = set()
         self._openid = parse_settings(conf.OPENID)
-        self._verifier = Verifier(self._openid)
+        self._verifier: Verifier | None = None  # made when the first token comes
         self.greeting = messages.tmtprev(conf.SITE_NAME, self._openid.announce())
         self.max_body: int = conf.MAX_BODY
         self.lease = 0
@@ -152,6 +155,9 @@ class Engine:
             if to_register and not self._openid.optional:
                 raise Quit(errors.AUTHENTICATION_REQUIRED)
             return None
+        from .openid import OpenIDError, Verifier  # 10 MB of cryptography, only for sites that need it
+
+        self._verifier = self._verifier or Verifier(self._openid)
         try:
             claims = await asyncio.to_thread(self._verifier.verify, oidc.id_token)
         except OpenIDError as error:

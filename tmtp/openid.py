@@ -1,4 +1,4 @@
-"""OpenID Connect: what op 0 announces, and whether the id_token of op 1 or 2 is to be believed.
+"""OpenID Connect: whether the id_token of op 1 or 2 is to be believed.
 
 Rules: OpenID Connect Core 1.0 section 3.1.3.7 (the token), RFC 7519 section 4.1 (its claims), RFC 8725 section 3
 (algorithms are pinned by us, never taken from the token). Nothing here touches the database: that a token is good only
@@ -19,72 +19,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import jwt
-from django.core.exceptions import ImproperlyConfigured
+
+from .providers import KEY_TYPES, OpenID, Provider
 
 logger = logging.getLogger(__name__)
 
 LEEWAY = 60  # seconds that our clock and a provider's may differ; a token is good until exp + LEEWAY
 MAX_TOKEN = 16 * 1024  # octets
 MAX_SUB = 255  # OpenID Connect Core, section 2
-MAX_PROVIDERS = 26  # clients number them with one letter
 KEYS_COOLDOWN = 30  # seconds from one fetch of a provider's keys to the next, whatever became of the first
 KEYS_LIFESPAN = 300  # seconds after which keys are fetched again, so that a withdrawn one stops working
 KEYS_TIMEOUT = 5  # seconds
 LATEST = 253402300799  # 9999-12-31: a later time is no datetime
-
-DEFAULT_ALGORITHMS = ("RS256", "ES256")
-# Algorithm -> the (kty, crv) of its keys. Only public-key ones: an HS256 "key" would be something anyone can read.
-KEY_TYPES: dict[str, tuple[str, str | None]] = {
-    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), ("RSA", None)),
-    "ES256": ("EC", "P-256"),
-    "ES384": ("EC", "P-384"),
-    "ES512": ("EC", "P-521"),
-    "EdDSA": ("OKP", "Ed25519"),
-}
 # header.payload.signature without padding: PyJWT lets "=" pass, and with it one token in several spellings.
 TOKEN_SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
 class OpenIDError(Exception):
     """An id_token is refused. Its text is a short reason, fit for a log: it never holds any part of the token."""
-
-
-@dataclass(frozen=True)
-class Provider:
-    """One entry of "authby". `login` and `token` are a URL and its parameters, `std` parameters of both; `keys` is the
-    URL of its JWKS; `iss` and `aud` (our client id) are what its tokens must say; `algorithms` are those we accept."""
-
-    label: str
-    login: tuple[str, ...]
-    token: tuple[str, ...]
-    std: tuple[str, ...]
-    keys: str
-    iss: str
-    aud: str
-    algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
-
-    def announce(self) -> dict[str, Any]:
-        """What a client is told: {"label", "login": [url, params], "token": [url, params]}."""
-        return {"label": self.label, "login": self._target(self.login), "token": self._target(self.token)}
-
-    def _target(self, parts: tuple[str, ...]) -> list[str]:
-        return [parts[0], "&".join(parts[1:] + self.std)]
-
-
-@dataclass(frozen=True)
-class OpenID:
-    """Parsed settings. `auth` is 0 (none), 1 (to register) or 2 (also to log in); `optional`: a request without `oidc`
-    passes, one with it is checked."""
-
-    auth: int = 0
-    optional: bool = False
-    providers: tuple[Provider, ...] = ()
-
-    def announce(self) -> dict[str, Any]:
-        """The members for the tmtprev header: {"auth", "authby"}, or {} when there is nothing to announce."""
-        if not self.auth or not self.providers:
-            return {}
-        return {"auth": self.auth, "authby": [provider.announce() for provider in self.providers]}
 
 
 @dataclass(frozen=True)
@@ -98,66 +50,6 @@ class Claims:
     exp: int
     iat: int
     token_hash: bytes
-
-
-def parse_settings(value: dict[str, Any]) -> OpenID:
-    """Takes {"auth": 0|1|2, "authby": [provider, ...]}; a first empty provider makes it optional. Members whose name
-    begins with "#" are comments. Raises ImproperlyConfigured, saying what to change."""
-    if not isinstance(value, dict):
-        raise _improper('give a dict: {"auth": 0, 1 or 2, "authby": [providers]}')
-    auth, entries = value.get("auth", 0), value.get("authby")
-    if type(auth) is not int or auth not in (0, 1, 2):
-        raise _improper(f'"auth" is {auth!r}: use 0 (none), 1 (to register) or 2 (to register and to log in)')
-    optional, providers = _parse_authby([] if entries is None else entries)
-    if auth and not providers and not optional:
-        raise _improper(f'"auth" is {auth} without a provider: add one to "authby", or set "auth" to 0')
-    return OpenID(auth, optional, providers)
-
-
-def _improper(what: str) -> ImproperlyConfigured:
-    return ImproperlyConfigured(f"OpenID settings: {what}.")
-
-
-def _parse_authby(entries: Any) -> tuple[bool, tuple[Provider, ...]]:
-    if not isinstance(entries, list | tuple) or not all(isinstance(entry, dict) for entry in entries):
-        raise _improper('"authby" must be a list of dicts, one per provider')
-    plain = [{key: item for key, item in entry.items() if not str(key).startswith("#")} for entry in entries]
-    optional = bool(plain) and not plain[0]
-    if len(plain) - optional > MAX_PROVIDERS:
-        raise _improper(f'"authby" has more than {MAX_PROVIDERS} providers: remove some')
-    return optional, tuple(_parse_provider(f"authby[{n}]", entry) for n, entry in enumerate(plain) if n or entry)
-
-
-def _parse_provider(where: str, entry: dict[str, Any]) -> Provider:
-    label, keys, iss, aud = (_text(where, entry, name) for name in ("label", "keys", "iss", "aud"))
-    login, token, std = (_texts(where, entry, name) for name in ("login", "token", "std"))
-    for name, parts in (("login", login), ("token", token)):
-        if not parts or len(parts + std) < 2:
-            raise _improper(f'{where} needs "{name}": [URL, parameters...] (those in "std" are added)')
-    if not keys.startswith(("https://", "http://")):
-        raise _improper(f'{where}: "keys" must be the https URL of the provider\'s JWKS')
-    return Provider(label, login, token, std, keys, iss, aud, _algorithms(where, entry.get("alg")))
-
-
-def _text(where: str, entry: dict[str, Any], name: str) -> str:
-    text = entry.get(name)
-    if not isinstance(text, str) or not text:
-        raise _improper(f'{where} needs "{name}", a string that is not empty')
-    return text
-
-
-def _texts(where: str, entry: dict[str, Any], name: str) -> tuple[str, ...]:
-    texts = entry.get(name) or []
-    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) and text for text in texts):
-        raise _improper(f'{where}: "{name}" must be a list of strings that are not empty')
-    return tuple(texts)
-
-
-def _algorithms(where: str, alg: Any) -> tuple[str, ...]:
-    names = DEFAULT_ALGORITHMS if alg is None else [alg] if isinstance(alg, str) else alg
-    if not isinstance(names, list | tuple) or not names or not all(name in list(KEY_TYPES) for name in names):
-        raise _improper(f'{where}: "alg" is {alg!r}: use one or more of {", ".join(KEY_TYPES)}')
-    return tuple(names)
 
 
 class Verifier:

@@ -13,7 +13,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import DEFAULT_LIMITS, DEFAULTS, conf
-from ..openid import parse_settings
+from ..providers import parse_settings
 
 Rule = tuple[Callable[[Any], bool], str]  # what a value must be, as a test and in words
 

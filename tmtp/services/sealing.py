@@ -8,9 +8,12 @@ from __future__ import annotations
 import base64
 import hashlib
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
 
 
 def seal(secret: str) -> str:
@@ -20,6 +23,8 @@ def seal(secret: str) -> str:
 
 def unseal(sealed: str) -> str | None:
     """What was sealed; None when the site's SECRET_KEY has changed since."""
+    from cryptography.fernet import InvalidToken
+
     try:
         return _fernet().decrypt(sealed).decode()
     except InvalidToken:
@@ -32,5 +37,7 @@ def _fernet() -> MultiFernet:
 
 @lru_cache(maxsize=4)
 def _fernet_of(*keys: str) -> MultiFernet:
+    from cryptography.fernet import Fernet, MultiFernet  # 8 MB, which most processes never need
+
     digests = [hashlib.blake2b(str(key).encode(), digest_size=32, person=b"tmtp.sealing").digest() for key in keys]
     return MultiFernet([Fernet(base64.urlsafe_b64encode(digest)) for digest in digests])

@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from django.core.exceptions import ImproperlyConfigured
 
 from tmtp import openid
-from tmtp.openid import OpenID, OpenIDError, Verifier, parse_settings
+from tmtp.openid import OpenIDError, Verifier
+from tmtp.providers import OpenID, parse_settings
 
 NOW = 1_700_000_000
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551

@@ -1,0 +1,117 @@
+"""OpenID Connect providers as the settings name them (TMTP["OPENID"]), and what op 0 announces of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+MAX_PROVIDERS = 26  # clients number them with one letter
+DEFAULT_ALGORITHMS = ("RS256", "ES256")
+# Algorithm -> the (kty, crv) of its keys. Only public-key ones: an HS256 "key" would be something anyone can read.
+KEY_TYPES: dict[str, tuple[str, str | None]] = {
+    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), ("RSA", None)),
+    "ES256": ("EC", "P-256"),
+    "ES384": ("EC", "P-384"),
+    "ES512": ("EC", "P-521"),
+    "EdDSA": ("OKP", "Ed25519"),
+}
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One entry of "authby". `login` and `token` are a URL and its parameters, `std` parameters of both; `keys` is the
+    URL of its JWKS; `iss` and `aud` (our client id) are what its tokens must say; `algorithms` are those we accept."""
+
+    label: str
+    login: tuple[str, ...]
+    token: tuple[str, ...]
+    std: tuple[str, ...]
+    keys: str
+    iss: str
+    aud: str
+    algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
+
+    def announce(self) -> dict[str, Any]:
+        """What a client is told: {"label", "login": [url, params], "token": [url, params]}."""
+        return {"label": self.label, "login": self._target(self.login), "token": self._target(self.token)}
+
+    def _target(self, parts: tuple[str, ...]) -> list[str]:
+        return [parts[0], "&".join(parts[1:] + self.std)]
+
+
+@dataclass(frozen=True)
+class OpenID:
+    """Parsed settings. `auth` is 0 (none), 1 (to register) or 2 (also to log in); `optional`: a request without `oidc`
+    passes, one with it is checked."""
+
+    auth: int = 0
+    optional: bool = False
+    providers: tuple[Provider, ...] = ()
+
+    def announce(self) -> dict[str, Any]:
+        """The members for the tmtprev header: {"auth", "authby"}, or {} when there is nothing to announce."""
+        if not self.auth or not self.providers:
+            return {}
+        return {"auth": self.auth, "authby": [provider.announce() for provider in self.providers]}
+
+
+def parse_settings(value: dict[str, Any]) -> OpenID:
+    """Takes {"auth": 0|1|2, "authby": [provider, ...]}; a first empty provider makes it optional. Members whose name
+    begins with "#" are comments. Raises ImproperlyConfigured, saying what to change."""
+    if not isinstance(value, dict):
+        raise _improper('give a dict: {"auth": 0, 1 or 2, "authby": [providers]}')
+    auth, entries = value.get("auth", 0), value.get("authby")
+    if type(auth) is not int or auth not in (0, 1, 2):
+        raise _improper(f'"auth" is {auth!r}: use 0 (none), 1 (to register) or 2 (to register and to log in)')
+    optional, providers = _parse_authby([] if entries is None else entries)
+    if auth and not providers and not optional:
+        raise _improper(f'"auth" is {auth} without a provider: add one to "authby", or set "auth" to 0')
+    return OpenID(auth, optional, providers)
+
+
+def _improper(what: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f"OpenID settings: {what}.")
+
+
+def _parse_authby(entries: Any) -> tuple[bool, tuple[Provider, ...]]:
+    if not isinstance(entries, list | tuple) or not all(isinstance(entry, dict) for entry in entries):
+        raise _improper('"authby" must be a list of dicts, one per provider')
+    plain = [{key: item for key, item in entry.items() if not str(key).startswith("#")} for entry in entries]
+    optional = bool(plain) and not plain[0]
+    if len(plain) - optional > MAX_PROVIDERS:
+        raise _improper(f'"authby" has more than {MAX_PROVIDERS} providers: remove some')
+    return optional, tuple(_parse_provider(f"authby[{n}]", entry) for n, entry in enumerate(plain) if n or entry)
+
+
+def _parse_provider(where: str, entry: dict[str, Any]) -> Provider:
+    label, keys, iss, aud = (_text(where, entry, name) for name in ("label", "keys", "iss", "aud"))
+    login, token, std = (_texts(where, entry, name) for name in ("login", "token", "std"))
+    for name, parts in (("login", login), ("token", token)):
+        if not parts or len(parts + std) < 2:
+            raise _improper(f'{where} needs "{name}": [URL, parameters...] (those in "std" are added)')
+    if not keys.startswith(("https://", "http://")):
+        raise _improper(f'{where}: "keys" must be the https URL of the provider\'s JWKS')
+    return Provider(label, login, token, std, keys, iss, aud, _algorithms(where, entry.get("alg")))
+
+
+def _text(where: str, entry: dict[str, Any], name: str) -> str:
+    text = entry.get(name)
+    if not isinstance(text, str) or not text:
+        raise _improper(f'{where} needs "{name}", a string that is not empty')
+    return text
+
+
+def _texts(where: str, entry: dict[str, Any], name: str) -> tuple[str, ...]:
+    texts = entry.get(name) or []
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) and text for text in texts):
+        raise _improper(f'{where}: "{name}" must be a list of strings that are not empty')
+    return tuple(texts)
+
+
+def _algorithms(where: str, alg: Any) -> tuple[str, ...]:
+    names = DEFAULT_ALGORITHMS if alg is None else [alg] if isinstance(alg, str) else alg
+    if not isinstance(names, list | tuple) or not names or not all(name in list(KEY_TYPES) for name in names):
+        raise _improper(f'{where}: "alg" is {alg!r}: use one or more of {", ".join(KEY_TYPES)}')
+    return tuple(names)
