@@ -138,7 +138,7 @@ class Engine:
         frame = messages.ohi(uid, status)
         for other in others:
             for session in self._online.get(other, ()):
-                session.write(frame)
+                session.tell(frame)
 
     # who may come in
 

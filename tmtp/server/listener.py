@@ -11,7 +11,6 @@ from pathlib import Path
 from .tcp import Application, TcpProtocol
 
 BACKLOG = 2048
-HANDSHAKE_TIMEOUT = 10.0
 LAST_WORDS = 1.0  # seconds that connections get to end by themselves, when the server stops
 KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
@@ -54,14 +53,14 @@ class Listener:
         self._connections: set[TcpProtocol] = set()
         self._server: asyncio.Server | None = None
 
-    async def start(self, write_timeout: float) -> None:
-        """Begin to accept connections."""
+    async def start(self, write_timeout: float, handshake_timeout: float) -> None:
+        """Begin to accept connections; they have so many seconds to agree on TLS."""
         self._server = await asyncio.get_running_loop().create_server(
             lambda: TcpProtocol(self._application, write_timeout, self._connections),
             sock=self._socket,
             ssl=self._context,
             backlog=BACKLOG,
-            ssl_handshake_timeout=HANDSHAKE_TIMEOUT if self._context else None,
+            ssl_handshake_timeout=handshake_timeout if self._context else None,
         )
 
     def stop_accepting(self) -> None:

@@ -89,7 +89,7 @@ class Command(BaseCommand):
         engine = Engine()
         await engine.start(address)
         listener = Listener(application, sock, context)  # type: ignore[arg-type]
-        await listener.start(conf.WRITE_TIMEOUT)
+        await listener.start(conf.WRITE_TIMEOUT, conf.LOGIN_TIMEOUT)
         how = _("with TLS") if context else _("without TLS")
         self.stdout.write(
             _("TMTP service “%(name)s” on %(address)s, %(how)s, database %(vendor)s")
