@@ -26,14 +26,14 @@ NEVER = 2**63 - 1  # later than all messages
 class RowsOf(Subquery):
     """How many rows a subquery has. It should have a limit."""
 
-    template = "(SELECT COUNT(*) FROM (%(subquery)s) AS some)"
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) AS looked_at)"
     output_field = IntegerField()
 
 
 class OctetsOf(Subquery):
     """The sum of the column `octets` of a subquery."""
 
-    template = "(SELECT COALESCE(SUM(octets), 0) FROM (%(subquery)s) AS some)"
+    template = "(SELECT COALESCE(SUM(octets), 0) FROM (%(subquery)s) AS looked_at)"
     output_field = BigIntegerField()
 
 

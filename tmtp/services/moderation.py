@@ -53,7 +53,7 @@ def _locked(member: Member, *statuses: Member.Status) -> Member:
     Group.objects.select_for_update().get(pk=member.group_id)
     now = Member.objects.select_related("group", "user").get(pk=member.pk)
     if now.status not in statuses:
-        raise Refused(f"{now.alias} is {Member.Status(now.status).name.lower()} in {now.group.gid}")
+        raise Refused(f"“{now.alias}” is {Member.Status(now.status).name.lower()} in {now.group.gid}")
     return now
 
 
