@@ -83,9 +83,10 @@ class Conf:
         """HOST:PORT (an IPv6 host in brackets) as a pair; raises ImproperlyConfigured when it is not that."""
         text = bind or self.BIND
         host, _, port = str(text).rpartition(":")
-        if not port.isdecimal() or not 0 <= int(port) <= 65535:
+        bare = host.removeprefix("[").removesuffix("]")
+        if not bare or (":" in bare) != host.startswith("[") or not port.isdecimal() or int(port) > 65535:
             raise ImproperlyConfigured(f"“{text}” is not HOST:PORT, such as 127.0.0.1:7443 or [::]:7443")
-        return host.removeprefix("[").removesuffix("]"), int(port)
+        return bare, int(port)
 
 
 conf = Conf()

@@ -51,7 +51,11 @@ class Closed(Exception):
 
 
 class ServerFailed(Exception):
-    """The server did not start. The text is what it said."""
+    """The server did not start. The text is what it said; `code` is its exit code, -number when a signal killed it."""
+
+    def __init__(self, said: str, code: int) -> None:
+        super().__init__(said)
+        self.code = code
 
 
 @dataclass(frozen=True)
@@ -305,7 +309,7 @@ def _run(command: list[str], environment: Mapping[str, str]) -> None:
     """Run a command of the site; raises ServerFailed with what it said when it fails."""
     done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
-        raise ServerFailed(done.stderr)
+        raise ServerFailed(done.stderr, done.returncode)
 
 
 def _certificate(folder: Path) -> tuple[list[str], ssl.SSLContext]:
@@ -325,8 +329,8 @@ def _port(process: subprocess.Popen[str], log: Path, timeout: float) -> int:
             found = re.search(rf"{re.escape(HOST)}:(\d+)", line)
             if found:
                 return int(found[1])
-        process.wait(timeout)
-        raise ServerFailed(log.read_text("utf-8", "replace") or "it said nothing")
+        code = process.wait(timeout)
+        raise ServerFailed(log.read_text("utf-8", "replace"), code)
     finally:
         watchdog.cancel()
 

@@ -13,12 +13,14 @@ from typing import Any
 
 from asgiref.typing import ASGI3Application
 from channels.routing import get_default_application
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import gettext as _
 
+from ...checks.site import has_route
 from ...conf import conf
 from ...engine import Engine
 from ...server.listener import Listener, bound_socket, tls_context
@@ -44,7 +46,7 @@ class Command(BaseCommand):
             context = None if options["plain"] else self._context(options["cert"], options["key"])
             if options["plain"]:
                 check_loopback(host)
-            application = get_default_application()
+            application = site_application()
             sock = self._socket(host, port)
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
@@ -84,6 +86,7 @@ class Command(BaseCommand):
             ) from error
 
     async def _serve(self, application: ASGI3Application, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+        stop = _stop_signals()
         host, port = sock.getsockname()[:2]
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         engine = Engine()
@@ -96,7 +99,7 @@ class Command(BaseCommand):
             % {"name": conf.SITE_NAME, "address": address, "how": how, "vendor": connection.vendor}
         )
         self.stdout.flush()
-        await _told_to_stop()
+        await stop.wait()
         listener.stop_accepting()
         await engine.stop()
         await listener.stop()
@@ -127,11 +130,28 @@ def check_loopback(host: str) -> None:
         raise CommandError(_("--plain is for loopback only: bind to 127.0.0.1 or [::1], or use TLS."))
 
 
-async def _told_to_stop() -> None:
+def site_application() -> ASGI3Application:
+    """What answers links: the site's ASGI application. Raises CommandError when it is not set or knows no TCP."""
+    name = getattr(settings, "ASGI_APPLICATION", None)
+    if not name:
+        raise CommandError(
+            _('ASGI_APPLICATION is not set: name the site\'s, such as ASGI_APPLICATION = "mysite.asgi.application".')
+        )
+    application: ASGI3Application = get_default_application()
+    if has_route(application) is False:
+        raise CommandError(
+            _('%s has no route "tcp": let it be ProtocolTypeRouter({"http": ..., "tcp": TmtpConsumer.as_asgi()}).')
+            % name
+        )
+    return application
+
+
+def _stop_signals() -> asyncio.Event:
+    """An event that SIGINT and SIGTERM set."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await stop.wait()
+    return stop
 
 
 def _run(main: Any) -> None:
