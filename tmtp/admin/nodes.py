@@ -25,7 +25,7 @@ from .confirm import ask
 from .filters import InUseFilter, OnlineFilter, WaitingFilter
 from .waiting import shown_age, shown_count, shown_octets, with_waiting
 
-COUNTED_ON_ITS_PAGE, WEIGHED_ON_ITS_PAGE = 1_000_000, 100_000
+COUNTED_ON_ITS_PAGE, WEIGHED_ON_ITS_PAGE = 100_000, 10_000
 
 
 @dataclass(frozen=True)

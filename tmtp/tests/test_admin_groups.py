@@ -1,0 +1,139 @@
+import re
+
+import pytest
+
+from tmtp.models import Alias, Group, Member, QueueEntry
+from tmtp.services import users
+from tmtp.tests import admin_pages
+from tmtp.tests.admin_pages import (
+    filled,
+    register,
+    row_of,
+    text,
+    told,
+    url,
+)
+
+pytestmark = pytest.mark.django_db
+ann, bob, choir = admin_pages.ann, admin_pages.bob, admin_pages.choir
+
+
+def change_member(client, group, alias, **values):
+    page = url("group_change", group.pk)
+    response = client.get(page)
+    prefix = row_of(response, alias)
+    return client.post(page, {**filled(response), **{f"{prefix}-{key}": value for key, value in values.items()}})
+
+
+@pytest.mark.parametrize(
+    ("alias", "act", "status", "op"),
+    [
+        ("bob of rome", "leave", Member.Status.INVITED, "drop"),
+        ("bob of rome", "bar", Member.Status.BARRED, "drop"),
+        ("cecil of rome", "bar", Member.Status.BARRED, "drop"),
+        ("cecil of rome", "join", Member.Status.JOINED, "join"),
+    ],
+)
+def test_members(admin_client, choir, ann, bob, alias, act, status, op):
+    response = change_member(admin_client, choir, alias, act=act)
+    assert response.status_code == 302
+    member = Member.objects.get(group=choir, alias=alias)
+    assert member.status == status
+    for sender in (ann, bob):
+        ((kind, head),) = told(sender)
+        assert kind == "member"
+        assert f'"act":"{op}"' in head
+        assert f'"alias":"{alias}"' in head
+    if alias.startswith("cecil"):
+        assert QueueEntry.objects.filter(node__user=member.user).count() == 1
+
+
+def test_rename(admin_client, choir, ann, bob):
+    users.add_alias(bob, "robert of rome")
+    QueueEntry.objects.all().delete()
+    change_member(admin_client, choir, "bob of rome", known_as="robert of rome")
+    assert Member.objects.get(user=bob.user).alias == "robert of rome"
+    ((kind, head),) = told(ann)
+    assert kind == "member"
+    assert '"act":"alias"' in head
+    assert '"newalias":"robert of rome"' in head
+
+
+def test_a_page_that_is_out_of_date_is_refused(admin_client, choir, bob):
+    page = url("group_change", choir.pk)
+    response = admin_client.get(page)
+    values = {**filled(response), f"{row_of(response, 'bob of rome')}-act": "leave"}
+    Member.objects.filter(user=bob.user).update(status=Member.Status.BARRED)
+    admin_client.post(page, values)
+    assert Member.objects.get(user=bob.user).status == Member.Status.BARRED
+    assert not QueueEntry.objects.exists()
+
+
+def test_a_refusal_is_shown(admin_client, choir, settings):
+    settings.TMTP = {**settings.TMTP, "LIMITS": {"members_per_group": 2}}
+    response = change_member(admin_client, choir, "cecil of rome", act="join")
+    shown = text(admin_client.get(response["Location"]))
+    assert "which is the most a group may have" in shown
+    assert "was changed successfully" not in shown
+    assert Member.objects.get(alias="cecil of rome").status == Member.Status.INVITED
+
+
+def test_many_members_at_once(admin_client, choir):
+    chosen = list(Member.objects.values_list("pk", flat=True))
+    data = {"action": "leave", "_selected_action": chosen}
+    shown = text(admin_client.post(url("member_changelist"), data, follow=True))
+    assert "done for 2 members" in shown
+    assert "“cecil of rome” is invited in" in shown
+    assert set(Member.objects.values_list("status", flat=True)) == {Member.Status.INVITED}
+
+
+def test_invite(admin_client, choir, ann, bob):
+    dora = register("dora of rome")
+    page = url("group_invite", choir.pk)
+    assert 'value="ann of rome"' in text(admin_client.get(page))
+    response = admin_client.post(page, {"alias": "bob of rome", "to": "dora of rome"})
+    assert response["Location"] == url("group_change", choir.pk)
+    assert Member.objects.get(user=dora.user).status == Member.Status.INVITED
+    ((kind, head),) = told(dora)
+    assert kind == "invite"
+    assert '"alias":"bob of rome"' in head
+    assert [op for op, _ in told(ann)] == ["member"]
+
+
+def test_barred_members_are_invited_again(admin_client, choir, bob):
+    Member.objects.filter(user=bob.user).update(status=Member.Status.BARRED)
+    (link,) = re.findall(r'href="([^"]*to=bob[^"]*)"', text(admin_client.get(url("group_change", choir.pk))))
+    assert 'value="bob of rome"' in text(admin_client.get(link))
+
+
+@pytest.mark.parametrize(
+    ("alias", "to", "reason"),
+    [
+        ("nobody at all", "bob of rome", "Nobody has this alias."),
+        ("ann of rome", "nobody at all", "alias nobody at all not found"),
+        ("ann of rome", "bob of rome", "is a member of"),
+        ("cecil of rome", "bob of rome", "you are not a member of"),
+        ("", "bob of rome", "This field is required."),
+    ],
+)
+def test_invitations_refused(admin_client, choir, alias, to, reason):
+    shown = text(admin_client.post(url("group_invite", choir.pk), {"alias": alias, "to": to}))
+    assert reason in shown
+    assert not QueueEntry.objects.exists()
+
+
+def test_a_group_is_made_by_an_invitation(admin_client, ann, bob):
+    data = {"gid": "the gardeners", "alias": "ann of rome", "to": "bob of rome"}
+    response = admin_client.post(url("group_add"), data)
+    group = Group.objects.get(gid="the gardeners")
+    assert response["Location"] == url("group_change", group.pk)
+    assert [op for op, _ in told(bob)] == ["invite"]
+    assert "is not available" in text(admin_client.post(url("group_add"), {**data, "gid": "ann of rome"}))
+    assert Group.objects.count() == 1
+
+
+def test_a_group_of_one_is_not_left_behind_by_a_refusal(admin_client, ann):
+    data = {"gid": "the gardeners", "alias": "ann of rome", "to": "ann of rome"}
+    assert "is a member of" in text(admin_client.post(url("group_add"), data))
+    assert not Group.objects.exists()
+    assert not Alias.objects.filter(name="the gardeners").exists()
