@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -69,10 +70,13 @@ class Listener:
             self._server.close()
 
     async def stop(self) -> None:
-        """Wait a little for the connections to end, then cut off the rest."""
+        """Wait a little for the applications to end and for what they sent to be taken, then cut off the rest."""
         tasks = [connection.task for connection in self._connections]
+        last = time.monotonic() + LAST_WORDS
         if tasks:
             await asyncio.wait(tasks, timeout=LAST_WORDS)
+        while time.monotonic() < last and any(one.transport.get_write_buffer_size() for one in self._connections):
+            await asyncio.sleep(0.01)
         for connection in list(self._connections):
             connection.transport.abort()
         for task in tasks:

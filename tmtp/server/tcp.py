@@ -99,7 +99,7 @@ class TcpProtocol(asyncio.Protocol):
         if not self._connected_told:
             self._connected_told = True
             return {"type": "tcp.connect"}
-        if not self._unread and not self._lost:
+        if not self._unread and not self._lost and not self.transport.is_closing():
             self._receiver = self._loop.create_future()
             await self._receiver
             self._receiver = None
@@ -129,9 +129,10 @@ class TcpProtocol(asyncio.Protocol):
         raise ValueError(f"unknown event {event['type']}")
 
     def _close(self) -> None:
-        """Close once the peer has taken what was sent; a peer that does not is cut off."""
+        """Close once the peer has taken what was sent; a peer that does not is cut off. Nothing more is received."""
         if not self._lost and not self.transport.is_closing():
             self.transport.close()
+            self._wake()
             self._deadline = self._deadline or self._loop.call_later(self._write_timeout, self.transport.abort)
 
     async def _run(self) -> None:
