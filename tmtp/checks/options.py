@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import DEFAULT_LIMITS, DEFAULTS, conf
 from ..providers import parse_settings
+from ..protocol.values import check_name
 
 Rule = tuple[Callable[[Any], bool], str]  # what a value must be, as a test and in words
 
@@ -35,6 +36,10 @@ def _is_seconds(value: Any) -> bool:
 
 
 TEXT: Rule = (lambda value: isinstance(value, str) and 0 < len(value.encode()) <= 1000, "a name of 1 to 1,000 octets")
+ALIAS: Rule = (
+    lambda value: isinstance(value, str) and (not value or not check_name(value, "")),
+    "printable characters, 8 or more octets",
+)
 ADDRESS: Rule = (_is_address, "HOST:PORT, such as “0.0.0.0:7443” or “[::]:7443”")
 PATH: Rule = (lambda value: value is None or (isinstance(value, str | os.PathLike) and str(value) != ""), "a path")
 FLAG: Rule = (lambda value: isinstance(value, bool), "True or False")
@@ -45,6 +50,7 @@ LIMIT: Rule = (lambda value: value is None or (_is_whole(value) and value >= 1),
 
 RULES: dict[str, Rule] = {
     "SITE_NAME": TEXT,
+    "SITE_ALIAS": ALIAS,
     "BIND": ADDRESS,
     "CERT": PATH,
     "KEY": PATH,
