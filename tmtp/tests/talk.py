@@ -224,9 +224,9 @@ class Talk:
             if line.verb == "<":
                 expected.setdefault(line.who, []).append(line)
         actions = [line for line in block if line.verb != "<"]
-        for place, line in enumerate(actions):
+        for line, following in zip(actions, [*actions[1:], None], strict=False):
             getattr(self, f"_do_{VERBS[line.verb]}")(self.link(line.who), line)
-            if place + 1 < len(actions) and actions[place + 1].who != line.who:
+            if following is None or following.who != line.who:
                 self._settle_one(self.link(line.who), expected.get(line.who, []))
         self._settle(expected)
         self._compare(expected)
@@ -292,7 +292,8 @@ class Talk:
     def _settle(self, expected: dict[str, list[Line]]) -> None:
         """Receive all that there is for everyone. Links that are to end are read to their end."""
         for name, lines in expected.items():
-            self._settle_one(self.link(name), lines)
+            if not self.link(name).logged_in or ends(lines):
+                self._settle_one(self.link(name), lines)
         self._quieten(self.links.values())
         give_up = time.monotonic() + PATIENCE
         while time.monotonic() < give_up and self._lacks(expected):
@@ -302,10 +303,11 @@ class Talk:
         """Receive what one link is to get."""
         if link.client is None:
             return
-        if any(line.rest == "closed" or '"op":"quit"' in line.rest for line in lines):
+        if ends(lines):
             link.finish()
         elif link.logged_in:
-            self._quieten([link])
+            link.ask()
+            link.is_quiet()
         else:
             while len(link.got) < len(lines) and not link.logged_in:
                 link.take()
@@ -387,6 +389,11 @@ VERBS = {
     "holds": "hold",
     "acks": "ack",
 }
+
+
+def ends(lines: list[Line]) -> bool:
+    """Whether someone who is to get this is then disconnected."""
+    return any(line.rest == "closed" or '"op":"quit"' in line.rest for line in lines)
 
 
 def kind_of(header: dict[str, Any]) -> str:
