@@ -6,6 +6,8 @@ import json
 from itertools import count
 from typing import Any
 
+from django.db import transaction
+
 from tmtp.protocol.requests import TO_USER, Recipient
 from tmtp.services import posting, queue, users
 from tmtp.services.posting import Sender
@@ -13,6 +15,7 @@ from tmtp.services.posting import Sender
 _count = count()
 
 
+@transaction.atomic
 def someone(alias: str = "", nodes: int = 1) -> Sender:
     """A new user with so many nodes; sends from the first."""
     sender = users.register("laptop", alias).sender

@@ -1,0 +1,96 @@
+"""Data as it comes in: small parts in memory, large ones in the spool and never whole in memory."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tmtp.bodies import Incoming
+from tmtp.services import spool
+from tmtp.services.spool import INLINE_OCTETS, Spooled
+
+pytestmark = pytest.mark.usefixtures("spool_folder")
+
+
+@pytest.fixture
+def spool_folder(settings: Any, tmp_path: Path) -> Path:
+    settings.TMTP = {**settings.TMTP, "SPOOL_DIR": str(tmp_path)}
+    return tmp_path
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def octets(body: bytes | Spooled) -> bytes:
+    return spool.path(body.name).read_bytes() if isinstance(body, Spooled) else body
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000, 65536, 10**6])
+@pytest.mark.parametrize(
+    "lengths", [[5], [3, 5], [INLINE_OCTETS], [INLINE_OCTETS + 1], [2, 200_000], [200_000, 2], [70_000] * 2]
+)
+async def test_however_data_comes_its_parts_are_the_same(step: int, lengths: list[int]) -> None:
+    if step < 1000 < sum(lengths):
+        step *= 999
+    data = bytes(n % 251 for n in range(sum(lengths)))
+    incoming = Incoming(b"header", lengths)
+    for at in range(0, len(data), step):
+        await incoming.add(data[at : at + step])
+    assert incoming.error is None
+    assert incoming.digest == hashlib.sha256(b"header" + data).digest()
+    parts = incoming.take()
+    assert b"".join(octets(part) for part in parts) == data
+    for part, length in zip(parts, lengths, strict=True):
+        assert len(octets(part)) == length
+        assert isinstance(part, Spooled) == (length > INLINE_OCTETS)
+        assert not isinstance(part, Spooled) or part.size == length
+    incoming.abandon()
+    assert b"".join(octets(part) for part in parts) == data, "what was taken is the taker's"
+
+
+async def test_a_large_body_is_not_in_memory() -> None:
+    incoming = Incoming(b"", [50_000_000])
+    piece = bytes(50_000)
+    tracemalloc.start()
+    for _ in range(1000):
+        await incoming.add(piece)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2_000_000
+    (body,) = incoming.take()
+    assert isinstance(body, Spooled)
+    assert spool.path(body.name).stat().st_size == 50_000_000
+
+
+@pytest.mark.parametrize("sent", [10, 150_000, 300_000])
+async def test_what_comes_to_nothing_leaves_no_file(spool_folder: Path, sent: int) -> None:
+    incoming = Incoming(b"", [200_000, 300_000])
+    await incoming.add(bytes(sent))
+    incoming.abandon()
+    incoming.abandon()
+    assert files(spool_folder) == []
+
+
+async def test_a_full_disk_is_remembered_and_the_rest_passed_over(
+    spool_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    incoming = Incoming(b"", [400_000, 100_000])
+    await incoming.add(bytes(200_000))
+    monkeypatch.setattr(spool, "finish", full)
+    await incoming.add(bytes(200_000))
+    assert incoming.error is not None
+    monkeypatch.undo()
+    monkeypatch.setattr(spool, "path", lambda name: spool_folder / name)
+    await incoming.add(bytes(100_000))
+    assert incoming.error.errno == errno.ENOSPC
+    incoming.abandon()
+    assert files(spool_folder) == []

@@ -1,0 +1,320 @@
+"""The store: one commit for all who wait, each link's order kept, nobody undone by another, nothing done twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, OperationalError, connections
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tmtp import store as module
+from tmtp.models import Message, QueueEntry, User
+from tmtp.protocol.requests import TO_USER, Recipient
+from tmtp.services import leases, posting
+from tmtp.services.errors import Refused
+from tmtp.services.posting import Post, Sender
+from tmtp.services.queue import Parcel
+from tmtp.store import Job, Store, Unavailable, phases
+
+from .people import ops, own, someone, to, waiting
+
+on_disk = pytest.mark.django_db(transaction=True)
+
+
+class Loop:
+    """Runs what the thread hands over at once."""
+
+    def call_soon_threadsafe(self, function: Callable[..., Any], *args: Any) -> None:
+        function(*args)
+
+
+class Bench:
+    """A store that works in this thread, when told to; `seen` is what it reported, in order."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+        self.store = Store(Loop(), lambda parcels: self.seen.append(parcels))  # type: ignore[arg-type]
+        self.store.lease = leases.take("127.0.0.1:1").pk
+
+    def work(self) -> list[Any]:
+        self.seen.clear()
+        self.store._jobs.put(None)
+        self.store._work()
+        return self.seen
+
+    def post(self, sender: Sender, *people: Sender, link: object = None, **more: Any) -> None:
+        self.store.post(link, Post(sender, to(*people), b"hello", **more), self.seen.append)
+
+    def call(self, function: Callable[[], Any], link: object = None) -> None:
+        self.store._jobs.put(Job(link, self.seen.append, function=function))
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr(module, "make_durable", lambda: None)
+    return Bench()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """Time passes only where the store sleeps; gives the pauses."""
+    pauses: list[float] = []
+    start = module.time.monotonic()
+    monkeypatch.setattr(module.time, "sleep", pauses.append)
+    monkeypatch.setattr(module.time, "monotonic", lambda: start + sum(pauses))
+    yield pauses
+    monkeypatch.undo()
+
+
+@pytest.fixture
+def commits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, Exception]]:
+    """What becomes of the next commits, the last first: whether they reach the disk, and what they raise."""
+    coming: list[tuple[bool, Exception]] = []
+    kind = type(connections["default"])
+    commit = kind._commit
+
+    def commit_or_not(self: Any) -> None:
+        reaches, error = coming.pop() if coming else (True, None)
+        if reaches:
+            commit(self)
+        if error:
+            raise error
+
+    monkeypatch.setattr(kind, "_commit", commit_or_not)
+    return coming
+
+
+Commits = list[tuple[bool, Exception]]
+
+
+# order
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans())))
+def test_each_links_jobs_keep_their_order_and_none_is_lost(kinds: list[tuple[str, bool]]) -> None:
+    post: Any = object()
+    jobs = [Job(link, print, post=post if is_post else None, result=n) for n, (link, is_post) in enumerate(kinds)]
+    ran: list[Job] = []
+    for posts, calls in phases(list(jobs)):
+        assert all(job.post for job in posts)
+        assert not any(job.post for job in calls)
+        assert posts or calls
+        ran += posts + calls
+    assert sorted(job.result for job in ran) == [job.result for job in jobs]
+    for link in "abc":
+        numbers = [job.result for job in ran if job.link == link]
+        assert numbers == sorted(numbers)
+
+
+def test_posts_of_many_links_go_together() -> None:
+    jobs = [Job(link, print, post=posting.Post(Sender("", 0), [], b"")) for link in range(100)]
+    assert [(len(posts), len(calls)) for posts, calls in phases(jobs)] == [(100, 0)]
+
+
+@on_disk
+def test_a_batch_is_reported_when_it_is_on_disk_and_its_parcels_go_last(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = someone(), someone()
+    kind, reported = type(connections["default"]), []
+    commit = kind._commit
+    monkeypatch.setattr(kind, "_commit", lambda self: reported.append(len(bench.seen)) or commit(self))
+    for _ in range(50):
+        bench.post(ann, bob, link=_)
+    bench.store.read(lambda: len(waiting(bob)), bench.seen.append)
+    *results, parcels, read = bench.work()
+    assert reported == [0], "one commit, before anything is reported"
+    assert results == [parcel.number for parcel in parcels]
+    assert read == 50
+    assert [header["id"] for header in waiting(bob)] == [parcel.msgid for parcel in parcels]
+
+
+@on_disk
+def test_acknowledgements_go_first(bench: Bench) -> None:
+    ann, bob = someone(), someone()
+    bench.post(ann, bob)
+    number, _ = bench.work()
+    bench.store.acknowledge((bob.node or 0, 1, number))
+    bench.call(QueueEntry.objects.count)
+    assert bench.work() == [0, []]
+    assert not Message.objects.exists()
+
+
+# failures of jobs
+
+
+@on_disk
+def test_a_job_that_fails_undoes_only_itself(bench: Bench) -> None:
+    ann, bob = someone(), someone()
+
+    def half_done() -> None:
+        User.objects.create(uid="half done")
+        raise Refused("no")
+
+    def broken() -> None:
+        User.objects.create(uid=ann.uid)
+
+    bench.post(ann, bob)
+    bench.call(half_done)
+    bench.call(broken)
+    bench.call(lambda: User.objects.create(uid="done").uid)
+    bench.store.post(None, Post(ann, [Recipient("nobody", TO_USER)], b""), bench.seen.append)
+    first, refused, error, done, unknown, parcels = bench.work()
+    assert isinstance(first, int)
+    assert [str(refused), type(error), done, type(unknown)] == ["no", IntegrityError, "done", Refused]
+    assert len(parcels) == 1
+    assert not User.objects.filter(uid="half done").exists()
+    assert ops(bob) == ["delivery"]
+
+
+@on_disk
+def test_a_post_that_breaks_the_batch_undoes_no_other(bench: Bench) -> None:
+    ann, bob = someone(), someone()
+    bench.post(ann, bob)
+    bench.post(ann, bob, datahead={"no": {1: object()}})  # what no header can hold
+    bench.post(ann, bob)
+    first, broken, third, parcels = bench.work()
+    assert isinstance(broken, Exception)
+    assert [parcel.number for parcel in parcels] == [first, third]
+    assert len(waiting(bob)) == 2
+
+
+@on_disk
+def test_a_batch_that_cannot_be_committed_does_not_end_the_store(bench: Bench, commits: Commits) -> None:
+    ann = someone()
+    commits += [(False, IntegrityError("deferred"))] * 2
+    bench.call(lambda: User.objects.create(uid="never").uid)
+    bench.store.acknowledge((ann.node or 0, 1, 1))
+    failed, parcels = bench.work()
+    assert isinstance(failed, Unavailable)
+    assert parcels == []
+    bench.call(lambda: "still here")
+    assert bench.work() == ["still here", []]
+    assert not User.objects.filter(uid="never").exists()
+
+
+def _raise(error: Exception) -> Any:
+    raise error
+
+
+@on_disk
+def test_who_cannot_be_told_does_not_keep_the_others_from_it(bench: Bench) -> None:
+    bench.store._jobs.put(Job(None, lambda _: _raise(ValueError("gone")), function=lambda: 1))
+    bench.call(lambda: 2)
+    assert bench.work() == [2, []]
+
+
+@on_disk
+@pytest.mark.parametrize("error", [OperationalError("away"), ValueError("bug")])
+def test_a_read_that_fails_says_so(bench: Bench, error: Exception) -> None:
+    bench.store.read(lambda: _raise(error), bench.seen.append)
+    bench.store.read(lambda: "next", bench.seen.append)
+    failed, following = bench.work()
+    assert isinstance(failed, Unavailable)
+    assert following == "next"
+
+
+# failures of the database
+
+
+@on_disk
+def test_it_is_tried_again_while_the_database_is_away(bench: Bench, clock: list[float], commits: Commits) -> None:
+    ann, bob = someone(), someone()
+    commits += [(False, OperationalError("away"))] * 4
+    bench.post(ann, bob)
+    bench.call(lambda: User.objects.create(uid="once").uid)
+    number, once, parcels = bench.work()
+    assert once == "once"
+    assert [parcel.number for parcel in parcels] == [number]
+    assert [header["id"] for header in waiting(bob)] == [parcels[0].msgid]
+    assert 0 < sum(clock) < 5
+
+
+@on_disk
+def test_after_some_patience_nothing_was_done(
+    bench: Bench, clock: list[float], commits: Commits, settings: Any
+) -> None:
+    settings.TMTP = {**settings.TMTP, "STORE_PATIENCE": 3}
+    ann, bob = someone(), someone()
+    bench.post(ann, bob)
+    number, _ = bench.work()
+    commits += [(False, OperationalError("away"))] * 100
+    bench.post(ann, bob)
+    bench.store.acknowledge((bob.node or 0, 1, number))
+    failed, parcels = bench.work()
+    assert isinstance(failed, Unavailable)
+    assert parcels == []
+    assert 3 < sum(clock) < 6
+    assert len(waiting(bob)) == 1
+    commits.clear()
+    bench.call(lambda: "back")
+    assert bench.work() == ["back", []]
+    assert waiting(bob) == [], "the acknowledgement was kept"
+
+
+@on_disk
+def test_a_commit_that_succeeded_and_failed_to_say_so_is_not_done_twice(
+    bench: Bench, clock: list[float], commits: Commits
+) -> None:
+    ann, bob = someone(), someone()
+    commits += [(True, OperationalError("the connection was lost"))]
+    bench.post(ann, bob)
+    bench.call(lambda: User.objects.create(uid="once").uid)
+    number, once, parcels = bench.work()
+    assert (once, [parcel.number for parcel in parcels]) == ("once", [number])
+    assert len(waiting(bob)) == User.objects.filter(uid="once").count() == 1
+
+
+@on_disk
+def test_not_even_when_it_takes_a_while_to_find_out(
+    monkeypatch: pytest.MonkeyPatch, bench: Bench, clock: list[float], commits: Commits
+) -> None:
+    commits += [(True, OperationalError("the connection was lost"))]
+    committed, away = leases.committed, [OperationalError("away")] * 5
+    monkeypatch.setattr(leases, "committed", lambda lease: _raise(away.pop()) if away else committed(lease))
+    bench.call(lambda: User.objects.create(uid="once").uid)
+    assert bench.work() == ["once", []]
+    assert User.objects.filter(uid="once").count() == 1
+
+
+@on_disk
+def test_a_lost_lease_is_noticed(bench: Bench) -> None:
+    bench.call(lambda: None)
+    bench.work()
+    assert not bench.store.lease_lost
+    bench.call(lambda: leases.release(bench.store.lease))
+    bench.work()
+    assert bench.store.lease_lost
+
+
+# with its thread
+
+
+@on_disk
+async def test_what_was_handed_in_is_done_before_it_stops() -> None:
+    import asyncio
+
+    delivered: list[list[Parcel]] = []
+    store = Store(asyncio.get_running_loop(), delivered.append)
+    store.start()
+    ran: list[int] = []
+    for n in range(2500):
+        store.do(None, lambda n=n: ran.append(n))  # type: ignore[misc]
+    assert await store.run("a link", lambda: "done") == "done"
+    with pytest.raises(Refused):
+        await store.run("a link", lambda: _raise(Refused("no")))
+    store.do(None, lambda: ran.append(2500))
+    await store.stop()
+    assert ran == list(range(2501))
+    assert not store._thread.is_alive()
+
+
+@on_disk
+def test_each_post_of_a_user_with_many_nodes_reaches_them_all(bench: Bench) -> None:
+    ann, bob = someone(), someone(nodes=3)
+    bench.post(ann, bob)
+    _, (parcel,) = bench.work()
+    assert sorted(parcel.nodes) == own(bob)
