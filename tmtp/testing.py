@@ -256,6 +256,7 @@ def running_server(
     manage: str | Path | None = None,
     port: int = 0,
     plain: bool = False,
+    cert: str | Path | None = None,
     migrate: bool = False,
     database_url: str | None = None,
     var: str | Path | None = None,
@@ -266,6 +267,7 @@ def running_server(
     """Run `manage.py runtmtp` until the block ends, and give the Server once it accepts links.
 
     `manage` is the site's manage.py (default: the one in BASE_DIR); `port` 0 takes a free one; `plain` is without TLS;
+    `cert` is the certificate that TMTP["CERT"] names, when that is to be used and not one made for the occasion;
     `migrate` migrates the database first. `database_url` and `var` become DATABASE_URL and MNM_VAR, `env` is put over
     this process's environment, and `tmtp` over the TMTP setting of the site (its values must be JSON's).
     Raises ServerFailed when it does not start within `timeout` seconds.
@@ -280,7 +282,7 @@ def running_server(
             environment |= _settings_over(tmtp, folder, environment)
         if migrate:
             _run([*program, "migrate", "--verbosity=0"], environment)
-        options, context = (["--plain"], None) if plain else _certificate(folder)
+        options, context = (["--plain"], None) if plain else _certificate(folder, cert)
         command = [*program, "runtmtp", f"--bind={HOST}:{port}", *options]
         log = folder / "log"
         with log.open("w") as errors:
@@ -312,11 +314,13 @@ def _run(command: list[str], environment: Mapping[str, str]) -> None:
         raise ServerFailed(done.stderr, done.returncode)
 
 
-def _certificate(folder: Path) -> tuple[list[str], ssl.SSLContext]:
-    """Options for a server with a certificate of its own, and what its clients trust: that one."""
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    make_self_signed(cert, key, [HOST, "localhost"])
-    return [f"--cert={cert}", f"--key={key}"], ssl.create_default_context(cafile=str(cert))
+def _certificate(folder: Path, cert: str | Path | None) -> tuple[list[str], ssl.SSLContext]:
+    """Options for a server with the site's certificate or one of its own; and what its clients trust: that alone."""
+    if cert:
+        return [], ssl.create_default_context(cafile=str(cert))
+    made, key = folder / "cert.pem", folder / "key.pem"
+    make_self_signed(made, key, [HOST, "localhost"])
+    return [f"--cert={made}", f"--key={key}"], ssl.create_default_context(cafile=str(made))
 
 
 def _port(process: subprocess.Popen[str], log: Path, timeout: float) -> int:

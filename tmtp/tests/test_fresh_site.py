@@ -6,9 +6,11 @@ Nothing of this project's own site is used: other settings, Django's plain SQLit
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import tmtp
 from tmtp.testing import ServerFailed, running_server
 
 MODELS = """
@@ -28,15 +30,18 @@ class AccountsConfig(AppConfig):
 """
 SETTINGS = """
 INSTALLED_APPS += ["accounts", "tmtp"]
-ASGI_APPLICATION = "chess.asgi.application"
 TMTP = {"SITE_NAME": "chess", "CERT": BASE_DIR / "tls" / "cert.pem", "KEY": BASE_DIR / "tls" / "key.pem"}
+"""
+APPLICATION = """
+ASGI_APPLICATION = "chess.asgi.application"
 """
 ROUTING = """
 from channels.routing import ProtocolTypeRouter
 from tmtp.consumers import TmtpConsumer
 application = ProtocolTypeRouter({"http": application, "tcp": TmtpConsumer.as_asgi()})
 """
-PYTHONPATH = os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))
+HERE = str(Path(tmtp.__file__).parents[1])
+PYTHONPATH = os.pathsep.join(filter(None, [HERE, os.environ.get("PYTHONPATH")]))
 
 
 class Site:
@@ -64,7 +69,8 @@ class Site:
             file.write(text)
 
     def server(self):
-        return running_server(manage=self.folder / "manage.py", env=self.env)
+        cert = self.folder / "tls" / "cert.pem"
+        return running_server(manage=self.folder / "manage.py", cert=cert, env=self.env)
 
 
 @pytest.fixture
@@ -72,6 +78,7 @@ def site(tmp_path):
     return Site(tmp_path)
 
 
+@pytest.mark.skipif(os.environ.get("DATABASE_URL", "") != "", reason="is about a site on SQLite")
 def test_two_clients_talk(site):
     site.add("accounts/__init__.py", "")
     site.add("accounts/apps.py", APPS)
@@ -82,6 +89,12 @@ def test_two_clients_talk(site):
     assert "No changes" in site.manage("makemigrations", "--check", "--dry-run")
     site.manage("tmtpcert")
     site.manage("migrate")
+    # startproject does not set ASGI_APPLICATION: who forgets it is told so in one line
+    with pytest.raises(ServerFailed) as error, site.server():
+        pass
+    assert "CommandError: ASGI_APPLICATION is not set" in str(error.value).splitlines()[-1]
+    assert "Traceback" not in str(error.value)
+    site.add("chess/settings.py", APPLICATION)
     with site.server() as server, server.client() as ann, server.client() as bob:
         assert ann.greet()["name"] == bob.greet()["name"] == "chess"
         ann.register("laptop", "ann of rome")
@@ -94,24 +107,3 @@ def test_two_clients_talk(site):
         assert ann.quit()[-1].header["error"] == "logout ok"
         assert server.stop() == 0
         assert "Traceback" not in server.said()
-
-
-@pytest.mark.parametrize("lack", ["ASGI_APPLICATION", "tcp", "CERT"])
-def test_what_a_newcomer_forgets(lack, site):
-    """One line says what to do."""
-    settings = "\n".join(line for line in SETTINGS.split("\n") if lack not in line).replace('"accounts", ', "")
-    site.add("chess/settings.py", settings)
-    if lack != "tcp":
-        site.add("chess/asgi.py", ROUTING)
-    site.manage("migrate", "--skip-checks")
-    if lack == "CERT":
-        failed = subprocess.run(
-            [sys.executable, "manage.py", "runtmtp"], cwd=site.folder, env=site.env, capture_output=True, text=True
-        ).stderr
-    else:
-        with pytest.raises(ServerFailed) as error, site.server():
-            pass
-        failed = str(error.value)
-    print(failed)
-    assert "Traceback" not in failed
-    assert lack in failed
