@@ -1,0 +1,119 @@
+"""Which room may know which: arrows point one way. And each setting is explained, and used."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tmtp.conf import DEFAULT_LIMITS, DEFAULTS
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("mnmsite", "accounts", "delivery", "tmtp")
+# What a room may import of the others.
+MAY_KNOW = {"mnmsite": {"accounts", "delivery", "tmtp"}, "accounts": {"tmtp"}, "delivery": {"tmtp"}, "tmtp": set()}
+# The floors of tmtp, the highest first: a module imports from its own floor and those below.
+FLOORS = (
+    {"apps", "admin", "management", "testing"},
+    {"checks"},
+    {"server", "consumers"},
+    {"writer"},
+    {"engine", "handlers"},
+    {"session"},
+    {"dispatcher", "presence", "store", "limits", "bodies"},
+    {"openid"},
+    {"providers", "services"},
+    {"models", "conf"},
+    {"protocol"},
+)
+PROTOCOL_KNOWS = {"msgspec", "google_crc32c", *sys.stdlib_module_names}
+
+
+def sources(room: str) -> Iterator[Path]:
+    for path in sorted((ROOT / room).rglob("*.py")):
+        if not {"tests", "migrations"} & set(path.relative_to(ROOT).parts) and path.name != "conftest.py":
+            yield path
+
+
+def imports(path: Path) -> set[str]:
+    """The absolute names of all modules that a file imports, within functions too, but not those only for types."""
+    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
+    found: set[str] = set()
+
+    def collect(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            return
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, (base, node.module)))
+            # `from . import x` may name a module as well as something in one
+            found.update(f"{module}.{alias.name}" for alias in node.names)
+        for child in ast.iter_child_nodes(node):
+            collect(child)
+
+    collect(ast.parse(path.read_text()))
+    return found
+
+
+def floor(part: str) -> int | None:
+    return next((level for level, parts in enumerate(FLOORS) if part in parts), None)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_know_only_those_below(room: str) -> None:
+    for path in sources(room):
+        known = {name.split(".")[0] for name in imports(path)} & set(ROOMS)
+        assert known <= {room} | MAY_KNOW[room], path
+
+
+def test_within_tmtp_arrows_point_down() -> None:
+    for path in sources("tmtp"):
+        part = path.relative_to(ROOT / "tmtp").parts[0].removesuffix(".py")
+        if part == "__init__":
+            continue
+        here = floor(part)
+        assert here is not None, f"{part} has no floor yet: say in FLOORS where it belongs"
+        for name in imports(path):
+            other = name.split(".")[1] if name.startswith("tmtp.") else part
+            there = floor(other)
+            assert there is None or there >= here, f"{path}: {name}"
+
+
+def test_the_protocol_needs_nobody() -> None:
+    for path in sources("tmtp/protocol"):
+        for name in imports(path):
+            assert name.startswith("tmtp.protocol") or name.split(".")[0] in PROTOCOL_KNOWS, f"{path}: {name}"
+            assert name.split(".")[0] not in ("asyncio", "socket", "ssl", "threading"), f"{path}: {name}"
+
+
+def test_every_import_is_seen() -> None:
+    """The tests above are worth nothing if they see nothing."""
+    assert "tmtp.protocol.errors" in imports(ROOT / "tmtp/protocol/connection.py")
+    assert "tmtp.services.queue.Parcel" in imports(ROOT / "tmtp/store.py")
+    assert "tmtp.engine.Engine" not in imports(ROOT / "tmtp/session.py")
+
+
+@pytest.mark.parametrize("key", [*DEFAULTS, *DEFAULT_LIMITS])
+def test_each_setting_is_documented(key: str) -> None:
+    page = (ROOT / "docs/reference/settings.md").read_text()
+    assert re.search(rf"`{key}`", page)
+
+
+@pytest.mark.parametrize("key", DEFAULTS)
+def test_each_setting_is_read(key: str) -> None:
+    uses = re.compile(rf"\b(conf|self)\.{key}\b")
+    assert any(uses.search(path.read_text()) for room in ROOMS for path in sources(room))
+
+
+@pytest.mark.parametrize("key", DEFAULT_LIMITS)
+def test_each_limit_is_read(key: str) -> None:
+    if key == "waiting_per_node":
+        pytest.xfail("reserved: settings.md says that it has no effect yet")
+    used = [path for path in sources("tmtp") if f'"{key}"' in path.read_text() and path.name != "conf.py"]
+    assert used
