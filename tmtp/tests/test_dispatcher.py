@@ -243,7 +243,8 @@ class Dispatching(RuleBasedStateMachine):
             for node in NODES:
                 self.connect(node)
                 self.write_out(node)
-                self.acknowledge(node, 0)
+                for index in reversed(range(len(self.links[node].unacked))):
+                    self.acknowledge(node, index)
             self.look()
             self.world.work()
             while self.world.coming:
