@@ -84,6 +84,7 @@ class Session:
         assert request is not None
         if incoming and incoming.error:
             self.incoming = None
+            incoming.abandon()
             self.refuse(request, "the server has no room for so much data now")
             return
         waits = handlers[request.op](self, request)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tmtp.bodies import Incoming
+from tmtp.protocol.connection import State
 from tmtp.services import spool
 from tmtp.services.spool import INLINE_OCTETS, Spooled
+from tmtp.session import Session
 
 pytestmark = pytest.mark.usefixtures("spool_folder")
 
@@ -93,4 +97,20 @@ async def test_a_full_disk_is_remembered_and_the_rest_passed_over(
     await incoming.add(bytes(100_000))
     assert incoming.error.errno == errno.ENOSPC
     incoming.abandon()
+    assert files(spool_folder) == []
+
+
+async def test_a_post_whose_part_could_not_be_spooled_is_refused_and_leaves_no_file(
+    spool_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session(SimpleNamespace(max_body=10**9), "::1")  # type: ignore[arg-type]
+    session.connection.state = State.LOGGED_IN
+    header = b'{"op":8,"id":"7","for":[],"datalen":200000,"notelen":100000}'
+    await session.receive(b"%04x%b" % (len(header), header) + bytes(100_000), {})
+    assert session.incoming is not None
+    session.incoming.parts[1].error = OSError(errno.ENOSPC, "no space left")
+    await session.receive(bytes(100_000), {})
+    assert [json.loads(frame[4:])["error"] for frame in session.outgoing()] == [  # type: ignore[index]
+        "the server has no room for so much data now"
+    ]
     assert files(spool_folder) == []
