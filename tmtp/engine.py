@@ -204,7 +204,7 @@ class Engine:
         Twice in a row, as a node that has just logged in seems so too.
         """
         self._failures = self.store.failures
-        found = await self.store.run(None, partial(users.connected, self.lease)) - self.dispatcher.lanes.keys()
+        found = await self.store.run(None, partial(leases.nodes, self.lease)) - self.dispatcher.lanes.keys()
         for node in found & self._claimed:
             self.store.do(None, partial(users.disconnect, node, self.lease))
         self._claimed = found

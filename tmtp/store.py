@@ -29,6 +29,7 @@ from .services.spool import discard
 
 log = logging.getLogger("tmtp")
 BATCH_MAX = 1000
+STOP_PATIENCE = 1.5
 
 
 class Unavailable(Exception):
@@ -80,9 +81,10 @@ class Store:
         self._thread.start()
 
     async def stop(self) -> None:
-        """Commit what was handed in, then end."""
+        """Commit what was handed in, then end; a database that is away is not waited for long."""
         self._jobs.put(None)
-        while self._thread.is_alive():
+        last = time.monotonic() + STOP_PATIENCE
+        while self._thread.is_alive() and time.monotonic() < last:
             await asyncio.sleep(0.01)
 
     def post(self, link: Hashable, post: posting.Post, done: Callable[[Any], None]) -> None:
@@ -222,16 +224,26 @@ class Store:
 
     def _read(self, read: Read) -> None:
         try:
-            result = read.function()
-        except Error as error:
-            log.error("the database could not be read: %s", error)
-            connection.close()
-            self._prepare()
-            result = Unavailable(str(error))
+            result = self._look_up(read.function)
         except Exception as error:
-            log.exception("a read failed")
+            if not isinstance(error, OperationalError | InterfaceError):
+                log.exception("a read failed")
             result = Unavailable(str(error))
         self._loop.call_soon_threadsafe(read.done, result)
+
+    def _look_up(self, function: Callable[[], Any]) -> Any:
+        """What a function reads, tried again while the database is away."""
+        give_up = time.monotonic() + conf.STORE_PATIENCE
+        while True:
+            try:
+                return function()
+            except (OperationalError, InterfaceError) as error:
+                connection.close()
+                if time.monotonic() > give_up:
+                    log.error("the database could not be read: %s", error)
+                    raise
+                time.sleep(0.1)
+                self._prepare()
 
     # what follows runs in the loop
 

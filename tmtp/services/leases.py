@@ -40,6 +40,11 @@ def committed(lease: int) -> int:
     return sql.lease_batch(lease)
 
 
+def nodes(lease: int) -> set[int]:
+    """The nodes that are connected to a server, as far as the database knows."""
+    return set(Node.objects.filter(server=lease).values_list("pk", flat=True))
+
+
 def end(lease: ServerLease) -> None:
     """The process is gone: its nodes are offline."""
     Node.objects.filter(server=lease).update(server=None)

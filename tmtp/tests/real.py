@@ -163,7 +163,7 @@ def shared_folder() -> Path:
 
 
 def _migrate(**env: str) -> None:
-    command = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
+    command = [sys.executable, "manage.py", "migrate", "--verbosity=0", "--skip-checks"]
     subprocess.run(command, cwd=ROOT, env={**os.environ, **env}, check=True)
 
 
@@ -205,6 +205,10 @@ class Server:
 
     def start(self) -> None:
         """Start it, and wait until it says that it serves."""
+        self._spawn()
+        self._wait()
+
+    def _spawn(self) -> None:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "runtmtp", "--bind", f"127.0.0.1:{self.port}"],
@@ -215,7 +219,9 @@ class Server:
                 stderr=log,
                 preexec_fn=die_with_parent(self._preexec),
             )
-        assert self.process.stdout
+
+    def _wait(self) -> None:
+        assert self.process and self.process.stdout
         line = self.process.stdout.readline().decode()
         assert "TMTP service" in line, f"it says {line!r}\n{self.log}"
 
@@ -248,7 +254,8 @@ class Server:
 
     async def restart(self) -> None:
         """Start it again at the same address."""
-        await asyncio.to_thread(self.start)
+        self._spawn()  # not in a thread: the process would end with that
+        await asyncio.to_thread(self._wait)
 
     def _end(self, how: signal.Signals) -> int:
         process, self.process = self.process, None

@@ -1,0 +1,153 @@
+"""What other processes do reaches the clients of a server: at once over Redis, within a second without it."""
+
+import asyncio
+import statistics
+import time
+
+import pytest
+
+from .real import LoginRefused, installation, until
+
+SEND = """
+import time
+from django.db import transaction
+from tmtp.models import User
+from tmtp.services.posting import nodes_of
+from tmtp.services.queue import Outgoing, enqueue
+user = User.objects.get(uid={uid!r})
+result = time.time()
+with transaction.atomic():
+    enqueue([Outgoing("delivery", user.uid, user.pk, nodes_of([user.pk]), {{"datahead": 2}}, {body!r})])
+"""
+DROP = """
+from tmtp.models import Node
+from tmtp.services.users import drop_node
+drop_node(Node.objects.get(user__uid={uid!r}))
+"""
+
+
+@pytest.fixture(scope="module")
+def site():
+    with installation() as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def here(site):
+    with site.serve() as server:
+        yield server
+        assert "Traceback" not in server.log
+
+
+@pytest.fixture(scope="module")
+def there(site):
+    with site.serve() as server:
+        yield server
+        assert "Traceback" not in server.log
+
+
+@pytest.fixture(scope="module")
+def other(site):
+    with site.other_process() as other:
+        yield other
+
+
+async def latencies(other, client, count):
+    """The seconds that messages of another process took."""
+    taken = []
+    arrived = None
+
+    async def wait():
+        nonlocal arrived
+        header, _ = await client.expect(op="delivery")
+        arrived = time.time()
+        client.acknowledge(header["id"])
+
+    for number in range(count):
+        waiting = asyncio.create_task(wait())
+        begun = await asyncio.to_thread(other.run, SEND.format(uid=client.uid, body=b"%d" % number))
+        await waiting
+        taken.append(arrived - begun)
+    return taken
+
+
+async def test_a_message_of_another_process_comes_within_a_second(here, other):
+    taken = await latencies(other, await here.register(), 6)
+    print(f"\npolling: median {statistics.median(taken):.3f} s, at most {max(taken):.3f} s")
+    assert max(taken) < 1
+
+
+async def test_over_redis_it_comes_at_once(redis_url):
+    with installation(POLL=60) as site:
+        site.env["REDIS_URL"] = redis_url
+        with site.serve() as server, site.other_process() as other:
+            taken = await latencies(other, await server.register(), 20)
+            print(f"\nRedis: median {statistics.median(taken):.4f} s, at most {max(taken):.4f} s")
+            assert statistics.median(taken) < 0.2
+            assert max(taken) < 2
+            assert "Traceback" not in server.log
+
+
+async def test_a_message_that_is_rolled_back_does_not_come(here, other):
+    client = await here.register()
+    rolled_back = SEND.format(uid=client.uid, body=b"never") + "    transaction.set_rollback(True)\n"
+    other.run(rolled_back)
+    other.run(SEND.format(uid=client.uid, body=b"then"))
+    assert (await client.receive())[1] == b"then"
+
+
+async def test_a_node_dropped_elsewhere_is_cut_off_and_stays_out(here, other):
+    client, another = await here.register(), await here.register()
+    begun = time.monotonic()
+    await asyncio.to_thread(other.run, DROP.format(uid=client.uid))
+    await client.ended()
+    assert time.monotonic() - begun < 1
+    with pytest.raises(LoginRefused, match="login failed"):
+        await here.login(client.uid, client.nodeid)
+    another.post("1", [another.uid], b"x")
+    assert (await another.expect(op="delivery"))[1] == b"x"
+
+
+async def test_two_servers_on_one_database(here, there):
+    ann, ben = await here.register(), await there.register()
+    begun = time.monotonic()
+    ben.post("1", [ann.uid], b"from there")
+    ack, _ = await ben.expect(op="ack")
+    header, data = await ann.expect(op="delivery", id=ack["msgid"])
+    assert time.monotonic() - begun < 1
+    assert data == b"from there"
+    ann.acknowledge(header["id"])
+    ann.post("2", [ben.uid], b"from here")
+    assert (await ben.expect(op="delivery"))[1] == b"from here"
+    with pytest.raises(LoginRefused, match="node already connected"):
+        await there.login(ann.uid, ann.nodeid)
+
+
+async def test_after_kill_9_a_server_at_the_same_address_takes_its_nodes_at_once(here, there):
+    ann, ben = await here.register(), await there.register()
+    here.kill()
+    with pytest.raises(LoginRefused, match="node already connected"):
+        await there.login(ann.uid, ann.nodeid)  # for all that this server can know
+    await here.restart()
+    again = await here.login(ann.uid, ann.nodeid)
+    ben.post("1", [ann.uid], b"welcome back")
+    assert (await again.expect(op="delivery"))[1] == b"welcome back"
+
+
+async def test_after_a_stop_its_nodes_are_free_at_once(here, there):
+    ann = await here.register()
+    stopping = asyncio.create_task(here.stop())
+    await ann.ended()
+    assert await stopping == 0
+    await there.login(ann.uid, ann.nodeid)
+    await here.restart()
+
+
+async def test_a_large_message_of_another_servers_client(site, here, there):
+    ann, ben = await here.register(), await there.register()
+    body = bytes(range(256)) * 1000
+    ben.post("1", [ann.uid], body)
+    header, data = await ann.expect(op="delivery")
+    assert data == body
+    ann.acknowledge(header["id"])
+    await until(lambda: not site.spool_files)
