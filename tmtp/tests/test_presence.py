@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tmtp.presence import Presence
@@ -15,6 +15,7 @@ steps = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(steps)
 def test_everyone_is_told_of_each_change_once(steps: list[tuple[str, str, list[str]]]) -> None:
     presence = Presence()

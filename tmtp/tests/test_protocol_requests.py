@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tmtp.protocol import messages
@@ -67,6 +67,7 @@ def test_what_clients_in_the_field_send() -> None:
     assert parse(b'{"op":4,"id":"1","type":"init","for":[{"Id":"u","Type":0}]}').for_ == [Recipient("u", 0)]
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=8), st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3)))
 def test_unknown_keys_and_nulls_are_ignored(more: dict[str, Any]) -> None:
     known = {field.encode_name for field in msgspec.structs.fields(Request)} - {"raw"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import google_crc32c
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tmtp.protocol import errors, messages, values
@@ -17,6 +17,7 @@ from tmtp.protocol import errors, messages, values
 ALPHABET = "%+123456789BCDFGHJKLMNPQRSTVWXYZ"
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=5, max_size=50).filter(lambda octets: len(octets) % 5 == 0))
 def test_base32_goes_there_and_back(octets: bytes) -> None:
     text = values.encode_base32(octets)
@@ -44,12 +45,14 @@ def test_uids_and_nodeids_have_their_lengths() -> None:
     assert len(values.decode_base32(values.make_nodeid())) == 25
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1))
 def test_msgids_rise_as_their_numbers_do(one: int, other: int) -> None:
     assert re.fullmatch("[0-9a-f]{16}", values.format_msgid(one))
     assert (values.format_msgid(one) < values.format_msgid(other)) == (one < other)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**63 - 1))
 def test_posted_is_the_time_of_the_number(number: int) -> None:
     posted = values.format_posted(number)
@@ -92,6 +95,7 @@ def decoded(frame: bytes) -> dict[str, Any]:
     return header
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["alias", "to", "gid"]),

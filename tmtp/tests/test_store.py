@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, OperationalError, connections
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tmtp import store as module
@@ -93,6 +93,7 @@ Commits = list[tuple[bool, Exception]]
 # order
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans())))
 def test_each_links_jobs_keep_their_order_and_none_is_lost(kinds: list[tuple[str, bool]]) -> None:
     post: Any = object()
