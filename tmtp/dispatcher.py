@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 from .conf import conf
 from .services import queue
@@ -25,9 +25,17 @@ from .services.watch import News, Watch
 from .store import Store
 
 log = logging.getLogger("tmtp")
-WAITING_OCTETS = 256 * 1024
+WAITING_OCTETS = 64 * 1024
 WAITING_MAX = 64
 PAGE = 64
+
+
+class Flight(NamedTuple):
+    """What is kept of a message that was sent: not the message itself, which the database has."""
+
+    number: int
+    rank: int
+    sent: float  # when it had left for the node; before that, inf
 
 
 @dataclass(slots=True, eq=False)
@@ -39,7 +47,7 @@ class Lane:
     drop: Callable[[], None]
     window: int
     waiting: deque[Parcel] = field(default_factory=deque)
-    flight: dict[str, tuple[Parcel, float]] = field(default_factory=dict)  # with the time each was sent
+    flight: dict[str, Flight] = field(default_factory=dict)  # by msgid
     octets: int = 0  # waiting
     behind: bool = True
     loading: bool = False
@@ -69,9 +77,13 @@ class Lane:
             self._keep(parcel)
         self.fill()
 
-    def forget(self) -> None:
-        """Begin again with what is in the database; only what is leaving for the link right now stays in flight."""
-        self.flight = {msgid: entry for msgid, entry in self.flight.items() if entry[1] == inf}
+    def is_overdue(self, before: float) -> bool:
+        """Whether something was sent before then, and is not acknowledged."""
+        return any([flight.sent < before for flight in self.flight.values()])
+
+    def forget(self, before: float = inf) -> None:
+        """Begin again with what is in the database; only what was not sent before then stays in flight."""
+        self.flight = {msgid: flight for msgid, flight in self.flight.items() if not flight.sent < before}
         self.waiting.clear()
         self.octets = 0
         self.behind = True
@@ -80,14 +92,14 @@ class Lane:
     def sent(self, parcel: Parcel, now: float) -> None:
         """The parcel has left for the node, if it is still on its way."""
         if parcel.msgid in self.flight:
-            self.flight[parcel.msgid] = parcel, now
+            self.flight[parcel.msgid] = Flight(parcel.number, parcel.rank, now)
 
     def known(self) -> set[int]:
         """The numbers of all messages that are on their way or wait in memory."""
-        return {parcel.number for parcel, _ in self.flight.values()} | {parcel.number for parcel in self.waiting}
+        return {flight.number for flight in self.flight.values()} | {parcel.number for parcel in self.waiting}
 
     def _put(self, parcel: Parcel) -> None:
-        self.flight[parcel.msgid] = parcel, inf
+        self.flight[parcel.msgid] = Flight(parcel.number, parcel.rank, inf)
         self.send(parcel)
 
     def _keep(self, parcel: Parcel) -> None:
@@ -140,23 +152,21 @@ class Dispatcher:
         flight = lane.flight.pop(msgid, None)
         if flight is None:
             return
-        parcel, _ = flight
         assert self._store is not None
-        self._store.acknowledge((lane.node, parcel.rank, parcel.number))
+        self._store.acknowledge((lane.node, flight.rank, flight.number))
         if self._acked_meanwhile is not None:
-            self._acked_meanwhile.add((lane.node, parcel.number))
+            self._acked_meanwhile.add((lane.node, flight.number))
         lane.fill()
         if lane.behind and len(lane.waiting) < lane.window:
             self._load(lane)
 
     def resend(self, now: float) -> None:
-        """Send again what was sent TMTP["RESEND_AFTER"] seconds ago and is not acknowledged."""
-        overdue = now - conf.RESEND_AFTER
+        """Read and send again what was sent TMTP["RESEND_AFTER"] seconds ago and is not acknowledged."""
+        before = now - conf.RESEND_AFTER
         for lane in self.lanes.values():
-            for parcel, sent in list(lane.flight.values()):
-                if sent < overdue:
-                    lane.flight[parcel.msgid] = parcel, inf
-                    lane.send(parcel)
+            if lane.is_overdue(before):
+                lane.forget(before)
+                self._load(lane)
 
     def look(self) -> None:
         """See what other processes have put into the database. One look at a time."""

@@ -122,6 +122,7 @@ class Engine:
         if session.lane is None or session.sender is None:
             return
         self.dispatcher.detach(session.lane)
+        session.lane = None  # so that nothing holds on to the session
         sender = session.sender
         self._online[sender.uid].discard(session)
         if not self._online[sender.uid]:

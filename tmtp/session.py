@@ -48,9 +48,9 @@ class Session:
         self.closing = False
         self.request: Request | None = None  # the one coming in
         self.incoming: Incoming | None = None  # its data
-        self.wake: Callable[[], None] = _nobody  # called when there is something to send, set by the consumer
+        self.wake: Callable[[], None] = nobody  # called when there is something to send, set by the consumer
         self._outbox: Outbox = []
-        self._outbox_octets = 0
+        self.unsent_octets = 0  # of all that was to be sent and has not left yet
         self._pending = 0  # posts handed to the store
         self._pending_octets = 0
         self._eased: asyncio.Future[None] | None = None  # of whoever waits for fewer pending or unsent octets
@@ -99,13 +99,13 @@ class Session:
     def write(self, frame: bytes) -> None:
         """Send a frame, with all else that is written in this turn of the loop."""
         self._outbox.append(frame)
-        self._outbox_octets += len(frame)
+        self.unsent_octets += len(frame)
         self.wake()
 
     def send(self, parcel: Parcel) -> None:
         """Send a message from the queue."""
         self._outbox.append(parcel)
-        self._outbox_octets += len(parcel.frame)
+        self.unsent_octets += len(parcel.frame)
         self.wake()
 
     def tell(self, frame: bytes) -> None:
@@ -135,11 +135,11 @@ class Session:
         now = time.monotonic()
         for item in outbox:
             if type(item) is Parcel:
-                self._outbox_octets -= len(item.frame)
+                self.unsent_octets -= len(item.frame)
                 if self.lane:
                     self.lane.sent(item, now)
             else:
-                self._outbox_octets -= len(item)  # type: ignore[arg-type]
+                self.unsent_octets -= len(item)  # type: ignore[arg-type]
         self._relieve()
 
     def close(self, reason: str | None = None) -> None:
@@ -180,7 +180,7 @@ class Session:
         return (
             self._pending >= PENDING_POSTS
             or self._pending_octets >= PENDING_OCTETS
-            or self._outbox_octets >= OUTBOX_OCTETS
+            or self.unsent_octets >= OUTBOX_OCTETS
         )
 
     async def _ease(self) -> None:
@@ -201,7 +201,7 @@ class Session:
         return now - self.heard > conf.IDLE_TIMEOUT
 
 
-def _nobody() -> None:
+def nobody() -> None:
     """Nobody sends yet."""
 
 

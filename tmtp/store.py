@@ -74,6 +74,7 @@ class Store:
         self.lease_lost = False  # another process thought this one dead
         self.failures = 0  # batches that the database did not take
         self._batch = 0
+        self._reads: list[Read] = []
         self._overdue: list[Entry] = []  # acknowledged, but their delete did not commit yet
 
     def start(self) -> None:
@@ -121,9 +122,11 @@ class Store:
             acked = [item for item in batch if type(item) is tuple]
             if jobs or acked:
                 self._commit(jobs, acked)
-            for item in batch:
-                if type(item) is Read:
-                    self._read(item)
+            self._reads += [item for item in batch if type(item) is Read]
+            if not self._overdue:  # else what was acknowledged would be found once more
+                reads, self._reads = self._reads, []
+                for read in reads:
+                    self._read(read)
         connection.close()
 
     def _batches(self) -> Iterator[list[Any]]:

@@ -14,10 +14,12 @@ from typing import Any
 from .bodies import disk
 from .services import spool
 from .services.queue import Parcel
-from .session import Outbox, Session
+from .session import Outbox, Session, nobody
 
 log = logging.getLogger("tmtp")
 READ_OCTETS = 128 * 1024
+AT_ONCE = 64 * 1024  # more than this is sent piece by piece
+PIECE = 32 * 1024  # two TLS records
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
@@ -43,7 +45,7 @@ class Writer:
         self._due = False
         if self._task is None and not self.finished.done():
             outbox = self._session.outgoing()
-            if outbox and not any([type(item) is Parcel and item.spooled for item in outbox]):
+            if outbox and self._session.unsent_octets <= AT_ONCE and not any(map(_is_spooled, outbox)):
                 self._write(outbox)
             elif outbox or self._session.closing:
                 self._task = self._loop.create_task(self._work(outbox))
@@ -80,32 +82,38 @@ class Writer:
         self._task = None
         if self._session.closing and not self.finished.done():
             self.finished.set_result(None)
+            self._session.wake = nobody
             await self._send({"type": "tcp.close"})
 
     async def _send_all(self, outbox: Outbox) -> None:
-        frames: list[bytes] = []
         for item in outbox:
-            if isinstance(item, Parcel):
-                frames.append(item.frame)
-                if item.spooled:
-                    await self._send_spooled(frames, item)
-                    frames = []
+            if not isinstance(item, Parcel):
+                await self._send_frame(item)
+            elif item.spooled:
+                await self._send_spooled(item)
             else:
-                frames.append(item)
-        if frames:
-            await self._send({"type": "tcp.send", "data": b"".join(frames)})
+                await self._send_frame(item.frame)
 
-    async def _send_spooled(self, frames: list[bytes], parcel: Parcel) -> None:
-        """Send frames and then a body from the spool, in pieces, the first one together with its head."""
+    async def _send_frame(self, frame: bytes) -> None:
+        """Send a frame, a large one in pieces: what TLS holds of it stays small, and the peer sets the pace."""
+        view = memoryview(frame)
+        for at in range(0, len(view), PIECE):
+            await self._send({"type": "tcp.send", "data": view[at : at + PIECE]})
+
+    async def _send_spooled(self, parcel: Parcel) -> None:
+        """Send a frame whose body is in the spool, the head together with the body's first piece."""
         assert parcel.spooled is not None
         try:
             file = await self._loop.run_in_executor(disk, open, spool.path(parcel.spooled.name), "rb", 0)
         except FileNotFoundError:
-            frames.pop()
             self._session.give_up(parcel)
-            await self._send({"type": "tcp.send", "data": b"".join(frames)})
             return
+        head = parcel.frame
         with file:
             while piece := await self._loop.run_in_executor(disk, file.read, READ_OCTETS):
-                await self._send({"type": "tcp.send", "data": b"".join([*frames, piece])})
-                frames = []
+                await self._send_frame(head + piece)
+                head = b""
+
+
+def _is_spooled(item: bytes | Parcel) -> bool:
+    return type(item) is Parcel and item.spooled is not None

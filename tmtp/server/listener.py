@@ -13,6 +13,7 @@ from .tcp import Application, TcpProtocol
 
 BACKLOG = 2048
 LAST_WORDS = 1.0  # seconds that connections get to end by themselves, when the server stops
+RECEIVE_BUFFER = 64 * 1024  # of the kernel's; TLS keeps buffers as large as what it once got at once
 KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
 
@@ -34,6 +35,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         for name, value in KEEPALIVE.items():
             if hasattr(socket, name):
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -48,7 +48,7 @@ class TcpProtocol(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._nothing = self._loop.create_future()  # to wait for
         self._nothing.set_result(None)
-        self.task = self._loop.create_task(self._run())
+        self.task = self._loop.create_task(self._run(self.scope()))
 
     def data_received(self, data: bytes) -> None:
         """Octets for the application; when it lags, stop reading."""
@@ -64,6 +64,7 @@ class TcpProtocol(asyncio.Protocol):
         self._lost = True
         self._connections.discard(self)
         self.resume_writing()
+        del self.transport  # which holds on to this protocol
         self._wake()
 
     def pause_writing(self) -> None:
@@ -108,7 +109,7 @@ class TcpProtocol(asyncio.Protocol):
         data = self._unread.popleft() if len(self._unread) == 1 else b"".join(self._unread)
         self._unread.clear()
         self._unread_octets = 0
-        if not self._reading:
+        if not self._reading and not self._lost:
             self._reading = True
             self.transport.resume_reading()
         return {"type": "tcp.receive", "data": data}
@@ -135,9 +136,9 @@ class TcpProtocol(asyncio.Protocol):
             self._wake()
             self._deadline = self._deadline or self._loop.call_later(self._write_timeout, self.transport.abort)
 
-    async def _run(self) -> None:
+    async def _run(self, scope: dict[str, Any]) -> None:
         try:
-            await self._application(self.scope(), self.receive, self.send)
+            await self._application(scope, self.receive, self.send)
         except Exception:
             log.exception("the application failed")
         finally:

@@ -24,7 +24,7 @@ from .sealing import seal, unseal
 from .spool import Spooled, discard
 from .wake import wake
 
-PAGE_OCTETS = 256 * 1024
+PAGE_OCTETS = 128 * 1024
 FIRST, NORMAL = QueueEntry.Rank.FIRST.value, QueueEntry.Rank.NORMAL.value
 
 
