@@ -210,7 +210,7 @@ def test_who_cannot_be_told_does_not_keep_the_others_from_it(bench: Bench) -> No
 
 @on_disk
 @pytest.mark.parametrize("error", [OperationalError("away"), ValueError("bug")])
-def test_a_read_that_fails_says_so(bench: Bench, error: Exception) -> None:
+def test_a_read_that_fails_says_so(bench: Bench, clock: list[float], error: Exception) -> None:
     bench.store.read(lambda: _raise(error), bench.seen.append)
     bench.store.read(lambda: "next", bench.seen.append)
     failed, following = bench.work()
