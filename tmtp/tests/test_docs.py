@@ -1,0 +1,294 @@
+"""The documentation is true: settings, variables and commands are all there, links lead somewhere, code runs."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from django.contrib.auth import get_user_model
+
+from mnmsite import environment
+from tmtp.conf import DEFAULT_LIMITS, DEFAULTS
+from tmtp.models import User
+from tmtp.protocol import errors
+from tmtp.providers import parse_settings
+from tmtp.testing import running_server
+
+from .people import someone, waiting
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+SETTINGS = (DOCS / "reference" / "settings.md").read_text()
+NAME = re.compile(r"\b(?:MNM|TMTP)_[A-Z_]+\b|\b(?:DATABASE|REDIS)_URL\b")
+
+
+def page_id(page):
+    return str(page.relative_to(ROOT))
+
+
+def blocks(page, language="python"):
+    """The code blocks of a page: (where, code)."""
+    text = page.read_text()
+    found = re.finditer(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [(f"{page_id(page)}:{text[: match.start()].count(chr(10)) + 1}", match[1]) for match in found]
+
+
+def run_block(where, code, **names):
+    """Run a code block with these names; gives all names."""
+    exec(compile(code, where, "exec"), names)
+    return names
+
+
+def rows(text, cells):
+    """The rows of tables with so many cells whose first is one name in backticks."""
+    found = {}
+    for line in text.split("\n"):
+        row = [cell.strip() for cell in line.strip("|").split(" | ")] if line.startswith("|") else []
+        if len(row) == cells and re.fullmatch(r"`\w+`", row[0].strip()):
+            found[row[0].strip("`")] = row
+    return found
+
+
+# all that there is
+
+
+@pytest.mark.parametrize(("cells", "column", "defaults"), [(5, 2, DEFAULTS), (4, 1, DEFAULT_LIMITS)])
+def test_each_setting_is_documented_with_its_default(cells, column, defaults):
+    documented = rows(SETTINGS, cells)
+    assert documented.keys() == defaults.keys()
+    for name, default in defaults.items():
+        shown = repr(default).replace("'", '"')
+        assert documented[name][column].startswith(f"`{shown}`"), name
+
+
+def test_each_variable_is_documented():
+    """Those that mnmsite reads, and no others."""
+    sources = [*ROOT.glob("mnmsite/*.py"), *ROOT.glob("mnmsite/management/**/*.py"), ROOT / "Procfile"]
+    read = re.findall(r'(?:env\.read\("|\$\{)([A-Z_]+)', "\n".join(source.read_text() for source in sources))
+    assert rows(SETTINGS, 3).keys() == set(read)
+
+
+def test_each_variable_named_anywhere_exists():
+    there = rows(SETTINGS, 3).keys()
+    for page in PAGES:
+        assert set(NAME.findall(page.read_text())) <= there, page
+
+
+def test_each_command_is_documented():
+    text = (DOCS / "reference" / "commands.md").read_text()
+    for file in ROOT.glob("*/management/commands/[a-z]*.py"):
+        assert f"### `manage.py {file.stem}`" in text
+        for option in re.findall(r'add_argument\(\s*"(--[a-z-]+)"', file.read_text()):
+            assert option in text, (file.stem, option)
+
+
+def test_each_page_is_in_the_index():
+    index = (DOCS / "index.md").read_text()
+    for page in DOCS.rglob("*.md"):
+        assert page.name == "index.md" or f"({page.relative_to(DOCS)})" in index
+
+
+def test_lines_of_the_log_are_what_the_log_says():
+    page = (DOCS / "how-to" / "troubleshoot.md").read_text()
+    table = page[page.index("## What the log says") :]
+    source = "\n".join(file.read_text() for file in (ROOT / "tmtp").glob("**/*.py"))
+    lines = [
+        line
+        for row in table.split("\n")
+        if row.startswith("| `")
+        for line in re.findall("`(.+?)`", row.split(" | ")[0])
+    ]
+    assert len(lines) > 9
+    for line in lines:
+        assert all(part in source for part in line.split("…")), line
+
+
+def test_each_reason_to_quit_that_is_explained_exists():
+    page = (DOCS / "how-to" / "troubleshoot.md").read_text()
+    table = page[page.index("## A device is told to go") : page.index("### `node already connected`")]
+    explained = {
+        reason for row in table.split("\n") for reason in re.findall("`([a-zA-Z0-9 ]+)`", row.split(" | ")[0])
+    }
+    assert explained - {"quit"} <= {value for name, value in vars(errors).items() if name.isupper()}
+
+
+# links
+
+
+def anchors(page):
+    """The anchors of a page's headings, as they are usually made."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+# code
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=page_id)
+def test_code_compiles(page):
+    for where, code in blocks(page):
+        ast.parse(code, where)
+
+
+def test_imports_of_examples_are_there():
+    """Examples that are not run at least import what there is."""
+    for page in PAGES:
+        for where, code in blocks(page):
+            imports = [line for line in code.split("\n") if line.startswith(("from tmtp", "import tmtp"))]
+            run_block(where, "\n".join(imports))
+
+
+def test_the_openid_example_is_accepted():
+    ((_, example),) = blocks(DOCS / "how-to" / "openid.md", "json")
+    openid = parse_settings(json.loads(example))
+    assert openid == parse_settings(environment.openid(example))
+    assert [provider.label for provider in openid.providers] == ["Example University"]
+
+
+@pytest.mark.django_db
+def test_send_message_of_the_readme():
+    ann = someone("ann of rome")
+    (code,) = [block for block in blocks(README) if "send_message" in block[1]]
+    run_block(*code)
+    (header,) = waiting(ann)
+    assert header["op"] == "delivery"
+    assert header["data"].endswith(b"Hello **Ann**, good to have you here.")
+
+
+@pytest.mark.django_db
+def test_send_message_of_the_guide():
+    """All its blocks, in order."""
+    ann = someone("ann of rome")
+    member = get_user_model().objects.create(username="ann")
+    link = dict(blocks(DOCS / "how-to" / "existing-site.md"))
+    (code,) = [code for code in link.values() if "def link" in code]
+    names = {}
+    for block in blocks(DOCS / "how-to" / "send-messages.md"):
+        names = run_block(*block, **names)
+    assert len(waiting(ann)) == 3  # the first block's, and two of a thread
+    assert json.loads(waiting(ann)[2]["data"][: waiting(ann)[2]["datahead"]])["threadid"] == waiting(ann)[1]["id"]
+    assert names["greet"](member) == "ann has no device yet"
+    run_block("link", code)["link"](ann.uid, member)
+    assert names["greet"](member) == ""
+    names["ship"](SimpleNamespace(buyer=member, save=lambda: None))
+    assert len(waiting(ann)) == 5
+
+
+@pytest.mark.django_db
+def test_examples_of_services_and_models():
+    ann = someone("ann of rome")
+    (block,) = blocks(DOCS / "reference" / "services.md")
+    run_block(*block)["invite_to_club"]("club of all", ["ann of rome"])
+    assert [header["op"] for header in waiting(ann)] == ["invite"]
+    names = {}
+    for block in blocks(DOCS / "reference" / "models.md"):
+        names = run_block(*block, **names)
+    user = User.objects.get(uid=ann.uid)
+    assert names["waiting_for"](user) == 1
+    assert list(names["users_online"]()) == []
+
+
+@pytest.mark.django_db
+def test_the_example_of_a_test_of_messages():
+    first, _ = blocks(DOCS / "how-to" / "test-against-it.md")
+    run_block(*first)["WelcomeTest"]("test_a_new_member_is_welcomed").test_a_new_member_is_welcomed()
+
+
+def test_the_example_of_a_test_with_a_server(tmp_path, monkeypatch):
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    _, second = blocks(DOCS / "how-to" / "test-against-it.md")
+    run_block(*second)["test_two_members_talk"](tmp_path)
+
+
+async def test_the_echo_of_the_contract(capsys):
+    """Both blocks of docs/reference/asgi-tcp.md, over a socket."""
+    names = {}
+    for block in blocks(DOCS / "reference" / "asgi-tcp.md"):
+        names = run_block(*block, **names)
+    until, said = asyncio.Event(), ""
+    task = asyncio.ensure_future(names["serve"]("127.0.0.1", 0, until))
+    async with asyncio.timeout(20):
+        while not said:
+            await asyncio.sleep(0.01)
+            said = capsys.readouterr().out
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(said.split()[-1]))
+        assert await reader.readline() == b"Say something.\n"
+        spoken = b"something " * 50_000  # more than any buffer on the way
+        writer.write(spoken)
+        assert await reader.readexactly(len(spoken)) == spoken
+        writer.close()
+        until.set()
+        await task
+
+
+def test_the_tutorial(site):
+    """Its client receives what its shell sends, and prints what it says it prints."""
+    client, shell, _ = blocks(DOCS / "tutorial.md")
+    said = []
+    with running_server(env=site, migrate=True) as server:
+        where, code = client
+        for shown, ours in ((("127.0.0.1", 7443), server.address), ("var/tls/cert.pem", None)):
+            assert repr(shown).replace("'", '"') in code
+            code = code.replace(repr(shown).replace("'", '"'), repr(ours))
+        code = code.replace("tls = ", "_ = ", 1)
+        names = {"tls": server.tls, "print": lambda *words: said.append(" ".join(words))}
+        thread = threading.Thread(target=run_block, args=(where, code), kwargs=names, daemon=True)
+        thread.start()
+        wait_until(lambda: len(said) == 2)
+        command = [sys.executable, "manage.py", "shell", "--verbosity=0", "--command", shell[1]]
+        subprocess.run(command, cwd=ROOT, env={**os.environ, **site}, check=True, timeout=60)
+        thread.join(10)
+    assert said[0] == "This is mnm"
+    assert re.fullmatch(r"I am \S{32}", said[1])
+    assert '"subject":"Welcome"' in said[2]
+    assert said[3] == "Hello **Ann**."
+
+
+def wait_until(what):
+    deadline = time.monotonic() + 20
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_the_readme_makes_a_site(tmp_path):
+    """Its blocks of settings and routing, put into a new project, leave nothing to complain about but SQLite."""
+    env = {key: value for key, value in os.environ.items() if not NAME.fullmatch(key)}
+    env |= {"DJANGO_SETTINGS_MODULE": "mysite.settings", "PYTHONPATH": str(ROOT)}
+
+    def run(*words):
+        done = subprocess.run([sys.executable, *words], cwd=tmp_path, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    run("-m", "django", "startproject", "mysite", ".")
+    settings, routing, _ = blocks(README)
+    for name, (_, code) in (("settings.py", settings), ("asgi.py", routing)):
+        with (tmp_path / "mysite" / name).open("a") as file:
+            file.write(code)
+    run("manage.py", "tmtpcert")
+    assert set(re.findall(r"tmtp\.[EW]\d+", run("manage.py", "check"))) == {"tmtp.W005", "tmtp.W006"}
