@@ -26,6 +26,7 @@ from .store import Store
 
 log = logging.getLogger("tmtp")
 WAITING_OCTETS = 64 * 1024
+LEAVING_OCTETS = 64 * 1024
 WAITING_MAX = 64
 PAGE = 64
 
@@ -49,6 +50,7 @@ class Lane:
     waiting: deque[Parcel] = field(default_factory=deque)
     flight: dict[str, Flight] = field(default_factory=dict)  # by msgid
     octets: int = 0  # waiting
+    leaving: int = 0  # octets that are being sent
     behind: bool = True
     loading: bool = False
     outdated: bool = False  # the page on its way was read before `forget`
@@ -57,7 +59,7 @@ class Lane:
         """A new message for the node: send it, keep it, or leave it in the database when there are too many."""
         if self.behind:
             return
-        if not self.waiting and len(self.flight) < self.window:
+        if not self.waiting and self._has_room():
             self._put(parcel)
         elif len(self.waiting) < WAITING_MAX and self.octets + len(parcel.frame) <= WAITING_OCTETS:
             self._keep(parcel)
@@ -65,8 +67,8 @@ class Lane:
             self.behind = True
 
     def fill(self) -> None:
-        """Send what waits while the window has room."""
-        while self.waiting and len(self.flight) < self.window:
+        """Send what waits while there is room."""
+        while self.waiting and self._has_room():
             parcel = self.waiting.popleft()
             self.octets -= len(parcel.frame)
             self._put(parcel)
@@ -90,7 +92,8 @@ class Lane:
         self.outdated = self.loading
 
     def sent(self, parcel: Parcel, now: float) -> None:
-        """The parcel has left for the node, if it is still on its way."""
+        """The parcel has left for the node."""
+        self.leaving -= len(parcel.frame)
         if parcel.msgid in self.flight:
             self.flight[parcel.msgid] = Flight(parcel.number, parcel.rank, now)
 
@@ -100,7 +103,12 @@ class Lane:
 
     def _put(self, parcel: Parcel) -> None:
         self.flight[parcel.msgid] = Flight(parcel.number, parcel.rank, inf)
+        self.leaving += len(parcel.frame)
         self.send(parcel)
+
+    def _has_room(self) -> bool:
+        """Whether the window has; and, so that large messages do not pile up in memory, the link."""
+        return len(self.flight) < self.window and self.leaving < LEAVING_OCTETS
 
     def _keep(self, parcel: Parcel) -> None:
         self.octets += len(parcel.frame)

@@ -138,6 +138,7 @@ class Session:
                 self.unsent_octets -= len(item.frame)
                 if self.lane:
                     self.lane.sent(item, now)
+                    self.lane.fill()
             else:
                 self.unsent_octets -= len(item)  # type: ignore[arg-type]
         self._relieve()

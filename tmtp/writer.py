@@ -17,7 +17,7 @@ from .services.queue import Parcel
 from .session import Outbox, Session, nobody
 
 log = logging.getLogger("tmtp")
-READ_OCTETS = 128 * 1024
+READ_OCTETS = 64 * 1024
 AT_ONCE = 64 * 1024  # more than this is sent piece by piece
 PIECE = 32 * 1024  # two TLS records
 Send = Callable[[dict[str, Any]], Awaitable[None]]

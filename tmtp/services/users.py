@@ -150,11 +150,6 @@ def disconnect(node: int, lease: int) -> None:
     sql.release_node(node, lease, timezone.now())
 
 
-def connected(lease: int) -> set[int]:
-    """The nodes that are claimed for a server."""
-    return set(Node.objects.filter(server=lease).values_list("pk", flat=True))
-
-
 def _check_identity(node: Node, shown: IdentityShown | None) -> None:
     if shown:
         if not node.user.identities.filter(iss=shown.iss, sub=shown.sub).exists():
