@@ -26,7 +26,12 @@ class TmtpConsumer(AsyncConsumer):
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Serve a link until it ends."""
-        engine = await Engine.current()
+        try:
+            engine = await Engine.current()
+        except Exception as error:
+            log.error("the service does not start: %s", error)
+            await send({"type": "tcp.close"})
+            return
         session = engine.open((scope.get("client") or ["?"])[0])
         if session is None:
             await send({"type": "tcp.close"})

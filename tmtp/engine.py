@@ -64,14 +64,24 @@ class Engine:
 
     @classmethod
     async def current(cls) -> Engine:
-        """The engine of this process; started at the first link when nobody has yet (as under daphne)."""
+        """The engine of this process; started at the first link when nobody has yet (as under daphne).
+
+        Raises what keeps it from starting; the next link tries again, with another one.
+        """
         engine = cls._current
         if engine is None:
             engine = cls()
-            engine._starting = asyncio.ensure_future(engine.start(""))
+            engine._starting = asyncio.ensure_future(engine._start_or_end())
         if engine._starting:
             await asyncio.shield(engine._starting)
         return engine
+
+    async def _start_or_end(self) -> None:
+        try:
+            await self.start("")
+        except BaseException:
+            await self.stop()
+            raise
 
     async def start(self, address: str) -> None:
         """Take a lease for `address` and begin. Raises Unavailable when the database is."""
@@ -90,9 +100,11 @@ class Engine:
         last = time.monotonic() + FAREWELL
         while self.sessions and time.monotonic() < last:
             await asyncio.sleep(0.02)
-        self.store.do(None, partial(leases.release, self.lease))
+        if self.lease:
+            self.store.do(None, partial(leases.release, self.lease))
         await self.store.stop()
-        Engine._current = None
+        if Engine._current is self:
+            Engine._current = None
 
     # links
 
@@ -104,10 +116,11 @@ class Engine:
         self.sessions.add(session)
         return session
 
-    def welcome(self, session: Session, sender: Sender) -> None:
-        """A link has logged in: greet it, and begin to deliver."""
+    def welcome(self, session: Session, sender: Sender, lease: int) -> None:
+        """A link has logged in under a lease: greet it, and begin to deliver."""
         assert sender.node is not None
         session.sender = sender
+        session.lease = lease
         session.connection.logged_in()
         session.write(messages.login_ok(self.presence.arrive(sender.uid)))
         self._online.setdefault(sender.uid, set()).add(session)
@@ -128,7 +141,8 @@ class Engine:
         if not self._online[sender.uid]:
             del self._online[sender.uid]
         self._tell_presence(sender.uid, self.presence.leave(sender.uid), OFFLINE)
-        self.store.do(session, partial(users.disconnect, sender.node, self.lease))
+        # By now this server may have another lease, under which the node may have come again.
+        self.store.do(session, partial(users.disconnect, sender.node, session.lease))
 
     def announce(self, uid: str, others: Iterable[str], *, online: bool) -> None:
         """A user begins or ends to announce their presence to others (op 4)."""

@@ -39,7 +39,8 @@ async def register(session: Session, request: Request) -> None:
     shown = await engine.identity(request.oidc, to_register=True)
     if not engine.may_register(shown):
         raise Quit(errors.REGISTER_FAILURE)
-    enter = partial(users.register, request.newnode, request.newalias, shown, lease=engine.lease)
+    lease = engine.lease
+    enter = partial(users.register, request.newnode, request.newalias, shown, lease=lease)
     try:
         new = await session.run(enter)
     except users.AuthenticationRequired as error:
@@ -47,7 +48,7 @@ async def register(session: Session, request: Request) -> None:
     except (Refused, Unavailable) as error:
         raise Quit(errors.REGISTER_FAILURE) from error
     session.write(messages.registered(new.sender.uid, new.nodeid, new.alias_error))
-    engine.welcome(session, new.sender)
+    engine.welcome(session, new.sender, lease)
 
 
 async def login(session: Session, request: Request) -> None:
@@ -60,10 +61,10 @@ async def login(session: Session, request: Request) -> None:
     if engine.limits.exhausted("failed_logins_per_address", session.address):
         raise Quit(errors.LOGIN_FAILED)
     shown = await engine.identity(request.oidc, to_register=False)
+    lease = engine.lease
+    enter = partial(users.log_in, request.uid, request.node, lease, shown, engine.identity_needed)
     try:
-        sender = await session.run(
-            partial(users.log_in, request.uid, request.node, engine.lease, shown, engine.identity_needed)
-        )
+        sender = await session.run(enter)
     except users.LoginFailed as error:
         engine.limits.spend("failed_logins_per_address", session.address)
         raise Quit(errors.LOGIN_FAILED) from error
@@ -74,7 +75,7 @@ async def login(session: Session, request: Request) -> None:
     except Unavailable:
         session.close()
         return
-    engine.welcome(session, sender)
+    engine.welcome(session, sender, lease)
 
 
 async def useredit(session: Session, request: Request) -> None:

@@ -42,6 +42,7 @@ class Session:
         self.address = address
         self.connection = Connection()
         self.sender: Sender | None = None
+        self.lease = 0  # the server's, under which it logged in
         self.lane: Lane | None = None
         self.opened = self.heard = time.monotonic()
         self.asked_to_log_in = False

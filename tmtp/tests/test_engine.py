@@ -1,0 +1,116 @@
+"""The engine: it starts again when it could not, and a link that has ended ends no other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tmtp import engine as module
+from tmtp.consumers import TmtpConsumer
+from tmtp.engine import Engine
+from tmtp.models import Node
+from tmtp.services import leases, users
+from tmtp.session import Session
+from tmtp.store import Unavailable
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Engine]:
+    engine = Engine()
+    await engine.start("127.0.0.1:1")
+    yield engine
+    await engine.stop()
+
+
+async def link() -> list[str]:
+    """A link whose client is gone at once; gives the types of what it was sent."""
+    sent: list[str] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "tcp.disconnect"}
+
+    async def send(event: dict[str, Any]) -> None:
+        sent.append(event["type"])
+
+    await TmtpConsumer()({"type": "tcp", "client": ["127.0.0.1", 2]}, receive, send)
+    return sent
+
+
+# starting at the first link
+
+
+async def test_a_failed_start_is_tried_again_at_the_next_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    stores = []
+
+    def fail() -> None:
+        assert Engine._current
+        stores.append(Engine._current.store)
+        raise Unavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_prepare", fail)
+        for _ in range(2):
+            assert await link() == ["tcp.close"], "without a word"
+            assert Engine._current is None
+    assert len(stores) == 2
+    assert not any(store._thread.is_alive() for store in stores)
+    assert await link() == ["tcp.close"]
+    assert Engine._current
+    await Engine._current.stop()
+    assert Engine._current is None
+
+
+async def test_links_that_come_together_start_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def fail() -> None:
+        tried.append(True)
+        raise Unavailable("away")
+
+    monkeypatch.setattr(module, "_prepare", fail)
+    assert await asyncio.gather(*(link() for _ in range(5))) == [["tcp.close"]] * 5
+    assert len(tried) == 1
+
+
+# leases
+
+
+async def enter(engine: Engine, uid: str = "", nodeid: str = "") -> tuple[Session, str]:
+    """A link that has logged in, or registered; and its nodeid."""
+    session, lease = engine.open("127.0.0.1"), engine.lease
+    assert session
+    if uid:
+        sender = await session.run(partial(users.log_in, uid, nodeid, lease))
+    else:
+        new = await session.run(partial(users.register, "laptop", lease=lease))
+        sender, nodeid = new.sender, new.nodeid
+    engine.welcome(session, sender, lease)
+    return session, nodeid
+
+
+async def server_of(engine: Engine, session: Session) -> int | None:
+    assert session.sender
+    node = session.sender.node
+    found: int | None = await engine.store.run(None, lambda: Node.objects.get(pk=node).server_id)
+    return found
+
+
+async def test_a_link_of_a_lost_lease_does_not_end_a_fresh_one_of_its_node(engine: Engine) -> None:
+    old, nodeid = await enter(engine)
+    assert await server_of(engine, old) == engine.lease
+    before = engine.lease
+    await engine.store.run(None, partial(leases.release, before))
+    await engine._start_over()
+    assert old.closing and old.sender
+    assert engine.lease != before
+    fresh, _ = await enter(engine, old.sender.uid, nodeid)
+    engine.farewell(old)
+    assert await server_of(engine, fresh) == engine.lease
+    engine.farewell(fresh)
+    assert await server_of(engine, fresh) is None
