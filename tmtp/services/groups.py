@@ -1,14 +1,12 @@
 """Groups and who is in them (tmtp.md ops 5 and 6). The admin and the site call the same verbs as the protocol.
 
-Each tells the group's members; all raise `Refused` when they cannot be done. They give the number of the first
-message made.
+Each tells the group's members; all raise `Refused` when they cannot be done, and then have changed nothing. They give
+the number of the first message made.
 """
 
 from __future__ import annotations
 
 from typing import Any
-
-from django.db import transaction
 
 from ..conf import conf
 from ..models import Group, Member, User
@@ -16,10 +14,12 @@ from .errors import Refused
 from .names import check, holder, reserve
 from .posting import Sender, nodes_of, own_and, owns
 from .queue import Outgoing, enqueue
+from .verbs import verb
 
 INVITED, JOINED, BARRED = Member.Status.INVITED, Member.Status.JOINED, Member.Status.BARRED
 
 
+@verb
 def invite(sender: Sender, gid: str, alias: str, to: str, text: bytes = b"") -> int:
     """Op 5: invite the user behind the alias `to`. A group that is not there is made, with the sender in it."""
     invitee = _invitee(sender, alias, to)
@@ -41,7 +41,7 @@ def invite(sender: Sender, gid: str, alias: str, to: str, text: bytes = b"") -> 
     return number
 
 
-@transaction.atomic
+@verb
 def create(sender: Sender, gid: str, alias: str) -> Group:
     """A new group with the sender as its first member, known there as `alias`."""
     most = conf.limit("groups_per_user")
@@ -54,6 +54,7 @@ def create(sender: Sender, gid: str, alias: str) -> Group:
     return group
 
 
+@verb
 def join(sender: Sender, gid: str, newalias: str = "") -> int:
     """Op 6, join: an invited user joins, or a joined one again, as `newalias` when it is given."""
     group = _group(gid)
@@ -69,6 +70,7 @@ def join(sender: Sender, gid: str, newalias: str = "") -> int:
     return _tell(sender, group, {"act": "join", "alias": member.alias})
 
 
+@verb
 def rename(sender: Sender, gid: str, newalias: str) -> int:
     """Op 6, alias: a joined member is known by another of their aliases from now on."""
     group = _group(gid)
@@ -81,6 +83,7 @@ def rename(sender: Sender, gid: str, newalias: str) -> int:
     return _tell(sender, group, {"act": "alias", "alias": before, "newalias": newalias})
 
 
+@verb
 def drop(sender: Sender, gid: str, alias: str) -> int:
     """Op 6, drop: a member leaves, and may come back; one dropped by another member is barred."""
     group = _group(gid)
@@ -95,11 +98,13 @@ def drop(sender: Sender, gid: str, alias: str) -> int:
     return bar(sender, group, member)
 
 
+@verb
 def leave(sender: Sender, group: Group, member: Member) -> int:
     """A member goes back to invited."""
     return _demote(sender, group, member, INVITED)
 
 
+@verb
 def bar(sender: Sender, group: Group, member: Member) -> int:
     """A member is out until invited again."""
     return _demote(sender, group, member, BARRED)

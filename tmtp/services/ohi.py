@@ -8,10 +8,12 @@ from ..models import User
 from .errors import Refused
 from .posting import Sender, nodes_of
 from .queue import Outgoing, enqueue
+from .verbs import verb
 
 MOST = 1200  # what an `ohiedit` header has room for
 
 
+@verb
 def edit(sender: Sender, uids: Sequence[str], *, tell: str) -> int:
     """Check that the users exist, and tell the sender's nodes of an edit of type `tell`, if it is not empty.
 

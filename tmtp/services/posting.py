@@ -22,6 +22,7 @@ from .receipts import Receipts
 from .recipients import alias_of, resolve
 from .site import site_alias, site_user
 from .spool import Spooled, keep
+from .verbs import verb
 
 _JOINED, _INVITED = Member.Status.JOINED.value, Member.Status.INVITED.value
 Body = bytes | Spooled
@@ -73,7 +74,7 @@ class Directory:
 def post(posts: Sequence[Post]) -> list[int | Refused]:
     """Queue posts. For each, in order: its number; the number it had when it was sent before; or why it is refused.
 
-    A refused post has no effect at all; the others stand.
+    A refused post has no effect at all; the others stand. For the store: in the caller's transaction.
     """
     receipts = Receipts((item.sender.node, item.digest) for item in posts)
     directory = look_up(posts)
@@ -192,6 +193,7 @@ def _add_group(nodes: dict[int, None], to: Recipient, sender: Sender, directory:
             nodes.update(dict.fromkeys(its))
 
 
+@verb
 def ping(sender: Sender, alias: str, to: str, text: bytes) -> int:
     """Op 9: a short text to the user behind an alias; gives the message's number.
 

@@ -77,8 +77,16 @@ def collecting() -> Iterator[list[Parcel]]:
         _local.parcels = None
 
 
+def is_collecting() -> bool:
+    """Whether this thread is the store's, in a batch."""
+    return getattr(_local, "parcels", None) is not None
+
+
 def enqueue(outgoing: Iterable[Outgoing]) -> list[int]:
-    """Queue messages for their nodes, in order; gives their numbers. One for no node is numbered, and gone."""
+    """Queue messages for their nodes, in order; gives their numbers. One for no node is numbered, and gone.
+
+    In the caller's transaction, which it must have: messages and entries belong together.
+    """
     messages: list[tuple[Any, ...]] = []
     entries: list[tuple[int, int, int]] = []
     parcels: list[Parcel] = []

@@ -19,6 +19,7 @@ from .leases import is_alive
 from .names import reserve
 from .posting import Sender, nodes_of
 from .queue import FIRST, Outgoing, discard_queue, enqueue, wake_on_commit
+from .verbs import verb
 
 LABEL_MAX = 255
 
@@ -54,6 +55,7 @@ class Registered:
     alias_error: str | None
 
 
+@verb
 def register(
     label: str,
     alias: str = "",
@@ -103,6 +105,7 @@ def spend_token(shown: IdentityShown) -> None:
         raise AuthenticationRequired("this id_token was used before")
 
 
+@verb
 def make_node(user: User, label: str) -> tuple[Node, str]:
     """A new node of a user, and its secret, which is not to be had again. Raises Refused at 100 nodes."""
     _check_nodes(user)
@@ -130,7 +133,7 @@ def log_in(
     """Op 2: claims the node for this server and tells the user's nodes; gives who has logged in.
 
     Raises LoginFailed, NodeConnected, or AuthenticationRequired when an identity is needed (`auth` is 2) and the
-    node has not shown its user's for TMTP["OPENID_MAX_AGE"] seconds.
+    node has not shown its user's for TMTP["OPENID_MAX_AGE"] seconds. For the store: in the caller's transaction.
     """
     found = sql.node_by_secret(hash_nodeid(nodeid))
     if found is None or found[2] != uid:
@@ -162,6 +165,7 @@ def _check_identity(node: Node, shown: IdentityShown | None) -> None:
         raise AuthenticationRequired("the identity must be shown again")
 
 
+@verb
 def add_alias(sender: Sender, name: str) -> int:
     """Op 3: a new alias; the user's nodes are told, again when they have it already. Raises Refused."""
     _own_or_reserve(User.objects.get(pk=sender.user), name)
@@ -178,6 +182,7 @@ def drop_alias(alias: Alias) -> None:
     Alias.objects.filter(pk=alias.pk).update(dropped=timezone.now())
 
 
+@verb
 def add_node(sender: Sender, label: str) -> int:
     """Op 3: a new node, whose queue starts as a copy of the sending node's; all nodes are told its nodeid."""
     if len(label) > LABEL_MAX:
