@@ -171,10 +171,10 @@ _LEASE_BATCH = {
     "postgresql": "SELECT batch FROM tmtp_serverlease WHERE id = %s FOR UPDATE",
 }
 _PURGE_RECEIPTS = {
-    "sqlite": "DELETE FROM tmtp_receipt WHERE key IN (SELECT key FROM tmtp_receipt WHERE number < ? LIMIT ?)"
-    " RETURNING 1",
-    "postgresql": "DELETE FROM tmtp_receipt WHERE key IN (SELECT key FROM tmtp_receipt WHERE number < %s LIMIT %s)"
-    " RETURNING 1",
+    "sqlite": "DELETE FROM tmtp_receipt WHERE key IN"
+    " (SELECT key FROM tmtp_receipt WHERE number < ? ORDER BY number LIMIT ?) RETURNING 1",
+    "postgresql": "DELETE FROM tmtp_receipt WHERE key = ANY (ARRAY"
+    " (SELECT key FROM tmtp_receipt WHERE number < %s ORDER BY number LIMIT %s)) RETURNING 1",
 }
 
 

@@ -1,0 +1,184 @@
+"""No hot statement reads a whole table: the plans that both databases make, with thousands of rows to choose by.
+
+PostgreSQL is asked twice: for a plan made for these parameters, and for the one it falls back on for a prepared
+statement. SQLite is asked without statistics, as most sites run it, and with.
+"""
+
+import json
+import re
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from tmtp.services import sql
+
+USERS = 40_000  # with a node each, a place in one of 400 groups, and two messages that wait
+MESSAGES = 80_000
+BACKLOG = 20_000  # what more waits for node 1
+TABLES = ("user", "node", "group", "member", "message", "queueentry", "receipt", "serverlease")
+NOW = timezone.now()
+
+NUMBERS = {
+    "sqlite": "WITH RECURSIVE series (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series WHERE n < {count})",
+    "postgresql": "WITH series (n) AS (SELECT generate_series(1, {count}))",
+}
+TEXT = {"sqlite": "printf('%06d', {0})", "postgresql": "lpad(({0})::text, 6, '0')"}
+OCTETS = {"sqlite": "CAST({0} AS BLOB)", "postgresql": "decode({0}, 'escape')"}
+
+# The parameters to plan for, by the statement's name in sql.py: rows for those that take many, else what is bound.
+SOME = list(range(101, 151))
+ENTRIES = [(node, 1, node) for node in SOME]
+PARAMETERS = {
+    "_ADD_MESSAGES": [[(MESSAGES + n, "delivery", 1, b"head", b"body", "", 4, "") for n in SOME]],
+    "_ADD_ENTRIES": [[(node, 1, MESSAGES + node) for node in SOME]],
+    "_DELETE_ENTRIES": [ENTRIES, [(1, 1, number) for number in range(1, 257)]],
+    "_DELETE_MESSAGES": [(SOME,), (list(range(1, 257)),)],
+    "_PAGE": [(150, 64), (1, 64)],
+    "_WAITING": [(SOME, 50_000), ([1, *SOME], 50_000)],
+    "_COPY_QUEUE": [(USERS + 1, 150)],
+    "_CLEAR_QUEUE": [(150,)],
+    "_NODES_OF_UIDS": [([f"uid{n:06}" for n in SOME],)],
+    "_NODES_OF_GIDS": [(["gid000001", "gid000002"],)],
+    "_RECEIPTS": [(SOME,)],
+    "_ADD_RECEIPTS": [[(USERS + n, b"digest", n) for n in SOME]],
+    "_NODE_BY_SECRET": [(b"000150",)],
+    "_NODES_OF_USERS": [(SOME,)],
+    "_CLAIM_NODE": [(1, NOW, 150)],
+    "_RELEASE_NODE": [(NOW, 150, 1)],
+    "_RENEW_LEASE": [(NOW, 1, 1)],
+    "_LEASE_BATCH": [(1,)],
+    "_PURGE_RECEIPTS": [(50, 2000)],
+}
+STATEMENTS = {
+    name: value
+    for name, value in vars(sql).items()
+    if isinstance(value, dict) and set(value) == {"sqlite", "postgresql"}
+}
+
+
+@pytest.fixture
+def rows(db):
+    """Thousands of rows in every table that grows."""
+    text, octets = TEXT[connection.vendor].format, OCTETS[connection.vendor].format
+    member = "n, (n - 1) / 100 + 1, n, 'alias', 2"
+    fill(USERS, "user (id, uid, is_site, created)", f"n, 'uid' || {text('n')}, n < 0, now")
+    fill(USERS, "node (id, user_id, secret, label, created)", f"n, n, {octets(text('n'))}, 'label', now")
+    fill(400, "group (id, gid, created)", f"n, 'gid' || {text('n')}, now")
+    fill(USERS, "member (id, group_id, user_id, alias, status)", member)
+    fill(USERS, "receipt (key, digest, number)", f"n, {octets(text('n'))}, n")
+    fill(MESSAGES, "message (id, op, head, spool, size, secret)", f"n, 'delivery', {octets(text('n'))}, '', 0, ''")
+    fill(MESSAGES, "queueentry (node_id, rank, message_id)", f"(n - 1) % {USERS} + 1, 1, n")
+    fill(BACKLOG, "queueentry (node_id, rank, message_id)", "1, 1, n + 1")
+    fill(40, "serverlease (id, host, address, pid, started, seen, batch)", "n, 'host', 'address', n, now, now, 0")
+
+
+def fill(count, into, values, where=""):
+    numbers = NUMBERS[connection.vendor].format(count=count)
+    values = re.sub(r"\bnow\b", f"'{NOW.isoformat(' ')}'", values)
+    if connection.vendor == "postgresql":
+        values = values.replace(f"'{NOW.isoformat(' ')}'", f"'{NOW.isoformat(' ')}'::timestamptz")
+    table, columns = into.split(" ", 1)
+    statement = f"{numbers} SELECT {values} FROM series {where}"
+    insert = f'INSERT INTO "tmtp_{table}" {columns} '
+    with connection.cursor() as cursor:
+        cursor.execute(f"{insert}{statement}".replace("%", "%%"), [])
+
+
+def test_every_hot_statement_is_here():
+    assert STATEMENTS.keys() == PARAMETERS.keys(), "say in PARAMETERS what to plan it for"
+
+
+CASES = [(name, parameters) for name, several in PARAMETERS.items() for parameters in several]
+
+
+# SQLite
+
+
+def scans_in_sqlite(statement, parameters):
+    """What a plan reads from end to end, but for lists of values."""
+    plan = connection.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+    lists = re.compile(r"SCAN (json_each|acked|\d+ CONSTANT ROWS?|CONSTANT ROW)\b")
+    return [detail for *_, detail in plan if detail.startswith("SCAN") and not lists.match(detail)]
+
+
+def bound_for_sqlite(statement, parameters):
+    """A statement and its parameters as sql.py gives them to SQLite."""
+    if "{rows}" in statement:
+        row = f"({', '.join('?' * len(parameters[0]))})"
+        return statement.format(rows=", ".join([row] * len(parameters))), [
+            value for row in parameters for value in row
+        ]
+    given = [json.dumps(value) if isinstance(value, list) else value for value in parameters]
+    return statement, [value.isoformat(" ") if value is NOW else value for value in given]
+
+
+@pytest.mark.parametrize("analyzed", [False, True], ids=["", "analyzed"])
+def test_sqlite_searches(rows, analyzed):
+    if connection.vendor != "sqlite":
+        pytest.skip("the plans of SQLite")
+    if analyzed:
+        connection.connection.execute("ANALYZE")
+    for name, parameters in CASES:
+        bound = bound_for_sqlite(STATEMENTS[name]["sqlite"], parameters)
+        found = scans_in_sqlite(*bound)
+        assert not found, name
+
+
+def test_a_scan_is_seen_in_sqlite(rows):
+    if connection.vendor != "sqlite":
+        pytest.skip("the plans of SQLite")
+    assert scans_in_sqlite("SELECT * FROM tmtp_message WHERE size = 1", [])
+
+
+# PostgreSQL
+
+
+@pytest.fixture
+def analyzed(rows):
+    """The statistics that autovacuum would have gathered."""
+    if connection.vendor != "postgresql":
+        pytest.skip("the plans of PostgreSQL")
+    with connection.cursor() as cursor:
+        for table in TABLES:
+            cursor.execute(f'ANALYZE "tmtp_{table}"')
+
+
+def scans_in_postgresql(statement, parameters, mode):
+    """The tables that a plan reads from end to end."""
+    from psycopg import ClientCursor
+
+    many = isinstance(parameters, list)
+    values = [list(column) for column in zip(*parameters, strict=True)] if many else parameters
+    numbers = iter(range(1, 100))
+    numbered = re.sub("%[sb]", lambda _: f"${next(numbers)}", statement)
+    cursor = ClientCursor(connection.connection)
+    cursor.execute(f"SET LOCAL plan_cache_mode = {mode}")
+    cursor.execute(f"PREPARE hot AS {numbered}")
+    try:
+        marks = ", ".join(["%s"] * len(values))
+        call = f"EXECUTE hot ({marks})" if values else "EXECUTE hot"
+        (plan,) = cursor.execute(f"EXPLAIN (FORMAT JSON) {call}", list(values) or None).fetchone()
+    finally:
+        cursor.execute("DEALLOCATE hot")
+    return [node["Relation Name"] for node in nodes_of(plan[0]["Plan"]) if node["Node Type"] == "Seq Scan"]
+
+
+def nodes_of(plan):
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes_of(part)
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+def test_postgresql_searches(analyzed, mode):
+    found = {
+        f"{name} {number}": scans_in_postgresql(STATEMENTS[name]["postgresql"], parameters, mode)
+        for number, (name, parameters) in enumerate(CASES)
+    }
+    small = {"tmtp_serverlease", "tmtp_group"}  # a page or two: reading all of it is the best plan
+    assert not {name: tables for name, tables in found.items() if set(tables) - small}
+
+
+def test_a_scan_is_seen_in_postgresql(analyzed):
+    assert scans_in_postgresql("SELECT * FROM tmtp_message WHERE size = 1", (), "force_custom_plan")
