@@ -83,7 +83,7 @@ class Writer:
         if self._session.closing and not self.finished.done():
             self.finished.set_result(None)
             self._session.wake = nobody
-            await self._send({"type": "tcp.close"})
+            await self._send({"type": "tcp.close", "unread": self._session.connection.expects_more})
 
     async def _send_all(self, outbox: Outbox) -> None:
         for item in outbox:

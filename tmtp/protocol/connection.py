@@ -69,6 +69,11 @@ class Connection:
         """Whether the client is told why its link ends: only once it has completed op 0."""
         return self._greeted
 
+    @property
+    def expects_more(self) -> bool:
+        """Whether the client is in the middle of sending: a part of some data has not come yet."""
+        return len(self._buffer) - self._at < self._left
+
     def logged_in(self) -> None:
         """The server has accepted the client's op 1 or 2."""
         self.state = State.LOGGED_IN

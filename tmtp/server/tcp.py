@@ -15,6 +15,8 @@ from typing import Any, cast
 log = logging.getLogger("tmtp.server")
 UNREAD_MAX = 64 * 1024
 UNSENT_MAX = 64 * 1024
+LINGER = 1.0  # seconds that a peer in the middle of sending is read on, and octets
+LINGER_OCTETS = 4 * 2**20
 Application = Callable[[dict[str, Any], Callable[..., Any], Callable[..., Any]], Awaitable[None]]
 
 
@@ -34,6 +36,9 @@ class TcpProtocol(asyncio.Protocol):
         self._reading = True
         self._connected_told = False
         self._lost = False
+        self._closing = False
+        self._passed_over = 0  # octets that came after the close
+        self._lingering: asyncio.TimerHandle | None = None
         self._receiver: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None  # pending while the peer takes no more
         self._deadline: asyncio.TimerHandle | None = None
@@ -52,6 +57,9 @@ class TcpProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Octets for the application; when it lags, stop reading."""
+        if self._closing:
+            self._pass_over(len(data))
+            return
         self._unread.append(data)
         self._unread_octets += len(data)
         if self._unread_octets > UNREAD_MAX and self._reading:
@@ -63,6 +71,8 @@ class TcpProtocol(asyncio.Protocol):
         """The connection has ended, one way or another."""
         self._lost = True
         self._connections.discard(self)
+        if self._lingering:
+            self._lingering.cancel()
         self.resume_writing()
         del self.transport  # which holds on to this protocol
         self._wake()
@@ -100,7 +110,7 @@ class TcpProtocol(asyncio.Protocol):
         if not self._connected_told:
             self._connected_told = True
             return {"type": "tcp.connect"}
-        if not self._unread and not self._lost and not self.transport.is_closing():
+        if not self._unread and not self._lost and not self._closing and not self.transport.is_closing():
             self._receiver = self._loop.create_future()
             await self._receiver
             self._receiver = None
@@ -125,16 +135,44 @@ class TcpProtocol(asyncio.Protocol):
             self.transport.write(event["data"])
             return self._drained or self._nothing
         if event["type"] == "tcp.close":
-            self._close()
+            self._close(event.get("unread", False))
             return self._nothing
         raise ValueError(f"unknown event {event['type']}")
 
-    def _close(self) -> None:
-        """Close once the peer has taken what was sent; a peer that does not is cut off. Nothing more is received."""
-        if not self._lost and not self.transport.is_closing():
-            self.transport.close()
-            self._wake()
-            self._deadline = self._deadline or self._loop.call_later(self._write_timeout, self.transport.abort)
+    def _close(self, unread: bool = False) -> None:
+        """Close once the peer has taken what was sent; a peer that does not is cut off. Nothing more is received.
+
+        A peer that still sends is read on for a moment: a socket closed with octets unread is reset, and the peer's
+        system may then throw away what it was sent last.
+        """
+        if self._closing or self._lost or self.transport.is_closing():
+            return
+        self._closing = True
+        self._wake()
+        if unread or self._unread:
+            if not self._reading:
+                self._reading = True
+                self.transport.resume_reading()
+            self._lingering = self._loop.call_later(LINGER, self._end_lingering)
+        else:
+            self._end()
+
+    def _pass_over(self, octets: int) -> None:
+        """Octets that nobody will receive."""
+        self._passed_over += octets
+        if self._passed_over > LINGER_OCTETS and not self._lost:
+            self.transport.abort()
+
+    def _end_lingering(self) -> None:
+        """The moment is over: a peer that has been sent all of it is cut off, since it may go on for ever."""
+        if self.transport.get_write_buffer_size():
+            self._end()
+        else:
+            self.transport.abort()
+
+    def _end(self) -> None:
+        self.transport.close()
+        self._deadline = self._deadline or self._loop.call_later(self._write_timeout, self.transport.abort)
 
     async def _run(self, scope: dict[str, Any]) -> None:
         try:

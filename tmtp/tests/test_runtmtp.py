@@ -1,5 +1,6 @@
 """`manage.py runtmtp`: what keeps it from starting is one clear line, and a signal ends it in time."""
 
+import contextlib
 import signal
 import socket
 import time
@@ -161,3 +162,31 @@ def test_a_plain_link(site):
         server.process.kill()
         with pytest.raises(Closed):
             ann.receive()
+
+
+def upload(client, size):
+    """Send so much of a post that is too long, and read nothing meanwhile; gives what was sent in five seconds."""
+    client.greet()
+    client.register("laptop")
+    client.send({"op": 7, "id": "1", "for": [], "datalen": 10**9})
+    began, sent = time.monotonic(), 0
+    with contextlib.suppress(OSError):
+        while sent < size and time.monotonic() - began < 5:
+            client._socket.sendall(bytes(100_000))
+            sent += 100_000
+    return sent
+
+
+def test_a_client_that_uploads_is_told_why_it_has_to_go(site):
+    with running_server(env=site, migrate=True, tmtp={"MAX_BODY": 1000}) as server:
+        for size in (200_000, 3_000_000):
+            with server.client() as client:
+                assert upload(client, size) == size, "it is read on for a moment"
+                while (said := client.receive()).op != "quit":
+                    pass
+                assert said.header["error"] == "data too long for request type"
+        with server.client() as client:
+            assert upload(client, 10**9) < 50_000_000, "but not for ever"
+        with server.client() as client:
+            upload(client, 100_000)
+            stop_in_time(server, signal.SIGTERM)
