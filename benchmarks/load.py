@@ -1,0 +1,163 @@
+"""The load: members on TLS links, in a process of their own. Posts are counted and timed; nothing may be lost."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from array import array
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from tmtp.simulation.link import Address, Head, Link, request
+from tmtp.simulation.world import User, World
+
+from .measure import Row, Watch
+
+BODY = 400
+SETTLE = 20.0  # seconds without a delivery after which the rest is lost
+Recipients = Callable[[User, int], tuple[list[dict[str, Any]], int]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The server: where it is, the certificate to trust (its text), its process."""
+
+    address: Address
+    cert: str
+    pid: int
+
+
+class Load:
+    """Users, their links, and the posts that are under way."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.world = World(target.address, ssl.create_default_context(cadata=target.cert))
+        self._filling = b"x" * (BODY - 12)
+        self._due: list[float] = []  # when each post was to be sent, by serial
+        self._left: list[int] = []  # how often it is still to come
+        self.reset()
+
+    def reset(self) -> None:
+        """Count from zero."""
+        self.acked = self.arrived = self.refused = self.doubled = 0
+        self.taken: array[float] = array("d")
+
+    @property
+    def pending(self) -> int:
+        """Deliveries that have not come."""
+        return sum(self._left)
+
+    @property
+    def trouble(self) -> str:
+        """What went wrong, in words for the table."""
+        counts = {"lost": self.pending, "doubled": self.doubled, "refused": self.refused}
+        return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+
+    # links
+
+    def receive(self, link: Link, head: Head, data: bytes) -> None:
+        """A message has come."""
+        if head.op != "delivery":
+            return
+        serial = int(data[:12], 16)
+        self._left[serial] -= 1
+        self.doubled += self._left[serial] < 0
+        self.arrived += 1
+        self.taken.append(time.perf_counter() - self._due[serial])
+
+    async def connect(self, users: Iterable[User]) -> None:
+        """Log users in, some at a time."""
+        await asyncio.gather(*[self._connect(user) for user in users])
+
+    async def _connect(self, user: User) -> None:
+        async with self.world.gate:
+            await self.log_in(user)
+
+    async def log_in(self, user: User) -> None:
+        """Log one user in."""
+        node = user.nodes[0]
+        node.link = await Link.open(self.target.address, self.world.tls, self.receive)
+        await node.link.log_in(user.uid, node.nodeid)
+
+    async def disconnect(self, users: Iterable[User]) -> None:
+        """Log users out."""
+        await asyncio.gather(*[user.nodes[0].link.log_out() for user in users if user.nodes[0].link])
+
+    # posts
+
+    def post(self, user: User, to: tuple[list[dict[str, Any]], int], due: float, then: Callable[[], None]) -> None:
+        """Send a post that was due then, to recipients who are so many nodes; `then` is called at its ack."""
+        recipients, copies = to
+        serial = len(self._due)
+        self._due.append(due)
+        self._left.append(copies)
+
+        def done(head: Head) -> None:
+            if head.error:
+                self.refused += 1
+                self._left[serial] = 0
+            else:
+                self.acked += 1
+            then()
+
+        link = user.nodes[0].link
+        assert link
+        frame = request({"op": 7, "id": str(serial), "for": recipients}, b"%012x%b" % (serial, self._filling))
+        link.call(str(serial), frame, done)
+
+    async def closed_loop(self, senders: list[User], to: Recipients, last: float, most: int = 1 << 62) -> None:
+        """Every sender posts again as soon as it has its ack, until a time, or a number of posts in all."""
+        loop = asyncio.get_running_loop()
+        working = len(senders)
+        finished = loop.create_future()
+        sent = 0
+
+        def again(user: User) -> None:
+            nonlocal working, sent
+            now = time.perf_counter()
+            if now < last and sent < most:
+                sent += 1
+                self.post(user, to(user, sent), now, lambda: again(user))
+            else:
+                working -= 1
+                if not working:
+                    finished.set_result(None)
+
+        for user in senders:
+            again(user)
+        await finished
+
+    async def open_loop(self, senders: list[User], to: Recipients, rate: float, seconds: float) -> None:
+        """Posts at a rate, whatever the server does; each is timed from when it was due."""
+        begun = time.perf_counter()
+        for number in range(int(rate * seconds)):
+            due = begun + number / rate
+            if due > time.perf_counter():
+                await asyncio.sleep(max(due - time.perf_counter(), 0.002))
+            self.post(senders[number % len(senders)], to(senders[number % len(senders)], number), due, _nothing)
+
+    async def settle(self, patience: float = SETTLE) -> None:
+        """Wait until everything has come, while something still does."""
+        last, since = -1, time.perf_counter()
+        while self.pending and time.perf_counter() - since < patience:
+            if self.arrived != last:
+                last, since = self.arrived, time.perf_counter()
+            await asyncio.sleep(0.01)
+
+    async def measured(self, name: str, work: Any, seconds: float | None = None) -> Row:
+        """Do a work and settle; the rates are those of the work itself, or of all of it when it is a drain."""
+        self.reset()
+        watch = Watch(self.target.pid)
+        await work
+        row = watch.row(name, self.acked, self.arrived, self.taken)
+        await self.settle()
+        whole = watch.row(name, self.acked, self.arrived, self.taken, self.trouble)
+        row.latencies, row.cpu, row.memory, row.note = whole.latencies, whole.cpu, whole.memory, whole.note
+        return row
+
+
+def _nothing() -> None:
+    """Nothing waits for this ack."""

@@ -1,0 +1,49 @@
+"""From the store's report to the links, and from an ack to the next message: all in memory."""
+
+import pytest
+
+from tmtp.dispatcher import Dispatcher
+from tmtp.services.queue import NORMAL, Parcel
+
+NODES, BATCH = 200, 200
+
+
+class NoStore:
+    """Takes acks, and says of every queue that nothing is in it."""
+
+    def acknowledge(self, entry):
+        pass
+
+    def read(self, function, done):
+        done(([], True))
+
+
+@pytest.fixture
+def dispatcher():
+    dispatcher = Dispatcher()
+    dispatcher.start(NoStore(), 1)
+    for node in range(NODES):
+        dispatcher.attach(node, nothing, nothing)
+    return dispatcher
+
+
+def nothing(*_):
+    pass
+
+
+def parcels():
+    nodes = [[n % NODES, (n + 1) % NODES] for n in range(BATCH)]
+    return [Parcel(1_700_000_000_000_000_000 + n, NORMAL, b"x" * 700, None, nodes[n]) for n in range(BATCH)]
+
+
+def test_deliver_and_acknowledge_400(benchmark, dispatcher):
+    def work(batch):
+        dispatcher.deliver(batch)
+        for parcel in batch:
+            for node in parcel.nodes:
+                lane = dispatcher.lanes[node]
+                lane.sent(parcel, 0.0)
+                dispatcher.acknowledge(lane, parcel.msgid)
+
+    benchmark.pedantic(work, setup=lambda: ((parcels(),), {}), rounds=200)
+    assert not any(lane.flight or lane.waiting for lane in dispatcher.lanes.values())
