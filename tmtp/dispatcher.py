@@ -59,7 +59,7 @@ class Lane:
         """A new message for the node: send it, keep it, or leave it in the database when there are too many."""
         if self.behind:
             return
-        if not self.waiting and self._has_room():
+        if not self.waiting and self.has_room():
             self._put(parcel)
         elif len(self.waiting) < WAITING_MAX and self.octets + len(parcel.frame) <= WAITING_OCTETS:
             self._keep(parcel)
@@ -68,7 +68,7 @@ class Lane:
 
     def fill(self) -> None:
         """Send what waits while there is room."""
-        while self.waiting and self._has_room():
+        while self.waiting and self.has_room():
             parcel = self.waiting.popleft()
             self.octets -= len(parcel.frame)
             self._put(parcel)
@@ -77,7 +77,6 @@ class Lane:
         """Take a page."""
         for parcel in parcels:
             self._keep(parcel)
-        self.fill()
 
     def is_overdue(self, before: float) -> bool:
         """Whether something was sent before then, and is not acknowledged."""
@@ -106,7 +105,7 @@ class Lane:
         self.leaving += len(parcel.frame)
         self.send(parcel)
 
-    def _has_room(self) -> bool:
+    def has_room(self) -> bool:
         """Whether the window has; and, so that large messages do not pile up in memory, the link."""
         return len(self.flight) < self.window and self.leaving < LEAVING_OCTETS
 
@@ -164,8 +163,17 @@ class Dispatcher:
         self._store.acknowledge((lane.node, flight.rank, flight.number))
         if self._acked_meanwhile is not None:
             self._acked_meanwhile.add((lane.node, flight.number))
+        self._go_on(lane)
+
+    def sent(self, lane: Lane, parcel: Parcel, now: float) -> None:
+        """A message has left for the node."""
+        lane.sent(parcel, now)
+        self._go_on(lane)
+
+    def _go_on(self, lane: Lane) -> None:
+        """Something has made room: send what waits, and have more read in time."""
         lane.fill()
-        if lane.behind and len(lane.waiting) < lane.window:
+        if lane.behind and lane.has_room() and len(lane.waiting) < lane.window:
             self._load(lane)
 
     def resend(self, now: float) -> None:
@@ -243,5 +251,4 @@ class Dispatcher:
         if complete and self._acked_meanwhile is not None:
             self._whoever_wrote = True  # the look that is under way left this node out
         lane.extend(page)
-        if lane.behind and len(lane.waiting) < lane.window and len(lane.flight) < lane.window:
-            self._load(lane)
+        self._go_on(lane)

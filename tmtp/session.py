@@ -138,8 +138,7 @@ class Session:
             if type(item) is Parcel:
                 self.unsent_octets -= len(item.frame)
                 if self.lane:
-                    self.lane.sent(item, now)
-                    self.lane.fill()
+                    self.engine.dispatcher.sent(self.lane, item, now)
             else:
                 self.unsent_octets -= len(item)  # type: ignore[arg-type]
         self._relieve()

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .tcp import Application, TcpProtocol
+from .tls import TlsTransport
 
 BACKLOG = 2048
 LAST_WORDS = 1.0  # seconds that connections get to end by themselves, when the server stops
@@ -58,13 +59,13 @@ class Listener:
 
     async def start(self, write_timeout: float, handshake_timeout: float) -> None:
         """Begin to accept connections; they have so many seconds to agree on TLS."""
-        self._server = await asyncio.get_running_loop().create_server(
-            lambda: TcpProtocol(self._application, write_timeout, self._connections),
-            sock=self._socket,
-            ssl=self._context,
-            backlog=BACKLOG,
-            ssl_handshake_timeout=handshake_timeout if self._context else None,
-        )
+
+        def connection() -> asyncio.BaseProtocol:
+            protocol = TcpProtocol(self._application, write_timeout, self._connections)
+            return TlsTransport(self._context, protocol, handshake_timeout) if self._context else protocol
+
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(connection, sock=self._socket, backlog=BACKLOG)
 
     def stop_accepting(self) -> None:
         """No new connections."""
