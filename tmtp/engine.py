@@ -21,7 +21,7 @@ from .protocol import errors, messages
 from .protocol.errors import Quit
 from .protocol.requests import OidcToken
 from .providers import parse_settings
-from .services import leases, receipts, spool, users
+from .services import leases, receipts, sweeping, users
 from .services.numbers import numbers
 from .services.posting import Sender
 from .services.wake import GROUP, shared_layer
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("tmtp")
 TICK = 1.0
 HEARTBEAT = 5.0
+SWEEP = 10.0
 FAREWELL = 2.0  # what links get to send their last words, when the server stops
 
 
@@ -89,7 +90,7 @@ class Engine:
         self.store.start()
         await self.store.run(None, _prepare)
         await self._take_lease()
-        self._tasks = [asyncio.ensure_future(work()) for work in (self._tick, self._poll, self._listen)]
+        self._tasks = [asyncio.ensure_future(work()) for work in (self._tick, self._poll, self._listen, self._sweep)]
 
     async def stop(self) -> None:
         """Close all links, commit what was handed in, give up the lease."""
@@ -242,6 +243,20 @@ class Engine:
             await asyncio.sleep(conf.POLL)
             self.dispatcher.look()
 
+    async def _sweep(self) -> None:
+        """Remove, little by little, what races and crashes have left behind."""
+        sweeper = sweeping.Sweeper()
+        while True:
+            await asyncio.sleep(SWEEP)
+            try:
+                found = await asyncio.to_thread(sweeper.look)
+                if found:
+                    await self.store.run(None, partial(sweeping.remove, found))
+            except Unavailable as error:
+                log.warning("%s", error)
+            except Exception:
+                log.exception("nothing could be swept")
+
     async def _listen(self) -> None:
         """Hints over a channel layer that processes share make the next look come at once."""
         layer: Any = shared_layer()
@@ -262,4 +277,3 @@ def _prepare() -> None:
     last = Message.objects.aggregate(last=Max("pk"))["last"]
     if last:
         numbers.start_after(last)
-    spool.sweep()

@@ -198,6 +198,7 @@ class Message(models.Model):
     class Meta:
         verbose_name = _("message")
         verbose_name_plural = _("messages")
+        indexes = [models.Index(fields=["spool"], condition=Q(spool__gt=""), name="tmtp_message_spooled")]
 
     def __str__(self) -> str:
         return self.msgid

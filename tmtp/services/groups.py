@@ -14,6 +14,7 @@ from .errors import Refused
 from .names import check, holder, reserve
 from .posting import Sender, nodes_of, own_and, owns
 from .queue import Outgoing, enqueue
+from .room import check_room, full
 from .verbs import verb
 
 INVITED, JOINED, BARRED = Member.Status.INVITED, Member.Status.JOINED, Member.Status.BARRED
@@ -142,6 +143,7 @@ def _invitee(sender: Sender, alias: str, to: str) -> User:
     invitee = holder(to)
     if invitee is None:
         raise Refused(f"alias {to} not found")
+    check_room(to, nodes_of([invitee.pk]) if full else ())
     return invitee
 
 

@@ -20,6 +20,7 @@ from .numbers import numbers
 from .queue import Outgoing, discard_on_commit, enqueue
 from .receipts import Receipts
 from .recipients import alias_of, resolve
+from .room import check_room, full
 from .site import site_alias, site_user
 from .spool import Spooled, keep
 from .verbs import verb
@@ -171,6 +172,7 @@ def _nodes(recipients: Sequence[Recipient], sender: Sender, directory: Directory
         if to.type == TO_USER:
             if to.id not in directory.nodes:
                 raise Refused(f"user {to.id} not found")
+            check_room(to.id, directory.nodes[to.id])
             nodes.update(dict.fromkeys(directory.nodes[to.id]))
         else:
             _add_group(nodes, to, sender, directory)
@@ -204,6 +206,7 @@ def ping(sender: Sender, alias: str, to: str, text: bytes) -> int:
     recipient = holder(to)
     if recipient is None:
         raise Refused(f"alias {to} not found")
+    check_room(to, nodes_of([recipient.pk]) if full else ())
     nodes = own_and(sender, [recipient.pk])
     (number,) = enqueue([Outgoing("ping", sender.uid, sender.user, nodes, {"alias": alias, "to": to}, text)])
     return number

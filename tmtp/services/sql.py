@@ -133,6 +133,12 @@ _NODES_OF_GIDS = {
     " LEFT JOIN tmtp_member AS member ON member.group_id = circle.id LEFT JOIN tmtp_node AS node"
     " ON node.user_id = member.user_id AND node.dropped IS NULL WHERE gid = ANY(%s::text[])",
 }
+_ENTRIES_AFTER = {
+    "sqlite": "SELECT node_id, rank, message_id FROM tmtp_queueentry WHERE (node_id, rank, message_id) > (?, ?, ?)"
+    " ORDER BY node_id, rank, message_id LIMIT ?",
+    "postgresql": "SELECT node_id, rank, message_id FROM tmtp_queueentry"
+    " WHERE (node_id, rank, message_id) > (%s, %s, %s) ORDER BY node_id, rank, message_id LIMIT %s",
+}
 _RECEIPTS = {
     "sqlite": "SELECT key, digest, number FROM tmtp_receipt WHERE key IN (SELECT value FROM json_each(?))",
     "postgresql": "SELECT key, digest, number FROM tmtp_receipt WHERE key = ANY(%s::bigint[])",
@@ -216,6 +222,11 @@ def copy_queue(to_node: int, from_node: int) -> None:
 def clear_queue(node: int) -> list[int]:
     """Delete a node's entries; gives the numbers of their messages."""
     return [number for (number,) in _rows(_CLEAR_QUEUE, (node,))]
+
+
+def entries_after(entry: tuple[int, int, int], limit: int) -> list[tuple[int, int, int]]:
+    """The entries that follow one, in the order of their key: (node id, rank, message id)."""
+    return [(node, rank, number) for node, rank, number in _rows(_ENTRIES_AFTER, (*entry, limit))]
 
 
 def nodes_of_uids(uids: Iterable[str]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""The engine: it starts again when it could not, and a link that has ended ends no other."""
+"""The engine: it starts again when it could not, a link that has ended ends no other, leftovers are swept."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from tmtp import engine as module
 from tmtp.consumers import TmtpConsumer
 from tmtp.engine import Engine
-from tmtp.models import Node
-from tmtp.services import leases, users
+from tmtp.models import Node, QueueEntry
+from tmtp.services import leases, sql, users
 from tmtp.session import Session
 from tmtp.store import Unavailable
 
@@ -114,3 +114,17 @@ async def test_a_link_of_a_lost_lease_does_not_end_a_fresh_one_of_its_node(engin
     assert await server_of(engine, fresh) == engine.lease
     engine.farewell(fresh)
     assert await server_of(engine, fresh) is None
+
+
+# sweeping
+
+
+async def test_leftovers_are_swept_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SWEEP", 0.01)
+    engine = Engine()
+    await engine.start("127.0.0.1:1")
+    await engine.store.run(None, lambda: sql.add_entries([(1, 1, 12345)]))  # neither node nor message
+    async with asyncio.timeout(10):
+        while await engine.store.run(None, QueueEntry.objects.exists):
+            await asyncio.sleep(0.01)
+    await engine.stop()

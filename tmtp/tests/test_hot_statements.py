@@ -40,6 +40,7 @@ PARAMETERS = {
     "_CLEAR_QUEUE": [(150,)],
     "_NODES_OF_UIDS": [([f"uid{n:06}" for n in SOME],)],
     "_NODES_OF_GIDS": [(["gid000001", "gid000002"],)],
+    "_ENTRIES_AFTER": [(1, 1, 5000, 5000), (150, 1, 150, 5000)],
     "_RECEIPTS": [(SOME,)],
     "_ADD_RECEIPTS": [[(USERS + n, b"digest", n) for n in SOME]],
     "_NODE_BY_SECRET": [(b"000150",)],

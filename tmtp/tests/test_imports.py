@@ -113,7 +113,5 @@ def test_each_setting_is_read(key: str) -> None:
 
 @pytest.mark.parametrize("key", DEFAULT_LIMITS)
 def test_each_limit_is_read(key: str) -> None:
-    if key == "waiting_per_node":
-        pytest.xfail("reserved: settings.md says that it has no effect yet")
     used = [path for path in sources("tmtp") if f'"{key}"' in path.read_text() and path.name != "conf.py"]
     assert used
