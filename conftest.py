@@ -45,8 +45,9 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """Say which database it is."""
-    return f"database: {config.getoption('database')}"
+    """Say which database it is, and that not all tests run."""
+    chosen = config.getoption("markexpr")
+    return f"database: {config.getoption('database')}" + (f", only tests that are “{chosen}”" if chosen else "")
 
 
 def pytest_unconfigure() -> None:

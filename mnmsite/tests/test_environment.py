@@ -5,6 +5,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from mnmsite import environment as env
 
+pytestmark = pytest.mark.once
+
 NAME = "MNM_TEST_VARIABLE"
 
 

@@ -18,7 +18,7 @@ from tmtp.services import spool
 from tmtp.services.spool import INLINE_OCTETS, Spooled
 from tmtp.session import Session
 
-pytestmark = pytest.mark.usefixtures("spool_folder")
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("spool_folder")]
 
 
 @pytest.fixture

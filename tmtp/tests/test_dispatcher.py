@@ -18,6 +18,8 @@ from tmtp.services.queue import Parcel
 from tmtp.services.watch import News
 from tmtp.store import Unavailable
 
+pytestmark = pytest.mark.once
+
 WINDOW, RESEND_AFTER, PAGE, WAITING_MAX, WAITING_OCTETS = 2, 30, 4, 3, 40
 NODES = [1, 2]
 nodes = st.sampled_from(NODES)

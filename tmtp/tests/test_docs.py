@@ -26,6 +26,8 @@ from tmtp.testing import running_server
 
 from .people import someone, waiting
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"

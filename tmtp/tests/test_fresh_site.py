@@ -13,6 +13,8 @@ import pytest
 import tmtp
 from tmtp.testing import ServerFailed, running_server
 
+pytestmark = pytest.mark.once
+
 MODELS = """
 from django.db import models
 

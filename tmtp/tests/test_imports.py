@@ -12,6 +12,8 @@ import pytest
 
 from tmtp.conf import DEFAULT_LIMITS, DEFAULTS
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("mnmsite", "accounts", "delivery", "tmtp")
 # What a room may import of the others.

@@ -10,6 +10,8 @@ from tmtp import limits as module
 from tmtp.conf import DEFAULT_LIMITS, conf
 from tmtp.limits import HOUR, Limits
 
+pytestmark = pytest.mark.once
+
 NAME = "requests_per_user"
 
 

@@ -26,6 +26,8 @@ from tmtp import openid
 from tmtp.openid import OpenIDError, Verifier
 from tmtp.providers import OpenID, parse_settings
 
+pytestmark = pytest.mark.once
+
 NOW = 1_700_000_000
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 PRIVATE: dict[str, Any] = {

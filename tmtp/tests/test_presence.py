@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tmtp.presence import Presence
+
+pytestmark = pytest.mark.once
 
 people = st.sampled_from("abcd")
 steps = st.lists(

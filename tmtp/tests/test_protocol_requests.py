@@ -18,6 +18,8 @@ from tmtp.protocol.requests import Op, Recipient, Request, parse_header
 
 from .test_protocol_stream import LEAST
 
+pytestmark = pytest.mark.once
+
 
 def parse(header: Any) -> Any:
     return parse_header(header if isinstance(header, bytes) else json.dumps(header).encode())

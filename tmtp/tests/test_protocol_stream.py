@@ -16,6 +16,8 @@ from tmtp.protocol.connection import END_OF_MESSAGE, NEED_DATA, Connection, Stat
 from tmtp.protocol.errors import Quit
 from tmtp.protocol.requests import Op, Request
 
+pytestmark = pytest.mark.once
+
 # The least that each op needs.
 LEAST: dict[int, dict[str, Any]] = {
     Op.TMTPREV: {"id": "1"},

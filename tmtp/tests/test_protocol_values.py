@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from tmtp.protocol import errors, messages, values
 
+pytestmark = pytest.mark.once
+
 ALPHABET = "%+123456789BCDFGHJKLMNPQRSTVWXYZ"
 
 
