@@ -143,7 +143,7 @@ class Engine:
             del self._online[sender.uid]
         self._tell_presence(sender.uid, self.presence.leave(sender.uid), OFFLINE)
         # By now this server may have another lease, under which the node may have come again.
-        self.store.do(session, partial(users.disconnect, sender.node, session.lease))
+        self.store.do(session, partial(users.disconnect, sender.node, session.lease), savepoint=False)
 
     def announce(self, uid: str, others: Iterable[str], *, online: bool) -> None:
         """A user begins or ends to announce their presence to others (op 4)."""

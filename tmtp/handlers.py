@@ -42,7 +42,7 @@ async def register(session: Session, request: Request) -> None:
     lease = engine.lease
     enter = partial(users.register, request.newnode, request.newalias, shown, lease=lease)
     try:
-        new = await session.run(enter)
+        new = await session.run(enter, savepoint=shown is not None)
     except users.AuthenticationRequired as error:
         raise Quit(errors.AUTHENTICATION_REQUIRED) from error
     except (Refused, Unavailable) as error:
@@ -64,7 +64,7 @@ async def login(session: Session, request: Request) -> None:
     lease = engine.lease
     enter = partial(users.log_in, request.uid, request.node, lease, shown, engine.identity_needed)
     try:
-        sender = await session.run(enter)
+        sender = await session.run(enter, savepoint=shown is not None)
     except users.LoginFailed as error:
         engine.limits.spend("failed_logins_per_address", session.address)
         raise Quit(errors.LOGIN_FAILED) from error

@@ -168,9 +168,9 @@ class Session:
 
         self.engine.store.post(self, post, finished)
 
-    async def run(self, function: Callable[[], Any]) -> Any:
+    async def run(self, function: Callable[[], Any], *, savepoint: bool = True) -> Any:
         """Have the store run a service for this link, after all that the link asked for before."""
-        return await self.engine.store.run(self, function)
+        return await self.engine.store.run(self, function, savepoint=savepoint)
 
     async def settle(self) -> None:
         """Wait until the store has done all this link has asked for."""

@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -48,6 +48,7 @@ class Job:
     done: Callable[[Any], None]
     post: posting.Post | None = None
     function: Callable[[], Any] | None = None
+    savepoint: bool = True  # not needed by a function that refuses, if at all, before it writes
     result: Any = None
 
 
@@ -96,17 +97,17 @@ class Store:
         """A node has stored a message; its entry goes with the next batch."""
         self._jobs.put(entry)
 
-    def do(self, link: Hashable, function: Callable[[], Any]) -> None:
+    def do(self, link: Hashable, function: Callable[[], Any], *, savepoint: bool = True) -> None:
         """Run a service in a batch's transaction; what becomes of it is only logged."""
-        self._jobs.put(Job(link, log_failure, function=function))
+        self._jobs.put(Job(link, log_failure, function=function, savepoint=savepoint))
 
-    async def run(self, link: Hashable, function: Callable[[], Any]) -> Any:
+    async def run(self, link: Hashable, function: Callable[[], Any], *, savepoint: bool = True) -> Any:
         """Run a service in a batch's transaction; gives its result once that is on disk, or raises what it raised.
 
         Raises Unavailable when the database does not take it.
         """
         future = self._loop.create_future()
-        self._jobs.put(Job(link, _resolver(future), function=function))
+        self._jobs.put(Job(link, _resolver(future), function=function, savepoint=savepoint))
         return await future
 
     def read(self, function: Callable[[], Any], done: Callable[[Any], None]) -> None:
@@ -182,7 +183,7 @@ class Store:
                     for posts, calls in phases(jobs):
                         self._run_posts(posts, careful)
                         for job in calls:
-                            run_call(job)
+                            run_call(job, careful=careful)
                     done = parcels, spools
                     renewed = leases.renew(self.lease, self._batch)
                 self.lease_lost = bool(self.lease and not renewed)
@@ -281,16 +282,23 @@ def _leading(jobs: list[Job], fits: Callable[[Job], bool]) -> tuple[list[Job], l
     return leading, others
 
 
-def run_call(job: Job, function: Callable[[], Any] | None = None) -> None:
-    """Run a job's function in a savepoint, so that what it raises undoes only itself. The result may be that."""
+def run_call(job: Job, function: Callable[[], Any] | None = None, *, careful: bool = True) -> None:
+    """Run a job's function in a savepoint, so that what it raises undoes only itself. The result may be that.
+
+    Without a savepoint, if the job does not ask for one, an error of the database undoes the batch: it is then run
+    again, carefully.
+    """
     call = function or job.function
     assert call is not None
+    guarded = careful or job.savepoint
     try:
-        with transaction.atomic():
+        with transaction.atomic() if guarded else nullcontext():
             job.result = call()
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
+        if isinstance(error, Error) and not guarded:
+            raise
         job.result = error
 
 

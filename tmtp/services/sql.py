@@ -150,10 +150,12 @@ _ADD_RECEIPTS = {
     " ON CONFLICT (key) DO UPDATE SET digest = excluded.digest, number = excluded.number",
 }
 _NODE_BY_SECRET = {
-    "sqlite": "SELECT node.id, node.user_id, uid, server_id FROM tmtp_node AS node"
-    " JOIN tmtp_user AS account ON account.id = node.user_id WHERE secret = ? AND dropped IS NULL",
-    "postgresql": "SELECT node.id, node.user_id, uid, server_id FROM tmtp_node AS node"
-    " JOIN tmtp_user AS account ON account.id = node.user_id WHERE secret = %b AND dropped IS NULL",
+    "sqlite": "SELECT node.id, node.user_id, uid, node.server_id, (SELECT json_group_array(id) FROM tmtp_node AS own"
+    " WHERE own.user_id = node.user_id AND own.dropped IS NULL) FROM tmtp_node AS node"
+    " JOIN tmtp_user AS account ON account.id = node.user_id WHERE secret = ? AND node.dropped IS NULL",
+    "postgresql": "SELECT node.id, node.user_id, uid, node.server_id, ARRAY(SELECT id FROM tmtp_node AS own"
+    " WHERE own.user_id = node.user_id AND own.dropped IS NULL) FROM tmtp_node AS node"
+    " JOIN tmtp_user AS account ON account.id = node.user_id WHERE secret = %b AND node.dropped IS NULL",
 }
 _NODES_OF_USERS = {
     "sqlite": "SELECT json_group_array(json_array(id)) FROM tmtp_node"
@@ -260,9 +262,12 @@ def renew_lease(lease: int, seen: datetime, batch: int) -> bool:
 
 
 def node_by_secret(secret: bytes) -> Row | None:
-    """(id, user id, uid, server id or None) of the node in use with this hash, or None."""
+    """(id, user id, uid, server id or None, ids of the user's nodes) of the node in use with this hash, or None."""
     rows = _rows(_NODE_BY_SECRET, (secret,))
-    return rows[0] if rows else None
+    if not rows:
+        return None
+    *node, own = rows[0]
+    return (*node, own if connection.vendor == "postgresql" else msgspec.json.decode(own))
 
 
 def nodes_of_users(users: Iterable[int]) -> list[int]:

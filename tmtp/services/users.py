@@ -138,13 +138,13 @@ def log_in(
     found = sql.node_by_secret(hash_nodeid(nodeid))
     if found is None or found[2] != uid:
         raise LoginFailed
-    node, user, _, server = found
+    node, user, _, server, own = found
     if server is not None and (server == lease or is_alive(server)):
         raise NodeConnected
     if shown or identity_needed:
         _check_identity(Node.objects.get(pk=node), shown)
     sql.claim_node(node, lease, timezone.now())
-    enqueue([Outgoing("login", uid, user, nodes_of([user]), {"node": "tbd"})])
+    enqueue([Outgoing("login", uid, user, own, {"node": "tbd"})])
     return Sender(uid, user, node)
 
 
