@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Any, cast
 
 log = logging.getLogger("tmtp.server")
@@ -78,9 +79,17 @@ class TcpProtocol(asyncio.Protocol):
         self._wake()
 
     def pause_writing(self) -> None:
-        """The peer does not keep up: it has until the deadline to take something."""
+        """The peer does not keep up: it has until the deadline to take something, and so on."""
         self._drained = self._loop.create_future()
-        self._deadline = self._loop.call_later(self._write_timeout, self.transport.abort)
+        self._watch_peer()
+
+    def _watch_peer(self, before: float = inf) -> None:
+        """Cut the peer off when it has taken nothing since there were `before` octets unsent."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent >= before:
+            self.transport.abort()
+        else:
+            self._deadline = self._loop.call_later(self._write_timeout, self._watch_peer, unsent)
 
     def resume_writing(self) -> None:
         """The peer has taken enough, or is gone."""
@@ -172,7 +181,8 @@ class TcpProtocol(asyncio.Protocol):
 
     def _end(self) -> None:
         self.transport.close()
-        self._deadline = self._deadline or self._loop.call_later(self._write_timeout, self.transport.abort)
+        if not self._deadline and not self._lost:
+            self._watch_peer()
 
     async def _run(self, scope: dict[str, Any]) -> None:
         try:
