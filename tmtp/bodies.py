@@ -12,7 +12,7 @@ from .services import spool
 from .services.posting import Body
 from .services.spool import INLINE_OCTETS, Spooled
 
-WRITE_OCTETS = 64 * 1024
+WRITE_OCTETS = 128 * 1024
 disk = ThreadPoolExecutor(4, thread_name_prefix="tmtp-spool")  # what waits for the disk, so that the loop does not
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 from .bodies import disk
 from .services import spool
@@ -17,7 +17,7 @@ from .services.queue import Parcel
 from .session import Outbox, Session, nobody
 
 log = logging.getLogger("tmtp")
-READ_OCTETS = 64 * 1024
+READ_OCTETS = 128 * 1024
 AT_ONCE = 64 * 1024  # more than this is sent piece by piece
 PIECE = 32 * 1024  # two TLS records
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -103,16 +103,25 @@ class Writer:
     async def _send_spooled(self, parcel: Parcel) -> None:
         """Send a frame whose body is in the spool, the head together with the body's first piece."""
         assert parcel.spooled is not None
+        left = parcel.spooled.size
         try:
-            file = await self._loop.run_in_executor(disk, open, spool.path(parcel.spooled.name), "rb", 0)
+            file, piece = await self._loop.run_in_executor(disk, _open, parcel.spooled.name)
         except FileNotFoundError:
             self._session.give_up(parcel)
             return
-        head = parcel.frame
         with file:
-            while piece := await self._loop.run_in_executor(disk, file.read, READ_OCTETS):
-                await self._send_frame(head + piece)
-                head = b""
+            await self._send_frame(parcel.frame + piece)
+            while left := left - len(piece):
+                piece = await self._loop.run_in_executor(disk, file.read, READ_OCTETS)
+                if not piece:
+                    raise EOFError(f"the spool's file {parcel.spooled.name} is shorter than it was")
+                await self._send_frame(piece)
+
+
+def _open(name: str) -> tuple[BinaryIO, bytes]:
+    """A file of the spool, and its first piece."""
+    file = open(spool.path(name), "rb", buffering=0)  # noqa: SIM115 - the caller closes it
+    return file, file.read(READ_OCTETS)
 
 
 def _is_spooled(item: bytes | Parcel) -> bool:

@@ -1,6 +1,7 @@
-"""Bodies too large for the database: files in the spool folder, through Django's file storage.
+"""Bodies too large for the database: files in the spool folder.
 
-A file is complete and on disk before the row that names it commits; a file that no row names is swept later.
+Plain files, not Django's file storage, which has no way to ask that something be on disk. A file is complete and on
+disk before the row that names it commits; a file that no row names is swept later.
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
-
-from django.core.files.storage import FileSystemStorage
 
 from ..conf import conf
 
@@ -31,14 +30,9 @@ class Spooled:
     size: int
 
 
-def storage() -> FileSystemStorage:
-    """The spool folder."""
-    return FileSystemStorage(location=conf.spool_dir, directory_permissions_mode=0o700)
-
-
 def path(name: str) -> Path:
     """Where the file `name` is. Files are spread over FOLDERS folders."""
-    return Path(storage().path(f"{name[:2]}/{name}"))
+    return conf.spool_dir / name[:2] / name
 
 
 def create() -> tuple[str, BinaryIO]:
