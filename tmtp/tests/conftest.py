@@ -24,13 +24,17 @@ def database_of_its_own() -> Iterator[str | None]:
         return
     import psycopg
 
+    def administer(statement: str) -> None:
+        """Over a connection of its own: a test may crash the server, which ends those that are open."""
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(statement)
+
     name = f"mnm_{secrets.token_hex(6)}"
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-        try:
-            yield url.replace("/mnm?", f"/{name}?")
-        finally:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    administer(f"CREATE DATABASE {name}")
+    try:
+        yield url.replace("/mnm?", f"/{name}?")
+    finally:
+        administer(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @contextlib.contextmanager
