@@ -19,6 +19,9 @@ BACKLOG = 20_000  # what more waits for node 1
 TABLES = ("user", "node", "group", "member", "message", "queueentry", "receipt", "serverlease")
 NOW = timezone.now()
 
+sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="the plans of SQLite")
+postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="the plans of PostgreSQL")
+
 NUMBERS = {
     "sqlite": "WITH RECURSIVE series (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series WHERE n < {count})",
     "postgresql": "WITH series (n) AS (SELECT generate_series(1, {count}))",
@@ -114,10 +117,9 @@ def bound_for_sqlite(statement, parameters):
     return statement, [value.isoformat(" ") if value is NOW else value for value in given]
 
 
+@sqlite
 @pytest.mark.parametrize("analyzed", [False, True], ids=["", "analyzed"])
 def test_sqlite_searches(rows, analyzed):
-    if connection.vendor != "sqlite":
-        pytest.skip("the plans of SQLite")
     if analyzed:
         connection.connection.execute("ANALYZE")
     for name, parameters in CASES:
@@ -126,9 +128,8 @@ def test_sqlite_searches(rows, analyzed):
         assert not found, name
 
 
+@sqlite
 def test_a_scan_is_seen_in_sqlite(rows):
-    if connection.vendor != "sqlite":
-        pytest.skip("the plans of SQLite")
     assert scans_in_sqlite("SELECT * FROM tmtp_message WHERE size = 1", [])
 
 
@@ -138,8 +139,6 @@ def test_a_scan_is_seen_in_sqlite(rows):
 @pytest.fixture
 def analyzed(rows):
     """The statistics that autovacuum would have gathered."""
-    if connection.vendor != "postgresql":
-        pytest.skip("the plans of PostgreSQL")
     with connection.cursor() as cursor:
         for table in TABLES:
             cursor.execute(f'ANALYZE "tmtp_{table}"')
@@ -171,6 +170,7 @@ def nodes_of(plan):
         yield from nodes_of(part)
 
 
+@postgresql
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
 def test_postgresql_searches(analyzed, mode):
     found = {
@@ -181,5 +181,6 @@ def test_postgresql_searches(analyzed, mode):
     assert not {name: tables for name, tables in found.items() if set(tables) - small}
 
 
+@postgresql
 def test_a_scan_is_seen_in_postgresql(analyzed):
     assert scans_in_postgresql("SELECT * FROM tmtp_message WHERE size = 1", (), "force_custom_plan")
