@@ -17,8 +17,8 @@ T = TypeVar("T")
 def verb(function: Callable[P, T]) -> Callable[P, T]:
     """A service that writes more than once, or locks: in a transaction of its own, or a savepoint of the caller's.
 
-    So a caller may catch its `Refused` and go on. In the store it runs as it is: there each call is in a savepoint
-    already, and a second one would be two statements more for each registration or group message.
+    So a caller may catch its `Refused` and go on. In the store it runs as it is: that has made a savepoint already if
+    one is needed, and a second one would be two statements more for each registration or group message.
     """
 
     @wraps(function)
