@@ -285,7 +285,7 @@ def _leading(jobs: list[Job], fits: Callable[[Job], bool]) -> tuple[list[Job], l
 def run_call(job: Job, function: Callable[[], Any] | None = None, *, careful: bool = True) -> None:
     """Run a job's function in a savepoint, so that what it raises undoes only itself. The result may be that.
 
-    Without a savepoint, if the job does not ask for one, an error of the database undoes the batch: it is then run
+    Without a savepoint, if the job does not ask for one, anything but a refusal undoes the batch, which is then run
     again, carefully.
     """
     call = function or job.function
@@ -297,7 +297,7 @@ def run_call(job: Job, function: Callable[[], Any] | None = None, *, careful: bo
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
-        if isinstance(error, Error) and not guarded:
+        if not guarded and not isinstance(error, Refused):
             raise
         job.result = error
 

@@ -24,15 +24,15 @@ from .verbs import verb
 LABEL_MAX = 255
 
 
-class LoginFailed(Exception):
+class LoginFailed(Refused):
     """The uid is unknown or the nodeid is not one of its nodes in use."""
 
 
-class NodeConnected(Exception):
+class NodeConnected(Refused):
     """The node is connected already."""
 
 
-class AuthenticationRequired(Exception):
+class AuthenticationRequired(Refused):
     """An OpenID identity must be shown, and was not."""
 
 

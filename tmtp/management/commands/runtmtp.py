@@ -27,6 +27,7 @@ from ...checks.site import has_route
 from ...conf import conf
 from ...engine import Engine
 from ...server.listener import Listener, bound_socket, tls_context
+from ...store import Unavailable
 
 M_MMAP_THRESHOLD = -3
 
@@ -95,7 +96,10 @@ class Command(BaseCommand):
         host, port = sock.getsockname()[:2]
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         engine = Engine()
-        await engine.start(address)
+        try:
+            await engine.start(address)
+        except Unavailable as error:
+            raise CommandError(_("The database cannot be used: %s") % error) from error
         listener = Listener(application, sock, context)  # type: ignore[arg-type]
         await listener.start(conf.WRITE_TIMEOUT, conf.LOGIN_TIMEOUT)
         how = _("with TLS") if context else _("without TLS")
