@@ -22,6 +22,7 @@ from typing import Any
 from django.db import Error, InterfaceError, OperationalError, connection, transaction
 
 from .conf import conf
+from .durability import DatabaseFile, make_durable
 from .services import leases, posting, queue
 from .services.errors import Refused
 from .services.queue import Parcel
@@ -76,6 +77,7 @@ class Store:
         self.failures = 0  # batches that the database did not take
         self._batch = 0
         self._reads: list[Read] = []
+        self._file = DatabaseFile()
         self._overdue: list[Entry] = []  # acknowledged, but their delete did not commit yet
 
     def start(self) -> None:
@@ -146,6 +148,7 @@ class Store:
         with suppress(Error), connection.wrap_database_errors:
             connection.ensure_connection()
             make_durable()
+            self._file.note()
 
     def _commit(self, jobs: list[Job], acked: list[Entry]) -> None:
         acked = self._overdue + acked
@@ -178,6 +181,7 @@ class Store:
         done: tuple[list[Parcel], list[str]] | None = None  # what may be on disk
         while True:
             try:
+                self._file.check()
                 with transaction.atomic(), queue.collecting() as parcels:
                     spools = queue.acknowledge(acked) if acked else []
                     for posts, calls in phases(jobs):
@@ -306,17 +310,6 @@ def discard_failed(job: Job) -> None:
     """Remove the spool files of a post that failed. One that was refused has had them removed, see posting."""
     if job.post and isinstance(job.result, Exception) and not isinstance(job.result, Refused | Uncertain):
         discard(posting.spool_names(job.post))
-
-
-def make_durable() -> None:
-    """Let this connection commit with full durability, and without waiting for readers (SQLite: WAL)."""
-    raw: Any = connection.connection
-    if connection.vendor == "sqlite":
-        raw.execute("PRAGMA journal_mode = WAL")
-        raw.execute("PRAGMA synchronous = FULL")
-        connection.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
-    else:
-        connection.cursor().execute("SET synchronous_commit = on")
 
 
 def log_failure(result: Any) -> None:

@@ -139,3 +139,18 @@ async def comes_back(server, client):
                 return await server.login(client.uid, client.nodeid)
             except (LoginRefused, asyncio.IncompleteReadError):
                 await asyncio.sleep(0.1)
+
+
+@sqlite
+async def test_file_of_the_database_is_removed_and_put_back():
+    with installation(STORE_PATIENCE=0.1) as site, site.serve() as server:
+        client = await server.register()
+        there, away = site.folder / "mnm.sqlite3", site.folder / "away.sqlite3"
+        there.rename(away)
+        client.post("1", [client.uid], b"lost?")
+        assert "error" in (await client.expect(op="ack", id="1"))[0]
+        assert "was removed or replaced" in server.log
+        away.rename(there)
+        client.post("2", [client.uid], b"kept")
+        assert "error" not in (await client.expect(op="ack", id="2"))[0]
+        client.close()

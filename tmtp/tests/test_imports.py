@@ -27,7 +27,7 @@ FLOORS = (
     {"engine", "handlers"},
     {"session"},
     {"dispatcher", "presence", "store", "limits", "bodies"},
-    {"openid"},
+    {"openid", "durability"},
     {"providers", "services"},
     {"models", "conf"},
     {"protocol"},
