@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
 MAX_PROVIDERS = 26  # clients number them with one letter
 DEFAULT_ALGORITHMS = ("RS256", "ES256")
+MEMBERS = ("label", "login", "token", "std", "keys", "iss", "aud", "alg")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")  # where http is as good as https
 # Algorithm -> the (kty, crv) of its keys. Only public-key ones: an HS256 "key" would be something anyone can read.
 KEY_TYPES: dict[str, tuple[str, str | None]] = {
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), ("RSA", None)),
@@ -86,14 +89,31 @@ def _parse_authby(entries: Any) -> tuple[bool, tuple[Provider, ...]]:
 
 
 def _parse_provider(where: str, entry: dict[str, Any]) -> Provider:
+    if unknown := [name for name in entry if name not in MEMBERS]:
+        raise _improper(f"{where} has an unknown member {unknown[0]!r}: use {', '.join(MEMBERS)}")
     label, keys, iss, aud = (_text(where, entry, name) for name in ("label", "keys", "iss", "aud"))
     login, token, std = (_texts(where, entry, name) for name in ("login", "token", "std"))
     for name, parts in (("login", login), ("token", token)):
         if not parts or len(parts + std) < 2:
             raise _improper(f'{where} needs "{name}": [URL, parameters...] (those in "std" are added)')
-    if not keys.startswith(("https://", "http://")):
-        raise _improper(f'{where}: "keys" must be the https URL of the provider\'s JWKS')
+        if _url(parts[0]) is None:
+            raise _improper(f'{where}: "{name}" begins with {parts[0]!r}: it must be an https or http URL')
+    if _url(keys) not in (("https", False), ("https", True), ("http", True)):
+        local = ", ".join(LOOPBACK)
+        raise _improper(f'{where}: "keys" must be the https URL of the provider\'s JWKS (http only on {local})')
     return Provider(label, login, token, std, keys, iss, aud, _algorithms(where, entry.get("alg")))
+
+
+def _url(text: str) -> tuple[str, bool] | None:
+    """The scheme of an http or https URL, and whether its host is this one; None when it is no such URL."""
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in ("https", "http") or not host or any(char.isspace() for char in text):
+        return None
+    return parts.scheme, host in LOOPBACK
 
 
 def _text(where: str, entry: dict[str, Any], name: str) -> str:

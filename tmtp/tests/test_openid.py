@@ -253,11 +253,57 @@ def test_algorithms_refused(alg: Any) -> None:
         ({"auth": 1, "authby": [entry(token=["https://example.com/token"], std=[])]}, 'needs "token"'),
         ({"auth": 1, "authby": [entry(std=[""])]}, '"std" must be a list'),
         ({"auth": 1, "authby": [entry(keys="file:///etc/passwd")]}, '"keys" must be the https URL'),
+        ({"auth": 1, "authby": [{}, entry(algs="RS256")]}, r"authby\[1\] has an unknown member 'algs': use label, "),
+        ({"auth": 1, "authby": [entry(Label="x")]}, "unknown member 'Label'"),
+        ({"auth": 1, "authby": [{**entry(), 5: "x"}]}, "unknown member 5"),
     ],
 )
 def test_settings_refused(value: Any, message: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=message):
         parse_settings(value)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "http://x",
+        "http://example.com/keys",
+        "http://localhost.example.com/keys",
+        "http://localhost@example.com/keys",
+        "http://127.0.0.2/keys",
+        "https://",
+        "https:///keys",
+        "https://[::1/keys",
+        "https://example.com:port/keys",
+        "https://example.com/my keys",
+        " https://example.com/keys",
+        "ftp://localhost/keys",
+        "keys",
+    ],
+)
+def test_keys_refused(keys: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r'authby\[0\]: "keys" must be the https URL of .* \(http only'):
+        parse_settings({"auth": 1, "authby": [entry(keys=keys)]})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:8080", "localhost", "LOCALHOST:80", "[::1]", "[::1]:8080"])
+def test_keys_of_this_host_without_tls(host: str) -> None:
+    for keys in (f"http://{host}/keys", f"https://{host}/keys"):
+        assert parse_settings({"auth": 1, "authby": [entry(keys=keys)]}).providers[0].keys == keys
+
+
+@pytest.mark.parametrize("name", ["login", "token"])
+@pytest.mark.parametrize("url", ["t", "response_type=code", "file:///x", "https://", "//example.com/t", "https://a b"])
+def test_login_and_token_begin_with_a_url(name: str, url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=rf'authby\[0\]: "{name}" begins with .*: it must be an https or'):
+        parse_settings({"auth": 1, "authby": [entry(**{name: [url]})]})
+    for scheme in ("https", "http"):
+        parse_settings({"auth": 1, "authby": [entry(**{name: [f"{scheme}://id.example.com/x"]})]})
+
+
+def test_comments_in_a_provider() -> None:
+    plain = parse_settings({"auth": 1, "authby": [entry()]})
+    assert parse_settings({"auth": 1, "authby": [entry(**{"#": "x", "#algs": ["y"]})]}) == plain
 
 
 # --- a token's claims
