@@ -25,7 +25,6 @@ setup: .venv/installed
 
 run: setup
 	@$(PY) manage.py tmtpcert
-	@$(PY) manage.py migrate --verbosity 0
 	@$(PY) manage.py serve
 
 # Both runs at once: each waits for clocks and disks half of its time. What they say comes when one ends.

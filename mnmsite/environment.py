@@ -59,12 +59,13 @@ def window(text: str) -> int:
     return int(text)
 
 
-def address(text: str) -> str:
+def address(text: str, port_for_example: int = 7443) -> str:
     """Check HOST:PORT, an IPv6 host in brackets."""
     host, _, port = text.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")
     if not bare or (":" in bare) != host.startswith("[") or not port.isdecimal() or int(port) > 65535:
-        raise ValueError(f"“{text}” is not HOST:PORT, such as 127.0.0.1:7443 or [::1]:7443")
+        example = f"127.0.0.1:{port_for_example} or [::1]:{port_for_example}"
+        raise ValueError(f"“{text}” is not HOST:PORT, such as {example}")
     return text
 
 

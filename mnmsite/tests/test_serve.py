@@ -1,8 +1,15 @@
+import socket
 import ssl
 import stat
+import subprocess
+import sys
+from contextlib import nullcontext
 
 import pytest
+from django.conf import settings as site
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
+from django.db import InterfaceError, OperationalError
 
 from mnmsite.management.commands import serve
 from tmtp.server.certificate import is_self_signed, make_self_signed
@@ -89,3 +96,82 @@ def test_the_summary_gives_addresses_as_clients_take_them(files):
 def test_every_interface_is_shown_as_this_machine(host, monkeypatch):
     monkeypatch.setattr(serve.socket, "gethostname", lambda: "chess")
     assert serve.dialable(f"{host}:7443") == "chess:7443"
+
+
+def migrate_fails(error):
+    def migrate(*args, **options):
+        raise error
+
+    return migrate
+
+
+@pytest.fixture
+def ran(files, settings, monkeypatch):
+    """What `serve` did, in order, with nothing done and both ports free."""
+    done = []
+    settings.TMTP = {**settings.TMTP, "BIND": "127.0.0.1:0"}
+    monkeypatch.setenv("MNM_HTTP", "127.0.0.1:0")
+    monkeypatch.setattr(serve, "call_command", lambda *args, **options: done.append(args[0]))
+    monkeypatch.setattr(serve, "summary", lambda *args: done.append("summary") or "")
+    monkeypatch.setattr(serve, "run", lambda procfile: done.append("run") or serve.STOPPED[0])
+    monkeypatch.setattr(serve, "own_process_group", nullcontext)
+    monkeypatch.setenv("PATH", "/bin")
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")
+    return done
+
+
+def test_serve_migrates_before_it_says_where_things_are(ran):
+    call_command("serve")
+    assert ran == ["migrate", "summary", "run"]
+
+
+@pytest.mark.parametrize("error", [OperationalError("no route\n\tto it\n"), InterfaceError("no route")])
+def test_serve_says_in_one_line_that_the_database_cannot_be_used(ran, monkeypatch, error):
+    monkeypatch.setattr(serve, "call_command", migrate_fails(error))
+    with pytest.raises(CommandError) as refused:
+        call_command("serve")
+    assert str(refused.value) == "The database cannot be used: no route"
+    assert ran == []
+
+
+@pytest.mark.parametrize("variable", ["TMTP_BIND", "MNM_HTTP"])
+def test_serve_names_the_address_that_is_taken_and_its_variable(ran, settings, monkeypatch, variable):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        if variable == "MNM_HTTP":
+            monkeypatch.setenv("MNM_HTTP", address)
+        else:
+            settings.TMTP = {**settings.TMTP, "BIND": address}
+        with pytest.raises(CommandError) as refused:
+            call_command("serve")
+    assert str(refused.value) == (
+        f"Cannot listen on {address}: Address already in use. Set {variable} to another address."
+    )
+    assert ran == []
+    call_command("serve")  # it is free again
+    assert ran[-1] == "run"
+
+
+def test_serve_notices_one_address_for_both():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+    with pytest.raises(CommandError, match="Set MNM_HTTP"):
+        serve.check_addresses(TMTP_BIND=address, MNM_HTTP=address)
+
+
+def test_serve_shows_how_the_address_of_the_website_looks(ran, monkeypatch):
+    monkeypatch.setenv("MNM_HTTP", "8000")
+    with pytest.raises(ImproperlyConfigured, match=r"^MNM_HTTP: “8000” .* such as 127\.0\.0\.1:8000 or"):
+        call_command("serve")
+
+
+def test_a_process_that_is_killed_ends_all_even_if_its_children_live(tmp_path):
+    procfile = tmp_path / "Procfile"
+    procfile.write_text("other: exec sleep 60\nworker: sleep 60 & echo last words; kill -9 $$\n")
+    code = f"from mnmsite.management.commands import serve; serve.sys.exit(serve.run({str(procfile)!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=site.BASE_DIR, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 256 - 9
+    assert "last words" in done.stdout
+    assert "other.1 stopped (rc=-15)" in done.stdout

@@ -7,19 +7,23 @@ import os
 import signal
 import socket
 import sys
+import threading
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
-from honcho import manager
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import Error, connection
+from honcho import manager, process
 from honcho.command import main as honcho
 from honcho.compat import ProcessManager
 
 from mnmsite import environment as env
 from tmtp.server.certificate import is_self_signed
+from tmtp.server.listener import bound_socket
 
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 WILDCARDS = ("0.0.0.0", "[::]")  # noqa: S104 (a name for them, nothing is bound here)
@@ -33,9 +37,9 @@ SUMMARY = """
 
 
 class Command(BaseCommand):
-    """Print where everything is, then run the Procfile. Ends with 0 when it was stopped by a signal."""
+    """Migrate, print where everything is, run the Procfile. Ends with 0 when it was stopped by a signal."""
 
-    help = "Runs the TMTP service, the website and the worker (the Procfile) until Ctrl-C."
+    help = "Migrates the database, then runs the TMTP service, the website and the worker (the Procfile) until Ctrl-C."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Offer another Procfile."""
@@ -43,7 +47,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, procfile: str, **options: Any) -> None:
         """Run until a signal comes or one of the processes ends."""
-        http = env.read("MNM_HTTP", env.address, "127.0.0.1:8000")
+        http = env.read("MNM_HTTP", lambda text: env.address(text, 8000), "127.0.0.1:8000")
+        check_addresses(TMTP_BIND=settings.TMTP["BIND"], MNM_HTTP=http)
+        migrate()
         self.stdout.write(summary(settings.TMTP["BIND"], http), ending="\n\n")
         self.stdout.flush()
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
@@ -52,6 +58,31 @@ class Command(BaseCommand):
             code = run(procfile)
         if code not in STOPPED:
             sys.exit(code)
+
+
+def check_addresses(**addresses: str) -> None:
+    """Raise CommandError, which names the variable, when one cannot listen at all of these addresses."""
+    with contextlib.ExitStack() as taken:
+        for variable, address in addresses.items():
+            host, _, port = address.rpartition(":")
+            try:
+                # it listens, or SO_REUSEADDR would let two of ours have the same address
+                taken.enter_context(bound_socket(host.strip("[]"), int(port))).listen()
+            except OSError as error:
+                reason = error.strerror or error
+                raise CommandError(
+                    f"Cannot listen on {address}: {reason}. Set {variable} to another address."
+                ) from error
+
+
+def migrate() -> None:
+    """Make the tables that are missing. Raises CommandError when the database cannot be used."""
+    try:
+        call_command("migrate", verbosity=0)
+    except Error as error:
+        raise CommandError(f"The database cannot be used: {str(error).strip().partition(chr(10))[0]}") from error
+    finally:
+        connection.close()
 
 
 def summary(bind: str, http: str) -> str:
@@ -76,9 +107,33 @@ class AskTheParent(ProcessManager):  # type: ignore[misc]
             os.kill(pid, signal.SIGTERM)
 
 
+class Group(process.Popen):  # type: ignore[misc]
+    """A process in a group of its own (honcho's do that), the rest of which is killed when the process has ended.
+
+    Orphans, such as those of a qcluster that was killed, would hold its output open, for whose end honcho waits.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        threading.Thread(target=self._take_along, daemon=True).start()
+
+    def _take_along(self) -> None:
+        self.wait()
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left
+            os.killpg(self.pid, signal.SIGKILL)
+
+
+class ProcessWithGroup(process.Process):  # type: ignore[misc]
+    """Starts its process as a Group."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._child_ctor = Group
+
+
 def run(procfile: str) -> int:
     """Run the Procfile and return honcho's exit code."""
-    manager.ProcessManager = AskTheParent
+    manager.ProcessManager, manager.Process = AskTheParent, ProcessWithGroup
     try:
         # no .env: the other commands do not read one either
         honcho(["start", "--env", os.devnull, "--app-root", str(settings.BASE_DIR), "--procfile", procfile])
