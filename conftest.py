@@ -29,6 +29,7 @@ import pytest
 
 DATABASES = ("sqlite", "postgresql")
 PATIENCE = 30  # seconds for a server to start or to stop
+pytest_plugins = ["mnmsite.tests.browser"]  # fixtures: site, browser, page, new_page
 
 run = contextlib.ExitStack()  # what ends with the run
 atexit.register(run.close)

@@ -174,6 +174,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def wait_for_port(port: int, said: Callable[[], str]) -> None:
+    """Wait until somebody listens at a port of loopback; fails with what `said` gives when nobody does."""
+    last = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            assert time.monotonic() < last, f"nobody listens: {said()}"
+            time.sleep(0.05)
+
+
 # -- processes
 
 
