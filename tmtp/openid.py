@@ -9,6 +9,7 @@ keys over HTTP: call it from worker threads, never on the event loop.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import math
 import re
@@ -63,7 +64,7 @@ class Verifier:
     ) -> None:
         self._openid = openid
         self._clock = clock
-        self._keys = {p.keys: _KeySet(p.keys, clock, fetch or _fetch_keys) for p in openid.providers}
+        self._keys = {p.keys: _KeySet(p.keys, clock, _source(p.keys, fetch)) for p in openid.providers}
 
     def verify(self, id_token: str, nonce: str | None = None) -> Claims:
         """Gives the claims of a token that is sound; raises OpenIDError for any other. With `nonce`, the token must
@@ -207,6 +208,11 @@ def _keys_in(jwks: Any) -> list[dict[str, Any]]:
     if not found:
         raise ValueError("not a JWKS, or one without keys")
     return found
+
+
+def _source(keys: str, fetch: Callable[[str], Any] | None) -> Callable[[str], Any]:
+    """What makes a JWKS of a provider's `keys`: there is nothing to fetch when they are in the settings."""
+    return json.loads if keys.startswith("{") else fetch or _fetch_keys
 
 
 def _fetch_keys(url: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,7 +26,8 @@ KEY_TYPES: dict[str, tuple[str, str | None]] = {
 @dataclass(frozen=True)
 class Provider:
     """One entry of "authby". `login` and `token` are a URL and its parameters, `std` parameters of both; `keys` is the
-    URL of its JWKS; `iss` and `aud` (our client id) are what its tokens must say; `algorithms` are those we accept."""
+    URL of its JWKS, or the JWKS itself as a JSON object; `iss` and `aud` (our client id) are what its tokens must say;
+    `algorithms` are those we accept."""
 
     label: str
     login: tuple[str, ...]
@@ -91,17 +93,41 @@ def _parse_authby(entries: Any) -> tuple[bool, tuple[Provider, ...]]:
 def _parse_provider(where: str, entry: dict[str, Any]) -> Provider:
     if unknown := [name for name in entry if name not in MEMBERS]:
         raise _improper(f"{where} has an unknown member {unknown[0]!r}: use {', '.join(MEMBERS)}")
-    label, keys, iss, aud = (_text(where, entry, name) for name in ("label", "keys", "iss", "aud"))
+    label, iss, aud = (_text(where, entry, name) for name in ("label", "iss", "aud"))
     login, token, std = (_texts(where, entry, name) for name in ("login", "token", "std"))
     for name, parts in (("login", login), ("token", token)):
         if not parts or len(parts + std) < 2:
             raise _improper(f'{where} needs "{name}": [URL, parameters...] (those in "std" are added)')
         if _url(parts[0]) is None:
             raise _improper(f'{where}: "{name}" begins with {parts[0]!r}: it must be an https or http URL')
+    algorithms = _algorithms(where, entry.get("alg"))
+    return Provider(label, login, token, std, _keys(where, entry, algorithms), iss, aud, algorithms)
+
+
+def _keys(where: str, entry: dict[str, Any], algorithms: tuple[str, ...]) -> str:
+    """A JWKS URL as it is, a JWKS as JSON."""
+    if isinstance(entry.get("keys"), dict):
+        return _jwks(f'{where}: "keys"', entry["keys"], algorithms)
+    keys = _text(where, entry, "keys")
     if _url(keys) not in (("https", False), ("https", True), ("http", True)):
         local = ", ".join(LOOPBACK)
         raise _improper(f'{where}: "keys" must be the https URL of the provider\'s JWKS (http only on {local})')
-    return Provider(label, login, token, std, keys, iss, aud, _algorithms(where, entry.get("alg")))
+    return keys
+
+
+def _jwks(where: str, jwks: dict[str, Any], algorithms: tuple[str, ...]) -> str:
+    keys = jwks.get("keys")
+    if not isinstance(keys, list) or not keys or not all(isinstance(jwk, dict) for jwk in keys):
+        raise _improper(f'{where} is a dict, so it must be a JWKS: {{"keys": [one key or more]}}')
+    if any("d" in jwk or "k" in jwk for jwk in keys):
+        raise _improper(f"{where} has a private key in it: give only the public ones")
+    types = [KEY_TYPES[name] for name in algorithms]
+    if not any((jwk.get("kty"), jwk.get("crv")) in types for jwk in keys):
+        raise _improper(f"{where} has no key for {' or '.join(algorithms)}")
+    try:
+        return json.dumps(jwks, sort_keys=True)
+    except (TypeError, ValueError):
+        raise _improper(f"{where} must hold nothing but what JSON has") from None
 
 
 def _url(text: str) -> tuple[str, bool] | None:

@@ -264,6 +264,24 @@ def test_settings_refused(value: Any, message: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("jwks", "why"),
+    [
+        ({}, "must be a JWKS"),
+        ({"keys": []}, "must be a JWKS"),
+        ({"keys": {}}, "must be a JWKS"),
+        ({"keys": ["rsa"]}, "must be a JWKS"),
+        ({"keys": [public_jwk("rsa"), public_jwk("ec", d="AQ")]}, "private key"),
+        ({"keys": [{"kty": "oct", "k": "AQ"}]}, "private key"),
+        ({"keys": [public_jwk("ec-384")]}, "no key for RS256 or ES256"),
+        ({"keys": [public_jwk("rsa", x5c=b"")]}, "JSON"),
+    ],
+)
+def test_keys_in_the_settings_refused(jwks: dict[str, Any], why: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=rf'authby\[0\]: "keys" .*{why}'):
+        parse_settings({"auth": 1, "authby": [entry(keys=jwks)]})
+
+
+@pytest.mark.parametrize(
     "keys",
     [
         "http://x",
@@ -570,6 +588,14 @@ def test_providers_do_not_vouch_for_each_other(jwks: Jwks, clock: Clock) -> None
     assert verifier.verify(token("rsa-2", "PS256", kid="k", iss="https://b", aud="second-id")).iss == "https://b"
     refused(verifier, token("rsa-2", kid="k", iss="https://a"), "signature")
     refused(verifier, token("rsa-2", kid="k", iss="https://b", aud="second-id"), "alg is not allowed")
+
+
+def test_keys_in_the_settings(clock: Clock) -> None:
+    """Nothing is fetched, and what is not among them is refused."""
+    verifier = make(clock, entry(keys={"keys": [public_jwk("rsa"), public_jwk("ec")]}), fetch=pytest.fail)
+    for kid in ("rsa", "ec"):
+        assert verifier.verify(token(kid)).sub == "ada"
+    refused(verifier, token("rsa-2"), "no key of the provider fits")
 
 
 # --- its keys
