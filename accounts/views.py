@@ -4,10 +4,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from tmtp.conf import conf
-
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """Say what this place is."""
-    return render(request, "accounts/home.html", {"site_name": conf.SITE_NAME})
+    return render(request, "accounts/home.html")

@@ -143,6 +143,14 @@ def folder(path: Path) -> Path:
     return path
 
 
+def templates(text: str) -> list[Path]:
+    """Parse the path of a folder of templates that go before the site's own."""
+    path = Path(text).absolute()
+    if not path.is_dir():
+        raise ValueError(f"there is no folder {path}")
+    return [path]
+
+
 def secret(path: Path) -> str:
     """Return the secret kept in this file, made when it is not there; processes that start together get the same."""
     if not path.exists():

@@ -1,5 +1,11 @@
 import pytest
+from django import forms
+from django.contrib.auth import get_user_model
+from django.test import RequestFactory
 from django.urls import reverse
+from django.views import defaults
+
+from accounts.templatetags.pages import navigation
 
 
 @pytest.fixture
@@ -8,10 +14,9 @@ def page(client, settings):
     return client.get(reverse("accounts:home"))
 
 
-def test_home_names_the_site_and_leads_to_the_admin(page):
+def test_home_names_the_site(page):
     assert page.status_code == 200
     assert "Chess &lt;club&gt;" in page.text
-    assert f'href="{reverse("admin:index")}"' in page.text
 
 
 def test_home_loads_nothing_from_elsewhere(page):
@@ -22,8 +27,66 @@ def test_home_only_answers_reads(client):
     assert client.post(reverse("accounts:home")).status_code == 405
 
 
-@pytest.mark.parametrize("file", ["accounts/site.css", "admin/css/base.css"])
+@pytest.mark.parametrize(
+    "file", ["accounts/site.css", "accounts/site.js", "accounts/icon.svg", "admin/css/base.css"]
+)
 def test_static_files_are_served_without_debug(client, file):
     answer = client.get(f"/static/{file}")
     assert answer.status_code == 200
-    assert answer["Content-Type"].startswith("text/css")
+    assert answer["Content-Type"].startswith(("text/css", "text/javascript", "image/svg+xml"))
+
+
+def test_the_policy_forbids_what_is_inline_or_from_elsewhere(page):
+    policy = dict(part.strip().split(" ", 1) for part in page["Content-Security-Policy"].split(";"))
+    assert policy == {
+        "default-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'self'",
+        "frame-ancestors": "'none'",
+        "object-src": "'none'",
+    }
+
+
+@pytest.mark.django_db
+def test_the_admin_is_offered_to_those_who_run_the_site(client):
+    admin = f'href="{reverse("admin:index")}"'
+    user = get_user_model().objects.create_user("ann")
+    client.force_login(user)
+    assert admin not in client.get(reverse("accounts:home")).text
+    user.is_staff = True
+    user.save()
+    assert admin in client.get(reverse("accounts:home")).text
+
+
+def test_the_navigation_leaves_out_pages_that_are_not_there(settings):
+    settings.ROOT_URLCONF = "accounts.tests.nothing"
+    assert navigation({"request": RequestFactory().get("/")}) == []
+
+
+def test_an_error_page_needs_no_request(client):
+    """Django renders that of a failed request without one."""
+    answer = defaults.server_error(RequestFactory().get("/"))
+    assert answer.status_code == 500
+    assert "mistake" in answer.content.decode()
+    missing = client.get("/nothing-of-the-kind")
+    assert missing.status_code == 404
+    assert "Nothing is here" in missing.text
+
+
+def test_fields_and_their_errors_are_tied_together():
+    """What a screen reader says of a field: its label, its help and what is wrong with it."""
+
+    class Name(forms.Form):
+        name = forms.CharField(help_text="8 or more", min_length=8)
+        note = forms.CharField(required=False)
+
+        def clean(self):
+            raise forms.ValidationError("Nothing fits.")
+
+    shown = str(Name({"name": "ann"}))
+    assert '<label for="id_name">Name</label>' in shown
+    assert 'id="id_name_helptext"' in shown
+    assert 'aria-describedby="id_name_helptext id_name_error"' in shown
+    assert '<ul class="errorlist" id="id_name_error"><li>Ensure this value has at least 8' in shown
+    assert "(optional)" in shown
+    assert '<div role="alert"><ul class="errorlist nonfield"><li>Nothing fits.' in shown
