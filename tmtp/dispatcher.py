@@ -18,9 +18,12 @@ from functools import partial
 from math import inf
 from typing import Any, NamedTuple
 
+from django.utils import timezone
+
 from .conf import conf
 from .services import queue
 from .services.queue import Parcel
+from .services.reports import Note
 from .services.watch import News, Watch
 from .store import Store
 
@@ -37,6 +40,7 @@ class Flight(NamedTuple):
     number: int
     rank: int
     sent: float  # when it had left for the node; before that, inf
+    tracked: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -94,14 +98,14 @@ class Lane:
         """The parcel has left for the node."""
         self.leaving -= len(parcel.frame)
         if parcel.msgid in self.flight:
-            self.flight[parcel.msgid] = Flight(parcel.number, parcel.rank, now)
+            self.flight[parcel.msgid] = Flight(parcel.number, parcel.rank, now, parcel.tracked)
 
     def known(self) -> set[int]:
         """The numbers of all messages that are on their way or wait in memory."""
         return {flight.number for flight in self.flight.values()} | {parcel.number for parcel in self.waiting}
 
     def _put(self, parcel: Parcel) -> None:
-        self.flight[parcel.msgid] = Flight(parcel.number, parcel.rank, inf)
+        self.flight[parcel.msgid] = Flight(parcel.number, parcel.rank, inf, parcel.tracked)
         self.leaving += len(parcel.frame)
         self.send(parcel)
 
@@ -160,6 +164,8 @@ class Dispatcher:
         if flight is None:
             return
         assert self._store is not None
+        if flight.tracked:  # first, so that no report is behind what is on disk
+            self._store.note(Note(lane.node, flight.number, timezone.now(), True))
         self._store.acknowledge((lane.node, flight.rank, flight.number))
         if self._acked_meanwhile is not None:
             self._acked_meanwhile.add((lane.node, flight.number))
@@ -167,6 +173,8 @@ class Dispatcher:
 
     def sent(self, lane: Lane, parcel: Parcel, now: float) -> None:
         """A message has left for the node."""
+        if parcel.tracked and self._store:
+            self._store.note(Note(lane.node, parcel.number, timezone.now(), False))
         lane.sent(parcel, now)
         self._go_on(lane)
 

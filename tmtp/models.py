@@ -74,11 +74,23 @@ class ServerLease(models.Model):
 
 
 class Node(models.Model):
-    """One device of a user. Its secret, the nodeid, is only kept hashed (SHA-256 of 200 random bits)."""
+    """One device of a user. Its secret, the nodeid, is only kept hashed (SHA-256 of 200 random bits).
+
+    Two kinds are no devices, and nobody knows their secret: a mailbox, whose queue the website shows; and the place
+    where messages wait for a user who has neither device nor mailbox yet, which then becomes the first of these.
+    """
+
+    class Kind(models.IntegerChoices):
+        """Who takes the messages out of its queue."""
+
+        DEVICE = 1, _("device")
+        MAILBOX = 2, _("mailbox on the website")
+        HOLDING = 3, _("waiting for a first device")
 
     user = models.ForeignKey(User, verbose_name=_("user"), on_delete=models.CASCADE, related_name="nodes")
     secret = models.BinaryField(_("hash of its secret"), max_length=32, unique=True, editable=False)
     label = models.CharField(_("label"), max_length=255)
+    kind = models.PositiveSmallIntegerField(_("kind"), choices=Kind, default=Kind.DEVICE, editable=False)
     created = models.DateTimeField(_("created"), auto_now_add=True)
     last_seen = models.DateTimeField(_("last seen"), null=True, editable=False)
     verified = models.DateTimeField(_("identity last shown"), null=True, editable=False)
@@ -99,6 +111,13 @@ class Node(models.Model):
     class Meta:
         verbose_name = _("node")
         verbose_name_plural = _("nodes")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "kind"],
+                condition=Q(kind__in=(2, 3), dropped__isnull=True),
+                name="tmtp_one_mailbox_one_holding",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.label
@@ -175,7 +194,8 @@ class Member(models.Model):
 class Message(models.Model):
     """What is delivered: the frame's head as it goes on the wire, and its body or where that is spooled.
 
-    `secret` is the sealed nodeid that a `user` message for a new node carries (see services.sealing).
+    `secret` is the sealed nodeid that a `user` message for a new node carries (see services.sealing). Of a `tracked`
+    message, one of the site's, there is a `SentMessage`, and a `Report` for each node it is for.
     """
 
     id = NumberField(primary_key=True)
@@ -194,6 +214,7 @@ class Message(models.Model):
     spool = models.CharField(max_length=64, default="")
     size = models.BigIntegerField(_("octets"), default=0)
     secret = models.TextField(default="")
+    tracked = models.BooleanField(default=False)
 
     class Meta:
         verbose_name = _("message")
@@ -235,6 +256,70 @@ class QueueEntry(models.Model):
 
     def __str__(self) -> str:
         return format_msgid(self.message_id)
+
+
+class SentMessage(models.Model):
+    """A message that the site's code sent; kept when nobody waits for it any more.
+
+    `key` is what the caller made the sending idempotent with, and `place` which of its messages this is.
+    """
+
+    id = NumberField(primary_key=True)
+    sender = models.ForeignKey(
+        User, verbose_name=_("sender"), null=True, on_delete=models.SET_NULL, db_constraint=False, related_name="+"
+    )
+    subject = models.TextField(_("subject"))
+    thread = models.CharField(_("thread"), max_length=16, blank=True)
+    key = models.CharField(_("key"), max_length=255, null=True, editable=False)  # noqa: DJ001 - unique unless null
+    place = models.PositiveIntegerField(default=0, editable=False)
+    recalled = models.DateTimeField(_("recalled"), null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("sent message")
+        verbose_name_plural = _("sent messages")
+        constraints = [models.UniqueConstraint(fields=["key", "place"], name="tmtp_sent_once")]
+
+    def __str__(self) -> str:
+        return self.subject
+
+    @property
+    def msgid(self) -> str:
+        """Its id as clients see it."""
+        return format_msgid(self.id)
+
+    @property
+    def posted(self) -> datetime:
+        """When it was queued."""
+        return datetime.fromtimestamp(self.id / 1_000_000_000, UTC)
+
+
+class Report(models.Model):
+    """What became of a tracked message at one node."""
+
+    class End(models.IntegerChoices):
+        """Why it never got there."""
+
+        RECALLED = 1, _("recalled")
+        EXPIRED = 2, _("expired")
+        DROPPED = 3, _("the device was dropped")
+        DISCARDED = 4, _("discarded")
+
+    pk = models.CompositePrimaryKey("message_id", "node_id")
+    message = models.ForeignKey(SentMessage, on_delete=models.CASCADE, db_constraint=False, related_name="reports")
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, db_constraint=False, related_name="+")
+    sent = models.DateTimeField(_("sent"), null=True)
+    acknowledged = models.DateTimeField(_("acknowledged"), null=True)
+    read = models.DateTimeField(_("read in the mailbox"), null=True)
+    ended = models.DateTimeField(_("ended"), null=True)
+    end = models.PositiveSmallIntegerField(_("why it ended"), choices=End, null=True)
+
+    class Meta:
+        verbose_name = _("delivery report")
+        verbose_name_plural = _("delivery reports")
+        indexes = [models.Index(fields=["node"], name="tmtp_report_node")]
+
+    def __str__(self) -> str:
+        return f"{format_msgid(self.message_id)} {self.node_id}"
 
 
 class Receipt(models.Model):

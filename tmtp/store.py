@@ -23,9 +23,10 @@ from django.db import Error, InterfaceError, OperationalError, connection, trans
 
 from .conf import conf
 from .durability import DatabaseFile, make_durable
-from .services import leases, posting, queue
+from .services import leases, posting, queue, reports
 from .services.errors import Refused
 from .services.queue import Parcel
+from .services.reports import Note
 from .services.spool import discard
 
 log = logging.getLogger("tmtp")
@@ -70,7 +71,7 @@ class Store:
     def __init__(self, loop: asyncio.AbstractEventLoop, deliver: Callable[[list[Parcel]], None]) -> None:
         self._loop = loop
         self._deliver = deliver
-        self._jobs: SimpleQueue[Job | Read | Entry | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Job | Read | Entry | Note | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="tmtp-store", daemon=True)
         self.lease = 0  # the server's; batches are noted there
         self.lease_lost = False  # another process thought this one dead
@@ -78,7 +79,7 @@ class Store:
         self._batch = 0
         self._reads: list[Read] = []
         self._file = DatabaseFile()
-        self._overdue: list[Entry] = []  # acknowledged, but their delete did not commit yet
+        self._overdue: list[Entry | Note] = []  # acknowledged, but their delete did not commit yet
 
     def start(self) -> None:
         """Begin to work."""
@@ -98,6 +99,10 @@ class Store:
     def acknowledge(self, entry: Entry) -> None:
         """A node has stored a message; its entry goes with the next batch."""
         self._jobs.put(entry)
+
+    def note(self, note: Note) -> None:
+        """Something happened to a tracked message; its report says so with the next batch."""
+        self._jobs.put(note)
 
     def do(self, link: Hashable, function: Callable[[], Any], *, savepoint: bool = True) -> None:
         """Run a service in a batch's transaction; what becomes of it is only logged."""
@@ -122,7 +127,7 @@ class Store:
         self._prepare()
         for batch in self._batches():
             jobs = [item for item in batch if type(item) is Job]
-            acked = [item for item in batch if type(item) is tuple]
+            acked = [item for item in batch if isinstance(item, tuple)]
             if jobs or acked:
                 self._commit(jobs, acked)
             self._reads += [item for item in batch if type(item) is Read]
@@ -150,7 +155,7 @@ class Store:
             make_durable()
             self._file.note()
 
-    def _commit(self, jobs: list[Job], acked: list[Entry]) -> None:
+    def _commit(self, jobs: list[Job], acked: list[Entry | Note]) -> None:
         acked = self._overdue + acked
         self._batch += 1
         try:
@@ -170,7 +175,7 @@ class Store:
         for job in jobs:
             discard_failed(job)
 
-    def _persist(self, jobs: list[Job], acked: list[Entry]) -> tuple[list[Parcel], list[str]]:
+    def _persist(self, jobs: list[Job], acked: list[Entry | Note]) -> tuple[list[Parcel], list[str]]:
         """One transaction, tried again while the database is away; gives the parcels and the spool files to remove.
 
         Raises Unavailable when it stays away, Uncertain when it went as the transaction was to commit.
@@ -183,7 +188,7 @@ class Store:
             try:
                 self._file.check()
                 with transaction.atomic(), queue.collecting() as parcels:
-                    spools = queue.acknowledge(acked) if acked else []
+                    spools = acknowledge(acked) if acked else []
                     for posts, calls in phases(jobs):
                         self._run_posts(posts, careful)
                         for job in calls:
@@ -262,6 +267,15 @@ class Store:
             except Exception:
                 log.exception("a link could not be told")  # the others still can
         self._deliver(parcels)
+
+
+def acknowledge(acked: list[Entry | Note]) -> list[str]:
+    """Delete entries, and note what happened to tracked messages; gives the spool files to remove."""
+    notes = [item for item in acked if type(item) is Note]
+    if notes:
+        reports.note(notes)
+        acked = [item for item in acked if type(item) is not Note]
+    return queue.acknowledge(acked) if acked else []
 
 
 def phases(jobs: list[Job]) -> Iterator[tuple[list[Job], list[Job]]]:

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Alias, Identity, Member, Node, User
-from ..services import users
+from ..services import accounts, users
 from ..services.posting import Sender
 from .base import ServiceAdmin, SomeRows, ViewRows, attempt
 from .filters import UserOnlineFilter, UserWithAccountFilter
@@ -161,5 +161,5 @@ class UserAdmin(ServiceAdmin):
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """The account is the one thing to save."""
-        if "account" in form.changed_data and not attempt(request, partial(users.link_account, obj, obj.account)):
+        if "account" in form.changed_data and not attempt(request, partial(accounts.link_account, obj, obj.account)):
             obj.refused = True  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import secrets
 from datetime import UTC, datetime
 
@@ -10,6 +11,8 @@ _TMTP = b"%+123456789BCDFGHJKLMNPQRSTVWXYZ"
 _RFC4648 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _TO_TMTP = bytes.maketrans(_RFC4648, _TMTP)
 _FROM_TMTP = bytes.maketrans(_TMTP, _RFC4648)
+
+_MSGID = re.compile("[0-9a-f]{16}")
 
 UID_OCTETS = 20
 NODEID_OCTETS = 25
@@ -44,6 +47,13 @@ def make_nodeid() -> str:
 def format_msgid(number: int) -> str:
     """A message's number as clients see it: 16 lowercase hex digits."""
     return f"{number:016x}"
+
+
+def parse_msgid(msgid: str) -> int:
+    """The number of a msgid; raises ValueError when it is none."""
+    if not _MSGID.fullmatch(msgid):
+        raise ValueError("not 16 hex digits")
+    return int(msgid, 16)
 
 
 def format_posted(number: int) -> str:

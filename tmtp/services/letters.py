@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+
+from .attachments import Attachment
+
+FILE, FORM, REFERENCE = "u:", "f:", "r:"  # what an attachment's name begins with
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +22,41 @@ class Person:
     uid: str
 
 
-def compose(author: Person, subject: str, text: str, *, thread: str = "", readers: tuple[Person, ...] = ()) -> Letter:
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A post's data, in parts: `datahead` octets of head, the text, attachments."""
+
+    head: bytes
+    text: bytes
+    attachments: Sequence[Attachment] = ()
+
+    @property
+    def datahead(self) -> int:
+        """The octets of the head."""
+        return len(self.head)
+
+    @property
+    def size(self) -> int:
+        """The octets of it all."""
+        return len(self.head) + len(self.text) + sum(file.size for file in self.attachments)
+
+    def pieces(self) -> Iterator[bytes]:
+        """All of it, piece by piece."""
+        yield self.head
+        yield self.text
+        for file in self.attachments:
+            yield from file.pieces()
+
+
+def compose(
+    author: Person,
+    subject: str,
+    text: str,
+    *,
+    thread: str = "",
+    readers: Sequence[Person] = (),
+    attachments: Sequence[Attachment] = (),
+) -> Letter:
     """A letter. `thread` is the msgid of the first letter it answers to, empty to begin a thread.
 
     `readers` are those a thread is begun with, its author among them: to them an answer goes.
@@ -25,16 +64,9 @@ def compose(author: Person, subject: str, text: str, *, thread: str = "", reader
     head: dict[str, Any] = {"threadid": thread, "alias": author.alias, "subject": subject}
     if not thread and readers:
         head["cc"] = [_cc(author, reader) for reader in readers]
-    octets = msgspec.json.encode(head)
-    return Letter(octets + text.encode(), len(octets))
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A post's data, and how much of it is the head (`datahead`)."""
-
-    data: bytes
-    datahead: int
+    if attachments:
+        head["attach"] = [{"name": FILE + file.name, "size": file.size, "ffn": ""} for file in attachments]
+    return Letter(msgspec.json.encode(head), text.encode(), attachments)
 
 
 def _cc(author: Person, reader: Person) -> dict[str, Any]:
@@ -47,3 +79,80 @@ def _cc(author: Person, reader: Person) -> dict[str, Any]:
         "note": "",
         "subscribe": True,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """An attachment of a letter that came: its name, and where in the data it is. `kind` is "u:", "f:" or "r:"."""
+
+    name: str
+    kind: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the head of a letter says, with where its text is; as far as it makes sense, since anyone may write one."""
+
+    thread: str = ""
+    alias: str = ""
+    subject: str = ""
+    readers: Sequence[Person] = ()
+    text_at: int = 0
+    text_size: int = 0
+    attachments: Sequence[Attached] = ()
+    nodesync: bool = False
+    confirmid: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def parse_head(head: bytes, size: int) -> Head:
+    """Read a letter's head; `size` is the octets of the whole data. Never fails: what makes no sense is left out."""
+    try:
+        said = msgspec.json.decode(head) if head else {}
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        said = {}
+    said = {str(key).lower(): value for key, value in said.items()} if isinstance(said, dict) else {}
+    sizes = [(entry, _size(entry)) for entry in _objects(said.get("attach"))]
+    room = size - len(head)
+    if any(octets is None for _, octets in sizes) or sum(octets or 0 for _, octets in sizes) > room:
+        sizes = []
+    text_size = room - sum(octets or 0 for _, octets in sizes)
+    return Head(
+        thread=_text(said.get("threadid")),
+        alias=_text(said.get("alias")),
+        subject=_text(said.get("subject")),
+        readers=[Person(_text(cc.get("who")), _text(cc.get("whouid"))) for cc in _objects(said.get("cc"))],
+        text_at=len(head),
+        text_size=text_size,
+        attachments=_placed(sizes, len(head) + text_size),
+        nodesync=said.get("nodesync") is True,
+        confirmid=_text(said.get("confirmid")),
+        extra=said,
+    )
+
+
+def _placed(sizes: Sequence[tuple[dict[str, Any], int | None]], at: int) -> list[Attached]:
+    placed = []
+    for entry, octets in sizes:
+        name = _text(entry.get("name"))
+        kind = name[:2] if name[:2] in (FILE, FORM, REFERENCE) else ""
+        placed.append(Attached(name[len(kind) :] or "file", kind or FILE, at, octets or 0))
+        at += octets or 0
+    return placed
+
+
+def _size(entry: dict[str, Any]) -> int | None:
+    size = entry.get("size", 0)
+    return size if isinstance(size, int) and size >= 0 else None
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """The JSON objects in a list, with their keys folded."""
+    entries = value if isinstance(value, list) else []
+    return [{str(key).lower(): some for key, some in entry.items()} for entry in entries if isinstance(entry, dict)]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..models import User
 from .errors import Refused
-from .posting import Sender, nodes_of
+from .posting import Sender, devices_of
 from .queue import Outgoing, enqueue
 from .verbs import verb
 
@@ -29,5 +29,5 @@ def edit(sender: Sender, uids: Sequence[str], *, tell: str) -> int:
         return 1
     # The client in the field was made for the reference's way of writing the elements.
     members = {"for": [{"Id": uid, "Type": 0} for uid in uids], "type": tell}
-    (number,) = enqueue([Outgoing("ohiedit", sender.uid, sender.user, nodes_of([sender.user]), members)])
+    (number,) = enqueue([Outgoing("ohiedit", sender.uid, sender.user, devices_of([sender.user]), members)])
     return number

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.db import transaction
 
 from ..conf import conf
@@ -13,14 +15,17 @@ from ..models import Member, User
 from ..protocol.requests import TO_GROUP_WITHOUT_ME, TO_USER, Recipient
 from ..protocol.values import format_msgid
 from . import sql
+from .attachments import attachments_of
 from .errors import Refused
+from .holding import hold
 from .letters import Letter, Person, compose
 from .names import holder
 from .numbers import numbers
 from .queue import Outgoing, discard_on_commit, enqueue
 from .receipts import Receipts
-from .recipients import alias_of, resolve
+from .recipients import aliases_of, resolve
 from .room import check_room, full
+from .sent import send, sent_before
 from .site import site_alias, site_user
 from .spool import Spooled, keep
 from .verbs import verb
@@ -229,29 +234,88 @@ def nodes_of(users: Iterable[int]) -> list[int]:
     return sql.nodes_of_users(users)
 
 
+def devices_of(users: Iterable[int]) -> list[int]:
+    """The nodes in use of users that are devices: for what only a device has a use for."""
+    return sql.devices_of_users(users)
+
+
 @transaction.atomic
-def send_message(to: Any, subject: str, body: str, *, thread: str = "") -> list[str]:
-    """Send a message from the site; gives the msgid of each message made.
+def send_message(
+    to: Any,
+    subject: str,
+    body: str,
+    *,
+    sender: Any = None,
+    thread: str = "",
+    attachments: Iterable[Any] = (),
+    key: str = "",
+    together: bool = False,
+) -> list[str]:
+    """Send a message to members; gives the msgid of each message made.
 
-    `to` is a member of the website, a TMTP user or group, a uid, an alias or a gid, or any collection of these; each
-    recipient gets a message of their own. `body` is CommonMark. `thread` is the msgid of the message that began the
-    thread, empty to begin one. It is sent if and only if the caller's transaction commits. Raises Refused, naming the
-    recipient, when one does not exist; then nothing is sent to anyone.
+    `to` is a member of the website, a TMTP user or group, a uid, an alias or a gid, or any collection of these, a
+    queryset too; each recipient gets a message of their own, users first, then groups. With `together`, all get one
+    and the same, stored once, and do not see each other. A member without any device waits for nothing: the message
+    does, for their first one.
+
+    `body` is CommonMark. `attachments` are paths, Django's `File`s or tuples (name, content). `thread` is the msgid
+    of the message that began the thread, empty to begin one. `sender` is who sends, like one recipient; None: the
+    site. With a `key`, a message is sent once: the same key again gives the first call's msgids, and nothing is sent.
+
+    It is sent if and only if the caller's transaction commits. Raises Refused, naming the recipient, when one does not
+    exist; then nothing is sent to anyone.
     """
+    if key and (before := sent_before(key)):
+        return before
+    author = _author(sender)
     users, groups = resolve(to)
-    site = site_user()
-    author = Person(site_alias(site), site.uid)
-    outgoing = []
-    for user in users:
-        readers = (author, Person(alias_of(user), user.uid))
-        letter = compose(author, subject, body, thread=thread, readers=readers)
-        outgoing.append(_delivery(author, site, nodes_of([user.pk]), letter))
+    files = attachments_of(attachments)
+    write = partial(compose, author.person, subject, body, thread=thread, attachments=files)
+    outgoing = [author.outgoing(nodes, write(readers=readers)) for nodes, readers in _shares(author, users, together)]
     for group in groups:
-        letter = compose(author, subject, body, thread=thread)
         joined = Member.objects.filter(group=group, status=_JOINED).values_list("user_id", flat=True)
-        outgoing.append(_delivery(author, site, nodes_of(joined), letter))
-    return [format_msgid(number) for number in enqueue(outgoing)]
+        outgoing.append(author.outgoing(nodes_of(joined), write()))
+    return send(outgoing, subject, thread, key)
 
 
-def _delivery(author: Person, site: User, nodes: list[int], letter: Letter) -> Outgoing:
-    return Outgoing("delivery", author.uid, site.pk, nodes, {"datahead": letter.datahead}, keep(letter.data))
+async def asend_message(to: Any, subject: str, body: str, **options: Any) -> list[str]:
+    """`send_message` for async views. In a transaction of its own: Django has none for async code."""
+    return await sync_to_async(send_message)(to, subject, body, **options)
+
+
+@dataclass(frozen=True, slots=True)
+class _Author:
+    """Who sends a message of the site's: the site itself, or a member in whose name it sends."""
+
+    user: User
+    person: Person
+    own: Sequence[int] = ()  # their own nodes, which get a copy
+
+    def outgoing(self, nodes: Iterable[int], letter: Letter) -> Outgoing:
+        """The letter, for nodes and the author's own."""
+        nodes = list(dict.fromkeys([*nodes, *self.own]))
+        members, body = {"datahead": letter.datahead}, keep(letter.pieces(), letter.size)
+        return Outgoing("delivery", self.user.uid, self.user.pk, nodes, members, body, tracked=True)
+
+
+def _author(sender: Any) -> _Author:
+    if sender is None:
+        site = site_user()
+        return _Author(site, Person(site_alias(site), site.uid))
+    (users, groups) = resolve(sender)
+    if groups or len(users) != 1:
+        raise Refused("the sender must be one user")
+    return _Author(users[0], Person(aliases_of(users)[users[0].pk], users[0].uid), nodes_of([users[0].pk]))
+
+
+def _shares(author: _Author, users: Sequence[User], together: bool) -> Iterable[tuple[list[int], list[Person]]]:
+    """The nodes of each message to users, and whom it names as its readers."""
+    if not users:
+        return
+    hold([user.pk for user in users])
+    if together:
+        yield nodes_of(user.pk for user in users), [author.person]
+        return
+    names = aliases_of(users)
+    for user in users:
+        yield nodes_of([user.pk]), [author.person, Person(names[user.pk], user.uid)]

@@ -40,6 +40,7 @@ class Outgoing:
     body: bytes | Spooled = b""
     rank: int = NORMAL
     nodeid: str = ""  # a new node's secret, sealed while it waits
+    tracked: bool = False  # what becomes of it is reported
     number: int = 0  # assigned when queued, unless it is given
 
 
@@ -53,6 +54,7 @@ class Parcel:
     spooled: Spooled | None = None
     nodes: Sequence[int] = ()
     msgid: str = ""
+    tracked: bool = False
 
     def __post_init__(self) -> None:
         self.msgid = format_msgid(self.number)
@@ -113,10 +115,11 @@ def _packed(item: Outgoing, number: int) -> tuple[tuple[Any, ...], Parcel]:
     size = spooled.size if spooled else len(body)
     head = queued_message(item.op, number, item.uid, size, item.members)
     sealed = seal(item.nodeid) if item.nodeid else ""
-    row = (number, item.op, item.sender, head, body or None, spooled.name if spooled else "", size, sealed)
+    name = spooled.name if spooled else ""
+    row = (number, item.op, item.sender, head, body or None, name, size, sealed, item.tracked)
     if item.nodeid:
         head = with_members(head, {"nodeid": item.nodeid})
-    return row, Parcel(number, item.rank, head + body, spooled, item.nodes)
+    return row, Parcel(number, item.rank, head + body, spooled, item.nodes, tracked=item.tracked)
 
 
 def _announce(parcels: list[Parcel]) -> None:
@@ -163,10 +166,11 @@ def read_page(node: int, limit: int, known: Container[int] = ()) -> tuple[list[P
 
 
 def _parcel(row: tuple[Any, ...]) -> Parcel:
-    number, rank, head, body, spool, size, sealed = row
+    number, rank, head, body, spool, size, sealed, tracked = row
     if sealed:  # unreadable when the site's SECRET_KEY has changed: then the device is told of the node alone
         head = with_members(head, {"nodeid": unseal(sealed)})
-    return Parcel(number, rank, head + body if body else bytes(head), Spooled(spool, size) if spool else None)
+    spooled = Spooled(spool, size) if spool else None
+    return Parcel(number, rank, head + body if body else bytes(head), spooled, tracked=bool(tracked))
 
 
 def discard_queue(node: int) -> int:

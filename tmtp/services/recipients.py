@@ -2,54 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.db.models import Model
 
 from ..models import Alias, Group, User
+from .accounts import users_of
 from .errors import Refused
+
+AT_ONCE = 5000
 
 
 def resolve(to: Any) -> tuple[list[User], list[Group]]:
-    """The users and groups that `to` means, each once, in order. Raises Refused, naming who does not exist."""
-    users: dict[int, User] = {}
-    groups: dict[int, Group] = {}
-    for one in _each(to):
-        found = _find(one)
-        if isinstance(found, User):
-            users[found.pk] = found
-        else:
-            groups[found.pk] = found
-    if not users and not groups:
+    """The users and groups that `to` means, each once, in order. Raises Refused, naming who does not exist.
+
+    A member of the website who is no user yet becomes one.
+    """
+    named = _each(to)
+    found: dict[Any, User | Group] = {}
+    for start in range(0, len(named), AT_ONCE):
+        some = named[start : start + AT_ONCE]
+        accounts = {one.pk: one for one in some if isinstance(one, get_user_model())}
+        users = users_of(list(accounts.values())) if accounts else {}
+        names = _named({str(one) for one in some if not isinstance(one, Model)})
+        for one in some:
+            recipient = _recipient(one, users, names)
+            found[type(recipient), recipient.pk] = recipient
+    if not found:
         raise Refused("there is no recipient")
-    return list(users.values()), list(groups.values())
+    people = [one for one in found.values() if isinstance(one, User)]
+    return people, [one for one in found.values() if isinstance(one, Group)]
 
 
-def alias_of(user: User) -> str:
-    """A name for a user: their first alias, or the uid."""
-    alias = Alias.objects.filter(user=user, dropped=None).order_by("pk").first()
-    return alias.name if alias else user.uid
+def aliases_of(users: Sequence[User]) -> dict[int, str]:
+    """A name for each of the users, by their ids: their first alias, or the uid."""
+    names = {user.pk: user.uid for user in users}
+    of_users = Alias.objects.filter(user__in=users, dropped=None).order_by("-pk")
+    return names | {alias.user_id: alias.name for alias in of_users if alias.user_id}
 
 
-def _each(to: Any) -> Iterable[Any]:
-    return [to] if isinstance(to, (str, User, Group, get_user_model())) else to
+def _each(to: Any) -> list[Any]:
+    one: Iterable[Any] = [to] if isinstance(to, str | Model) else to
+    return list(one)
 
 
-def _find(one: Any) -> User | Group:
+def _recipient(one: Any, users: dict[Any, User], names: dict[str, User | Group]) -> User | Group:
     if isinstance(one, User | Group):
         return one
     if isinstance(one, get_user_model()):
-        user = User.objects.filter(account=one).first()
-        if user is None:
-            raise Refused(f"{one} has no device yet")
-        return user
-    text = str(one)
-    found: User | Group | None = (
-        User.objects.filter(aliases__name=text, aliases__dropped=None).first()
-        or User.objects.filter(uid=text).first()
-        or Group.objects.filter(gid=text).first()
-    )
-    if found is None:
-        raise Refused(f"{text} is not a user, an alias or a group")
+        return users[one.pk]
+    recipient = None if isinstance(one, Model) else names.get(str(one))
+    if recipient is None:
+        raise Refused(f"{one} is not a user, an alias or a group")
+    return recipient
+
+
+def _named(names: set[str]) -> dict[str, User | Group]:
+    """The users and groups that have these aliases, uids and gids."""
+    if not names:
+        return {}
+    found: dict[str, User | Group] = {group.gid: group for group in Group.objects.filter(gid__in=names)}
+    found |= {user.uid: user for user in User.objects.filter(uid__in=names)}
+    for alias in Alias.objects.filter(name__in=names, dropped=None, user__isnull=False).select_related("user"):
+        if alias.user:
+            found[alias.name] = alias.user
     return found

@@ -1,6 +1,6 @@
 """The site itself as a user: it sends to members, and they can answer.
 
-Its alias is TMTP["SITE_ALIAS"]. What members answer waits for its one node.
+Its alias is TMTP["SITE_ALIAS"]. What members answer waits in its mailbox.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 from django.db import transaction
 
 from ..conf import conf
-from ..models import Alias, Node, User
-from ..protocol.values import make_nodeid, make_uid
+from ..models import Alias, User
+from ..protocol.values import make_uid
 from .errors import Refused
+from .holding import mailbox_of
 from .names import reserve
 
 
@@ -26,8 +27,7 @@ def site_user() -> User:
 @transaction.atomic
 def _make() -> User:
     user = User.objects.create(uid=make_uid(), is_site=True)
-    # Nobody logs in with its secret: a random one that is not kept.
-    Node.objects.create(user=user, secret=make_nodeid().encode()[:32], label=conf.SITE_NAME)
+    mailbox_of(user)
     _name(user, conf.site_alias)
     return user
 

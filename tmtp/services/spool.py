@@ -61,14 +61,25 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def keep(data: bytes) -> bytes | Spooled:
-    """`data` as a message's body: itself, or spooled when it is large."""
-    if len(data) <= INLINE_OCTETS:
+def keep(pieces: Iterable[bytes], size: int) -> bytes | Spooled:
+    """What is in `pieces`, `size` octets, as a message's body: in memory, or spooled when it is large.
+
+    Raises ValueError when it is not `size` octets.
+    """
+    if size <= INLINE_OCTETS:
+        data = b"".join(pieces)
+        _check_size(len(data), size)
         return data
     name, file = create()
-    file.write(data)
-    finish(name, file)
-    return Spooled(name, len(data))
+    with file:
+        _check_size(sum(file.write(piece) for piece in pieces), size)
+        finish(name, file)
+    return Spooled(name, size)
+
+
+def _check_size(there: int, size: int) -> None:
+    if there != size:
+        raise ValueError(f"a body has {there} octets instead of {size}: a file has changed while it was read")
 
 
 def discard(names: Iterable[str]) -> None:

@@ -72,10 +72,10 @@ def _many(statements: dict[str, str], rows: Sequence[Row]) -> None:
 
 
 _ADD_MESSAGES = {
-    "sqlite": "INSERT INTO tmtp_message (id, op, sender_id, head, body, spool, size, secret) VALUES {rows}",
-    "postgresql": "INSERT INTO tmtp_message (id, op, sender_id, head, body, spool, size, secret)"
+    "sqlite": "INSERT INTO tmtp_message (id, op, sender_id, head, body, spool, size, secret, tracked) VALUES {rows}",
+    "postgresql": "INSERT INTO tmtp_message (id, op, sender_id, head, body, spool, size, secret, tracked)"
     " SELECT * FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %b::bytea[], %b::bytea[], %s::text[],"
-    " %s::bigint[], %s::text[])",
+    " %s::bigint[], %s::text[], %s::bool[])",
 }
 _ADD_ENTRIES = {
     "sqlite": "INSERT INTO tmtp_queueentry (node_id, rank, message_id) VALUES {rows}",
@@ -97,9 +97,9 @@ _DELETE_MESSAGES = {
     " (SELECT 1 FROM tmtp_queueentry WHERE message_id = tmtp_message.id) RETURNING spool",
 }
 _PAGE = {
-    "sqlite": "SELECT message.id, rank, head, body, spool, size, secret FROM tmtp_queueentry"
+    "sqlite": "SELECT message.id, rank, head, body, spool, size, secret, tracked FROM tmtp_queueentry"
     " JOIN tmtp_message AS message ON message.id = message_id WHERE node_id = ? ORDER BY rank, message_id LIMIT ?",
-    "postgresql": "SELECT message.id, rank, head, body, spool, size, secret FROM tmtp_queueentry"
+    "postgresql": "SELECT message.id, rank, head, body, spool, size, secret, tracked FROM tmtp_queueentry"
     " JOIN tmtp_message AS message ON message.id = message_id WHERE node_id = %s ORDER BY rank, message_id LIMIT %s",
 }
 _WAITING = {
@@ -151,10 +151,10 @@ _ADD_RECEIPTS = {
 }
 _NODE_BY_SECRET = {
     "sqlite": "SELECT node.id, node.user_id, uid, node.server_id, (SELECT json_group_array(id) FROM tmtp_node AS own"
-    " WHERE own.user_id = node.user_id AND own.dropped IS NULL) FROM tmtp_node AS node"
+    " WHERE own.user_id = node.user_id AND own.dropped IS NULL AND own.kind = 1) FROM tmtp_node AS node"
     " JOIN tmtp_user AS account ON account.id = node.user_id WHERE secret = ? AND node.dropped IS NULL",
     "postgresql": "SELECT node.id, node.user_id, uid, node.server_id, ARRAY(SELECT id FROM tmtp_node AS own"
-    " WHERE own.user_id = node.user_id AND own.dropped IS NULL) FROM tmtp_node AS node"
+    " WHERE own.user_id = node.user_id AND own.dropped IS NULL AND own.kind = 1) FROM tmtp_node AS node"
     " JOIN tmtp_user AS account ON account.id = node.user_id WHERE secret = %b AND node.dropped IS NULL",
 }
 _NODES_OF_USERS = {
@@ -162,6 +162,7 @@ _NODES_OF_USERS = {
     " WHERE user_id IN (SELECT value FROM json_each(?)) AND dropped IS NULL",
     "postgresql": "SELECT id FROM tmtp_node WHERE user_id = ANY(%s::bigint[]) AND dropped IS NULL",
 }
+_DEVICES_OF_USERS = {dialect: f"{statement} AND kind = 1" for dialect, statement in _NODES_OF_USERS.items()}
 _CLAIM_NODE = {
     "sqlite": "UPDATE tmtp_node SET server_id = ?, last_seen = ?, start_over = NULL WHERE id = ?",
     "postgresql": "UPDATE tmtp_node SET server_id = %s, last_seen = %s, start_over = NULL WHERE id = %s",
@@ -178,6 +179,22 @@ _LEASE_BATCH = {
     "sqlite": "SELECT batch FROM tmtp_serverlease WHERE id = ?",
     "postgresql": "SELECT batch FROM tmtp_serverlease WHERE id = %s FOR UPDATE",
 }
+_NOTE_SENT = {
+    "sqlite": "UPDATE tmtp_report SET sent = coalesce(sent, note.column3) FROM (VALUES {rows}) AS note"
+    " WHERE node_id = note.column1 AND message_id = note.column2",
+    "postgresql": "UPDATE tmtp_report AS report SET sent = coalesce(sent, note.at)"
+    " FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[]) AS note (node, number, at)"
+    " WHERE report.node_id = note.node AND report.message_id = note.number",
+}
+# What a device has is delivered, though it was to be recalled.
+_NOTE_ACKNOWLEDGED = {
+    "sqlite": "UPDATE tmtp_report SET acknowledged = coalesce(acknowledged, note.column3), ended = NULL,"
+    ' "end" = NULL FROM (VALUES {rows}) AS note'
+    " WHERE node_id = note.column1 AND message_id = note.column2",
+    "postgresql": "UPDATE tmtp_report AS report SET acknowledged = coalesce(acknowledged, note.at), ended = NULL,"
+    ' "end" = NULL FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[]) AS note (node, number, at)'
+    " WHERE report.node_id = note.node AND report.message_id = note.number",
+}
 _PURGE_RECEIPTS = {
     "sqlite": "DELETE FROM tmtp_receipt WHERE key IN"
     " (SELECT key FROM tmtp_receipt WHERE number < ? ORDER BY number LIMIT ?) RETURNING 1",
@@ -187,7 +204,7 @@ _PURGE_RECEIPTS = {
 
 
 def add_messages(rows: Sequence[Row]) -> None:
-    """Insert messages: (id, op, sender id, head, body, spool, size, secret)."""
+    """Insert messages: (id, op, sender id, head, body, spool, size, secret, tracked)."""
     _many(_ADD_MESSAGES, rows)
 
 
@@ -207,7 +224,7 @@ def delete_finished(numbers: Iterable[int]) -> list[str]:
 
 
 def read_page(node: int, limit: int) -> list[Row]:
-    """The first messages waiting for a node: (id, rank, head, body, spool, size, secret)."""
+    """The first messages waiting for a node: (id, rank, head, body, spool, size, secret, tracked)."""
     return _rows(_PAGE, (node, limit))
 
 
@@ -262,7 +279,7 @@ def renew_lease(lease: int, seen: datetime, batch: int) -> bool:
 
 
 def node_by_secret(secret: bytes) -> Row | None:
-    """(id, user id, uid, server id or None, ids of the user's nodes) of the node in use with this hash, or None."""
+    """(id, user id, uid, server id or None, ids of the user's devices) of the node in use with this hash, or None."""
     rows = _rows(_NODE_BY_SECRET, (secret,))
     if not rows:
         return None
@@ -273,6 +290,21 @@ def node_by_secret(secret: bytes) -> Row | None:
 def nodes_of_users(users: Iterable[int]) -> list[int]:
     """The ids of the nodes in use of the users."""
     return [node for (node,) in _packed_rows(_NODES_OF_USERS, (_array(users),))]
+
+
+def devices_of_users(users: Iterable[int]) -> list[int]:
+    """The ids of the devices in use of the users."""
+    return [node for (node,) in _packed_rows(_DEVICES_OF_USERS, (_array(users),))]
+
+
+def note_sent(rows: Sequence[tuple[int, int, datetime]]) -> None:
+    """Nodes were sent tracked messages: (node id, message id, when)."""
+    _many(_NOTE_SENT, [(node, number, _time(at)) for node, number, at in rows])
+
+
+def note_acknowledged(rows: Sequence[tuple[int, int, datetime]]) -> None:
+    """Nodes have acknowledged tracked messages: (node id, message id, when)."""
+    _many(_NOTE_ACKNOWLEDGED, [(node, number, _time(at)) for node, number, at in rows])
 
 
 def claim_node(node: int, server: int, seen: datetime) -> None:

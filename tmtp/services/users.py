@@ -11,13 +11,14 @@ from django.db import transaction
 from django.utils import timezone
 
 from ..conf import conf
-from ..models import Alias, Identity, Node, SpentToken, User
+from ..models import Alias, Identity, Node, Report, SpentToken, User
 from ..protocol.values import MAX_NODES, decode_base32, make_nodeid, make_uid
-from . import sql
+from . import reports, sql
 from .errors import Refused
+from .holding import hold
 from .leases import is_alive
 from .names import reserve
-from .posting import Sender, nodes_of
+from .posting import Sender, devices_of
 from .queue import FIRST, Outgoing, discard_queue, enqueue, wake_on_commit
 from .verbs import verb
 
@@ -73,12 +74,10 @@ def register(
     user = known or User.objects.create(uid=make_uid(), account=account)
     if shown and not known:
         Identity.objects.create(user=user, iss=shown.iss, sub=shown.sub)
-    if known:
-        _check_nodes(known)
     now = timezone.now()
-    node, nodeid = _create_node(
-        user, label[:LABEL_MAX], verified=now if shown else None, server_id=lease, last_seen=now if lease else None
-    )
+    verified, seen = now if shown else None, now if lease else None
+    fields = {"label": label[:LABEL_MAX], "verified": verified, "server_id": lease, "last_seen": seen}
+    node, nodeid = _create_node(Node(user=user) if known is None else _next_node(known), **fields)
     error = None
     if alias not in ("", "_"):
         try:
@@ -108,18 +107,27 @@ def spend_token(shown: IdentityShown) -> None:
 @verb
 def make_node(user: User, label: str) -> tuple[Node, str]:
     """A new node of a user, and its secret, which is not to be had again. Raises Refused at 100 nodes."""
-    _check_nodes(user)
-    return _create_node(user, label)
+    return _create_node(_next_node(user), label=label)
 
 
-def _check_nodes(user: User) -> None:
-    if user.nodes.filter(dropped=None).count() >= MAX_NODES:
+def _next_node(user: User) -> Node:
+    """What is to be a user's next device: new, or, with all that waits there, what waited for a first one.
+
+    Raises Refused when the user has all the devices one may have. Locks the user.
+    """
+    User.objects.select_for_update().get(pk=user.pk)
+    if user.nodes.filter(dropped=None, kind=Node.Kind.DEVICE).count() >= MAX_NODES:
         raise Refused(f"a user has at most {MAX_NODES} nodes")
+    return user.nodes.filter(dropped=None, kind=Node.Kind.HOLDING).first() or Node(user=user)
 
 
-def _create_node(user: User, label: str, **fields: Any) -> tuple[Node, str]:
+def _create_node(node: Node, **fields: Any) -> tuple[Node, str]:
     nodeid = make_nodeid()
-    return Node.objects.create(user=user, secret=hash_nodeid(nodeid), label=label, **fields), nodeid
+    node.kind, node.secret, node.created = Node.Kind.DEVICE, hash_nodeid(nodeid), timezone.now()
+    for name, value in fields.items():
+        setattr(node, name, value)
+    node.save()
+    return node, nodeid
 
 
 def hash_nodeid(nodeid: str) -> bytes:
@@ -187,7 +195,7 @@ def add_node(sender: Sender, label: str) -> int:
     """Op 3: a new node, whose queue starts as a copy of the sending node's; all nodes are told its nodeid."""
     if len(label) > LABEL_MAX:
         raise Refused(f"newnode must be {LABEL_MAX} characters or fewer")
-    node, nodeid = make_node(User.objects.select_for_update().get(pk=sender.user), label)
+    node, nodeid = make_node(User.objects.get(pk=sender.user), label)
     if sender.node is not None:
         sql.copy_queue(node.pk, sender.node)
     return _tell(sender, {"newnode": label}, nodeid)
@@ -195,15 +203,25 @@ def add_node(sender: Sender, label: str) -> int:
 
 def _tell(sender: Sender, members: dict[str, Any], nodeid: str = "") -> int:
     """Queue a `user` message for all nodes of the sender; gives its number."""
-    nodes = nodes_of([sender.user])
+    nodes = devices_of([sender.user])
     (number,) = enqueue([Outgoing("user", sender.uid, sender.user, nodes, members, rank=FIRST, nodeid=nodeid)])
     return number
 
 
 @transaction.atomic
 def drop_node(node: Node) -> None:
-    """The device is out: its secret is worthless, its queue is gone, and its link, if any, is closed."""
-    Node.objects.filter(pk=node.pk, dropped=None).update(dropped=timezone.now())
+    """The device is out: its secret is worthless, its queue is gone, and its link, if any, is closed.
+
+    What waited for the last node of a user waits on, for their next one.
+    """
+    if not Node.objects.filter(pk=node.pk, dropped=None).update(dropped=timezone.now()):
+        return
+    (held,) = hold([node.user_id]) or (None,)
+    if held:
+        sql.copy_queue(held.pk, node.pk)
+        reports.move(node.pk, held.pk)
+    else:
+        reports.end_at(node.pk, Report.End.DROPPED)
     discard_queue(node.pk)
     wake_on_commit()
 
@@ -225,6 +243,7 @@ def discard_waiting(node: Node) -> int:
 
     What is leaving for a connected device at this moment may still reach it.
     """
+    reports.end_at(node.pk, Report.End.DISCARDED)
     discarded = discard_queue(node.pk)
     _ask_to_start_over(node)
     return discarded
@@ -236,10 +255,3 @@ def _ask_to_start_over(node: Node) -> bool:
     if asked:
         wake_on_commit()
     return bool(asked)
-
-
-def link_account(user: User, account: Any) -> None:
-    """Say which member of the website a user is, or, with None, that it is nobody's. Raises Refused when taken."""
-    if account is not None and User.objects.filter(account=account).exclude(pk=user.pk).exists():
-        raise Refused("this member of the website is another user already")
-    User.objects.filter(pk=user.pk).update(account=account)

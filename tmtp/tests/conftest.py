@@ -51,6 +51,14 @@ def site(tmp_path: Path) -> Iterator[dict[str, str]]:
         yield environment
 
 
+@pytest.fixture
+def lease(db: None) -> int:
+    """The lease of a server that runs."""
+    from tmtp.services import leases
+
+    return leases.take("127.0.0.1:1").pk
+
+
 @pytest.fixture(scope="session")
 def server_for(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
     """Gives a running server by its TMTP settings (JSON, over the site's); started when it is first asked for."""

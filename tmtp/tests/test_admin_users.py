@@ -1,7 +1,7 @@
 import pytest
 
 from tmtp.models import Alias, User
-from tmtp.services import users
+from tmtp.services import accounts
 from tmtp.tests import admin_pages
 from tmtp.tests.admin_pages import (
     Account,
@@ -32,8 +32,8 @@ def test_an_account_is_one_user(admin_client, ann, bob):
     account = Account.objects.create_user("anna")
     change_user(admin_client, ann, account=account.pk)
     assert "already exists" in text(change_user(admin_client, bob, account=account.pk))
-    with pytest.raises(users.Refused):
-        users.link_account(User.objects.get(pk=bob.user), account)
+    with pytest.raises(accounts.Refused):
+        accounts.link_account(User.objects.get(pk=bob.user), account)
     assert User.objects.get(pk=bob.user).account is None
 
 

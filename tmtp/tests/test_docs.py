@@ -184,20 +184,31 @@ def test_send_message_of_the_readme():
 @pytest.mark.django_db
 def test_send_message_of_the_guide():
     """All its blocks, in order."""
-    ann = someone("ann of rome")
+    ann, _ = someone("ann of rome"), someone("bob of ulm")
     member = get_user_model().objects.create(username="ann")
     link = dict(blocks(DOCS / "how-to" / "existing-site.md"))
     (code,) = [code for code in link.values() if "def link" in code]
     names = {}
     for block in blocks(DOCS / "how-to" / "send-messages.md"):
         names = run_block(*block, **names)
-    assert len(waiting(ann)) == 3  # the first block's, and two of a thread
-    assert json.loads(waiting(ann)[2]["data"][: waiting(ann)[2]["datahead"]])["threadid"] == waiting(ann)[1]["id"]
-    assert names["greet"](member) == "ann has no device yet"
-    run_block("link", code)["link"](ann.uid, member)
+    subjects = [json.loads(header["data"][: header["datahead"]])["subject"] for header in waiting(ann)]
+    assert subjects == ["Your order", "Your invoice", "A question", "Order 17", "Your order", "Your order"]
+    assert json.loads(waiting(ann)[5]["data"][: waiting(ann)[5]["datahead"]])["threadid"] == waiting(ann)[4]["id"]
+    assert names["greet"]("nobody here") == "nobody here is not a user, an alias or a group"
     assert names["greet"](member) == ""
+    run_block("link", code)["link"](ann.uid, member)
     names["ship"](SimpleNamespace(buyer=member, save=lambda: None))
-    assert len(waiting(ann)) == 5
+    assert len(waiting(ann)) == 8
+
+
+@pytest.mark.django_db
+def test_the_guide_to_reports(capsys):
+    ann = someone("ann of rome")
+    names = {}
+    for block in blocks(DOCS / "how-to" / "delivery-reports.md"):
+        names = run_block(*block, **names)
+    assert f"{ann.uid} queued" in capsys.readouterr().out
+    assert (names["taken_back"], names["kept"]) == (1, 0)
 
 
 @pytest.mark.django_db

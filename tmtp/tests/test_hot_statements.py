@@ -33,7 +33,7 @@ OCTETS = {"sqlite": "CAST({0} AS BLOB)", "postgresql": "decode({0}, 'escape')"}
 SOME = list(range(101, 151))
 ENTRIES = [(node, 1, node) for node in SOME]
 PARAMETERS = {
-    "_ADD_MESSAGES": [[(MESSAGES + n, "delivery", 1, b"head", b"body", "", 4, "") for n in SOME]],
+    "_ADD_MESSAGES": [[(MESSAGES + n, "delivery", 1, b"head", b"body", "", 4, "", False) for n in SOME]],
     "_ADD_ENTRIES": [[(node, 1, MESSAGES + node) for node in SOME]],
     "_DELETE_ENTRIES": [ENTRIES, [(1, 1, number) for number in range(1, 257)]],
     "_DELETE_MESSAGES": [(SOME,), (list(range(1, 257)),)],
@@ -48,6 +48,9 @@ PARAMETERS = {
     "_ADD_RECEIPTS": [[(USERS + n, b"digest", n) for n in SOME]],
     "_NODE_BY_SECRET": [(b"000150",)],
     "_NODES_OF_USERS": [(SOME,)],
+    "_DEVICES_OF_USERS": [(SOME,)],
+    "_NOTE_SENT": [[(node, node, NOW) for node in SOME]],
+    "_NOTE_ACKNOWLEDGED": [[(node, node, NOW) for node in SOME]],
     "_CLAIM_NODE": [(1, NOW, 150)],
     "_RELEASE_NODE": [(NOW, 150, 1)],
     "_RENEW_LEASE": [(NOW, 1, 1)],
@@ -67,11 +70,13 @@ def rows(db):
     text, octets = TEXT[connection.vendor].format, OCTETS[connection.vendor].format
     member = "n, (n - 1) / 100 + 1, n, 'alias', 2"
     fill(USERS, "user (id, uid, is_site, created)", f"n, 'uid' || {text('n')}, n < 0, now")
-    fill(USERS, "node (id, user_id, secret, label, created)", f"n, n, {octets(text('n'))}, 'label', now")
+    fill(USERS, "node (id, user_id, secret, label, kind, created)", f"n, n, {octets(text('n'))}, 'label', 1, now")
     fill(400, "group (id, gid, created)", f"n, 'gid' || {text('n')}, now")
     fill(USERS, "member (id, group_id, user_id, alias, status)", member)
     fill(USERS, "receipt (key, digest, number)", f"n, {octets(text('n'))}, n")
-    fill(MESSAGES, "message (id, op, head, spool, size, secret)", f"n, 'delivery', {octets(text('n'))}, '', 0, ''")
+    message = f"n, 'delivery', {octets(text('n'))}, '', 0, '', n < 0"
+    fill(MESSAGES, "message (id, op, head, spool, size, secret, tracked)", message)
+    fill(USERS, "report (message_id, node_id)", "n, n")
     fill(MESSAGES, "queueentry (node_id, rank, message_id)", f"(n - 1) % {USERS} + 1, 1, n")
     fill(BACKLOG, "queueentry (node_id, rank, message_id)", "1, 1, n + 1")
     fill(40, "serverlease (id, host, address, pid, started, seen, batch)", "n, 'host', 'address', n, now, now, 0")
@@ -102,7 +107,7 @@ CASES = [(name, parameters) for name, several in PARAMETERS.items() for paramete
 def scans_in_sqlite(statement, parameters):
     """What a plan reads from end to end, but for lists of values."""
     plan = connection.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
-    lists = re.compile(r"SCAN (json_each|acked|\d+ CONSTANT ROWS?|CONSTANT ROW)\b")
+    lists = re.compile(r"SCAN (json_each|acked|note|\d+ CONSTANT ROWS?|CONSTANT ROW)\b")
     return [detail for *_, detail in plan if detail.startswith("SCAN") and not lists.match(detail)]
 
 
@@ -110,9 +115,8 @@ def bound_for_sqlite(statement, parameters):
     """A statement and its parameters as sql.py gives them to SQLite."""
     if "{rows}" in statement:
         row = f"({', '.join('?' * len(parameters[0]))})"
-        return statement.format(rows=", ".join([row] * len(parameters))), [
-            value for row in parameters for value in row
-        ]
+        statement = statement.format(rows=", ".join([row] * len(parameters)))
+        parameters = [value for row in parameters for value in row]
     given = [json.dumps(value) if isinstance(value, list) else value for value in parameters]
     return statement, [value.isoformat(" ") if value is NOW else value for value in given]
 

@@ -101,11 +101,6 @@ def test_numbers_are_unique_among_threads_and_processes() -> None:
 # watch
 
 
-@pytest.fixture
-def lease() -> int:
-    return leases.take("a:1").pk
-
-
 def connected(lease: int) -> Sender:
     return users.register("laptop", lease=lease).sender
 

@@ -23,11 +23,6 @@ pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
 
 
-@pytest.fixture
-def lease() -> int:
-    return leases.take("127.0.0.1:1").pk
-
-
 def shown(sub: str = "ann", token: bytes = b"1") -> users.IdentityShown:
     return users.IdentityShown("https://id.example", sub, token, timezone.now() + DAY)
 
@@ -189,11 +184,12 @@ def test_a_label_is_not_too_long() -> None:
 def test_a_dropped_node_is_out(lease: int) -> None:
     new = users.register("laptop")
     ann, bob = new.sender, someone()
+    users.add_node(ann, "phone")
     post([Post(bob, to(ann), b"waits")])
     users.drop_node(Node.objects.get(pk=ann.node))
-    assert not Message.objects.exists()
-    post([Post(bob, to(ann), b"for nobody")])
-    assert not Message.objects.exists()
+    assert not waiting(ann)
+    post([Post(bob, to(ann), b"for the phone")])
+    assert not waiting(ann)
     with pytest.raises(users.LoginFailed):
         users.log_in(ann.uid, new.nodeid, lease)
 

@@ -1,0 +1,143 @@
+"""What became of the site's messages: at which device, when, or why not (`SentMessage` and `Report`).
+
+Members' own posts are not followed. The store notes what happens on links; all else is noted by the service that
+does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from django.db.models import Count, Max, Min, Q, QuerySet
+from django.utils import timezone
+
+from ..models import Node, Report, SentMessage, User
+from ..protocol.values import parse_msgid
+from . import sql
+from .errors import Refused
+
+OPEN = Q(acknowledged=None, read=None, ended=None)
+KEPT = Q(acknowledged__isnull=False) | Q(read__isnull=False)
+AT_ONCE = 5000  # rows in one statement
+
+
+class Note(NamedTuple):
+    """A node was sent a message, or has acknowledged it."""
+
+    node: int
+    number: int
+    at: datetime
+    acknowledged: bool
+
+
+class State(StrEnum):
+    """How far a message has come, for one recipient."""
+
+    QUEUED = "queued"
+    SENT = "sent"  # to a device that has not acknowledged it
+    DELIVERED = "delivered"  # every device that it was for has acknowledged it
+    READ = "read"  # in the mailbox
+    UNDELIVERABLE = "undeliverable"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """What became of a message for one user. `reports` has their devices and mailbox, each with its `node`."""
+
+    user: User
+    reports: Sequence[Report]
+
+    @property
+    def state(self) -> State:
+        """How far it has come."""
+        if any(report.read for report in self.reports):
+            return State.READ
+        wanted = [report for report in self.reports if report.ended is None]
+        devices = [report for report in wanted if report.node.kind == Node.Kind.DEVICE]
+        if not wanted:
+            return State.UNDELIVERABLE
+        if devices and all(report.acknowledged for report in devices):
+            return State.DELIVERED
+        return State.SENT if any(report.sent for report in wanted) else State.QUEUED
+
+
+def report(msgid: str) -> list[Recipient]:
+    """What became of a message that the site sent, for each user it was for. Raises Refused for an unknown msgid."""
+    message = find(msgid)
+    users: dict[User, list[Report]] = {}
+    for one in message.reports.select_related("node__user").order_by("node__user_id", "node_id"):
+        users.setdefault(one.node.user, []).append(one)
+    return [Recipient(user, its) for user, its in users.items()]
+
+
+def find(msgid: str) -> SentMessage:
+    """The message that the site sent under this msgid. Raises Refused when there is none."""
+    try:
+        return SentMessage.objects.get(pk=parse_msgid(msgid))
+    except (ValueError, SentMessage.DoesNotExist) as error:
+        raise Refused(f"the site has sent no message {msgid}, or its report is no longer kept") from error
+
+
+def summary(messages: QuerySet[SentMessage]) -> dict[State, int]:
+    """How many recipients of the messages are in which state; for many recipients, counted by the database."""
+    device = Q(node__kind=Node.Kind.DEVICE, ended=None)
+    per_user = (
+        Report.objects.filter(message__in=messages)
+        .values("message_id", "node__user_id")
+        .annotate(
+            last_read=Max("read"),
+            wanted=Count("node_id", filter=Q(ended=None)),
+            devices=Count("node_id", filter=device),
+            stored=Count("node_id", filter=device & Q(acknowledged__isnull=False)),
+            first_sent=Min("sent", filter=Q(ended=None)),
+        )
+        .values_list("last_read", "wanted", "devices", "stored", "first_sent")
+    )
+    counts = dict.fromkeys(State, 0)
+    for last_read, wanted, devices, stored, first_sent in per_user.iterator(AT_ONCE):
+        if last_read:
+            state = State.READ
+        elif not wanted:
+            state = State.UNDELIVERABLE
+        elif devices and devices == stored:
+            state = State.DELIVERED
+        else:
+            state = State.SENT if first_sent else State.QUEUED
+        counts[state] += 1
+    return counts
+
+
+# kept by the other services and the store
+
+
+def begin(number: int, nodes: Iterable[int]) -> None:
+    """A tracked message waits for these nodes."""
+    Report.objects.bulk_create((Report(message_id=number, node_id=node) for node in nodes), batch_size=AT_ONCE)
+
+
+def note(notes: Sequence[Note]) -> None:
+    """Keep what happened on links; what was noted before stays as it was."""
+    sql.note_sent([(one.node, one.number, one.at) for one in notes if not one.acknowledged])
+    sql.note_acknowledged([(one.node, one.number, one.at) for one in notes if one.acknowledged])
+
+
+def has_read(node: int, numbers: Iterable[int]) -> None:
+    """The user has opened these messages in the mailbox, a node of theirs."""
+    Report.objects.filter(node_id=node, message_id__in=list(numbers), read=None).update(read=timezone.now())
+
+
+def end_at(node: int, why: Report.End, numbers: Iterable[int] | None = None) -> None:
+    """What was still on its way to a node, all or these messages, will not get there."""
+    reports = Report.objects.filter(OPEN, node_id=node)
+    if numbers is not None:
+        reports = reports.filter(message_id__in=list(numbers))
+    reports.update(ended=timezone.now(), end=why)
+
+
+def move(from_node: int, to_node: int) -> None:
+    """What was still on its way to a node goes to another one of the user."""
+    Report.objects.filter(OPEN, node_id=from_node).update(node_id=to_node, sent=None)
