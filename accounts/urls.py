@@ -1,6 +1,6 @@
 """The addresses of the pages for members."""
 
-from django.urls import path
+from django.urls import include, path
 
 from . import views
 
@@ -8,4 +8,5 @@ app_name = "accounts"
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("", include("accounts.signin.urls")),
 ]

@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -91,6 +92,29 @@ def openid(text: str) -> dict[str, Any]:
     if not isinstance(authby, list) or not all(isinstance(provider, dict) for provider in authby):
         raise ValueError('"authby" must be a list of objects, one for each provider')
     return {"auth": auth, "authby": authby}
+
+
+def email(text: str) -> dict[str, Any]:
+    """Parse smtp+tls://user:password@host:587 or console:// into Django's settings for mail."""
+    scheme = text.partition("://")[0]
+    schemes = {"smtp": "smtp", "smtp+tls": "smtp+tls", "smtp+ssl": "smtp+ssl", "console": "consolemail"}
+    try:
+        config = Env.email_url_config(text.replace(scheme, schemes[scheme], 1))
+    except (KeyError, ValueError):  # its message may hold a piece of the password
+        raise ValueError("must be smtp://, smtp+tls:// or smtp+ssl://user:password@host:port, or console://") from None
+    ports = {"smtp": 25, "smtp+tls": 587, "smtp+ssl": 465}
+    known = {name: value for name, value in config.items() if value is not None and name != "EMAIL_FILE_PATH"}
+    if scheme != "console" and not known.get("EMAIL_HOST"):
+        raise ValueError("the host of the mail server is missing")
+    return {"EMAIL_PORT": ports.get(scheme, 25), "EMAIL_TIMEOUT": 10, **known}
+
+
+def sender(text: str) -> str:
+    """Check whom mails are from: an address, or “Name <address>”."""
+    _, address = parseaddr(text)
+    if "@" not in address or any(sign in text for sign in "\r\n"):
+        raise ValueError(f"“{text}” is not an e-mail address")
+    return text
 
 
 def redis(text: str) -> str:

@@ -97,6 +97,10 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.read("MNM_HTTPS", env.flag, False)
+LOGIN_URL = "accounts:sign_in"
+LOGIN_REDIRECT_URL = "accounts:home"
+
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -106,6 +110,11 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+
+# -- mail: links that confirm an address or set a new password
+
+globals().update(env.read("MNM_EMAIL", env.email, env.email("console://")))
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.read("MNM_EMAIL_FROM", env.sender, "mnm@localhost")
 
 # -- what is kept, and what passes between processes
 

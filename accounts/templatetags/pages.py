@@ -1,5 +1,7 @@
 """Template tags of the site's pages."""
 
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +23,17 @@ FOR_VISITORS = (
     ("accounts:sign_in", _("Sign in")),
     ("accounts:sign_up", _("Sign up")),
 )
+OF_AN_ACCOUNT = (
+    ("accounts:account", _("Sign-in")),
+    ("accounts:aliases", _("Aliases")),
+    ("accounts:presence", _("Presence")),
+    ("accounts:blocked", _("Blocked")),
+)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A link of the main navigation; `here`: the page shown is that one or below it."""
+    """A link of a navigation; `here`: the page shown is that one or, in the main navigation, below it."""
 
     url: str
     label: str | Promise
@@ -39,11 +47,18 @@ def navigation(context: dict[str, Any]) -> list[Entry]:
     if request is None:
         return []
     user = getattr(request, "user", None)
-    entries = []
-    for name, label in FOR_MEMBERS if user is not None and user.is_authenticated else FOR_VISITORS:
-        try:
-            url = reverse(name)
-        except NoReverseMatch:
-            continue
-        entries.append(Entry(url, label, request.path.startswith(url)))
-    return entries
+    names = FOR_MEMBERS if user is not None and user.is_authenticated else FOR_VISITORS
+    return [Entry(url, label, request.path.startswith(url)) for url, label in _there(names)]
+
+
+@register.simple_tag(takes_context=True)
+def account_tabs(context: dict[str, Any]) -> list[Entry]:
+    """The pages about one's own account."""
+    return [Entry(url, label, context["request"].path == url) for url, label in _there(OF_AN_ACCOUNT)]
+
+
+def _there(names: Iterable[tuple[str, str | Promise]]) -> Iterator[tuple[str, str | Promise]]:
+    """Those pages that the site has, as (url, label)."""
+    for name, label in names:
+        with contextlib.suppress(NoReverseMatch):
+            yield reverse(name), label

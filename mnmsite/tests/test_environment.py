@@ -38,6 +38,7 @@ def test_not_set_or_empty_is_the_default(monkeypatch, read):
         (env.limits, "on", {}),
         (env.openid, '{"auth": 1, "authby": [{}]}', {"auth": 1, "authby": [{}]}),
         (env.openid, "{}", {"auth": 0, "authby": []}),
+        (env.sender, "Mailer <mail@example.org>", "Mailer <mail@example.org>"),
         (env.redis, "redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
     ],
 )
@@ -49,6 +50,11 @@ def test_good_values(read, parse, text, value):
     ("parse", "text"),
     [
         (env.flag, "maybe"),
+        (env.sender, "nobody"),
+        (env.email, "mail.example.org"),
+        (env.email, "smtp://"),
+        (env.email, "file:///tmp"),
+        (env.templates, "/nowhere/of/the/kind"),
         (env.window, "0"),
         (env.window, "4.5"),
         (env.address, "7443"),
@@ -109,3 +115,12 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ImproperlyConfigured, match=r"^MNM_VAR: "):
         env.folder(tmp_path / "file" / "var")
+
+
+def test_a_mail_server(read):
+    mail = read("smtp+tls://ann:pass%40word@mail.example.org", env.email)
+    assert mail["EMAIL_BACKEND"] == "django.core.mail.backends.smtp.EmailBackend"
+    assert mail["EMAIL_HOST"] == "mail.example.org"
+    assert (mail["EMAIL_HOST_USER"], mail["EMAIL_HOST_PASSWORD"]) == ("ann", "pass@word")
+    assert (mail["EMAIL_PORT"], mail["EMAIL_USE_TLS"]) == (587, True)
+    assert read("console://", env.email)["EMAIL_BACKEND"] == "django.core.mail.backends.console.EmailBackend"

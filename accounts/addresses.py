@@ -1,0 +1,118 @@
+"""Members' e-mail addresses: added, confirmed by a mailed link, looked up.
+
+A link confirms only for the member who is signed in with the account it was made for. Otherwise somebody could sign up
+with a stranger's address, and the stranger's own click would make it theirs.
+"""
+
+from __future__ import annotations
+
+import logging
+import smtplib
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.core import signing
+from django.core.mail import send_mail
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from tmtp.conf import conf
+
+from .models import Address
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+logger = logging.getLogger(__name__)
+
+SALT = "accounts.addresses"
+LINK_LIFE = timedelta(days=3)
+MAIL_EVERY = timedelta(minutes=2)  # at most one link in that time to one address of one member
+
+
+class AddressRefused(Exception):
+    """Nothing was done. The text is for the member."""
+
+
+def normalise(address: str) -> str:
+    """The one spelling under which an address is kept and looked up: lower case."""
+    return address.strip().lower()
+
+
+def verified(addresses: Iterable[str]) -> dict[str, User]:
+    """The members who have confirmed these addresses, by address in lower case; others are left out."""
+    wanted = {normalise(address) for address in addresses}
+    found = Address.objects.filter(address__in=wanted, verified__isnull=False, user__is_active=True)
+    return {address.address: address.user for address in found.select_related("user")}
+
+
+def add(user: Any, text: str) -> Address:
+    """An address of a member, unconfirmed when it is new. It becomes `user.email` when there is none."""
+    address, _new = Address.objects.get_or_create(user=user, address=normalise(text))
+    _choose_email(user)
+    return address
+
+
+def remove(address: Address) -> None:
+    """The member no longer has this address."""
+    user = address.user
+    address.delete()
+    _choose_email(user)
+
+
+def _choose_email(user: Any) -> None:
+    """`user.email` is the address confirmed first, else the one added first."""
+    known = sorted(user.addresses.all(), key=lambda one: (one.verified is None, one.verified or one.created))
+    email = known[0].address if known else ""
+    if user.email != email:
+        user.email = email
+        user.save(update_fields=["email"])
+
+
+def mail_link(request: HttpRequest, address: Address) -> None:
+    """Mail the link that confirms an address. Raises AddressRefused when one was mailed just now, or none can be."""
+    now = timezone.now()
+    due = Address.objects.filter(pk=address.pk).exclude(mailed__gt=now - MAIL_EVERY)
+    if not due.update(mailed=now):
+        raise AddressRefused(_("A link was mailed there a moment ago. Please look for it, in your spam too."))
+    token = signing.dumps([address.pk, address.address], salt=SALT)
+    link = request.build_absolute_uri(reverse("accounts:confirm", args=[token]))
+    context = {"user": address.user, "link": link, "site_name": conf.SITE_NAME, "days": LINK_LIFE.days}
+    subject = _("Confirm your address for %(site)s") % {"site": conf.SITE_NAME}
+    try:
+        send_mail(subject, render_to_string("accounts/mail/confirm.txt", context), None, [address.address])
+    except (OSError, smtplib.SMTPException) as error:
+        logger.error("a link to confirm an address was not mailed: %s", error)
+        Address.objects.filter(pk=address.pk).update(mailed=None)
+        raise AddressRefused(_("The mail with the link could not be sent. Please try again later.")) from None
+
+
+def read_link(token: str) -> Address:
+    """The address that a link is for. Raises AddressRefused when it is too old or changed, or the address is gone."""
+    try:
+        pk, text = signing.loads(token, salt=SALT, max_age=LINK_LIFE)
+    except signing.BadSignature:
+        raise AddressRefused(
+            _("This link is not complete, or too old. Ask for a new one on your account page.")
+        ) from None
+    address = Address.objects.filter(pk=pk, address=text).select_related("user").first()
+    if address is None:
+        raise AddressRefused(_("This address was removed from its account since the link was mailed."))
+    return address
+
+
+def confirm(address: Address) -> None:
+    """The member reads this address. Raises AddressRefused when it is another member's."""
+    try:
+        with transaction.atomic():
+            Address.objects.filter(pk=address.pk, verified=None).update(verified=timezone.now())
+    except IntegrityError:
+        raise AddressRefused(
+            _("Another account has confirmed this address already. Sign in with that one, or remove it there.")
+        ) from None
+    _choose_email(address.user)

@@ -1,0 +1,90 @@
+"""The account page: how a member signs in, and their e-mail addresses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from .. import addresses
+from ..models import Address
+from .forms import AddressForm
+from .views import back_to_account
+
+
+@require_safe
+@login_required
+@never_cache
+def account(request: HttpRequest) -> HttpResponse:
+    """Show it."""
+    return show(request, AddressForm())
+
+
+def show(request: HttpRequest, form: AddressForm, **more: Any) -> HttpResponse:
+    """The page, with what was wrong in a form on it."""
+    known = request.user.addresses.order_by("created")
+    return render(request, "accounts/account.html", {"addresses": known, "address_form": form, **more})
+
+
+@require_POST
+@login_required
+def add_address(request: HttpRequest) -> HttpResponse:
+    """Add an address, and mail it a link."""
+    form = AddressForm(request.POST)
+    if not form.is_valid():
+        return show(request, form)
+    return mail_link(request, addresses.add(request.user, form.cleaned_data["address"]))
+
+
+@require_POST
+@login_required
+def mail_again(request: HttpRequest, pk: int) -> HttpResponse:
+    """Mail the link once more."""
+    return mail_link(request, get_object_or_404(Address, pk=pk, user=request.user, verified=None))
+
+
+def mail_link(request: HttpRequest, address: Address) -> HttpResponse:
+    """Mail a link, unless the address is confirmed already, and say what became of it."""
+    if address.verified:
+        messages.info(request, _("You have that address already."))
+        return back_to_account()
+    try:
+        addresses.mail_link(request, address)
+    except addresses.AddressRefused as refused:
+        messages.warning(request, str(refused))
+    else:
+        messages.success(request, _("A link was mailed to %(address)s.") % {"address": address})
+    return back_to_account()
+
+
+@require_POST
+@login_required
+def remove_address(request: HttpRequest, pk: int) -> HttpResponse:
+    """Remove an address."""
+    address = get_object_or_404(Address, pk=pk, user=request.user)
+    addresses.remove(address)
+    messages.success(request, _("%(address)s is removed.") % {"address": address})
+    return back_to_account()
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+@never_cache
+def confirm(request: HttpRequest, token: str) -> HttpResponse:
+    """Where a mailed link leads. A button confirms, not the visit: programs follow links in mails too."""
+    try:
+        address = addresses.read_link(token)
+        if address.user == request.user and request.method == "POST":
+            addresses.confirm(address)
+            messages.success(request, _("%(address)s is confirmed.") % {"address": address})
+            return back_to_account()
+    except addresses.AddressRefused as refused:
+        return render(request, "accounts/confirm.html", {"refused": str(refused)}, status=400)
+    own = address.user == request.user
+    return render(request, "accounts/confirm.html", {"address": address, "own": own}, status=200 if own else 403)

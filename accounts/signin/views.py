@@ -1,0 +1,122 @@
+"""Sign up, sign in, sign out, forgotten and changed passwords: Django's views with this site's forms and pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import login, views
+from django.contrib.auth.models import User
+from django.contrib.messages.views import SuccessMessageMixin
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import resolve_url
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
+from django.views.generic import FormView
+
+from tmtp.conf import conf
+
+from .. import addresses
+from .forms import PasswordResetForm, SignInForm, SignUpForm, password_form
+
+MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
+
+
+class SignUp(views.RedirectURLMixin, FormView):
+    """A new member, who is signed in at once; the address waits for its confirmation."""
+
+    form_class = SignUpForm
+    template_name = "accounts/sign_up.html"
+    next_page = settings.LOGIN_REDIRECT_URL
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """A member has nothing to do here."""
+        if request.user.is_authenticated:
+            return HttpResponseRedirect(self.get_success_url())
+        return super().dispatch(request, *args, **kwargs)
+
+    def get_context_data(self, **context: Any) -> dict[str, Any]:
+        """Where to go on afterwards."""
+        return super().get_context_data(next=self.get_redirect_url(), **context)
+
+    def form_valid(self, form: SignUpForm) -> HttpResponse:
+        """Make the account."""
+        with transaction.atomic():
+            user = form.save()
+        login(self.request, user, MODEL_BACKEND)
+        welcome(self.request, user)
+        return super().form_valid(form)
+
+
+def welcome(request: HttpRequest, user: User) -> None:
+    """Mail the link that confirms a new member's address, and say so."""
+    try:
+        for address in user.addresses.filter(verified=None):
+            addresses.mail_link(request, address)
+    except addresses.AddressRefused as refused:
+        messages.warning(request, str(refused))
+        return
+    if user.email:
+        text = _("Welcome! A link was mailed to %(address)s. Follow it to confirm that the address is yours.")
+        messages.success(request, text % {"address": user.email})
+
+
+class SignIn(views.LoginView):
+    """With a password."""
+
+    form_class = SignInForm
+    template_name = "accounts/sign_in.html"
+    redirect_authenticated_user = True
+
+    def get_context_data(self, **context: Any) -> dict[str, Any]:
+        """Where to go on afterwards, when it is an address of this site. (Django takes the host for the site's name.)"""
+        return super().get_context_data(**context) | {"next": self.get_redirect_url(), "site_name": conf.SITE_NAME}
+
+
+class SignOut(views.LogoutView):
+    """POST only, as Django has it."""
+
+    next_page = "accounts:home"
+
+
+class ChangePassword(SuccessMessageMixin, views.PasswordChangeView):
+    """Change it, or set the first one."""
+
+    template_name = "accounts/password_change.html"
+    success_url = reverse_lazy("accounts:account")
+    success_message = _("Your password is changed. Other browsers are signed out.")
+
+    def get_form_class(self) -> Any:
+        """Who has no password is not asked for it."""
+        return password_form(self.request.user)
+
+
+class ResetPassword(views.PasswordResetView):
+    """Ask for a link."""
+
+    form_class = PasswordResetForm
+    template_name = "accounts/password_reset.html"
+    subject_template_name = "accounts/mail/password_reset_subject.txt"
+    email_template_name = "accounts/mail/password_reset.txt"
+    success_url = reverse_lazy("accounts:password_reset_done")
+
+
+class ResetPasswordDone(views.PasswordResetDoneView):
+    """The same for everybody, so that it does not tell whose address is known."""
+
+    template_name = "accounts/password_reset_done.html"
+
+
+class SetPassword(SuccessMessageMixin, views.PasswordResetConfirmView):
+    """Where the link leads."""
+
+    template_name = "accounts/password_reset_confirm.html"
+    success_url = reverse_lazy("accounts:sign_in")
+    success_message = _("Your password is set. Sign in with it.")
+
+
+def back_to_account() -> HttpResponseRedirect:
+    """After something was changed there."""
+    return HttpResponseRedirect(resolve_url("accounts:account"))

@@ -1,0 +1,288 @@
+"""Sign up, sign in, passwords and addresses, as a browser sends them."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core import mail
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts import addresses
+from accounts.models import Address
+
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
+
+PASSWORD = "correct horse battery"
+USER = get_user_model()
+
+
+def url(name, *args):
+    return reverse(f"accounts:{name}", args=args)
+
+
+def sign_up(client, name="ann", email="Ann@Example.org", **more):
+    form = {"username": name, "email": email, "password1": PASSWORD, "password2": PASSWORD, **more}
+    return client.post(url("sign_up"), form)
+
+
+def links(text):
+    return re.findall(r"http://testserver(\S+)", text)
+
+
+def shown(client, page="account"):
+    return client.get(url(page)).text
+
+
+@pytest.fixture
+def ann(client):
+    """Signed up, signed in, address confirmed."""
+    sign_up(client)
+    client.post(links(mail.outbox.pop().body)[0])
+    return USER.objects.get(username="ann")
+
+
+@pytest.fixture
+def stranger(client_class):
+    return client_class()
+
+
+@pytest.fixture
+def client_class():
+    from django.test import Client
+
+    return Client
+
+
+# sign up
+
+
+def test_a_new_member_is_signed_in_and_gets_a_link(client):
+    answer = sign_up(client)
+    assert answer.status_code == 302
+    assert answer.url == url("home")
+    assert "ann" in shown(client)
+    (message,) = mail.outbox
+    assert message.to == ["ann@example.org"]
+    assert addresses.verified(["ann@example.org"]) == {}
+    page = client.get(links(message.body)[0])
+    assert "ann@example.org" in page.text
+    assert addresses.verified(["ann@example.org"]) == {}, "the visit alone confirms nothing"
+    client.post(links(message.body)[0])
+    ann = USER.objects.get()
+    assert addresses.verified(["ANN@example.org", "bob@example.org"]) == {"ann@example.org": ann}
+    assert ann.email == "ann@example.org"
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "why"),
+    [
+        ({"username": "a@b"}, "username", "no “@”"),
+        ({"username": ""}, "username", "required"),
+        ({"email": "nowhere"}, "email", "valid email"),
+        ({"email": ""}, "email", "required"),
+        ({"password2": "another"}, "password2", "match"),
+        ({"password1": "password", "password2": "password"}, "password2", "too common"),
+    ],
+)
+def test_what_is_wrong_is_said_beside_its_field(client, change, field, why):
+    page = sign_up(client, **change)
+    assert page.status_code == 200
+    (said,) = re.findall(rf'<ul class="errorlist" id="id_{field}_error">(.*?)</ul>', page.text)
+    assert why in said
+    assert not USER.objects.exists()
+
+
+def test_a_name_is_taken_in_any_case(client, stranger):
+    sign_up(client)
+    assert "already exists" in sign_up(stranger, "ANN", "other@example.org").text
+    assert USER.objects.count() == 1
+
+
+def test_signing_up_does_not_tell_whose_address_is_known(ann, stranger):
+    assert sign_up(stranger, "eve").status_code == 302
+
+
+def test_a_mail_server_that_is_down_loses_nobody(client, settings):
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_PORT = 1
+    sign_up(client)
+    page = shown(client)
+    assert "could not be sent" in page
+    assert "not confirmed" in page
+
+
+# addresses
+
+
+def test_a_strangers_click_confirms_nothing(client, stranger):
+    """Eve signs up with Bob's address, and Bob follows the link: signed out, or as himself."""
+    sign_up(client, "eve", "bob@example.org")
+    link = links(mail.outbox.pop().body)[0]
+    assert stranger.post(link).url.startswith(url("sign_in"))
+    sign_up(stranger, "bob", "bob@example.org")
+    answer = stranger.post(link)
+    assert answer.status_code == 403
+    assert "another account" in answer.text
+    assert addresses.verified(["bob@example.org"]) == {}
+
+
+def test_an_address_is_of_one_member(ann, stranger):
+    sign_up(stranger, "eve")
+    answer = stranger.post(links(mail.outbox.pop().body)[0])
+    assert "Another account has confirmed this address" in answer.text
+    assert addresses.verified(["ann@example.org"]) == {"ann@example.org": ann}
+
+
+@pytest.mark.parametrize("days", [4, None])
+def test_a_link_that_is_old_or_cut_off(client, days, monkeypatch):
+    sign_up(client)
+    link = links(mail.outbox.pop().body)[0]
+    if days:
+        monkeypatch.setattr(addresses, "LINK_LIFE", timedelta(seconds=-1))
+    else:
+        link = link[:-2] + "/"
+    answer = client.post(link)
+    assert answer.status_code == 400
+    assert "not complete, or too old" in answer.text
+    assert not Address.objects.filter(verified__isnull=False)
+
+
+def test_addresses_are_added_mailed_and_removed(ann, client):
+    client.post(url("add_address"), {"address": "Second@example.org"})
+    assert mail.outbox[0].to == ["second@example.org"]
+    client.post(links(mail.outbox[0].body)[0])
+    first, second = ann.addresses.order_by("created")
+    client.post(url("remove_address", first.pk))
+    ann.refresh_from_db()
+    assert ann.email == "second@example.org"
+    client.post(url("remove_address", second.pk))
+    ann.refresh_from_db()
+    assert ann.email == ""
+    assert "None. Add one" in shown(client)
+
+
+def test_a_link_to_a_removed_address_confirms_nothing(ann, client):
+    client.post(url("add_address"), {"address": "second@example.org"})
+    client.post(url("remove_address", ann.addresses.get(verified=None).pk))
+    assert "was removed" in client.post(links(mail.outbox[0].body)[0]).text
+
+
+def test_an_address_gets_no_flood(client):
+    sign_up(client)
+    address = Address.objects.get()
+    client.post(url("mail_again", address.pk))
+    assert len(mail.outbox) == 1
+    assert "a moment ago" in shown(client)
+    Address.objects.update(mailed=timezone.now() - addresses.MAIL_EVERY)
+    client.post(url("mail_again", address.pk))
+    assert len(mail.outbox) == 2
+
+
+def test_others_addresses_are_not_mine(ann, stranger):
+    sign_up(stranger, "eve", "eve@example.org")
+    pk = ann.addresses.get().pk
+    assert stranger.post(url("remove_address", pk)).status_code == 404
+    assert stranger.post(url("mail_again", pk)).status_code == 404
+    assert ann.addresses.exists()
+
+
+def test_an_address_that_is_none_is_said_beside_the_field(ann, client):
+    assert 'id="id_address_error"' in client.post(url("add_address"), {"address": "nowhere"}).text
+
+
+# sign in and out
+
+
+@pytest.mark.parametrize("name", ["ann", "ann@example.org", "Ann@Example.ORG"])
+def test_sign_in_by_name_or_confirmed_address(ann, stranger, name):
+    answer = stranger.post(url("sign_in"), {"username": name, "password": PASSWORD})
+    assert answer.status_code == 302
+    assert stranger.session["_auth_user_id"] == str(ann.pk)
+
+
+def test_no_sign_in_by_an_address_that_is_only_claimed(client, stranger):
+    sign_up(client)
+    page = stranger.post(url("sign_in"), {"username": "ann@example.org", "password": PASSWORD})
+    assert "do not fit together" in page.text
+
+
+@pytest.mark.parametrize("to", ["/account/", "/sign-up/?next=/"])
+def test_on_to_where_one_wanted_to_go(ann, stranger, to):
+    answer = stranger.post(url("sign_in"), {"username": "ann", "password": PASSWORD, "next": to})
+    assert answer.url == to
+
+
+@pytest.mark.parametrize("to", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"])
+@pytest.mark.parametrize("page", ["sign_in", "sign_up"])
+def test_nobody_is_sent_elsewhere(ann, stranger, page, to):
+    assert "evil" not in stranger.get(url(page), {"next": to}).text
+    form = {"username": "ann", "password": PASSWORD}
+    if page == "sign_up":
+        form = {"username": "eve", "email": "eve@example.org", "password1": PASSWORD, "password2": PASSWORD}
+    assert stranger.post(url(page), {**form, "next": to}).url == url("home")
+
+
+def test_members_only_pages_lead_to_sign_in_and_back(client):
+    answer = client.get(url("account"))
+    assert answer.url == f"{url('sign_in')}?next={url('account')}"
+
+
+def test_sign_out_is_no_link(ann, client):
+    assert client.get(url("sign_out")).status_code == 405
+    assert client.post(url("sign_out")).url == url("home")
+    assert "_auth_user_id" not in client.session
+
+
+# passwords
+
+
+def test_a_forgotten_password(ann, stranger):
+    stranger.post(url("password_reset"), {"email": "ANN@example.org"})
+    (message,) = mail.outbox
+    assert message.to == ["ann@example.org"]
+    page = stranger.get(links(message.body)[0])
+    new = {"new_password1": "staple " + PASSWORD, "new_password2": "staple " + PASSWORD}
+    assert stranger.post(page.url, new).url == url("sign_in")
+    assert stranger.post(url("sign_in"), {"username": "ann", "password": new["new_password1"]}).status_code == 302
+    assert "used up" in stranger.get(links(message.body)[0]).text
+
+
+def test_a_claimed_address_gets_no_reset(client, stranger):
+    sign_up(client)
+    mail.outbox.clear()
+    assert stranger.post(url("password_reset"), {"email": "ann@example.org"}).url == url("password_reset_done")
+    assert mail.outbox == []
+
+
+def test_the_reset_goes_to_the_address_asked_for(ann, client, stranger):
+    client.post(url("add_address"), {"address": "second@example.org"})
+    client.post(links(mail.outbox.pop().body)[0])
+    stranger.post(url("password_reset"), {"email": "second@example.org"})
+    assert mail.outbox[0].to == ["second@example.org"]
+
+
+def test_change_the_password(ann, client, stranger):
+    stranger.force_login(ann)
+    old = {"old_password": PASSWORD, "new_password1": "staple " + PASSWORD, "new_password2": "staple " + PASSWORD}
+    assert client.post(url("password_change"), {**old, "old_password": "x"}).status_code == 200
+    assert client.post(url("password_change"), old).url == url("account")
+    assert client.get(url("account")).status_code == 200
+    assert stranger.get(url("account")).status_code == 302, "other browsers are signed out"
+
+
+def test_a_first_password(ann, client):
+    ann.set_unusable_password()
+    ann.save()
+    client.force_login(ann)
+    assert "old_password" not in client.get(url("password_change")).text
+    client.post(url("password_change"), {"new_password1": PASSWORD, "new_password2": PASSWORD})
+    ann.refresh_from_db()
+    assert ann.check_password(PASSWORD)
+
+
+def test_sign_in_is_headed_by_the_sites_name(client):
+    assert "testserver" not in client.get(url("sign_in")).text
