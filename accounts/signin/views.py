@@ -71,7 +71,7 @@ class SignIn(views.LoginView):
     redirect_authenticated_user = True
 
     def get_context_data(self, **context: Any) -> dict[str, Any]:
-        """Where to go on afterwards, when it is an address of this site. (Django takes the host for the site's name.)"""
+        """Where to go on afterwards, if that is on this site. (Django takes the host for the site’s name.)"""
         return super().get_context_data(**context) | {"next": self.get_redirect_url(), "site_name": conf.SITE_NAME}
 
 
