@@ -29,7 +29,7 @@ FLOORS = (
     {"dispatcher", "presence", "store", "limits", "bodies"},
     {"openid", "durability"},
     {"providers", "services"},
-    {"models", "conf"},
+    {"models", "conf", "markup"},
     {"protocol"},
 )
 PROTOCOL_KNOWS = {"msgspec", "google_crc32c", *sys.stdlib_module_names}

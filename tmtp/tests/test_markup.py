@@ -1,0 +1,67 @@
+"""The text of messages as HTML: CommonMark, and nothing else, whoever wrote it."""
+
+from __future__ import annotations
+
+import pytest
+from django.utils.safestring import SafeString
+
+from tmtp.markup import render
+
+pytestmark = pytest.mark.once
+
+
+def test_commonmark() -> None:
+    text = "# Hello\n\nIt is *on its* **way**:\n\n1. `a`\n2. b\n\n> quoted\n\n---\n"
+    html = render(text)
+    assert isinstance(html, SafeString)
+    assert "<h3>Hello</h3>" in html  # the page has headings of its own
+    assert "<p>It is <em>on its</em> <strong>way</strong>:</p>" in html
+    assert "<li><code>a</code></li>" in html and "<blockquote>" in html and "<hr>" in html
+
+
+def test_a_link_is_nobodys_recommendation() -> None:
+    html = render("[a shop](https://shop.example/?a=1&b=2)")
+    assert html == (
+        '<p><a href="https://shop.example/?a=1&amp;b=2" rel="nofollow noopener noreferrer">a shop</a></p>\n'
+    )
+
+
+def test_a_picture_is_a_link() -> None:
+    html = render("![a <cat>](https://cats.example/1.png) ![](https://cats.example/2.png)")
+    assert "<img" not in html
+    assert '<a href="https://cats.example/1.png" rel="nofollow noopener noreferrer">a &lt;cat&gt;</a>' in html
+    assert ">https://cats.example/2.png</a>" in html
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        "[x](javascript:alert(1))",
+        "[x](JaVaScRiPt:alert(1))",
+        "[x](&#106;avascript:alert(1))",
+        "[x](data:text/html;base64,PHNjcmlwdD4=)",
+        "[x](/accounts/logout/)",
+        "[x](//elsewhere.example)",
+        "![x](javascript:alert(1))",
+        "<javascript:alert(1)>",
+        '[x](https://a.example "t\\" onclick=\\"alert(1)")',
+        "```js onload=x\n<b onclick=1>\n```",
+        "<style>body{display:none}</style>",
+        "<a href='https://a.example' style='position:fixed'>x</a>",
+    ],
+)
+def test_nothing_that_runs_or_leads_astray(text: str) -> None:
+    """Only the tags of CommonMark, only links elsewhere: what is HTML in the text is text."""
+    html = render(text)
+    tags = {tag.split(">")[0] for tag in html.split("<")[1:]}
+    allowed = ("p", "/p", "pre", "/pre", "code", "/code", "/a", "a href=&quot;", 'a href="https://a.example"')
+    assert all(tag.startswith(allowed) for tag in tags), html
+    assert not any(" on" in tag.replace("&quot;", "").split('title="')[0] for tag in tags), html
+
+
+def test_much_nonsense_takes_no_time_to_speak_of() -> None:
+    """Depth is limited by the parser: no stack is exhausted."""
+    for text in (">" * 5000, "[" * 5000, "*" * 5000, "- " * 2000, "![" * 3000, "\0\ud7ff"):
+        assert len(render(text)) < 100_000
