@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import pytest
 from django.contrib.auth import get_user_model
 
+from delivery.conf import DEFAULTS as DELIVERY_DEFAULTS
 from mnmsite import environment
 from tmtp.conf import DEFAULT_LIMITS, DEFAULTS
 from tmtp.models import User
@@ -66,9 +67,12 @@ def rows(text, cells):
 # all that there is
 
 
-@pytest.mark.parametrize(("cells", "column", "defaults"), [(5, 2, DEFAULTS), (4, 1, DEFAULT_LIMITS)])
-def test_each_setting_is_documented_with_its_default(cells, column, defaults):
-    documented = rows(SETTINGS, cells)
+@pytest.mark.parametrize(
+    ("section", "cells", "column", "defaults"),
+    [("`TMTP`", 5, 2, DEFAULTS), ("`TMTP`", 4, 1, DEFAULT_LIMITS), ("`DELIVERY`", 5, 2, DELIVERY_DEFAULTS)],
+)
+def test_each_setting_is_documented_with_its_default(section, cells, column, defaults):
+    documented = rows(SETTINGS.split(f"\n## {section}\n")[1].split("\n## ")[0], cells)
     assert documented.keys() == defaults.keys()
     for name, default in defaults.items():
         shown = repr(default).replace("'", '"')

@@ -1,0 +1,89 @@
+"""System checks of the settings in DELIVERY. Each id is in docs/reference/checks.md."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.apps import apps
+from django.conf import settings
+from django.core import checks
+
+from .addresses import import_dotted
+from .conf import DEFAULTS
+
+Rule = tuple[Callable[[Any], bool], str]  # what a value must be, as a test and in words
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+
+
+def _is_site(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    parts = urlsplit(value)
+    return not value or (parts.scheme in ("http", "https") and bool(parts.netloc) and not parts.query)
+
+
+SECONDS: Rule = (_is_number, "a number of seconds above 0")
+SITE: Rule = (_is_site, "the beginning of the site's addresses, such as “https://example.org”")
+PATH: Rule = (lambda value: isinstance(value, str) and bool(value), "a dotted path, such as “shop.mail.Backend”")
+
+RULES: dict[str, Rule] = {
+    "SITE_URL": SITE,
+    "ADDRESSES": PATH,
+    "FALLBACK_EMAIL_BACKEND": PATH,
+    "CLAIM_FOR": SECONDS,
+}
+# What a dotted path must lead to: the names of functions that are to be there.
+PATHS = {"ADDRESSES": ("users_by_address", "address_by_user"), "FALLBACK_EMAIL_BACKEND": ("send_messages",)}
+
+
+@checks.register("delivery")
+def check_options(**_: Any) -> list[checks.CheckMessage]:
+    """E001 to E004."""
+    given = getattr(settings, "DELIVERY", {})
+    if not isinstance(given, dict):
+        return [_error(1, "DELIVERY is not a dict.", 'Write it as DELIVERY = {"SITE_URL": ..., ...}.')]
+    found = [_error(2, f"DELIVERY has no setting “{key}”.", _meant(key)) for key in given if key not in DEFAULTS]
+    wrong = [key for key, (fits, _words) in RULES.items() if key in given and not fits(given[key])]
+    for key in wrong:
+        hint = f"Make it {RULES[key][1]}, or leave it out."
+        found.append(_error(3, f"DELIVERY[“{key}”] is {given[key]!r}.", hint))
+    return found + [error for key in PATHS if key in given and key not in wrong for error in _lead(key, given[key])]
+
+
+def _lead(key: str, path: str) -> Iterable[checks.CheckMessage]:
+    """E004 when the dotted path does not lead to what it must."""
+    try:
+        target = import_dotted(path)
+    except Exception as error:  # whatever the site's module does
+        yield _error(4, f"DELIVERY[“{key}”] names “{path}”, which cannot be imported: {error}", "Correct it.")
+        return
+    missing = [name for name in PATHS[key] if not callable(getattr(target, name, None))]
+    if missing:
+        names = ", ".join(missing)
+        yield _error(4, f"DELIVERY[“{key}”] names “{path}”, which has no function {names}.", "Name one that has.")
+
+
+@checks.register("delivery")
+def check_workers(**_: Any) -> list[checks.CheckMessage]:
+    """E005. (tmtp.W012 says whether `timeout` and `retry` of django-q2 fit.)"""
+    if apps.is_installed("django_q"):
+        return []
+    return [_error(5, "delivery needs django-q2.", 'Add "django_q" to INSTALLED_APPS, and run manage.py migrate.')]
+
+
+def _meant(key: Any) -> str:
+    """What was probably meant, or all there is."""
+    names = sorted(DEFAULTS)
+    close = get_close_matches(str(key).upper(), names, n=1)
+    return f"Did you mean “{close[0]}”?" if close else f"Remove it, or use one of: {', '.join(names)}."
+
+
+def _error(number: int, message: str, hint: str) -> checks.Error:
+    return checks.Error(message, hint=hint, id=f"delivery.E{number:03}")

@@ -1,0 +1,34 @@
+"""The settings: one dict `DELIVERY` in the site's settings, with defaults, read when it is used.
+
+    from delivery.conf import conf
+    conf.CLAIM_FOR
+
+Each key is explained in docs/reference/settings.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+
+DEFAULTS: dict[str, Any] = {
+    # the website around it
+    "SITE_URL": "",
+    "ADDRESSES": "delivery.addresses.Allauth",
+    "FALLBACK_EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+    # workers
+    "CLAIM_FOR": 60,
+}
+
+
+class Conf:
+    """Attribute access to `settings.DELIVERY` over the defaults."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in DEFAULTS:
+            raise AttributeError(f"DELIVERY has no setting {name}")
+        return getattr(settings, "DELIVERY", {}).get(name, DEFAULTS[name])
+
+
+conf = Conf()

@@ -1,0 +1,44 @@
+"""System checks of DELIVERY."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import override_settings
+
+from delivery.checks import check_options, check_workers
+
+pytestmark = pytest.mark.once
+
+
+@pytest.mark.parametrize(
+    ("value", "ids"),
+    [
+        ({}, []),
+        ([], ["E001"]),
+        ({"CLAIM_FORE": 1}, ["E002"]),
+        ({"CLAIM_FOR": 0}, ["E003"]),
+        ({"CLAIM_FOR": True}, ["E003"]),
+        ({"SITE_URL": "example.org"}, ["E003"]),
+        ({"SITE_URL": "https://example.org/club"}, []),
+        ({"ADDRESSES": None}, ["E003"]),
+        ({"ADDRESSES": "delivery.nowhere"}, ["E004"]),
+        ({"ADDRESSES": "delivery.addresses"}, []),
+        ({"ADDRESSES": "delivery.conf"}, ["E004"]),
+        ({"FALLBACK_EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"}, []),
+    ],
+)
+def test_options(value, ids):
+    with override_settings(DELIVERY=value):
+        assert [found.id for found in check_options()] == [f"delivery.{id}" for id in ids]
+
+
+def test_the_hint_names_the_nearest_key():
+    with override_settings(DELIVERY={"CLAIM_FORE": 1}):
+        (found,) = check_options()
+    assert found.hint == "Did you mean “CLAIM_FOR”?"
+
+
+def test_django_q2_is_needed(settings):
+    assert check_workers() == []
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "django_q"]
+    assert [found.id for found in check_workers()] == ["delivery.E005"]
