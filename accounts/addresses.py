@@ -44,11 +44,17 @@ def normalise(address: str) -> str:
     return address.strip().lower()
 
 
-def verified(addresses: Iterable[str]) -> dict[str, User]:
+def users_by_address(addresses: Iterable[str]) -> dict[str, User]:
     """The members who have confirmed these addresses, by address in lower case; others are left out."""
     wanted = {normalise(address) for address in addresses}
     found = Address.objects.filter(address__in=wanted, verified__isnull=False, user__is_active=True)
     return {address.address: address.user for address in found.select_related("user")}
+
+
+def address_by_user(users: Iterable[User]) -> dict[int, str]:
+    """The address that each of these members confirmed first, by the members’ ids; others are left out."""
+    found = Address.objects.filter(user__in=list(users), verified__isnull=False, user__is_active=True)
+    return {address.user_id: address.address for address in found.order_by("-verified")}
 
 
 def add(user: Any, text: str) -> Address:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from environ import Env
@@ -76,6 +77,14 @@ def limits(text: str) -> dict[str, int] | None:
         return {} if flag(text) else None
     except ValueError:
         raise ValueError(f"“{text}” is neither off nor on") from None
+
+
+def url(text: str) -> str:
+    """Check the beginning of the website's addresses; a slash at its end does not count."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+        raise ValueError(f"“{text}” is not the beginning of a website's addresses, such as https://example.org")
+    return text.rstrip("/")
 
 
 def openid(text: str) -> dict[str, Any]:

@@ -116,6 +116,14 @@ AUTH_PASSWORD_VALIDATORS = [
 globals().update(env.read("MNM_EMAIL", env.email, env.email("console://")))
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.read("MNM_EMAIL_FROM", env.sender, "mnm@localhost")
 
+# -- what workers do
+
+DELIVERY: dict[str, Any] = {
+    "SITE_URL": env.read("MNM_URL", env.url, ""),
+    "ADDRESSES": "accounts.addresses",
+    "FALLBACK_EMAIL_BACKEND": globals()["EMAIL_BACKEND"],
+}
+
 # -- what is kept, and what passes between processes
 
 DATABASES = {"default": env.read("DATABASE_URL", env.database, env.sqlite(VAR / "mnm.sqlite3"))}

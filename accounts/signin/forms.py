@@ -68,7 +68,7 @@ class SignInForm(auth_forms.AuthenticationForm):
     def clean_username(self) -> str:
         """The username, also when the address was given."""
         name = self.cleaned_data["username"]
-        member = addresses.verified([name]).get(addresses.normalise(name)) if "@" in name else None
+        member = addresses.users_by_address([name]).get(addresses.normalise(name)) if "@" in name else None
         return member.get_username() if member else name
 
 
@@ -81,7 +81,7 @@ class PasswordResetForm(auth_forms.PasswordResetForm):
 
     def get_users(self, email: str) -> Iterator[Any]:
         """The member who has confirmed this address."""
-        yield from addresses.verified([email]).values()
+        yield from addresses.users_by_address([email]).values()
 
     def send_mail(
         self,

@@ -67,13 +67,15 @@ def test_a_new_member_is_signed_in_and_gets_a_link(client):
     assert "ann" in shown(client)
     (message,) = mail.outbox
     assert message.to == ["ann@example.org"]
-    assert addresses.verified(["ann@example.org"]) == {}
+    assert addresses.users_by_address(["ann@example.org"]) == {}
+    assert addresses.address_by_user(USER.objects.all()) == {}
     page = client.get(links(message.body)[0])
     assert "ann@example.org" in page.text
-    assert addresses.verified(["ann@example.org"]) == {}, "the visit alone confirms nothing"
+    assert addresses.users_by_address(["ann@example.org"]) == {}, "the visit alone confirms nothing"
     client.post(links(message.body)[0])
     ann = USER.objects.get()
-    assert addresses.verified(["ANN@example.org", "bob@example.org"]) == {"ann@example.org": ann}
+    assert addresses.users_by_address(["ANN@example.org", "bob@example.org"]) == {"ann@example.org": ann}
+    assert addresses.address_by_user([ann]) == {ann.pk: "ann@example.org"}
     assert ann.email == "ann@example.org"
 
 
@@ -127,14 +129,14 @@ def test_a_strangers_click_confirms_nothing(client, stranger):
     answer = stranger.post(link)
     assert answer.status_code == 403
     assert "another account" in answer.text
-    assert addresses.verified(["bob@example.org"]) == {}
+    assert addresses.users_by_address(["bob@example.org"]) == {}
 
 
 def test_an_address_is_of_one_member(ann, stranger):
     sign_up(stranger, "eve")
     answer = stranger.post(links(mail.outbox.pop().body)[0])
     assert "Another account has confirmed this address" in answer.text
-    assert addresses.verified(["ann@example.org"]) == {"ann@example.org": ann}
+    assert addresses.users_by_address(["ann@example.org"]) == {"ann@example.org": ann}
 
 
 @pytest.mark.parametrize("days", [4, None])

@@ -39,6 +39,7 @@ def test_not_set_or_empty_is_the_default(monkeypatch, read):
         (env.openid, '{"auth": 1, "authby": [{}]}', {"auth": 1, "authby": [{}]}),
         (env.openid, "{}", {"auth": 0, "authby": []}),
         (env.sender, "Mailer <mail@example.org>", "Mailer <mail@example.org>"),
+        (env.url, "https://example.org/club/", "https://example.org/club"),
         (env.redis, "redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
     ],
 )
@@ -51,6 +52,7 @@ def test_good_values(read, parse, text, value):
     [
         (env.flag, "maybe"),
         (env.sender, "nobody"),
+        (env.url, "example.org"),
         (env.email, "mail.example.org"),
         (env.email, "smtp://"),
         (env.email, "file:///tmp"),
