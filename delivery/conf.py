@@ -17,6 +17,13 @@ DEFAULTS: dict[str, Any] = {
     "SITE_URL": "",
     "ADDRESSES": "delivery.addresses.Allauth",
     "FALLBACK_EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+    "EMAIL_ROUTE": "both",
+    "SIGN_IN_VIEWS": [
+        "password_reset_confirm",
+        "accounts:confirm",
+        "account_confirm_email",
+        "account_reset_password_from_key",
+    ],
     # workers
     "CLAIM_FOR": 60,
 }

@@ -1,0 +1,72 @@
+"""E-mail as CommonMark: what a mail says, for a message that says the same."""
+
+from __future__ import annotations
+
+from email.message import Message
+
+from bs4 import BeautifulSoup, Tag
+from django.core.mail import EmailMessage
+from django.utils.html import linebreaks, urlize
+from markdownify import ATX, BACKSLASH, MarkdownConverter
+
+CELLS, BLOCKS = ("td", "th"), ("table", "p", "div", "ul", "ol", "h1", "h2", "h3", "h4", "blockquote", "pre")
+_converter = MarkdownConverter(heading_style=ATX, newline_style=BACKSLASH, escape_misc=True, bullets="-")
+
+
+def text_of(mail: EmailMessage) -> str:
+    """A mail's text as CommonMark: of its HTML when it has some, else of its plain text, which looks as it did."""
+    alternatives = getattr(mail, "alternatives", None) or []
+    for content, mimetype in (tuple(alternative) for alternative in alternatives):
+        if mimetype == "text/html":
+            return from_html(_decoded(content))
+    return from_html(mail.body) if mail.content_subtype == "html" else from_plain(mail.body)
+
+
+def from_html(html: str) -> str:
+    """HTML as CommonMark. Scripts, styles and pictures go; of a picture its alternative text stays."""
+    soup = BeautifulSoup(html, "html.parser")
+    for tag in soup.find_all(["script", "style", "head", "title", "template"]):
+        tag.decompose()
+    for image in soup.find_all("img"):
+        image.replace_with(str(image.get("alt") or ""))
+    for row in soup.find_all("tr"):
+        _lay_out(row)
+    for tag in soup.find_all(["table", "thead", "tbody", "tfoot"]):
+        tag.name = "div"
+    return str(_converter.convert_soup(soup)).strip()
+
+
+def _lay_out(row: Tag) -> None:
+    """A table's row as a line; if its cells hold more than words, these below each other. CommonMark has no tables."""
+    cells = row.find_all(CELLS, recursive=False)
+    is_layout = any(cell.find(BLOCKS) for cell in cells)
+    row.name = "div" if is_layout else "p"
+    for cell in cells:
+        cell.name = "div" if is_layout else "span"
+        if not is_layout and cell is not cells[-1]:
+            cell.insert_after(" · ")
+
+
+def from_plain(text: str) -> str:
+    """Plain text as CommonMark: its lines stay lines, its addresses become links, and no sign has a meaning."""
+    return from_html(linebreaks(urlize(text.strip(), autoescape=True)))
+
+
+def files_of(mail: EmailMessage) -> list[tuple[str, bytes]]:
+    """A mail's attachments: name and content."""
+    return [_file(attachment) for attachment in mail.attachments]
+
+
+def _file(attachment: object) -> tuple[str, bytes]:
+    if isinstance(attachment, Message):  # a MIMEBase, as Django takes it
+        return attachment.get_filename() or "file", attachment.get_payload(decode=True) or b""
+    name, content, *_ = attachment  # type: ignore[misc]
+    if isinstance(content, EmailMessage):
+        content = content.message()
+    if isinstance(content, Message):
+        content = content.as_bytes()
+    return name or "file", content.encode() if isinstance(content, str) else content
+
+
+def _decoded(content: str | bytes) -> str:
+    return content.decode(errors="replace") if isinstance(content, bytes) else str(content)

@@ -1,0 +1,23 @@
+"""Another app's mails, unchanged: django-allauth's."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.once
+
+
+def test_allauth(tmp_path: Path) -> None:
+    program = Path(__file__).with_name("allauth_site.py")
+    run = subprocess.run([sys.executable, program, tmp_path], capture_output=True, text=True, env={})
+    assert run.returncode == 0, run.stderr[-2000:]
+    seen = json.loads(run.stdout)
+    # What opens the way in is mailed and nothing else; all else goes both ways.
+    assert len(seen["signed up"]["mails"]) == len(seen["forgotten"]["mails"]) == 1
+    assert seen["signed up"]["messages"] == seen["forgotten"]["messages"] == []
+    assert seen["hello"] == {"mails": ["Hello"], "messages": ["Hello"]}
