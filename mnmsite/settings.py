@@ -111,9 +111,11 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
-# -- mail: links that confirm an address or set a new password
+# -- mail: to members' devices; and by e-mail, for all others, and for links that confirm an address or set a password
 
-globals().update(env.read("MNM_EMAIL", env.email, env.email("console://")))
+EMAIL = env.read("MNM_EMAIL", env.email, env.email("console://"))
+globals().update(EMAIL)
+EMAIL_BACKEND = "delivery.email.EmailBackend"
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.read("MNM_EMAIL_FROM", env.sender, "mnm@localhost")
 
 # -- what workers do
@@ -121,7 +123,7 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.read("MNM_EMAIL_FROM", env.sender, "mnm@
 DELIVERY: dict[str, Any] = {
     "SITE_URL": env.read("MNM_URL", env.url, ""),
     "ADDRESSES": "accounts.addresses",
-    "FALLBACK_EMAIL_BACKEND": globals()["EMAIL_BACKEND"],
+    "FALLBACK_EMAIL_BACKEND": EMAIL["EMAIL_BACKEND"],
 }
 
 # -- what is kept, and what passes between processes
