@@ -218,7 +218,7 @@ def test_the_guide_to_reports(capsys):
 @pytest.mark.django_db
 def test_the_guide_to_email(settings, mailoutbox):
     configure, send = blocks(DOCS / "how-to" / "email.md")
-    names = run_block(configure[0], configure[1].replace("[...", "["))
+    names = run_block(*configure)
     settings.EMAIL_BACKEND, settings.DELIVERY = names["EMAIL_BACKEND"], names["DELIVERY"]
     settings.DELIVERY["FALLBACK_EMAIL_BACKEND"] = "django.core.mail.backends.locmem.EmailBackend"
     run_block(*send)
