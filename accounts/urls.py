@@ -9,4 +9,5 @@ app_name = "accounts"
 urlpatterns = [
     path("", views.home, name="home"),
     path("", include("accounts.signin.urls")),
+    path("", include("accounts.openid.urls")),
 ]

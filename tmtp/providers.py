@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.text import slugify
 
 MAX_PROVIDERS = 26  # clients number them with one letter
 DEFAULT_ALGORITHMS = ("RS256", "ES256")
-MEMBERS = ("label", "login", "token", "std", "keys", "iss", "aud", "alg")
+MEMBERS = ("label", "login", "token", "std", "keys", "iss", "aud", "alg", "site")
+SITE_MEMBERS = ("slug", "client_id", "client_secret", "login", "token", "scope")
+SAFE = (("https", False), ("https", True), ("http", True))  # what _url gives for URLs that may carry secrets
 LOOPBACK = ("127.0.0.1", "localhost", "::1")  # where http is as good as https
 # Algorithm -> the (kty, crv) of its keys. Only public-key ones: an HS256 "key" would be something anyone can read.
 KEY_TYPES: dict[str, tuple[str, str | None]] = {
@@ -21,6 +25,21 @@ KEY_TYPES: dict[str, tuple[str, str | None]] = {
     "ES512": ("EC", "P-521"),
     "EdDSA": ("OKP", "Ed25519"),
 }
+
+
+@dataclass(frozen=True)
+class SiteClient:
+    """A provider's member "site": how the website's own sign-in page is known there. Never announced to devices.
+
+    `slug` is in the address that the provider sends people back to; `login` and `token` are URLs; no secret: a public
+    client."""
+
+    slug: str
+    client_id: str
+    login: str
+    token: str
+    scope: str
+    client_secret: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -37,10 +56,16 @@ class Provider:
     iss: str
     aud: str
     algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
+    site: SiteClient | None = None
 
     def announce(self) -> dict[str, Any]:
         """What a client is told: {"label", "login": [url, params], "token": [url, params]}."""
         return {"label": self.label, "login": self._target(self.login), "token": self._target(self.token)}
+
+    def for_site(self) -> Provider:
+        """The same provider, for tokens that are meant for the website's sign-in instead of a device."""
+        assert self.site is not None
+        return replace(self, aud=self.site.client_id)
 
     def _target(self, parts: tuple[str, ...]) -> list[str]:
         return [parts[0], "&".join(parts[1:] + self.std)]
@@ -87,7 +112,11 @@ def _parse_authby(entries: Any) -> tuple[bool, tuple[Provider, ...]]:
     optional = bool(plain) and not plain[0]
     if len(plain) - optional > MAX_PROVIDERS:
         raise _improper(f'"authby" has more than {MAX_PROVIDERS} providers: remove some')
-    return optional, tuple(_parse_provider(f"authby[{n}]", entry) for n, entry in enumerate(plain) if n or entry)
+    providers = tuple(_parse_provider(f"authby[{n}]", entry) for n, entry in enumerate(plain) if n or entry)
+    slugs = [provider.site.slug for provider in providers if provider.site]
+    if twice := [slug for slug in slugs if slugs.count(slug) > 1]:
+        raise _improper(f'two providers have the slug {twice[0]!r}: give one another "slug" in its "site"')
+    return optional, providers
 
 
 def _parse_provider(where: str, entry: dict[str, Any]) -> Provider:
@@ -101,7 +130,34 @@ def _parse_provider(where: str, entry: dict[str, Any]) -> Provider:
         if _url(parts[0]) is None:
             raise _improper(f'{where}: "{name}" begins with {parts[0]!r}: it must be an https or http URL')
     algorithms = _algorithms(where, entry.get("alg"))
-    return Provider(label, login, token, std, _keys(where, entry, algorithms), iss, aud, algorithms)
+    provider = Provider(label, login, token, std, _keys(where, entry, algorithms), iss, aud, algorithms)
+    if "site" not in entry:
+        return provider
+    return replace(provider, site=_site(f'{where}: "site"', entry["site"], provider))
+
+
+def _site(where: str, entry: Any, provider: Provider) -> SiteClient:
+    if not isinstance(entry, dict):
+        raise _improper(f"{where} must be a dict, which may be empty")
+    if unknown := [name for name in entry if name not in SITE_MEMBERS]:
+        raise _improper(f"{where} has an unknown member {unknown[0]!r}: use {', '.join(SITE_MEMBERS)}")
+    defaults = {
+        "slug": slugify(provider.label),
+        "client_id": provider.aud,
+        "login": provider.login[0],
+        "token": provider.token[0],
+        "scope": "openid",
+    }
+    members = {name: _text(where, defaults | entry, name) for name in defaults | entry}
+    if not re.fullmatch(r"[a-z0-9-]+", members["slug"]):
+        raise _improper(f'{where}: "slug" is {members["slug"]!r}: use a to z, digits and "-"')
+    if "openid" not in members["scope"].split():
+        raise _improper(f'{where}: "scope" must hold the word "openid"')
+    if _url(members["login"]) is None or "?" in members["login"]:
+        raise _improper(f'{where}: "login" must be an https or http URL without parameters')
+    if _url(members["token"]) not in SAFE:
+        raise _improper(f'{where}: "token" must be an https URL (http only on {", ".join(LOOPBACK)})')
+    return SiteClient(**members)
 
 
 def _keys(where: str, entry: dict[str, Any], algorithms: tuple[str, ...]) -> str:
@@ -109,7 +165,7 @@ def _keys(where: str, entry: dict[str, Any], algorithms: tuple[str, ...]) -> str
     if isinstance(entry.get("keys"), dict):
         return _jwks(f'{where}: "keys"', entry["keys"], algorithms)
     keys = _text(where, entry, "keys")
-    if _url(keys) not in (("https", False), ("https", True), ("http", True)):
+    if _url(keys) not in SAFE:
         local = ", ".join(LOOPBACK)
         raise _improper(f'{where}: "keys" must be the https URL of the provider\'s JWKS (http only on {local})')
     return keys

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from urllib.parse import urlsplit
 
+from csp.decorators import csp_update
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -14,6 +15,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from .. import addresses
 from ..models import Address
+from ..openid.client import providers
+from ..openid.people import identities_of, label_of
 from .forms import AddressForm
 from .views import back_to_account
 
@@ -26,10 +29,18 @@ def account(request: HttpRequest) -> HttpResponse:
     return show(request, AddressForm())
 
 
-def show(request: HttpRequest, form: AddressForm, **more: Any) -> HttpResponse:
-    """The page, with what was wrong in a form on it."""
-    known = request.user.addresses.order_by("created")
-    return render(request, "accounts/account.html", {"addresses": known, "address_form": form, **more})
+def show(request: HttpRequest, form: AddressForm) -> HttpResponse:
+    """The page, with what was wrong in the form on it. Its buttons may lead to the providers."""
+    linked = identities_of(request.user)
+    offered = providers().values()
+    context = {
+        "addresses": request.user.addresses.order_by("created"),
+        "address_form": form,
+        "identities": [(identity, label_of(identity)) for identity in linked],
+        "linkable": [one for one in offered if one.iss not in {identity.iss for identity in linked}],
+    }
+    targets = sorted({"{0.scheme}://{0.netloc}".format(urlsplit(one.site.login)) for one in offered})
+    return csp_update({"form-action": targets})(render)(request, "accounts/account.html", context)
 
 
 @require_POST

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.generic import FormView
 
 from tmtp.conf import conf
+from tmtp.services.accounts import user_of
 
 from .. import addresses
 from .forms import PasswordResetForm, SignInForm, SignUpForm, password_form
@@ -45,6 +46,7 @@ class SignUp(views.RedirectURLMixin, FormView):
         """Make the account."""
         with transaction.atomic():
             user = form.save()
+            user_of(user)  # what the site sends from now on waits for the first device
         login(self.request, user, MODEL_BACKEND)
         welcome(self.request, user)
         return super().form_valid(form)

@@ -10,6 +10,10 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from tmtp.providers import Provider
+
+from ..openid.client import providers
+
 register = template.Library()
 
 # what leads where; a page that a site leaves out of its urls has no entry
@@ -49,6 +53,12 @@ def navigation(context: dict[str, Any]) -> list[Entry]:
     user = getattr(request, "user", None)
     names = FOR_MEMBERS if user is not None and user.is_authenticated else FOR_VISITORS
     return [Entry(url, label, request.path.startswith(url)) for url, label in _there(names)]
+
+
+@register.simple_tag
+def sign_in_providers() -> list[Provider]:
+    """The OpenID Connect providers that one can sign in with."""
+    return list(providers().values())
 
 
 @register.simple_tag(takes_context=True)

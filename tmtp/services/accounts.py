@@ -47,7 +47,7 @@ def link_account(user: User, account: Any) -> None:
 
 
 def _absorb(user: User, other: User) -> None:
-    """Give all that waits for `other`, who has nothing else, to the user, and delete them."""
+    """Give all that waits for `other`, who has no device or name, and their identities to the user; delete them."""
     places = other.nodes.filter(dropped=None)
     if places.exclude(kind=Node.Kind.HOLDING) or other.aliases.exists() or other.memberships.exists():
         raise Refused("this member of the website is another user already")
@@ -56,5 +56,6 @@ def _absorb(user: User, other: User) -> None:
             sql.copy_queue(node.pk, place.pk)
             reports.move(place.pk, node.pk)
         discard_queue(place.pk)
+    other.identities.update(user=user)
     other.delete()
     wake_on_commit()

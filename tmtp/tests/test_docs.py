@@ -175,6 +175,19 @@ def test_the_openid_example_is_accepted():
     assert [provider.label for provider in openid.providers] == ["Example University"]
 
 
+def test_the_example_of_sign_in_is_accepted():
+    ((_, example),) = blocks(DOCS / "how-to" / "sign-in.md", "json")
+    (provider,) = parse_settings(environment.openid(example)).providers
+    assert (provider.site.slug, provider.site.client_id) == ("example-university", "mnm-website")
+    assert f"/sign-in/{provider.site.slug}/callback/" in (DOCS / "how-to" / "sign-in.md").read_text()
+
+
+@pytest.mark.django_db
+def test_addresses_of_the_guide():
+    (block,) = blocks(DOCS / "how-to" / "sign-in.md")
+    assert run_block(*block)["members"] == {}
+
+
 @pytest.mark.django_db
 def test_send_message_of_the_readme():
     ann = someone("ann of rome")

@@ -24,7 +24,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from tmtp import openid
 from tmtp.openid import OpenIDError, Verifier
-from tmtp.providers import OpenID, parse_settings
+from tmtp.providers import OpenID, SiteClient, parse_settings
 
 pytestmark = pytest.mark.once
 
@@ -261,6 +261,42 @@ def test_algorithms_refused(alg: Any) -> None:
 def test_settings_refused(value: Any, message: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=message):
         parse_settings(value)
+
+
+def test_a_website_s_own_sign_in_is_not_announced() -> None:
+    site = {"client_id": "web", "client_secret": "hush", "scope": "openid email"}
+    openid = parse_settings({"auth": 1, "authby": [entry(site=site), entry(label="Plain"), entry(label="B", site={})]})
+    web, plain, same = openid.providers
+    assert web.site == SiteClient(
+        "example", "web", "https://example.com/authorize", "https://example.com/token", "openid email", "hush"
+    )
+    assert web.for_site().aud == "web" and web.aud == "our-id"
+    assert plain.site is None
+    assert same.site and same.site.client_id == "our-id" and same.site.client_secret is None
+    assert "hush" not in json.dumps(openid.announce()) + repr(openid)
+
+
+@pytest.mark.parametrize(
+    ("site", "why"),
+    [
+        (5, "must be a dict"),
+        ({"secret": "hush"}, "unknown member 'secret': use slug, client_id"),
+        ({"client_secret": ["hush"]}, 'needs "client_secret", a string'),
+        ({"slug": "a/b"}, "use a to z, digits"),
+        ({"scope": "email"}, 'the word "openid"'),
+        ({"login": "https://example.com/?a=b"}, "without parameters"),
+        ({"token": "http://example.com/token"}, 'must be an https URL'),
+    ],
+)
+def test_a_website_s_own_sign_in_refused(site: Any, why: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=rf'authby\[0\]: "site".*{why}') as caught:
+        parse_settings({"auth": 1, "authby": [entry(site=site)]})
+    assert "hush" not in str(caught.value)
+
+
+def test_two_providers_of_one_address_refused() -> None:
+    with pytest.raises(ImproperlyConfigured, match="two providers have the slug 'example'"):
+        parse_settings({"auth": 1, "authby": [entry(site={}), entry(site={})]})
 
 
 @pytest.mark.parametrize(

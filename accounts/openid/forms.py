@@ -1,0 +1,51 @@
+"""The form for who comes from a provider for the first time."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django import forms
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from .. import addresses
+from ..signin.forms import UsernameField
+
+
+class OpenIDSignUpForm(forms.ModelForm):
+    """A new member without a password. What the provider says of them is only suggested."""
+
+    class Meta:
+        model = User
+        fields = ["username", "email"]
+        field_classes = {"username": UsernameField}
+        labels = {"email": _("E-mail address")}
+        help_texts = {
+            "username": _("Letters, digits and . + - _ only. Others may see it."),
+            "email": _("We mail a link to it, to confirm that it is yours."),
+        }
+
+    @staticmethod
+    def suggestions(profile: dict[str, Any]) -> dict[str, str]:
+        """What to suggest for each field; taken as it is by nobody."""
+        texts = {name: value for name, value in profile.items() if isinstance(value, str) and value.isprintable()}
+        email = texts.get("email", "")[:254]
+        name = texts.get("preferred_username") or email or texts.get("name", "")
+        return {"username": re.sub(r"[^\w.+-]", "", name.partition("@")[0])[:150], "email": email}
+
+    def clean_username(self) -> str:
+        """A name is taken in any case, as at Django's own sign-up."""
+        name = self.cleaned_data["username"]
+        if User.objects.filter(username__iexact=name).exists():
+            raise ValidationError(_("That username is taken."))
+        return name
+
+    def save(self, commit: bool = True) -> Any:
+        """Give the new member; the address, if any, is not confirmed yet."""
+        email = self.cleaned_data["email"]
+        user = User.objects.create_user(self.cleaned_data["username"], addresses.normalise(email))
+        if email:
+            addresses.add(user, email)
+        return user

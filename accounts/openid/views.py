@@ -1,0 +1,181 @@
+"""Sign in, sign up, link and unlink with a provider."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import login
+from django.contrib.auth.decorators import login_required
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect, render, resolve_url
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from tmtp.models import Identity
+from tmtp.openid import OpenIDError
+from tmtp.providers import Provider
+from tmtp.services.errors import Refused
+from tmtp.services.users import AuthenticationRequired, spend_token
+
+from ..signin.views import MODEL_BACKEND, back_to_account, welcome
+from . import people
+from .client import STATE_LIFE, STATES, Redeemer, Shown, begin, providers
+from .forms import OpenIDSignUpForm
+
+logger = logging.getLogger(__name__)
+
+PENDING = "openid_pending"  # in the session: who has come from a provider and has no account yet
+PENDING_LIFE = 3600  # seconds
+
+
+def provider_or_404(slug: str) -> Provider:
+    """The provider with this slug."""
+    try:
+        return providers()[slug]
+    except KeyError:
+        raise Http404 from None
+
+
+@require_safe
+@never_cache
+def sign_in(request: HttpRequest, slug: str) -> HttpResponse:
+    """Off to the provider."""
+    return HttpResponseRedirect(begin(request, provider_or_404(slug).site, next=next_page(request), link=None))
+
+
+@require_POST
+@login_required
+def link(request: HttpRequest, slug: str) -> HttpResponse:
+    """Off to the provider, to link whoever comes back to the member. By POST: others cannot make a member do it."""
+    return HttpResponseRedirect(begin(request, provider_or_404(slug).site, next="", link=request.user.pk))
+
+
+def next_page(request: HttpRequest) -> str:
+    """Where to go on afterwards, when that is on this site; else empty."""
+    page = request.GET.get("next", "")
+    own = url_has_allowed_host_and_scheme(page, {request.get_host()}, require_https=request.is_secure())
+    return page if own else ""
+
+
+@require_safe
+@never_cache
+def callback(request: HttpRequest, slug: str) -> HttpResponse:
+    """Back from the provider."""
+    provider = provider_or_404(slug)
+    begun = take_state(request, slug)
+    try:
+        shown = redeem(request, provider, begun)
+        if begun["link"]:
+            return finish_link(request, provider, begun, shown)
+        return finish_sign_in(request, provider, begun, shown)
+    except OpenIDError as error:
+        logger.info("a sign-in with %s was refused: %s", provider.iss, error)
+        reason = _("Signing in with %(provider)s did not work. Please try again.") % {"provider": provider.label}
+    except Refused as refused:
+        reason = str(refused)
+    messages.error(request, reason)
+    return redirect("accounts:account" if request.user.is_authenticated else "accounts:sign_in")
+
+
+def take_state(request: HttpRequest, slug: str) -> dict[str, Any] | None:
+    """What was begun in this browser with the state that came back: good once, for this provider, and not for long."""
+    begun = request.session.get(STATES, {}).pop(request.GET.get("state", ""), None)
+    request.session.modified = True
+    request.session.save()  # before the code is redeemed, so that a second request with it finds nothing
+    fresh = begun is not None and begun["slug"] == slug and time.time() - begun["added_on"] < STATE_LIFE
+    return begun if fresh else None
+
+
+def redeem(request: HttpRequest, provider: Provider, begun: dict[str, Any] | None) -> Shown:
+    """Who has come back. Raises OpenIDError."""
+    if begun is None:
+        raise OpenIDError("it was not begun in this browser, or too long ago")
+    if request.GET.get("iss", provider.iss) != provider.iss:  # RFC 9207
+        raise OpenIDError("the answer is from another provider")
+    if "code" not in request.GET:
+        raise OpenIDError(f"the provider said {request.GET.get('error', 'nothing')[:100]!r}")
+    shown = Redeemer(provider).redeem(request, request.GET["code"], begun)
+    try:
+        spend_token(shown.identity())  # so that a copy of it registers no device
+    except AuthenticationRequired as error:
+        raise OpenIDError(str(error)) from None
+    return shown
+
+
+def finish_link(request: HttpRequest, provider: Provider, begun: dict[str, Any], shown: Shown) -> HttpResponse:
+    """Link, for the member who asked for it. Raises Refused."""
+    if request.user.pk != begun["link"]:
+        raise Refused(_("You have signed out meanwhile. Sign in and link it again."))
+    people.link(request.user, shown.claims.iss, shown.claims.sub)
+    messages.success(request, _("You can sign in with %(provider)s now.") % {"provider": provider.label})
+    return back_to_account()
+
+
+def finish_sign_in(request: HttpRequest, provider: Provider, begun: dict[str, Any], shown: Shown) -> HttpResponse:
+    """Sign the member in, or let a new one choose a name. Raises Refused."""
+    member = people.member_of(shown.claims.iss, shown.claims.sub)
+    if member is None and request.user.is_authenticated:
+        raise Refused(_("You are signed in already. Link that account here, and you can sign in with it."))
+    if member is None:
+        request.session[PENDING] = {
+            "slug": provider.site.slug,
+            "iss": shown.claims.iss,
+            "sub": shown.claims.sub,
+            "next": begun["next"],
+            "at": time.time(),
+            **OpenIDSignUpForm.suggestions(shown.profile),
+        }
+        return redirect("accounts:openid_sign_up")
+    if not member.is_active:
+        raise Refused(_("This account is switched off. Ask the people who run this site."))
+    login(request, member, MODEL_BACKEND)
+    return HttpResponseRedirect(begun["next"] or resolve_url(settings.LOGIN_REDIRECT_URL))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def sign_up(request: HttpRequest) -> HttpResponse:
+    """Whoever has come from a provider for the first time chooses a username."""
+    pending = request.session.get(PENDING)
+    provider = providers().get(pending["slug"]) if pending and time.time() - pending["at"] < PENDING_LIFE else None
+    if provider is None or request.user.is_authenticated:
+        return redirect("accounts:sign_in")
+    form = OpenIDSignUpForm(request.POST or None, initial=pending)
+    if not form.is_valid():
+        return render(request, "accounts/openid_sign_up.html", {"form": form, "provider": provider})
+    try:
+        with transaction.atomic():
+            member = form.save()
+            people.link(member, pending["iss"], pending["sub"])
+    except Refused as refused:
+        messages.error(request, str(refused))
+        return redirect("accounts:sign_in")
+    del request.session[PENDING]
+    login(request, member, MODEL_BACKEND)
+    welcome(request, member)
+    return HttpResponseRedirect(pending["next"] or resolve_url(settings.LOGIN_REDIRECT_URL))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+@never_cache
+def unlink(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask, then unlink."""
+    identity = get_object_or_404(Identity, pk=pk, user__account=request.user)
+    label = people.label_of(identity)
+    if request.method != "POST":
+        return render(request, "accounts/unlink.html", {"identity": identity, "label": label})
+    try:
+        people.unlink(request.user, identity)
+    except Refused as refused:
+        messages.error(request, str(refused))
+    else:
+        messages.success(request, _("You no longer sign in with %(provider)s.") % {"provider": label})
+    return back_to_account()

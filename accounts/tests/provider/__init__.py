@@ -1,0 +1,96 @@
+"""A real OpenID provider: django-oauth-toolkit, in a process and with a database of its own.
+
+    with running_provider() as provider:
+        provider.add_client("mnm", "http://testserver/…")
+        back = provider.approve(address)  # what the person's browser does there; gives where they are sent back to
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import requests
+
+PASSWORD = "correct horse battery"
+PATIENCE = 30
+
+
+class RealProvider:
+    """A client's view of it. Its people are “ann” and “bob”, with PASSWORD."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.iss = f"{url}/o"
+        self.http = requests.Session()
+        self.http.trust_env = False  # no proxy on the way to loopback
+
+    def add_client(self, client_id: str, redirect_uri: str, secret: str = "") -> None:
+        """Make a client known there: a public one without a secret."""
+        self._control("client", client_id=client_id, redirect_uri=redirect_uri, secret=secret)
+
+    def rotate(self) -> None:
+        """Sign with a new key from now on, and withdraw the old one."""
+        self._control("rotate")
+
+    def _control(self, what: str, **form: str) -> None:
+        self.http.post(f"{self.url}/control/{what}/", data=form, timeout=PATIENCE).raise_for_status()
+
+    def entry(self, device: str = "device", **change: Any) -> dict[str, Any]:
+        """Its entry in TMTP["OPENID"]["authby"]; `device` is the client id of devices."""
+        return {
+            "label": "Example University",
+            "login": [f"{self.iss}/authorize/", "response_type=code", "scope=openid"],
+            "token": [f"{self.iss}/token/", "grant_type=authorization_code"],
+            "std": [f"client_id={device}"],
+            "keys": f"{self.iss}/.well-known/jwks.json",
+            "iss": self.iss,
+            "aud": device,
+        } | change
+
+    def approve(self, address: str, username: str = "ann") -> str:
+        """Sign in there, as a person who was sent to this address; gives the address that they are sent back to."""
+        with requests.Session() as browser:
+            browser.trust_env = False
+            page = browser.get(address, timeout=PATIENCE)
+            token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
+            assert token, page.text[:2000]
+            form = {"username": username, "password": PASSWORD, "csrfmiddlewaretoken": token[1]}
+            answer = browser.post(page.url, form, timeout=PATIENCE, allow_redirects=False)
+            while answer.headers["Location"].startswith("/"):
+                answer = browser.get(self.url + answer.headers["Location"], timeout=PATIENCE, allow_redirects=False)
+            return answer.headers["Location"]
+
+
+@contextlib.contextmanager
+def running_provider() -> Iterator[RealProvider]:
+    """Start it on a free port of loopback; it ends with the block."""
+    with tempfile.TemporaryDirectory(prefix="mnm-provider-") as folder, Path(folder, "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "accounts.tests.provider"],
+            cwd=Path(__file__).resolve().parents[3],
+            env={
+                **os.environ,
+                "PROVIDER_FOLDER": folder,
+                "DJANGO_SETTINGS_MODULE": "accounts.tests.provider.settings",
+            },
+            stdin=subprocess.PIPE,  # its end tells the process that this one is gone
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+        try:
+            assert process.stdout
+            url = process.stdout.readline().decode().strip()
+            assert url.startswith("http://"), Path(folder, "log").read_text()[-3000:]
+            yield RealProvider(url)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()

@@ -1,0 +1,33 @@
+"""Run the provider: `python -m accounts.tests.provider`. It says where, and ends with its standard input."""
+
+import socketserver
+import sys
+import threading
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import django
+from django.core.management import call_command
+from django.core.wsgi import get_wsgi_application
+
+from . import PASSWORD
+
+
+class Server(socketserver.ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class Quiet(WSGIRequestHandler):
+    def log_message(self, *args):
+        """Nothing to say of each request."""
+
+
+django.setup()
+call_command("migrate", verbosity=0)
+from django.contrib.auth.models import User  # noqa: E402
+
+for name in ("ann", "bob"):
+    User.objects.create_user(name, f"{name}@university.example", PASSWORD)
+server = make_server("127.0.0.1", 0, get_wsgi_application(), server_class=Server, handler_class=Quiet)
+print(f"http://127.0.0.1:{server.server_port}", flush=True)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+sys.stdin.read()
