@@ -108,12 +108,12 @@ def test_nobody_is_matched_by_an_address(client, provider):
     addresses.confirm(addresses.add(ann, ann.email))
     sign_up(client, provider, email="ann@university.example")
     assert member(client) != ann
-    assert addresses.verified(["ann@university.example"]) == {"ann@university.example": ann}
+    assert addresses.users_by_address(["ann@university.example"]) == {"ann@university.example": ann}
 
 
 def test_the_providers_word_confirms_no_address(client, provider, mailoutbox):
     sign_up(client, provider, email="ann@university.example")
-    assert addresses.verified(["ann@university.example"]) == {}
+    assert addresses.users_by_address(["ann@university.example"]) == {}
     assert mailoutbox[0].to == ["ann@university.example"]
 
 
