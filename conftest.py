@@ -70,6 +70,11 @@ def prepare(database: str) -> None:
     import django
     from django.conf import settings
 
+    from accounts.provider import conf as provider
+
+    # the site as a provider, as MNM_PROVIDER makes it, but that its service does not ask for identities
+    settings.INSTALLED_APPS += provider.APPS
+    settings.OAUTH2_PROVIDER = provider.oauth2_settings("https://testserver", provider.make_key())
     django.setup()
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast, and only here
 

@@ -5,6 +5,7 @@ A variable that is empty counts as not set. A message never repeats a value that
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import secrets
@@ -19,6 +20,7 @@ from environ import Env
 
 T = TypeVar("T")
 
+WILDCARDS = ("0.0.0.0", "[::]")  # noqa: S104 (a name for them, nothing is bound here)
 SQLITE_OPTIONS = {
     # a transaction takes the write lock when it begins, so that it waits for its turn instead of failing half-way
     "transaction_mode": "IMMEDIATE",
@@ -71,20 +73,39 @@ def address(text: str, port_for_example: int = 7443) -> str:
     return text
 
 
+def http() -> str:
+    """Return where the website listens."""
+    return read("MNM_HTTP", lambda text: address(text, 8000), "127.0.0.1:8000")
+
+
+def url(text: str) -> str:
+    """Check the beginning of the website's addresses; a slash at its end does not count."""
+    try:
+        parts = urlsplit(text)
+        whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError(f"“{text}” is not the beginning of a website's addresses, such as https://example.org")
+    return text.rstrip("/")
+
+
+def url_of(address: str) -> str:
+    """Return the website's address on this machine, from where it listens."""
+    host = address.rpartition(":")[0]
+    if host in WILDCARDS:
+        raise ImproperlyConfigured(
+            f"MNM_URL: set it to the website's address, such as https://example.org, as MNM_HTTP is {address}"
+        )
+    return f"http://{address}"
+
+
 def limits(text: str) -> dict[str, int] | None:
     """Parse "off" (None: no limits) or "on" (the limits of tmtp)."""
     try:
         return {} if flag(text) else None
     except ValueError:
         raise ValueError(f"“{text}” is neither off nor on") from None
-
-
-def url(text: str) -> str:
-    """Check the beginning of the website's addresses; a slash at its end does not count."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-        raise ValueError(f"“{text}” is not the beginning of a website's addresses, such as https://example.org")
-    return text.rstrip("/")
 
 
 def openid(text: str) -> dict[str, Any]:
@@ -184,13 +205,13 @@ def templates(text: str) -> list[Path]:
     return [path]
 
 
-def secret(path: Path) -> str:
+def secret(path: Path, make: Callable[[], str] = lambda: secrets.token_urlsafe(50)) -> str:
     """Return the secret kept in this file, made when it is not there; processes that start together get the same."""
     if not path.exists():
         draft = path.with_name(f"{path.name}.{os.getpid()}")
         try:
             with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(secrets.token_urlsafe(50))
+                file.write(make())
             os.link(draft, path)
         except FileExistsError:
             pass  # another process was first
@@ -202,3 +223,19 @@ def secret(path: Path) -> str:
         return path.read_text().strip()
     except OSError as error:
         raise ImproperlyConfigured(f"MNM_VAR: cannot read {path} ({error.strerror})") from None
+
+
+def private_key(path: Path, make: Callable[[], str], check: Callable[[str], Any]) -> str:
+    """Return the private key kept in this file, made when it is not there; `check` raises ValueError for another."""
+    key = secret(path, make)
+    try:
+        check(key)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"MNM_VAR: {path} is {error}. Remove it, and a new one is made.") from None
+    return key
+
+
+def needs(variable: str, module: str, package: str) -> None:
+    """Say what to install for what a variable asks for, when it is not there."""
+    if importlib.util.find_spec(module) is None:
+        raise ImproperlyConfigured(f"{variable}: needs a package that is not there: pip install {package}")

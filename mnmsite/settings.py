@@ -13,6 +13,8 @@ from . import environment as env
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = env.folder(env.read("MNM_VAR", lambda text: Path(text).absolute(), BASE_DIR / "var"))
 
+PROVIDER = env.read("MNM_PROVIDER", env.flag, False)  # of identities, for members' devices: see the end
+
 # -- the service
 
 TLS = VAR / "tls"
@@ -23,7 +25,7 @@ TMTP: dict[str, Any] = {
     "KEY": str(TLS / "key.pem"),
     "SPOOL_DIR": str(VAR / "spool"),
     "WINDOW": env.read("TMTP_WINDOW", env.window, 4),
-    "OPENID": env.read("TMTP_OPENID", env.openid, {"auth": 0, "authby": []}),
+    "OPENID": env.read("TMTP_OPENID", env.openid, {"auth": int(PROVIDER), "authby": []}),
     "LIMITS": env.read("TMTP_LIMITS", env.limits, {}),
 }
 
@@ -32,6 +34,7 @@ TMTP: dict[str, Any] = {
 DEBUG = env.read("MNM_DEBUG", env.flag, False)
 SECRET_KEY = env.read("MNM_SECRET_KEY", str, "") or env.secret(VAR / "secret_key")
 ALLOWED_HOSTS = env.read("MNM_ALLOWED_HOSTS", env.words, ["localhost", "127.0.0.1", "[::1]"])
+URL = env.read("MNM_URL", env.url, "")
 ROOT_URLCONF = "mnmsite.urls"
 ASGI_APPLICATION = "mnmsite.asgi.application"
 
@@ -121,7 +124,7 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.read("MNM_EMAIL_FROM", env.sender, "mnm@
 # -- what workers do
 
 DELIVERY: dict[str, Any] = {
-    "SITE_URL": env.read("MNM_URL", env.url, ""),
+    "SITE_URL": URL,
     "ADDRESSES": "accounts.addresses",
     "FALLBACK_EMAIL_BACKEND": EMAIL["EMAIL_BACKEND"],
 }
@@ -160,6 +163,19 @@ LANGUAGE_CODE = "en"
 USE_I18N = True
 TIME_ZONE = "UTC"
 USE_TZ = True
+
+# -- the site's own sign-in for its members' devices
+
+if PROVIDER:
+    env.needs("MNM_PROVIDER", "oauth2_provider", "django-oauth-toolkit")
+    from accounts.provider import conf as provider
+
+    address = URL or env.url_of(env.http())
+    key = env.private_key(VAR / "openid_key.pem", provider.make_key, provider.public_jwks)
+    INSTALLED_APPS += provider.APPS
+    OAUTH2_PROVIDER = provider.oauth2_settings(address, key)
+    TMTP["OPENID"]["authby"] += [provider.entry(TMTP["SITE_NAME"], address, key)]
+    SILENCED_SYSTEM_CHECKS = ["oauth2_provider.W008"]  # http, but only to the device's own computer
 
 # -- one line for each thing worth knowing, on stderr
 

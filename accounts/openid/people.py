@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -44,8 +45,9 @@ def link(account: Any, iss: str, sub: str) -> None:
 
 
 def identities_of(account: Any) -> list[Identity]:
-    """What the member has linked, the oldest first."""
-    return list(Identity.objects.filter(user__account=account).order_by("created", "pk"))
+    """What the member has linked, the oldest first. The site as a provider for devices is none of these."""
+    itself = getattr(settings, "OAUTH2_PROVIDER", {}).get("OIDC_ISS_ENDPOINT", "")
+    return list(Identity.objects.filter(user__account=account).exclude(iss=itself).order_by("created", "pk"))
 
 
 @transaction.atomic

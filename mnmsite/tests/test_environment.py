@@ -41,6 +41,7 @@ def test_not_set_or_empty_is_the_default(monkeypatch, read):
         (env.sender, "Mailer <mail@example.org>", "Mailer <mail@example.org>"),
         (env.url, "https://example.org/club/", "https://example.org/club"),
         (env.redis, "redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
+        (env.url, "http://[::1]:8000", "http://[::1]:8000"),
     ],
 )
 def test_good_values(read, parse, text, value):
@@ -72,6 +73,11 @@ def test_good_values(read, parse, text, value):
         (env.openid, '{"authby": ["x"]}'),
         (env.openid, '{"auht": 1}'),
         (env.redis, "localhost:6379"),
+        (env.url, "ftp://chess.example"),
+        (env.url, "https://"),
+        (env.url, "https://chess.example?x"),
+        (env.url, "https://ann@chess.example"),
+        (env.url, "https://chess.example:port"),
         (env.database, "mysql://host/name"),
         (env.database, "mnm.sqlite3"),
         (env.database, "sqlite://"),
@@ -126,3 +132,30 @@ def test_a_mail_server(read):
     assert (mail["EMAIL_HOST_USER"], mail["EMAIL_HOST_PASSWORD"]) == ("ann", "pass@word")
     assert (mail["EMAIL_PORT"], mail["EMAIL_USE_TLS"]) == (587, True)
     assert read("console://", env.email)["EMAIL_BACKEND"] == "django.core.mail.backends.console.EmailBackend"
+
+
+def test_the_websites_address_is_where_it_listens_unless_that_is_everywhere():
+    assert env.url_of("127.0.0.1:8000") == "http://127.0.0.1:8000"
+    with pytest.raises(ImproperlyConfigured, match=r"^MNM_URL: "):
+        env.url_of("0.0.0.0:8000")
+
+
+def test_a_private_key_that_is_none_is_told_and_kept(tmp_path):
+    path = tmp_path / "key.pem"
+
+    def check(text):
+        if text != "a key":
+            raise ValueError("no key")
+
+    assert env.private_key(path, lambda: "a key", check) == "a key"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.write_text("my notes")
+    with pytest.raises(ImproperlyConfigured, match=rf"^MNM_VAR: {path} is no key\. Remove it"):
+        env.private_key(path, lambda: "a key", check)
+    assert path.read_text() == "my notes"
+
+
+def test_a_package_that_is_missing_is_named():
+    env.needs("MNM_PROVIDER", "django", "Django")
+    with pytest.raises(ImproperlyConfigured, match=r"^MNM_PROVIDER: .*pip install some-package$"):
+        env.needs("MNM_PROVIDER", "no_such_module", "some-package")

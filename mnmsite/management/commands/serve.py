@@ -26,7 +26,6 @@ from tmtp.server.certificate import is_self_signed
 from tmtp.server.listener import bound_socket
 
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
-WILDCARDS = ("0.0.0.0", "[::]")  # noqa: S104 (a name for them, nothing is bound here)
 
 SUMMARY = """
   TMTP service   {tmtp}
@@ -47,7 +46,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, procfile: str, **options: Any) -> None:
         """Run until a signal comes or one of the processes ends."""
-        http = env.read("MNM_HTTP", lambda text: env.address(text, 8000), "127.0.0.1:8000")
+        http = env.http()
         check_addresses(TMTP_BIND=settings.TMTP["BIND"], MNM_HTTP=http)
         migrate()
         self.stdout.write(summary(settings.TMTP["BIND"], http), ending="\n\n")
@@ -95,7 +94,7 @@ def summary(bind: str, http: str) -> str:
 def dialable(address: str) -> str:
     """Return HOST:PORT with this machine's name in place of “every interface”."""
     host, _, port = address.rpartition(":")
-    return f"{socket.gethostname() if host in WILDCARDS else host}:{port}"
+    return f"{socket.gethostname() if host in env.WILDCARDS else host}:{port}"
 
 
 class AskTheParent(ProcessManager):  # type: ignore[misc]

@@ -1,0 +1,183 @@
+"""What mnm-hammer does, from its first word to its first message: real processes, real TLS."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import ssl
+import time
+import urllib.error
+import urllib.request
+from http.cookiejar import CookieJar
+from urllib.parse import urlencode, urljoin
+
+import jwt
+import pytest
+
+from accounts.provider.conf import CLIENT_ID, make_key
+from accounts.tests.axe import violations
+from mnmsite.tests.browser import Site
+from tmtp.testing import Client
+from tmtp.tests.real import free_port, installation
+
+from .device import FORM, Device
+
+pytestmark = pytest.mark.once
+PASSWORD = "for tests alone 1"
+
+
+@pytest.fixture(scope="module")
+def chess():
+    """A site that is its own provider, and a member of it, ann."""
+    with installation() as place:
+        port = free_port()
+        place.env |= {
+            "MNM_PROVIDER": "on",
+            "MNM_URL": f"http://127.0.0.1:{port}",
+            "TMTP_SITE_NAME": "Chess club",
+        }
+        site = Site(place, None, port)
+        site.manage("migrate", "--verbosity=0")
+        with site.other_process() as shell, place.serve() as server:
+            site.server, site.shell = server, shell
+            shell.run(
+                "from django.contrib.auth import get_user_model\n"
+                f"get_user_model().objects.create_user('ann', 'ann@chess.example', {PASSWORD!r})"
+            )
+            try:
+                site.start()
+                yield site
+            finally:
+                site.stop()
+
+
+@pytest.fixture
+def link(chess):
+    """A link to the TMTP service."""
+    trusted = ssl.create_default_context(cafile=str(chess.place.folder / "tls" / "cert.pem"))
+    with Client(("localhost", chess.server.port), trusted) as client:
+        yield client
+
+
+class Browser:
+    """Opens pages, fills in their forms, keeps cookies; does not follow to other places than the site."""
+
+    class Stay(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *args):
+            return None
+
+    def __init__(self):
+        jar = urllib.request.HTTPCookieProcessor(CookieJar())
+        self.opener = urllib.request.build_opener(jar, self.Stay)
+
+    def open(self, url, fields=None):
+        """The address and the page at the end of all redirects within the site, or where one leads out of it."""
+        data = urlencode(fields).encode() if fields is not None else None
+        try:
+            with self.opener.open(urllib.request.Request(url, data, {"Referer": url}), timeout=20) as answer:
+                return url, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            assert error.code in (302, 303), error.read()
+            there = urljoin(url, error.headers["Location"])
+        return self.open(there) if there.startswith(urljoin(url, "/")) else (there, "")
+
+    def submit(self, url, page, **fields):
+        """Fill in and send the form of a page that has these fields."""
+        forms = re.findall(r"<form.*?</form>", page, re.DOTALL)
+        form = next(form for form in forms if all(f'name="{name}"' in form for name in fields))
+        action = re.search(r'<form[^>]* action="([^"]*)"', form)
+        hidden = {}
+        for tag in re.findall(r'<input[^>]*type="hidden"[^>]*>', form):
+            name, value = (re.search(rf'{key}="([^"]*)"', tag) for key in ("name", "value"))
+            hidden[name[1]] = html.unescape(value[1]) if value else ""
+        return self.open(urljoin(url, html.unescape(action[1])) if action else url, hidden | fields)
+
+
+def token_for(device):
+    """What the device gets once ann has signed in and agreed, in the form in which mnm-hammer passes it on."""
+    browser = Browser()
+    page = browser.open(device.login)
+    page = browser.submit(*page, username="ann", password=PASSWORD)
+    assert "Connect a device to your account as ann?" in page[1]
+    there, _ = browser.submit(*page, allow="1")
+    told = redeem(device, device.called_back(there)["code"])
+    return {name.capitalize(): value for name, value in told.items()}
+
+
+def redeem(device, code):
+    request = urllib.request.Request(device.token, device.redeem(code).encode(), {"Content-Type": FORM})
+    with urllib.request.urlopen(request, timeout=6) as answer:
+        return json.load(answer)
+
+
+def register(link, **oidc):
+    """Op 1 in mnm-hammer's spelling; gives the answer."""
+    link.send({"Op": 1, "NewAlias": "_", "NewNode": "x", **oidc})
+    return link.receive().header
+
+
+def refused(chess, **oidc):
+    trusted = ssl.create_default_context(cafile=str(chess.place.folder / "tls" / "cert.pem"))
+    with Client(("localhost", chess.server.port), trusted) as link:
+        link.greet()
+        return register(link, **oidc) == {"op": "quit", "error": "authentication required"}
+
+
+def test_a_device_becomes_its_members_and_gets_their_messages(chess, link):
+    link.send({"Op": 0, "Id": "1"})
+    greeting = link.receive().header
+    assert (greeting["auth"], [provider["label"] for provider in greeting["authby"]]) == (1, ["Chess club"])
+    assert refused(chess)
+
+    chess.shell.run(
+        "from django.contrib.auth import get_user_model\n"
+        "from tmtp.services.posting import send_message\n"
+        "send_message(get_user_model().objects.get(username='ann'), 'Welcome', 'Hello **Ann**.')"
+    )
+    oidc = token_for(Device(greeting["authby"][0]))
+    registered = register(link, Oidc=oidc)
+    assert registered["op"] == "registered", registered
+    assert link.receive().header["info"] == "login ok"
+    assert registered["uid"] == chess.shell.run(
+        "from django.contrib.auth import get_user_model\n"
+        "result = get_user_model().objects.get(username='ann').tmtp_user.uid"
+    )
+    delivery = link.receive()  # it has waited for her first device
+    assert (delivery.op, delivery.data[-14:]) == ("delivery", b"Hello **Ann**.")
+    assert refused(chess, Oidc=oidc), "a token is good once"
+
+
+def test_a_token_that_is_over_or_somebody_elses_work_is_refused(chess, link):
+    key = (chess.place.folder / "openid_key.pem").read_text()
+    _, published = Browser().open(f"{chess.url}openid/.well-known/jwks.json")
+    now = int(time.time())
+
+    def oidc(lasts, secret=key):
+        claims = {"iss": f"{chess.url}openid", "aud": CLIENT_ID, "sub": "1", "iat": now - 2000, "exp": now + lasts}
+        return {"Id_token": jwt.encode(claims, secret, "RS256", {"kid": json.loads(published)["keys"][0]["kid"]})}
+
+    assert refused(chess, Oidc=oidc(-100))
+    assert refused(chess, Oidc=oidc(900, make_key()))
+    link.greet()
+    assert register(link, Oidc=oidc(900))["op"] == "registered"
+
+
+def test_a_member_connects_a_device_in_a_browser(chess, link, browser):
+    """The answer to the form leads out of the site, which the content security policy must not forbid."""
+    device = Device(link.greet()["authby"][0])
+    page = browser.new_page()
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.route("http://localhost:8123/**", lambda route: route.fulfill(body="Logged in; closing tab..."))
+    page.goto(device.login)
+    page.fill("input[name=username]", "ann")
+    page.fill("input[name=password]", PASSWORD)
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Connect a device to your account as ann?").wait_for()
+    assert violations(page) == []
+    page.get_by_role("button", name="Connect this device").press("Enter")
+    page.get_by_text("Logged in; closing tab...").wait_for()
+    assert redeem(device, device.called_back(page.url)["code"])["id_token"]
+    assert complaints == []
+    page.context.close()

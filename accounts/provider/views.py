@@ -1,0 +1,95 @@
+"""The page on which a member agrees, and the address where the device redeems its code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from csp.decorators import csp_update
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from oauth2_provider import views
+from oauth2_provider.settings import oauth2_settings
+from oauthlib.common import urldecode
+
+from .conf import REDIRECT_ORIGINS
+
+# Longer ones do not fit into the toolkit's columns.
+LENGTHS = {"client_id": 255, "nonce": 255, "code_challenge": 128, "code_challenge_method": 10, "code": 255}
+
+
+@method_decorator(never_cache, name="dispatch")
+# The answer to the form leads to the device, and browsers count that as a form's action.
+@method_decorator(csp_update({"form-action": list(REDIRECT_ORIGINS)}), name="dispatch")
+class Authorize(views.AuthorizationView):
+    """Asks a member, who signs in first, whether the device shall be connected."""
+
+    template_name = "accounts/provider/authorize.html"
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Refuse what no device says."""
+        if not is_understood(request):
+            return render(request, self.template_name, {"error": True}, status=400)
+        return super().dispatch(request, *args, **kwargs)
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Always ask: `approval_prompt=auto` would let a program in that comes a second time."""
+        request.GET = request.GET.copy()
+        request.GET.pop("approval_prompt", None)
+        return super().get(request, *args, **kwargs)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Say to whose account."""
+        account = self.request.user
+        return super().get_context_data(account_name=account.get_full_name() or account.get_username(), **kwargs)
+
+
+class Token(views.TokenView):
+    """Gives the id_token for a code."""
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Codes are all there is."""
+        if not is_understood(request):
+            return JsonResponse({"error": "invalid_request"}, status=400)
+        if request.POST.get("grant_type") != "authorization_code":
+            return JsonResponse({"error": "unsupported_grant_type"}, status=400)
+        return super().post(request, *args, **kwargs)
+
+
+@require_safe
+def discovery(request: HttpRequest) -> HttpResponse:
+    """What is at which address, and what this provider can do (OpenID Connect Discovery 1.0, section 3; RFC 8414)."""
+    iss = oauth2_settings.OIDC_ISS_ENDPOINT
+    return JsonResponse(
+        {
+            "issuer": iss,
+            "authorization_endpoint": f"{iss}/authorize/",
+            "token_endpoint": f"{iss}/token/",
+            "jwks_uri": f"{iss}/.well-known/jwks.json",
+            "scopes_supported": ["openid"],
+            "response_types_supported": ["code"],
+            "grant_types_supported": ["authorization_code"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+            "token_endpoint_auth_methods_supported": ["none"],
+            "code_challenge_methods_supported": ["S256"],
+            "claims_supported": ["sub"],
+            "authorization_response_iss_parameter_supported": True,
+        },
+        headers={"Access-Control-Allow-Origin": "*"},
+    )
+
+
+def is_understood(request: HttpRequest) -> bool:
+    """Whether the toolkit can read and keep what was sent: well encoded, no NUL, nothing too long."""
+    try:
+        urldecode(request.META.get("QUERY_STRING", ""))
+    except ValueError:
+        return False
+    for parameters in (request.GET, request.POST):
+        for name, values in parameters.lists():
+            if any("\0" in value or len(value) > LENGTHS.get(name, len(value)) for value in values):
+                return False
+    return True
