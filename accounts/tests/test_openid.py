@@ -309,29 +309,10 @@ def test_others_identities_are_not_mine(ann, client, stranger, provider):
 # members and devices
 
 
-def device_token(provider):
-    """What a device has to show, by the code flow of a public client."""
-    query = "response_type=code&scope=openid&client_id=device&redirect_uri=http://localhost:8123/&state=s"
-    verifier = "v" * 64
-    challenge = openid_client.generate_code_challenge(verifier, "S256")
-    back = provider.approve(
-        f"{provider.iss}/authorize/?{query}&code_challenge={challenge}&code_challenge_method=S256"
-    )
-    form = {
-        "grant_type": "authorization_code",
-        "client_id": "device",
-        "redirect_uri": "http://localhost:8123/",
-        "code": parse_qs(urlsplit(back).query)["code"][0],
-        "code_verifier": verifier,
-    }
-    answer = provider.http.post(f"{provider.iss}/token/", data=form, timeout=10).json()
-    return answer["id_token"]
-
-
 def register(provider, label="phone"):
     """Register a device, as op 1 does."""
     [entry] = openid_client.providers().values()
-    claims = openid.Verifier(openid.OpenID(1, providers=(entry,))).verify(device_token(provider))
+    claims = openid.Verifier(openid.OpenID(1, providers=(entry,))).verify(provider.device_token())
     return users.register(label, "_", openid_client.Shown(claims, {}).identity())
 
 

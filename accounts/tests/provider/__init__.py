@@ -17,8 +17,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import requests
+from mozilla_django_oidc.utils import generate_code_challenge
 
 PASSWORD = "correct horse battery"
 PATIENCE = 30
@@ -68,6 +70,27 @@ class RealProvider:
             while answer.headers["Location"].startswith("/"):
                 answer = browser.get(self.url + answer.headers["Location"], timeout=PATIENCE, allow_redirects=False)
             return answer.headers["Location"]
+
+    def device_token(self, username: str = "ann") -> str:
+        """The id_token that a device of this person has to show: by the code flow of the public client “device”."""
+        to, code_verifier = "http://localhost:8123/", "v" * 64
+        params = {
+            "response_type": "code",
+            "scope": "openid",
+            "client_id": "device",
+            "redirect_uri": to,
+            "code_challenge": generate_code_challenge(code_verifier, "S256"),
+            "code_challenge_method": "S256",
+        }
+        back = urlsplit(self.approve(f"{self.iss}/authorize/?{urlencode(params)}", username))
+        form = {
+            "grant_type": "authorization_code",
+            "client_id": "device",
+            "redirect_uri": to,
+            "code": parse_qs(back.query)["code"][0],
+            "code_verifier": code_verifier,
+        }
+        return str(self.http.post(f"{self.iss}/token/", form, timeout=PATIENCE).json()["id_token"])
 
 
 @contextlib.contextmanager
