@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from .conf import conf
 from .services import queue
+from .services.privacy import Privacy
 from .services.queue import Parcel
 from .services.reports import Note
 from .services.watch import News, Watch
@@ -123,9 +124,10 @@ class Lane:
 
 
 class Dispatcher:
-    """The lanes of this process."""
+    """The lanes of this process. `protect` gets the privacy of users, by uid, when it may have changed elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, protect: Callable[[dict[str, Privacy]], None] | None = None) -> None:
+        self._protect = protect
         self.lanes: dict[int, Lane] = {}
         self._store: Store | None = None
         self._watch: Watch | None = None
@@ -225,6 +227,8 @@ class Dispatcher:
             if lane:
                 lane.forget()
                 self._load(lane)
+        if news.privacy and self._protect:
+            self._protect(news.privacy)
         if self._look_again:
             self._look_again = False
             self.look()

@@ -16,14 +16,14 @@ from .conf import conf
 from .dispatcher import Dispatcher
 from .limits import Limits
 from .models import Message
-from .presence import OFFLINE, ONLINE, Presence
+from .presence import Change, Presence
 from .protocol import errors, messages
 from .protocol.errors import Quit
 from .protocol.requests import OidcToken
 from .providers import parse_settings
 from .services import leases, receipts, sweeping, users
 from .services.numbers import numbers
-from .services.posting import Sender
+from .services.privacy import Privacy
 from .services.wake import GROUP, shared_layer
 from .session import Session
 from .store import Store, Unavailable
@@ -44,7 +44,7 @@ class Engine:
     _current: Engine | None = None
 
     def __init__(self) -> None:
-        self.dispatcher = Dispatcher()
+        self.dispatcher = Dispatcher(self._protect)
         self.presence = Presence()
         self.limits = Limits()
         self.store = Store(asyncio.get_running_loop(), self.dispatcher.deliver)
@@ -117,13 +117,13 @@ class Engine:
         self.sessions.add(session)
         return session
 
-    def welcome(self, session: Session, sender: Sender, lease: int) -> None:
+    def welcome(self, session: Session, sender: users.LoggedIn, lease: int) -> None:
         """A link has logged in under a lease: greet it, and begin to deliver."""
         assert sender.node is not None
         session.sender = sender
         session.lease = lease
         session.connection.logged_in()
-        session.write(messages.login_ok(self.presence.arrive(sender.uid)))
+        session.write(messages.login_ok(self.presence.arrive(sender.uid, sender.privacy)))
         self._online.setdefault(sender.uid, set()).add(session)
         session.lane = self.dispatcher.attach(sender.node, session.send, session.close)
 
@@ -141,19 +141,24 @@ class Engine:
         self._online[sender.uid].discard(session)
         if not self._online[sender.uid]:
             del self._online[sender.uid]
-        self._tell_presence(sender.uid, self.presence.leave(sender.uid), OFFLINE)
+        self._tell(self.presence.leave(sender.uid))
         # By now this server may have another lease, under which the node may have come again.
         self.store.do(session, partial(users.disconnect, sender.node, session.lease), savepoint=False)
 
     def announce(self, uid: str, others: Iterable[str], *, online: bool) -> None:
         """A user begins or ends to announce their presence to others (op 4)."""
-        change = self.presence.add if online else self.presence.drop
-        self._tell_presence(uid, change(uid, others), ONLINE if online else OFFLINE)
+        self._tell((self.presence.add if online else self.presence.drop)(uid, others))
 
-    def _tell_presence(self, uid: str, others: Iterable[str], status: int) -> None:
-        frame = messages.ohi(uid, status)
-        for other in others:
+    def _protect(self, chosen: dict[str, Privacy]) -> None:
+        """What users have chosen on the website about who sees them online."""
+        for uid, privacy in chosen.items():
+            self._tell(self.presence.protect(uid, privacy))
+
+    def _tell(self, changes: Iterable[Change]) -> None:
+        frames: dict[tuple[str, int], bytes] = {}
+        for uid, other, status in changes:
             for session in self._online.get(other, ()):
+                frame = frames.get((uid, status)) or frames.setdefault((uid, status), messages.ohi(uid, status))
                 session.tell(frame)
 
     # who may come in

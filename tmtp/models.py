@@ -31,6 +31,13 @@ class NumberField(models.BigIntegerField):
 class User(models.Model):
     """Someone who sends and receives. Has nodes (devices) and aliases (public names)."""
 
+    class Presence(models.IntegerChoices):
+        """Who is told that they are online, of those whom their devices announce them to (op 4)."""
+
+        EVERYONE = 1, _("everyone")
+        CONTACTS = 2, _("contacts")
+        NOBODY = 3, _("nobody")
+
     uid = models.CharField(_("uid"), max_length=UID_LENGTH, unique=True, editable=False)
     account = models.OneToOneField(
         settings.AUTH_USER_MODEL,
@@ -42,6 +49,11 @@ class User(models.Model):
         related_name="tmtp_user",
     )
     is_site = models.BooleanField(_("the website itself"), default=False, editable=False)
+    presence = models.PositiveSmallIntegerField(
+        _("who sees when they are online"), choices=Presence, default=Presence.EVERYONE, editable=False
+    )
+    # so that a post needs no look for blocks when there are none; True with no block left does no harm
+    blocks_someone = models.BooleanField(_("blocks someone"), default=False, editable=False)
     created = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -53,6 +65,22 @@ class User(models.Model):
 
     def __str__(self) -> str:
         return self.uid
+
+
+class Block(models.Model):
+    """A user wants nothing from another one: no posts, pings and invitations, and neither sees the other online."""
+
+    user = models.ForeignKey(User, verbose_name=_("user"), on_delete=models.CASCADE, related_name="blocks")
+    blocked = models.ForeignKey(User, verbose_name=_("blocked user"), on_delete=models.CASCADE, related_name="+")
+    created = models.DateTimeField(_("since"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("block")
+        verbose_name_plural = _("blocks")
+        constraints = [models.UniqueConstraint(fields=["user", "blocked"], name="tmtp_block_once")]
+
+    def __str__(self) -> str:
+        return str(self.blocked)
 
 
 class ServerLease(models.Model):
@@ -97,6 +125,8 @@ class Node(models.Model):
     dropped = models.DateTimeField(_("dropped"), null=True, editable=False)
     # set for the server it is connected to, which begins again with the first message that waits, and clears it
     start_over = models.DateTimeField(_("to be sent again since"), null=True, editable=False)
+    # the same for its user's presence and blocks, which that server reads again
+    privacy_changed = models.DateTimeField(null=True, editable=False)
     # No constraint in the database: a server whose lease another one has ended would lose a whole batch to one login.
     server = models.ForeignKey(
         ServerLease,

@@ -12,7 +12,7 @@ from django.db.models import Exists, F, OuterRef, Prefetch, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from ..models import Alias, Identity, Member, Node, User
+from ..models import Alias, Block, Identity, Member, Node, User
 from ..services import accounts, users
 from ..services.posting import Sender
 from .base import ServiceAdmin, SomeRows, ViewRows, attempt
@@ -112,6 +112,20 @@ class IdentityRows(ViewRows):
     readonly_fields = fields
 
 
+class BlockRows(ViewRows):
+    """Whom the user blocks."""
+
+    model = Block
+    fk_name = "user"
+    verbose_name_plural = _("blocked users")
+    fields = ["blocked", "created"]
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Block]:
+        """With the users."""
+        return super().get_queryset(request).select_related("blocked")
+
+
 @admin.register(User)
 class UserAdmin(ServiceAdmin):
     """Users. A device makes its user when it registers; here it is linked to a member of the website, or unlinked."""
@@ -123,10 +137,10 @@ class UserAdmin(ServiceAdmin):
     search_fields = ["uid__startswith", "aliases__name", f"account__{get_user_model().USERNAME_FIELD}"]
     search_help_text = _("Beginning of a uid, alias, or account")
     ordering = ["-pk"]
-    fields = ["uid", "account", "created"]
-    readonly_fields = ["uid", "created"]
+    fields = ["uid", "account", "created", "presence"]
+    readonly_fields = ["uid", "created", "presence"]
     raw_id_fields = ["account"]
-    inlines = [AliasRows, NodeRows, GroupRows, IdentityRows]
+    inlines = [AliasRows, NodeRows, GroupRows, IdentityRows, BlockRows]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """With the first names, the number of nodes, and whether one is online."""
@@ -156,8 +170,9 @@ class UserAdmin(ServiceAdmin):
         return _("%(count)d, online") % {"count": user.in_use} if user.is_online else str(user.in_use)
 
     def get_inlines(self, request: HttpRequest, obj: User | None) -> list[Any]:
-        """Without identities for those who have none: most sites have no OpenID provider."""
-        return self.inlines if obj and obj.identities.exists() else self.inlines[:-1]
+        """Without identities and blocks for those who have none: most people."""
+        empty = {IdentityRows: not (obj and obj.identities.exists()), BlockRows: not (obj and obj.blocks.exists())}
+        return [rows for rows in self.inlines if not empty.get(rows)]
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """The account is the one thing to save."""

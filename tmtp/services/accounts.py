@@ -9,7 +9,7 @@ from django.db import transaction
 
 from ..models import Node, User
 from ..protocol.values import make_uid
-from . import reports, sql
+from . import privacy, reports, sql
 from .errors import Refused
 from .holding import hold
 from .queue import discard_queue, wake_on_commit
@@ -57,5 +57,6 @@ def _absorb(user: User, other: User) -> None:
             reports.move(place.pk, node.pk)
         discard_queue(place.pk)
     other.identities.update(user=user)
+    privacy.move(user, other)
     other.delete()
     wake_on_commit()

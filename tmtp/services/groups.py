@@ -13,6 +13,7 @@ from ..models import Group, Member, User
 from .errors import Refused
 from .names import check, holder, reserve
 from .posting import Sender, nodes_of, own_and, owns
+from .privacy import check_blocks
 from .queue import Outgoing, enqueue
 from .room import check_room, full
 from .verbs import verb
@@ -143,6 +144,7 @@ def _invitee(sender: Sender, alias: str, to: str) -> User:
     invitee = holder(to)
     if invitee is None:
         raise Refused(f"alias {to} not found")
+    check_blocks(to, invitee, sender.user)
     check_room(to, nodes_of([invitee.pk]) if full else ())
     return invitee
 

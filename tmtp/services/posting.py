@@ -16,11 +16,12 @@ from ..protocol.requests import TO_GROUP_WITHOUT_ME, TO_USER, Recipient
 from ..protocol.values import format_msgid
 from . import sql
 from .attachments import attachments_of
-from .errors import Refused
+from .errors import Refused, Unreachable
 from .holding import hold
 from .letters import Letter, Person, compose
 from .names import holder
 from .numbers import numbers
+from .privacy import blocks_among, check_all, check_blocks
 from .queue import Outgoing, discard_on_commit, enqueue
 from .receipts import Receipts
 from .recipients import aliases_of, resolve
@@ -75,6 +76,7 @@ class Directory:
     ids: dict[str, int] = field(default_factory=dict)  # user id by uid
     joined: dict[str, dict[int, list[int]]] = field(default_factory=dict)  # nodes by user id, by gid
     invited: dict[str, set[int]] = field(default_factory=dict)  # user ids by gid
+    blocks: set[tuple[int, int]] = field(default_factory=set)  # user ids: who blocks, and whom
 
 
 def post(posts: Sequence[Post]) -> list[int | Refused]:
@@ -117,8 +119,8 @@ def spool_names(item: Post) -> list[str]:
     return [body.name for body in bodies if isinstance(body, Spooled)]
 
 
-def look_up(posts: Iterable[Post]) -> Directory:
-    """The nodes of everyone named in the posts, senders included, in two queries."""
+def look_up(posts: Sequence[Post]) -> Directory:
+    """The nodes of everyone named in the posts, senders included, in two queries; a third if any of them blocks."""
     uids: set[str] = set()
     gids: set[str] = set()
     for item in posts:
@@ -128,13 +130,18 @@ def look_up(posts: Iterable[Post]) -> Directory:
             for to in recipients:
                 (uids if to.type == TO_USER else gids).add(to.id)
     directory = Directory()
-    for uid, user, node in sql.nodes_of_uids(uids):
+    wary: set[int] = set()
+    for uid, user, node, blocks_someone in sql.nodes_of_uids(uids):
         directory.ids[uid] = user
+        if blocks_someone:
+            wary.add(user)
         nodes = directory.nodes.setdefault(uid, [])
         if node is not None:
             nodes.append(node)
     if gids:
         _look_up_groups(directory, gids)
+    if wary:
+        directory.blocks = blocks_among(wary, {item.sender.user for item in posts})
     return directory
 
 
@@ -177,6 +184,8 @@ def _nodes(recipients: Sequence[Recipient], sender: Sender, directory: Directory
         if to.type == TO_USER:
             if to.id not in directory.nodes:
                 raise Refused(f"user {to.id} not found")
+            if directory.blocks and (directory.ids[to.id], sender.user) in directory.blocks:
+                raise Unreachable(to.id)
             check_room(to.id, directory.nodes[to.id])
             nodes.update(dict.fromkeys(directory.nodes[to.id]))
         else:
@@ -204,13 +213,14 @@ def _add_group(nodes: dict[int, None], to: Recipient, sender: Sender, directory:
 def ping(sender: Sender, alias: str, to: str, text: bytes) -> int:
     """Op 9: a short text to the user behind an alias; gives the message's number.
 
-    Raises Refused when `alias` is not the sender's or nobody has the alias `to`.
+    Raises Refused when `alias` is not the sender's, nobody has the alias `to`, or that user cannot be reached.
     """
     if not owns(sender, alias):
         raise Refused("from must identify sender")
     recipient = holder(to)
     if recipient is None:
         raise Refused(f"alias {to} not found")
+    check_blocks(to, recipient, sender.user)
     check_room(to, nodes_of([recipient.pk]) if full else ())
     nodes = own_and(sender, [recipient.pk])
     (number,) = enqueue([Outgoing("ping", sender.uid, sender.user, nodes, {"alias": alias, "to": to}, text)])
@@ -263,12 +273,13 @@ def send_message(
     site. With a `key`, a message is sent once: the same key again gives the first call's msgids, and nothing is sent.
 
     It is sent if and only if the caller's transaction commits. Raises Refused, naming the recipient, when one does not
-    exist; then nothing is sent to anyone.
+    exist or blocks the member in whose name it is sent; then nothing is sent to anyone.
     """
     if key and (before := sent_before(key)):
         return before
     author = _author(sender)
     users, groups = resolve(to)
+    check_all(users, author.user.pk)
     files = attachments_of(attachments)
     write = partial(compose, author.person, subject, body, thread=thread, attachments=files)
     outgoing = [author.outgoing(nodes, write(readers=readers)) for nodes, readers in _shares(author, users, together)]

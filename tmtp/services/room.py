@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from .errors import Refused
+from .errors import Unreachable
 
 full: set[int] = set()
 
 
 def check_room(name: str, nodes: Collection[int]) -> None:
-    """Raises Refused when all nodes of the user called `name` are full."""
+    """Raises Unreachable when all nodes of the user called `name` are full."""
     if full and nodes and full.issuperset(nodes):
-        raise Refused(f"too many messages wait for {name} already")
+        raise Unreachable(name)

@@ -119,11 +119,11 @@ _CLEAR_QUEUE = {
     "postgresql": "DELETE FROM tmtp_queueentry WHERE node_id = %s RETURNING message_id",
 }
 _NODES_OF_UIDS = {
-    "sqlite": "SELECT json_group_array(json_array(uid, account.id, node.id)) FROM tmtp_user AS account"
+    "sqlite": "SELECT json_group_array(json_array(uid, account.id, node.id, blocks_someone)) FROM tmtp_user AS account"
     " LEFT JOIN tmtp_node AS node"
     " ON node.user_id = account.id AND node.dropped IS NULL WHERE uid IN (SELECT value FROM json_each(?))",
-    "postgresql": "SELECT uid, account.id, node.id FROM tmtp_user AS account LEFT JOIN tmtp_node AS node"
-    " ON node.user_id = account.id AND node.dropped IS NULL WHERE uid = ANY(%s::text[])",
+    "postgresql": "SELECT uid, account.id, node.id, blocks_someone FROM tmtp_user AS account"
+    " LEFT JOIN tmtp_node AS node ON node.user_id = account.id AND node.dropped IS NULL WHERE uid = ANY(%s::text[])",
 }
 _NODES_OF_GIDS = {
     "sqlite": "SELECT json_group_array(json_array(gid, member.user_id, status, node.id)) FROM tmtp_group AS circle"
@@ -132,6 +132,12 @@ _NODES_OF_GIDS = {
     "postgresql": "SELECT gid, member.user_id, status, node.id FROM tmtp_group AS circle"
     " LEFT JOIN tmtp_member AS member ON member.group_id = circle.id LEFT JOIN tmtp_node AS node"
     " ON node.user_id = member.user_id AND node.dropped IS NULL WHERE gid = ANY(%s::text[])",
+}
+_BLOCKS_AMONG = {
+    "sqlite": "SELECT user_id, blocked_id FROM tmtp_block WHERE user_id IN (SELECT value FROM json_each(?))"
+    " AND blocked_id IN (SELECT value FROM json_each(?))",
+    "postgresql": "SELECT user_id, blocked_id FROM tmtp_block WHERE user_id = ANY(%s::bigint[])"
+    " AND blocked_id = ANY(%s::bigint[])",
 }
 _ENTRIES_AFTER = {
     "sqlite": "SELECT node_id, rank, message_id FROM tmtp_queueentry WHERE (node_id, rank, message_id) > (?, ?, ?)"
@@ -151,10 +157,12 @@ _ADD_RECEIPTS = {
 }
 _NODE_BY_SECRET = {
     "sqlite": "SELECT node.id, node.user_id, uid, node.server_id, (SELECT json_group_array(id) FROM tmtp_node AS own"
-    " WHERE own.user_id = node.user_id AND own.dropped IS NULL AND own.kind = 1) FROM tmtp_node AS node"
+    " WHERE own.user_id = node.user_id AND own.dropped IS NULL AND own.kind = 1),"
+    " presence <> 1 OR blocks_someone FROM tmtp_node AS node"
     " JOIN tmtp_user AS account ON account.id = node.user_id WHERE secret = ? AND node.dropped IS NULL",
     "postgresql": "SELECT node.id, node.user_id, uid, node.server_id, ARRAY(SELECT id FROM tmtp_node AS own"
-    " WHERE own.user_id = node.user_id AND own.dropped IS NULL AND own.kind = 1) FROM tmtp_node AS node"
+    " WHERE own.user_id = node.user_id AND own.dropped IS NULL AND own.kind = 1),"
+    " presence <> 1 OR blocks_someone FROM tmtp_node AS node"
     " JOIN tmtp_user AS account ON account.id = node.user_id WHERE secret = %b AND node.dropped IS NULL",
 }
 _NODES_OF_USERS = {
@@ -249,13 +257,18 @@ def entries_after(entry: tuple[int, int, int], limit: int) -> list[tuple[int, in
 
 
 def nodes_of_uids(uids: Iterable[str]) -> list[Row]:
-    """(uid, user id, node id or None) for each node in use of each of the users."""
+    """(uid, user id, node id or None, whether they block anyone) for each node in use of each of the users."""
     return _packed_rows(_NODES_OF_UIDS, (_array(uids),))
 
 
 def nodes_of_gids(gids: Iterable[str]) -> list[Row]:
     """(gid, user id or None, status or None, node id or None) for each node of each member of each group."""
     return _packed_rows(_NODES_OF_GIDS, (_array(gids),))
+
+
+def blocks_among(users: Iterable[int], others: Iterable[int]) -> list[Row]:
+    """(user id, blocked user id) of those of the users who block some of the others."""
+    return _rows(_BLOCKS_AMONG, (_array(users), _array(others)))
 
 
 def receipts(keys: Iterable[int]) -> list[Row]:
@@ -279,12 +292,15 @@ def renew_lease(lease: int, seen: datetime, batch: int) -> bool:
 
 
 def node_by_secret(secret: bytes) -> Row | None:
-    """(id, user id, uid, server id or None, ids of the user's devices) of the node in use with this hash, or None."""
+    """The node in use with this hash, or None.
+
+    (id, user id, uid, server id or None, ids of the user's devices, whether the user limits their presence or blocks).
+    """
     rows = _rows(_NODE_BY_SECRET, (secret,))
     if not rows:
         return None
-    *node, own = rows[0]
-    return (*node, own if connection.vendor == "postgresql" else msgspec.json.decode(own))
+    *node, own, guarded = rows[0]
+    return (*node, own if connection.vendor == "postgresql" else msgspec.json.decode(own), bool(guarded))
 
 
 def nodes_of_users(users: Iterable[int]) -> list[int]:

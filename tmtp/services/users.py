@@ -19,6 +19,7 @@ from .holding import hold
 from .leases import is_alive
 from .names import reserve
 from .posting import Sender, devices_of
+from .privacy import OPEN, Privacy, privacy_of
 from .queue import FIRST, Outgoing, discard_queue, enqueue, wake_on_commit
 from .verbs import verb
 
@@ -47,11 +48,18 @@ class IdentityShown:
     expires: datetime
 
 
+@dataclass(slots=True)
+class LoggedIn(Sender):
+    """Who sends over a link from now on, and who may see that they are online."""
+
+    privacy: Privacy = OPEN
+
+
 @dataclass(frozen=True, slots=True)
 class Registered:
     """A new user or node; `alias_error` is why the alias was refused."""
 
-    sender: Sender
+    sender: LoggedIn
     nodeid: str
     alias_error: str | None
 
@@ -87,7 +95,12 @@ def register(
                 reserve(alias, "newalias", user=user)
         except Refused as refused:
             error = str(refused)
-    return Registered(Sender(user.uid, user.pk, node.pk), nodeid, error)
+    privacy = _privacy(user.pk, user.uid) if known else OPEN
+    return Registered(LoggedIn(user.uid, user.pk, node.pk, privacy), nodeid, error)
+
+
+def _privacy(user: int, uid: str) -> Privacy:
+    return privacy_of([user])[uid]
 
 
 def _known_user(shown: IdentityShown) -> User | None:
@@ -137,7 +150,7 @@ def hash_nodeid(nodeid: str) -> bytes:
 
 def log_in(
     uid: str, nodeid: str, lease: int, shown: IdentityShown | None = None, identity_needed: bool = False
-) -> Sender:
+) -> LoggedIn:
     """Op 2: claims the node for this server and tells the user's nodes; gives who has logged in.
 
     Raises LoginFailed, NodeConnected, or AuthenticationRequired when an identity is needed (`auth` is 2) and the
@@ -146,14 +159,14 @@ def log_in(
     found = sql.node_by_secret(hash_nodeid(nodeid))
     if found is None or found[2] != uid:
         raise LoginFailed
-    node, user, _, server, own = found
+    node, user, _, server, own, guarded = found
     if server is not None and (server == lease or is_alive(server)):
         raise NodeConnected
     if shown or identity_needed:
         _check_identity(Node.objects.get(pk=node), shown)
     sql.claim_node(node, lease, timezone.now())
     enqueue([Outgoing("login", uid, user, own, {"node": "tbd"})])
-    return Sender(uid, user, node)
+    return LoggedIn(uid, user, node, _privacy(user, uid) if guarded else OPEN)
 
 
 def disconnect(node: int, lease: int) -> None:
@@ -206,6 +219,16 @@ def _tell(sender: Sender, members: dict[str, Any], nodeid: str = "") -> int:
     nodes = devices_of([sender.user])
     (number,) = enqueue([Outgoing("user", sender.uid, sender.user, nodes, members, rank=FIRST, nodeid=nodeid)])
     return number
+
+
+@verb
+def rename_node(node: Node, label: str) -> None:
+    """Call a device something else. Nobody is told: the protocol has no words for it. Raises Refused."""
+    if not label.strip():
+        raise Refused("a device needs a label")
+    if len(label) > LABEL_MAX:
+        raise Refused(f"a label has {LABEL_MAX} characters or fewer")
+    Node.objects.filter(pk=node.pk).update(label=label)
 
 
 @transaction.atomic

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Q
 
 from ..models import Node
 from . import sql
+from .privacy import Privacy, privacy_of
 
 LOOK_LIMIT = 50_000
 NODES_AT_ONCE = 250  # with a full window and all that their server holds in memory, they stay below LOOK_LIMIT
@@ -21,11 +22,15 @@ NODES_AT_ONCE = 250  # with a full window and all that their server holds in mem
 
 @dataclass(slots=True)
 class News:
-    """Numbers waiting, by node; nodes that were dropped or are no longer this server's, and that start over."""
+    """Numbers waiting, by node; nodes that were dropped or are no longer this server's, and that start over.
+
+    And the privacy of users, by uid, of whom it may have changed.
+    """
 
     waiting: dict[int, list[int]] = field(default_factory=dict)
     gone: list[int] = field(default_factory=list)
     start_over: list[int] = field(default_factory=list)
+    privacy: dict[str, Privacy] = field(default_factory=dict)
     complete: bool = True  # False: so much waits that some nodes have not been looked at
 
 
@@ -58,10 +63,25 @@ class Watch:
     def _look_at(self, connected: Sequence[int], news: News) -> None:
         """Which of some connected nodes something was decided about elsewhere."""
         elsewhere = ~Q(server=self._lease) | Q(server=None) | Q(dropped__isnull=False)
-        nodes = Node.objects.filter(elsewhere | Q(start_over__isnull=False), pk__in=connected)
-        for node, server, dropped in nodes.values_list("pk", "server_id", "dropped"):
-            fate = news.gone if dropped or server != self._lease else news.start_over
-            fate.append(node)
+        decided = elsewhere | Q(start_over__isnull=False) | Q(privacy_changed__isnull=False)
+        private: list[int] = []
+        for node in Node.objects.filter(decided, pk__in=connected):
+            if node.dropped or node.server_id != self._lease:
+                news.gone.append(node.pk)
+                continue
+            if node.start_over:
+                news.start_over.append(node.pk)
+            if node.privacy_changed:
+                private.append(node.pk)
+        if private:
+            news.privacy |= self._privacy(private)
+
+    def _privacy(self, nodes: Sequence[int]) -> dict[str, Privacy]:
+        """What the users of these nodes have chosen; first the marks are removed, so a later change makes new ones."""
+        with transaction.atomic():
+            marked = Node.objects.filter(pk__in=nodes)
+            marked.update(privacy_changed=None)
+            return privacy_of(set(marked.values_list("user_id", flat=True)))
 
     def _others_wrote(self) -> bool:
         """Whether another connection may have written since the last look."""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tmtp.testing import Server, running_server
+
+from .real import Other
 
 FreshDatabase = Callable[[], dict[str, str]]
 
@@ -59,21 +64,35 @@ def lease(db: None) -> int:
     return leases.take("127.0.0.1:1").pk
 
 
+class Servers:
+    """Running servers of one site, by their TMTP settings (JSON, over the site's); started when first asked for."""
+
+    def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
+        self._folder, self._stack = folder, stack
+        self._servers: dict[str, Server] = {}
+
+    @cached_property
+    def _environment(self) -> dict[str, str]:
+        return self._stack.enter_context(site_of_its_own(self._folder / "var"))
+
+    @cached_property
+    def _other(self) -> Other:
+        return self._stack.enter_context(contextlib.closing(Other({**os.environ, **self._environment})))
+
+    def __call__(self, settings: str) -> Server:
+        """The server with these settings."""
+        if settings not in self._servers:
+            run = running_server(env=self._environment, migrate=not self._servers, tmtp=json.loads(settings))
+            self._servers[settings] = self._stack.enter_context(run)
+        return self._servers[settings]
+
+    def website(self, code: str) -> Any:
+        """Run code in a process of the same site that is no server; gives what it leaves in `result`."""
+        return self._other.run(code)
+
+
 @pytest.fixture(scope="session")
-def server_for(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
-    """Gives a running server by its TMTP settings (JSON, over the site's); started when it is first asked for."""
-    import json
-
-    servers: dict[str, Server] = {}
+def server_for(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Gives a running server by its TMTP settings."""
     with contextlib.ExitStack() as stack:
-        environment: dict[str, str] = {}
-
-        def get(settings: str) -> Server:
-            if not environment:
-                environment.update(stack.enter_context(site_of_its_own(tmp_path_factory.mktemp("servers") / "var")))
-            if settings not in servers:
-                run = running_server(env=environment, migrate=not servers, tmtp=json.loads(settings))
-                servers[settings] = stack.enter_context(run)
-            return servers[settings]
-
-        yield get
+        yield Servers(tmp_path_factory.mktemp("servers"), stack)

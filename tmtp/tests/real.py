@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ class Installation:
     @contextlib.contextmanager
     def other_process(self) -> Iterator[Other]:
         """Another process of the same site, to run code in."""
-        other = Other(self)
+        other = Other(self.env)
         try:
             yield other
         finally:
@@ -329,11 +329,11 @@ for line in sys.stdin:
         print(json.dumps({"raised": traceback.format_exc()}), flush=True)
 """
 
-    def __init__(self, site: Installation, **env: str) -> None:
+    def __init__(self, env: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-c", self.SCRIPT],
             cwd=ROOT,
-            env={**site.env, **env},
+            env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             preexec_fn=die_with_parent(),

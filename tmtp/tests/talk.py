@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -173,8 +173,11 @@ class Link:
 class Talk:
     """A conversation being held."""
 
-    def __init__(self, server: Server, conversation: Conversation) -> None:
+    def __init__(
+        self, server: Server, conversation: Conversation, website: Callable[[str], Any] | None = None
+    ) -> None:
         self.server = server
+        self.website = website  # runs code in another process of the same site
         self.conversation = conversation
         self.number = str(next(numbers))
         self.links: dict[str, Link] = {}
@@ -287,6 +290,21 @@ class Talk:
         link.holding = False
         link.acknowledge()
 
+    def _do_block(self, link: Link, line: Line) -> None:
+        self._on_the_website(line.who, f"privacy.block(me, user({self.names['$' + line.rest]!r}))")
+
+    def _do_unblock(self, link: Link, line: Line) -> None:
+        self._on_the_website(line.who, f"privacy.unblock(me, user({self.names['$' + line.rest]!r}))")
+
+    def _do_show(self, link: Link, line: Line) -> None:
+        self._on_the_website(line.who, f"privacy.set_presence(me, privacy.{line.rest.upper()})")
+
+    def _on_the_website(self, who: str, code: str) -> None:
+        assert self.website
+        begin = "from tmtp.models import User\nfrom tmtp.services import privacy\n"
+        users = f"user = lambda uid: User.objects.get(uid=uid)\nme = user({self.names['$' + who]!r})\n"
+        self.website(begin + users + code)
+
     # what comes of it
 
     def _settle(self, expected: dict[str, list[Line]]) -> None:
@@ -388,6 +406,9 @@ VERBS = {
     "cuts": "cut",
     "holds": "hold",
     "acks": "ack",
+    "blocks": "block",
+    "unblocks": "unblock",
+    "shows-to": "show",
 }
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from tmtp.models import Alias, User
-from tmtp.services import accounts
+from tmtp.services import accounts, privacy
 from tmtp.tests import admin_pages
 from tmtp.tests.admin_pages import (
     Account,
@@ -65,3 +65,15 @@ def test_aliases_refused(admin_client, ann, bob, name, reason):
     assert "was changed successfully" not in shown
     assert Alias.objects.filter(user=ann.user).count() == 1
     assert not told(ann)
+
+
+def test_whom_a_user_blocks_and_who_sees_them_is_shown(admin_client, ann, bob):
+    user, other = User.objects.get(pk=ann.user), User.objects.get(pk=bob.user)
+    assert "Blocked users" not in text(admin_client.get(url("user_change", ann.user)))
+    privacy.block(user, other)
+    privacy.set_presence(user, User.Presence.CONTACTS)
+    page = text(admin_client.get(url("user_change", ann.user)))
+    assert "Blocked users" in page
+    assert bob.uid in page
+    assert "contacts" in page
+    assert "Blocked users" not in text(admin_client.get(url("user_change", bob.user)))

@@ -17,7 +17,7 @@ NEVER_SAID = errors.TMTPREV_OMITTED  # the client has not completed op 0, so it 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_conversation(name, server_for):
     conversation = SCRIPTS[name]
-    Talk(server_for(conversation.server), conversation).hold()
+    Talk(server_for(conversation.server), conversation, server_for.website).hold()
 
 
 def test_every_reason_is_in_a_conversation():

@@ -16,7 +16,7 @@ from tmtp.services import sql
 USERS = 40_000  # with a node each, a place in one of 400 groups, and two messages that wait
 MESSAGES = 80_000
 BACKLOG = 20_000  # what more waits for node 1
-TABLES = ("user", "node", "group", "member", "message", "queueentry", "receipt", "serverlease")
+TABLES = ("user", "node", "group", "member", "block", "message", "queueentry", "receipt", "serverlease")
 NOW = timezone.now()
 
 sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="the plans of SQLite")
@@ -43,6 +43,7 @@ PARAMETERS = {
     "_CLEAR_QUEUE": [(150,)],
     "_NODES_OF_UIDS": [([f"uid{n:06}" for n in SOME],)],
     "_NODES_OF_GIDS": [(["gid000001", "gid000002"],)],
+    "_BLOCKS_AMONG": [(SOME, [*SOME, 5000])],
     "_ENTRIES_AFTER": [(1, 1, 5000, 5000), (150, 1, 150, 5000)],
     "_RECEIPTS": [(SOME,)],
     "_ADD_RECEIPTS": [[(USERS + n, b"digest", n) for n in SOME]],
@@ -69,7 +70,9 @@ def rows(db):
     """Thousands of rows in every table that grows."""
     text, octets = TEXT[connection.vendor].format, OCTETS[connection.vendor].format
     member = "n, (n - 1) / 100 + 1, n, 'alias', 2"
-    fill(USERS, "user (id, uid, is_site, created)", f"n, 'uid' || {text('n')}, n < 0, now")
+    person = f"n, 'uid' || {text('n')}, n < 0, 1, n < 0, now"
+    fill(USERS, "user (id, uid, is_site, presence, blocks_someone, created)", person)
+    fill(USERS, "block (id, user_id, blocked_id, created)", f"n, n, {USERS} + 1 - n, now")
     fill(USERS, "node (id, user_id, secret, label, kind, created)", f"n, n, {octets(text('n'))}, 'label', 1, now")
     fill(400, "group (id, gid, created)", f"n, 'gid' || {text('n')}, now")
     fill(USERS, "member (id, group_id, user_id, alias, status)", member)

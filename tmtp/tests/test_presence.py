@@ -1,4 +1,4 @@
-"""Who announces to whom (op 4): against a model of it."""
+"""Who announces to whom (op 4), and who is shown to whom because of it: against a model of it."""
 
 from __future__ import annotations
 
@@ -6,52 +6,86 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tmtp.presence import Presence
+from tmtp.presence import OFFLINE, ONLINE, Change, Presence
+from tmtp.services.privacy import CONTACTS, EVERYONE, NOBODY, OPEN, Privacy
 
 pytestmark = pytest.mark.once
 
-people = st.sampled_from("abcd")
+PEOPLE = "abcd"
+people = st.sampled_from(PEOPLE)
+privacy = st.builds(
+    Privacy, st.sampled_from([EVERYONE, CONTACTS, NOBODY]), st.frozensets(people, max_size=2) | st.just(frozenset())
+)
 steps = st.lists(
     st.tuples(st.sampled_from(["arrive", "leave"]), people, st.just([]))
-    | st.tuples(st.sampled_from(["add", "drop"]), people, st.lists(people, max_size=5)),
+    | st.tuples(st.sampled_from(["add", "drop"]), people, st.lists(people, max_size=5))
+    | st.tuples(st.just("protect"), people, privacy),
     max_size=40,
 )
+
+
+class Model:
+    """The rules, word for word."""
+
+    def __init__(self) -> None:
+        self.links = dict.fromkeys(PEOPLE, 0)
+        self.privacy = dict.fromkeys(PEOPLE, OPEN)
+        self.announced: set[tuple[str, str]] = set()
+
+    def shows(self, uid: str, other: str) -> bool:
+        blocked = other in self.privacy[uid].blocked or uid in self.privacy[other].blocked
+        chosen = {EVERYONE: True, CONTACTS: (other, uid) in self.announced, NOBODY: False}
+        return (uid, other) in self.announced and chosen[self.privacy[uid].presence] and not blocked
+
+    def seen(self) -> set[tuple[str, str]]:
+        """Who is shown to whom, of those who are there to see it."""
+        return {(uid, other) for uid in PEOPLE for other in PEOPLE if self.links[other] and self.shows(uid, other)}
 
 
 @settings(deadline=None)
 @given(steps)
 def test_everyone_is_told_of_each_change_once(steps: list[tuple[str, str, list[str]]]) -> None:
-    presence = Presence()
-    links = dict.fromkeys("abcd", 0)
-    announced: set[tuple[str, str]] = set()
-    for step, who, others in steps:
-        before = set(announced)
+    presence, model = Presence(), Model()
+    for step, who, what in steps:
+        before = model.seen()
         if step == "arrive":
-            links[who] += 1
-            assert presence.arrive(who) == sorted(one for one, other in announced if other == who)
+            model.links[who] += 1
+            told = presence.arrive(who, model.privacy[who])
+            assert told == [uid for uid in PEOPLE if (uid, who) in model.seen()]
             continue
-        if not links[who]:
+        if not model.links[who]:
+            if step == "protect":
+                model.privacy[who] = what
             continue
         if step == "leave":
-            links[who] -= 1
-            told = presence.leave(who)
-            if not links[who]:
-                announced = {pair for pair in announced if pair[0] != who}
+            model.links[who] -= 1
+            changes = presence.leave(who)
+            if not model.links[who]:
+                model.announced = {pair for pair in model.announced if pair[0] != who}
+        elif step == "protect":
+            changes = presence.protect(who, what)
+            model.privacy[who] = what
         elif step == "add":
-            told = presence.add(who, others)
-            announced |= {(who, other) for other in others}
+            changes = presence.add(who, what)
+            model.announced |= {(who, other) for other in what}
         else:
-            told = presence.drop(who, others)
-            announced -= {(who, other) for other in others}
+            changes = presence.drop(who, what)
+            model.announced -= {(who, other) for other in what}
+        after = model.seen()
+        told = [change for change in changes if model.links[change.other]]
         assert len(told) == len(set(told))
-        assert {(who, other) for other in told} == before ^ announced
+        wanted = {Change(*pair, ONLINE) for pair in after - before}
+        wanted |= {Change(*pair, OFFLINE) for pair in before - after if model.links[pair[1]]}
+        assert set(told) == wanted
 
 
 def test_nothing_is_kept_of_who_is_gone() -> None:
     presence = Presence()
     for uid in "ab":
-        presence.arrive(uid)
+        presence.arrive(uid, Privacy(NOBODY))
         presence.add(uid, ["a", "b", "c"])
     for uid in "ab":
         presence.leave(uid)
+        presence.add(uid, ["c"])  # an answer of the store that came after the link had ended
+        presence.protect(uid, Privacy(CONTACTS))
     assert not any(vars(presence).values())
