@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from axes.utils import reset as forget_attempts
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login, views
@@ -117,6 +118,11 @@ class SetPassword(SuccessMessageMixin, views.PasswordResetConfirmView):
     template_name = "accounts/password_reset_confirm.html"
     success_url = reverse_lazy("accounts:sign_in")
     success_message = _("Your password is set. Sign in with it.")
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        """Whoever reads the member's mail is the member, however often the old password was guessed."""
+        forget_attempts(username=self.user.get_username())
+        return super().form_valid(form)
 
 
 def back_to_account() -> HttpResponseRedirect:

@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from axes.models import AccessAttempt
 from django.contrib.auth import get_user_model
 from django.core import mail
 from django.urls import reverse
@@ -288,3 +289,30 @@ def test_a_first_password(ann, client):
 
 def test_sign_in_is_headed_by_the_sites_name(client):
     assert "testserver" not in client.get(url("sign_in")).text
+
+
+def test_passwords_are_not_guessed(ann, stranger, client_class):
+    """Ten wrong ones, and the right one is refused too; not from elsewhere, and not for ever."""
+
+    def attempt(password, address="192.0.2.1", name="ann"):
+        return stranger.post(url("sign_in"), {"username": name, "password": password}, REMOTE_ADDR=address)
+
+    for _ in range(9):
+        assert attempt("guess").status_code == 200
+    assert attempt("guess", name="ann@example.org").status_code == 429
+    refused = attempt(PASSWORD)
+    assert refused.status_code == 429
+    assert "Too many attempts" in refused.text
+    assert attempt(PASSWORD, "192.0.2.2").status_code == 302
+    stranger.logout()
+    AccessAttempt.objects.update(attempt_time=timezone.now() - timedelta(minutes=16))
+    assert attempt(PASSWORD).status_code == 302
+
+
+def test_a_new_password_by_mail_lets_one_in_again(ann, stranger):
+    for _ in range(10):
+        stranger.post(url("sign_in"), {"username": "ann", "password": "guess"})
+    stranger.post(url("password_reset"), {"email": "ann@example.org"})
+    page = stranger.get(links(mail.outbox[0].body)[0])
+    stranger.post(page.url, {"new_password1": PASSWORD + "!", "new_password2": PASSWORD + "!"})
+    assert stranger.post(url("sign_in"), {"username": "ann", "password": PASSWORD + "!"}).status_code == 302
