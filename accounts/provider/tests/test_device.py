@@ -175,7 +175,9 @@ def test_a_member_connects_a_device_in_a_browser(chess, link, browser):
     page.fill("input[name=password]", PASSWORD)
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Connect a device to your account as ann?").wait_for()
-    assert violations(page) == []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        assert violations(page) == []
     page.get_by_role("button", name="Connect this device").press("Enter")
     page.get_by_text("Logged in; closing tab...").wait_for()
     assert redeem(device, device.called_back(page.url)["code"])["id_token"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -14,7 +15,7 @@ from oauth2_provider.models import AccessToken, Grant, IDToken, RefreshToken
 
 from accounts.provider.conf import CLIENT_ID
 from tmtp.models import Identity, Node, User
-from tmtp.services import users
+from tmtp.services import leases, users
 from tmtp.services.accounts import user_of
 
 from .conftest import OPENID, Visit
@@ -24,9 +25,12 @@ pytestmark = pytest.mark.once
 ISS = "https://testserver/openid"
 
 
-def register(claims, label="phone"):
-    shown = users.IdentityShown(claims.iss, claims.sub, claims.token_hash, datetime.fromtimestamp(claims.exp, UTC))
-    return users.register(label, "_", shown).sender
+def register(claims):
+    return users.register("phone", "_", shown(claims)).sender
+
+
+def shown(claims):
+    return users.IdentityShown(claims.iss, claims.sub, claims.token_hash, datetime.fromtimestamp(claims.exp, UTC))
 
 
 def changed(url, **parameters):
@@ -86,6 +90,19 @@ def test_the_account_page_does_not_call_the_site_a_linked_provider(visit):
     visit.redeem()
     assert Identity.objects.get().iss == ISS
     assert ISS not in visit.client.get(reverse("accounts:account")).text
+
+
+def test_a_device_that_must_show_its_identity_again_to_log_in(visit, verifier):
+    """`auth` 2: with a token of its own member, once."""
+    tokens = [verifier.verify(visit.redeem().json()["id_token"]) for _ in range(2)]
+    new = users.register("phone", "_", shown(tokens[0]))
+    Node.objects.update(verified=timezone.now() - timedelta(days=31))
+    lease = leases.take("127.0.0.1:1").pk
+    with pytest.raises(users.AuthenticationRequired):
+        users.log_in(new.sender.uid, new.nodeid, lease, identity_needed=True)
+    for token, error in ((tokens[0], users.AuthenticationRequired), (tokens[1], None)):
+        with pytest.raises(error) if error else nullcontext():
+            users.log_in(new.sender.uid, new.nodeid, lease, shown(token), identity_needed=True)
 
 
 # the page
