@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from csp.decorators import csp_update
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -14,7 +15,7 @@ from oauth2_provider import views
 from oauth2_provider.settings import oauth2_settings
 from oauthlib.common import urldecode
 
-from .conf import REDIRECT_ORIGINS
+from .conf import CLIENT_ID, REDIRECT_ORIGINS
 
 # Longer ones do not fit into the toolkit's columns.
 LENGTHS = {"client_id": 255, "nonce": 255, "code_challenge": 128, "code_challenge_method": 10, "code": 255}
@@ -31,14 +32,26 @@ class Authorize(views.AuthorizationView):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Refuse what no device says."""
         if not is_understood(request):
-            return render(request, self.template_name, {"error": True}, status=400)
+            return self.refuse()
         return super().dispatch(request, *args, **kwargs)
+
+    def refuse(self) -> HttpResponse:
+        """The page that says that it is the program's fault."""
+        return render(self.request, self.template_name, {"error": True}, status=400)
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Always ask: `approval_prompt=auto` would let a program in that comes a second time."""
         request.GET = request.GET.copy()
         request.GET.pop("approval_prompt", None)
         return super().get(request, *args, **kwargs)
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        """The toolkit takes the client from the form, and fails when it is none."""
+        return super().form_valid(form) if form.cleaned_data["client_id"] == CLIENT_ID else self.refuse()
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        """All of the form but the buttons came from us."""
+        return self.refuse()
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Say to whose account."""
@@ -83,13 +96,15 @@ def discovery(request: HttpRequest) -> HttpResponse:
 
 
 def is_understood(request: HttpRequest) -> bool:
-    """Whether the toolkit can read and keep what was sent: well encoded, no NUL, nothing too long."""
+    """Whether the toolkit can read and keep what was sent: well encoded, no NUL, nothing too long, an address."""
     try:
         urldecode(request.META.get("QUERY_STRING", ""))
+        for parameters in (request.GET, request.POST):
+            for address in parameters.getlist("redirect_uri"):
+                _ = urlsplit(address).port
     except ValueError:
         return False
-    for parameters in (request.GET, request.POST):
-        for name, values in parameters.lists():
-            if any("\0" in value or len(value) > LENGTHS.get(name, len(value)) for value in values):
-                return False
-    return True
+    sent = [item for parameters in (request.GET, request.POST) for item in parameters.lists()]
+    return all(
+        "\0" not in value and len(value) <= LENGTHS.get(name, len(value)) for name, values in sent for value in values
+    )
