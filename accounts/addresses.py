@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 
 from tmtp.conf import conf
 
-from .models import Address
+from .models import Address, MailedLink
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -32,7 +32,8 @@ logger = logging.getLogger(__name__)
 
 SALT = "accounts.addresses"
 LINK_LIFE = timedelta(days=3)
-MAIL_EVERY = timedelta(minutes=2)  # at most one link in that time to one address of one member
+MAIL_EVERY = timedelta(minutes=2)  # from one link to the next to the same address, whoever asks for it
+MAILS_A_DAY = 10
 
 
 class AddressRefused(Exception):
@@ -80,11 +81,20 @@ def _choose_email(user: Any) -> None:
         user.save(update_fields=["email"])
 
 
+def may_mail(address: str) -> bool:
+    """Whether an address may get a link now; if so, that is noted. Anybody can ask for links to anybody's address."""
+    now = timezone.now()
+    MailedLink.objects.filter(mailed__lt=now - timedelta(days=1)).delete()
+    before = MailedLink.objects.filter(address=address)
+    if before.filter(mailed__gt=now - MAIL_EVERY).exists() or before.count() >= MAILS_A_DAY:
+        return False
+    MailedLink.objects.create(address=address)
+    return True
+
+
 def mail_link(request: HttpRequest, address: Address) -> None:
     """Mail the link that confirms an address. Raises AddressRefused when one was mailed just now, or none can be."""
-    now = timezone.now()
-    due = Address.objects.filter(pk=address.pk).exclude(mailed__gt=now - MAIL_EVERY)
-    if not due.update(mailed=now):
+    if not may_mail(address.address):
         raise AddressRefused(_("A link was mailed there a moment ago. Please look for it, in your spam too."))
     token = signing.dumps([address.pk, address.address], salt=SALT)
     link = request.build_absolute_uri(reverse("accounts:confirm", args=[token]))
@@ -94,7 +104,6 @@ def mail_link(request: HttpRequest, address: Address) -> None:
         send_mail(subject, render_to_string("accounts/mail/confirm.txt", context), None, [address.address])
     except (OSError, smtplib.SMTPException) as error:
         logger.error("a link to confirm an address was not mailed: %s", error)
-        Address.objects.filter(pk=address.pk).update(mailed=None)
         raise AddressRefused(_("The mail with the link could not be sent. Please try again later.")) from None
 
 

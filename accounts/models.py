@@ -17,7 +17,6 @@ class Address(models.Model):
     )
     address = models.EmailField(_("e-mail address"), max_length=254)
     verified = models.DateTimeField(_("confirmed"), null=True, blank=True)
-    mailed = models.DateTimeField(_("last mailed a link"), null=True, editable=False)
     created = models.DateTimeField(_("added"), auto_now_add=True)
 
     class Meta:
@@ -29,6 +28,20 @@ class Address(models.Model):
                 fields=["address"], condition=Q(verified__isnull=False), name="accounts_address_of_one"
             ),
         ]
+
+    def __str__(self) -> str:
+        return self.address
+
+
+class MailedLink(models.Model):
+    """A link was mailed to an address, whoever asked for it. Kept for a day, so that nobody's mail is flooded."""
+
+    address = models.EmailField(_("e-mail address"), max_length=254, db_index=True)
+    mailed = models.DateTimeField(_("mailed"), auto_now_add=True, db_index=True)
+
+    class Meta:
+        verbose_name = _("mailed link")
+        verbose_name_plural = _("mailed links")
 
     def __str__(self) -> str:
         return self.address

@@ -80,8 +80,9 @@ class PasswordResetForm(auth_forms.PasswordResetForm):
     """
 
     def get_users(self, email: str) -> Iterator[Any]:
-        """The member who has confirmed this address."""
-        yield from addresses.users_by_address([email]).values()
+        """The member who has confirmed this address; nobody when it got a link just now."""
+        if addresses.may_mail(addresses.normalise(email)):
+            yield from addresses.users_by_address([email]).values()
 
     def send_mail(
         self,

@@ -120,11 +120,11 @@ def with_public_key(payload: dict[str, Any]) -> str:
     return by_hand(payload, {"alg": "HS256", "kid": "1"}, lambda text: hmac.digest(pem, text, "sha256"))
 
 
-def come_back(client: Any, liar: Liar, make: Callable[[str], Any]) -> Any:
-    """Sign in, with the token that `make` makes for the nonce."""
+def come_back(client: Any, liar: Liar, make: Callable[[str], Any], slug: str = "liar", **more: str) -> Any:
+    """Sign in, with the token that `make` makes for the nonce; back at the callback of a provider, with more in it."""
     sent = {name: value for name, [value] in parse_qs(urlsplit(client.get(BEGIN).url).query).items()}
     liar.answer = lambda: (200, json.dumps({"access_token": "x", "id_token": make(sent["nonce"])}).encode())
-    return client.get(f"{BEGIN}callback/", {"state": sent["state"], "code": "c"})
+    return client.get(reverse("accounts:openid_callback", args=[slug]), {"state": sent["state"], "code": "c", **more})
 
 
 def test_the_truth(client, liar, ann):
@@ -175,6 +175,23 @@ def test_a_token_of_before(client, liar, ann):
     client.logout()
     assert come_back(client, liar, lambda nonce: heard[0]).url == SIGN_IN
     assert "_auth_user_id" not in client.session
+
+
+def test_the_answer_of_another_provider(client, liar, ann, settings):
+    """Begun with one, answered at the callback of the other: whose code is it?"""
+    openid = settings.TMTP["OPENID"]
+    other = {**openid["authby"][0], "label": "Other", "site": {"client_id": "web", "slug": "other"}}
+    settings.TMTP = {**settings.TMTP, "OPENID": {**openid, "authby": [*openid["authby"], other]}}
+    assert come_back(client, liar, lambda nonce: signed(claims(liar, nonce)), slug="other").url == SIGN_IN
+    assert "_auth_user_id" not in client.session
+
+
+def test_an_answer_that_names_another_issuer(client, liar, ann):
+    """RFC 9207."""
+    told = {"iss": "https://id.example"}
+    assert come_back(client, liar, lambda nonce: signed(claims(liar, nonce)), **told).url == SIGN_IN
+    come_back(client, liar, lambda nonce: signed(claims(liar, nonce)), iss=liar.url)
+    assert "_auth_user_id" in client.session
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ import pytest
 from axes.models import AccessAttempt
 from django.contrib.auth import get_user_model
 from django.core import mail
+from django.db.models import F
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts import addresses
-from accounts.models import Address
+from accounts.models import Address, MailedLink
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
@@ -134,6 +135,7 @@ def test_a_strangers_click_confirms_nothing(client, stranger):
 
 
 def test_an_address_is_of_one_member(ann, stranger):
+    later(minutes=3)
     sign_up(stranger, "eve")
     answer = stranger.post(links(mail.outbox.pop().body)[0])
     assert "Another account has confirmed this address" in answer.text
@@ -174,15 +176,34 @@ def test_a_link_to_a_removed_address_confirms_nothing(ann, client):
     assert "was removed" in client.post(links(mail.outbox[0].body)[0]).text
 
 
-def test_an_address_gets_no_flood(client):
+def later(minutes):
+    MailedLink.objects.update(mailed=F("mailed") - timedelta(minutes=minutes))
+
+
+def test_an_address_gets_no_flood(client, stranger):
+    """Not by asking again, nor by removing it and adding it, nor by another account, nor for a password."""
     sign_up(client)
-    address = Address.objects.get()
-    client.post(url("mail_again", address.pk))
-    assert len(mail.outbox) == 1
+    client.post(url("mail_again", Address.objects.get().pk))
     assert "a moment ago" in shown(client)
-    Address.objects.update(mailed=timezone.now() - addresses.MAIL_EVERY)
-    client.post(url("mail_again", address.pk))
+    client.post(url("remove_address", Address.objects.get().pk))
+    client.post(url("add_address"), {"address": "ann@example.org"})
+    sign_up(stranger, "eve")
+    stranger.post(url("password_reset"), {"email": "ann@example.org"})
+    assert len(mail.outbox) == 1
+    later(minutes=3)
+    client.post(url("mail_again", USER.objects.get(username="ann").addresses.get().pk))
     assert len(mail.outbox) == 2
+
+
+def test_an_address_gets_ten_links_a_day(client):
+    sign_up(client)
+    for _ in range(12):
+        later(minutes=3)
+        client.post(url("mail_again", Address.objects.get().pk))
+    assert len(mail.outbox) == 10
+    later(minutes=60 * 24)
+    client.post(url("mail_again", Address.objects.get().pk))
+    assert len(mail.outbox) == 11
 
 
 def test_others_addresses_are_not_mine(ann, stranger):
@@ -244,6 +265,7 @@ def test_sign_out_is_no_link(ann, client):
 
 
 def test_a_forgotten_password(ann, stranger):
+    later(minutes=3)
     stranger.post(url("password_reset"), {"email": "ANN@example.org"})
     (message,) = mail.outbox
     assert message.to == ["ann@example.org"]
@@ -257,6 +279,7 @@ def test_a_forgotten_password(ann, stranger):
 def test_a_claimed_address_gets_no_reset(client, stranger):
     sign_up(client)
     mail.outbox.clear()
+    later(minutes=3)
     assert stranger.post(url("password_reset"), {"email": "ann@example.org"}).url == url("password_reset_done")
     assert mail.outbox == []
 
@@ -264,6 +287,7 @@ def test_a_claimed_address_gets_no_reset(client, stranger):
 def test_the_reset_goes_to_the_address_asked_for(ann, client, stranger):
     client.post(url("add_address"), {"address": "second@example.org"})
     client.post(links(mail.outbox.pop().body)[0])
+    later(minutes=3)
     stranger.post(url("password_reset"), {"email": "second@example.org"})
     assert mail.outbox[0].to == ["second@example.org"]
 
@@ -312,6 +336,7 @@ def test_passwords_are_not_guessed(ann, stranger, client_class):
 def test_a_new_password_by_mail_lets_one_in_again(ann, stranger):
     for _ in range(10):
         stranger.post(url("sign_in"), {"username": "ann", "password": "guess"})
+    later(minutes=3)
     stranger.post(url("password_reset"), {"email": "ann@example.org"})
     page = stranger.get(links(mail.outbox[0].body)[0])
     stranger.post(page.url, {"new_password1": PASSWORD + "!", "new_password2": PASSWORD + "!"})
