@@ -1,8 +1,8 @@
 """Pressure on a WebSocket, for the one ASGI server that has none.
 
 By ASGI a server's `send` waits while the peer lags, and what the application has not received is bounded. daphne (4.2)
-does neither: it keeps all that comes and all that is to go in memory. But the connections beneath it, Twisted's, can be
-paused and tell when they are full; so `DaphneFlow` asks them. It is found through `send`, which daphne binds to the
+does neither: it keeps all that comes and all that is to go in memory. But the connections beneath it, Twisted's, can
+be paused and tell when they are full; so `DaphneFlow` asks them. It is found through `send`, which daphne binds to the
 connection, and middleware such as Channels' URLRouter and OriginValidator passes on untouched.
 """
 
@@ -41,7 +41,7 @@ class Flow:
 
 
 class DaphneFlow(Flow):
-    """A connection of daphne's: stands in for its queue of events, and is the “producer” of what it sends (Twisted)."""
+    """A connection of daphne’s: stands in for its queue of events, and is Twisted’s “producer” of what it sends."""
 
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
