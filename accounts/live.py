@@ -1,4 +1,4 @@
-"""The page that is itself a device: its browser speaks TMTP over WebSocket, and nothing of that passes through here."""
+"""The page that is itself a device: its browser speaks TMTP over WebSocket, and nothing of it passes through here."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render

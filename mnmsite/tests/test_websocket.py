@@ -1,0 +1,139 @@
+"""TMTP over WebSocket through the real daphne, beside a real runtmtp on the same database."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from mnmsite.tests.browser import Site, running_site
+from tmtp.tests import real
+from tmtp.tests.real import LoginRefused
+
+
+class Link(real.Client):
+    """The tests' client, over WebSocket."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self._reader = asyncio.StreamReader()
+        super().__init__(self._reader, self)  # type: ignore[arg-type]
+        self._tasks = [asyncio.ensure_future(self._read())]
+
+    async def _read(self) -> None:
+        try:
+            async for message in self.socket:
+                assert isinstance(message, bytes), message
+                self._reader.feed_data(message)
+        except ConnectionClosed:
+            pass
+        self._reader.feed_eof()
+
+    def write(self, octets: bytes) -> None:
+        self._tasks.append(asyncio.ensure_future(self.socket.send(octets)))
+
+    def close(self) -> None:
+        self.socket.transport.abort()
+
+
+async def dial(site: Site) -> Link:
+    """A link that has done op 0."""
+    link = Link(await connect(address(site), proxy=None))
+    link.send(op=0, id="1")
+    header, _ = await link.receive()
+    assert header["op"] == "tmtprev"
+    return link
+
+
+def address(site: Site) -> str:
+    return f"ws://127.0.0.1:{site.port}/tmtp"
+
+
+def connected(site: Site) -> list[int]:
+    """How many nodes are online, and how many websites have a lease, as the database has it."""
+    with site.other_process() as other:
+        return other.run(
+            "from tmtp.models import *\n"
+            "result = Node.objects.exclude(server=None).count(), ServerLease.objects.filter(address='').count()"
+        )
+
+
+async def test_members_on_both_roads_talk(site: Site) -> None:
+    browser, phone = await dial(site), await site.server.register()
+    await browser.register()
+    phone.post("1", [browser.uid], b"from TCP" * 10_000)
+    header, data = await browser.expect(op="delivery")
+    assert (header["from"], data) == (phone.uid, b"from TCP" * 10_000)
+    browser.acknowledge(header["id"])
+    body = os.urandom(300_000)  # goes through the spool both ways
+    browser.post("1", [phone.uid], body)
+    header, data = await phone.expect(op="delivery")
+    assert (header["from"], data) == (browser.uid, body)
+    with pytest.raises(LoginRefused, match="node already connected"):
+        await site.server.login(browser.uid, browser.nodeid)
+    for link in (browser, phone):
+        link.send(op=12)
+        assert await link.ended() == "logout ok"
+    again = await site.server.login(browser.uid, browser.nodeid)
+    again.close()
+
+
+async def test_other_sites_pages_and_text_are_refused(site: Site) -> None:
+    with pytest.raises(InvalidStatus, match="403"):
+        await connect(address(site), origin="https://evil.example", proxy=None)  # type: ignore[arg-type]
+    async with connect(address(site), origin=site.url.rstrip("/"), proxy=None) as link:  # type: ignore[arg-type]
+        await link.send('0008{"op":0}')
+        with pytest.raises(ConnectionClosed):
+            await link.recv()
+        assert link.close_code == 1003
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+async def test_a_stopped_website_leaves_nobody_online(how: signal.Signals) -> None:
+    with running_site() as site:
+        browser, phone = await dial(site), await site.server.register()
+        await browser.register()
+        other = await dial(site)
+        assert await asyncio.to_thread(connected, site) == [2, 1]
+        assert await asyncio.to_thread(site.stop, how) == 0
+        assert site.log == ""
+        assert await asyncio.to_thread(connected, site) == [1, 0]
+        again = await site.server.login(browser.uid, browser.nodeid)
+        for link in (browser, other, phone, again):
+            link.close()
+
+
+@pytest.mark.once
+async def test_a_browser_that_stops_reading_costs_no_memory_and_is_cut_off() -> None:
+    with running_site(WRITE_TIMEOUT=1) as site:
+        slow, phone = await dial(site), await site.server.register()
+        await slow.register()
+        slow.socket.transport.pause_reading()
+        before = peak = memory(site)
+        for number in range(3):
+            phone.post(str(number), [slow.uid], bytes(20_000_000))
+            await phone.expect(op="ack")
+        again = None
+        async with asyncio.timeout(20):
+            while again is None:
+                peak = max(peak, memory(site))
+                with suppress(LoginRefused):
+                    again = await site.server.login(slow.uid, slow.nodeid)
+        assert peak - before < 10_000_000
+        for link in (phone, again, slow):
+            link.close()
+
+
+def memory(site: Site) -> int:
+    """The octets of memory that the website holds."""
+    assert site.process
+    (line,) = [
+        line for line in Path(f"/proc/{site.process.pid}/status").read_text().splitlines() if line.startswith("VmRSS")
+    ]
+    return int(line.split()[1]) * 1024
