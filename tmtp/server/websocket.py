@@ -3,7 +3,7 @@
     receive, send = as_tcp(receive, send, write_timeout)
 
 Binary messages are a stream of octets, as on TCP: where one ends means nothing. Each `tcp.send` becomes one. Text is
-refused with close code 1003. A link that the application closes before it first calls `receive` is never accepted, and
+refused with close code 4003. A link that the application closes before it first calls `receive` is never accepted, and
 its client gets HTTP status 403.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from .flow import flow_of
 
-NORMAL, UNSUPPORTED = 1000, 1003  # close codes (RFC 6455, 7.4.1)
+NORMAL, TEXT = 1000, 4003  # close codes (RFC 6455, 7.4); 1003 would be the word for text, but daphne may not say it
 Event = dict[str, Any]
 Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
@@ -56,7 +56,7 @@ class WebSocketLink:
             elif data := event.get("bytes"):
                 return {"type": "tcp.receive", "data": data}
             elif event.get("text") is not None:
-                await self._close(UNSUPPORTED, "only binary messages are understood")
+                await self._close(TEXT, "only binary messages are understood")
         return {"type": "tcp.disconnect"}
 
     async def send(self, event: Event) -> None:

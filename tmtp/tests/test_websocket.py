@@ -77,7 +77,7 @@ async def test_text_is_refused() -> None:
     server = Server({"type": "websocket.receive", "text": '0008{"op":0}'}, binary(b"more"))
     await server.receive()
     assert await server.receive() == {"type": "tcp.disconnect"}
-    assert [(event["type"], event.get("code")) for event in server.told[1:]] == [("websocket.close", 1003)]
+    assert [(event["type"], event.get("code")) for event in server.told[1:]] == [("websocket.close", 4003)]
 
 
 async def test_a_link_closed_before_it_is_received_from_is_not_accepted() -> None:
