@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from mnmsite.tests.browser import Site, running_site
 from tmtp.tests import real
 from tmtp.tests.real import LoginRefused
+from tmtp.tests.test_docs import DOCS, blocks, run_block
 
 
 class Link(real.Client):
@@ -94,19 +95,21 @@ async def test_other_sites_pages_and_text_are_refused(site: Site) -> None:
         assert link.close_code == 4003
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-async def test_a_stopped_website_leaves_nobody_online(how: signal.Signals) -> None:
-    with running_site() as site:
-        browser, phone = await dial(site), await site.server.register()
-        await browser.register()
-        other = await dial(site)
-        assert await asyncio.to_thread(connected, site) == [2, 1]
-        assert await asyncio.to_thread(site.stop, how) == 0
+async def test_a_stopped_website_leaves_nobody_online(site: Site) -> None:
+    browser, phone = await dial(site), await site.server.register()
+    await browser.register()
+    hello = await dial(site)
+    online, leases = await asyncio.to_thread(connected, site)
+    assert leases == 1
+    try:
+        assert await asyncio.to_thread(site.stop, signal.SIGTERM) == 0
         assert site.log == ""
-        assert await asyncio.to_thread(connected, site) == [1, 0]
+        assert await asyncio.to_thread(connected, site) == [online - 1, 0]
         again = await site.server.login(browser.uid, browser.nodeid)
-        for link in (browser, other, phone, again):
+        for link in (browser, hello, phone, again):
             link.close()
+    finally:
+        await asyncio.to_thread(site.start)
 
 
 @pytest.mark.once
@@ -128,6 +131,8 @@ async def test_a_browser_that_stops_reading_costs_no_memory_and_is_cut_off() -> 
         assert peak - before < 10_000_000
         for link in (phone, again, slow):
             link.close()
+        assert await asyncio.to_thread(site.stop, signal.SIGINT) == 0
+        assert site.log == ""
 
 
 def memory(site: Site) -> int:
@@ -137,3 +142,25 @@ def memory(site: Site) -> int:
         line for line in Path(f"/proc/{site.process.pid}/status").read_text().splitlines() if line.startswith("VmRSS")
     ]
     return int(line.split()[1]) * 1024
+
+
+@pytest.mark.once
+async def test_the_example_of_the_guide(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its program prints what arrives, and acknowledges it."""
+    _, (where, code) = blocks(DOCS / "how-to" / "websocket.md")
+    listen = run_block(where, code)["listen"]
+    laptop, phone = await dial(site), await site.server.register()
+    await laptop.register()
+    laptop.send(op=12)
+    assert await laptop.ended() == "logout ok"
+    phone.post("1", [laptop.uid], b"Are you there?")
+    task = asyncio.ensure_future(listen(address(site), laptop.uid, laptop.nodeid))
+    said = ""
+    async with asyncio.timeout(20):
+        while "delivery b'Are you there?'" not in said or "login b''" not in said:
+            said += capsys.readouterr().out
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(0)
+    task.cancel()
+    assert said.startswith("tmtprev b''\ninfo b''\n")
+    phone.close()

@@ -92,16 +92,17 @@ const logIn = () => connect(async () => {
 
 function refused(reason, greeted) {
   const lost = !greeted || reason === "the connection was lost";
-  if (lost && !at("connected").hidden) return tryAgain();
+  // a link that was lost may seem to be there for a while
+  if ((lost || reason === "node already connected") && !at("connected").hidden) return tryAgain();
   show(false);
   say(lost ? words.unreachable : why(reason), true);
 }
 
 function ended(reason) {
-  if (!wanted) say(words.disconnected);
-  else if (reason === "the connection was lost") return tryAgain();
-  else say(why(reason), true);
-  return show(false);
+  if (!wanted) return;
+  if (reason === "the connection was lost") return tryAgain();
+  say(why(reason), true);
+  show(false);
 }
 
 function tryAgain() {
@@ -136,6 +137,7 @@ at("register").addEventListener("submit", (event) => {
 at("leave").addEventListener("click", () => {
   wanted = false;
   link.close();
+  say(words.disconnected);
   show(false);
 });
 
