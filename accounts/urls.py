@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from . import live, views
+from . import views
 
 app_name = "accounts"
 
@@ -10,5 +10,4 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("", include("accounts.signin.urls")),
     path("", include("accounts.openid.urls")),
-    path("live/", live.live, name="live"),
 ]

@@ -5,6 +5,10 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from .broadcasts.models import Broadcast, Part, Recipient
+
+__all__ = ["Broadcast", "Mark", "Part", "Recipient"]
+
 
 class Mark(models.Model):
     """When something was last done, and how far it came. See `delivery.marks`."""

@@ -22,7 +22,10 @@ class Every(NamedTuple):
     minutes: int
 
 
-SCHEDULES = (Every("heartbeat", "delivery.tasks.heartbeat", 1),)
+SCHEDULES = (
+    Every("heartbeat", "delivery.tasks.heartbeat", 1),
+    Every("broadcasts", "delivery.broadcasts.tasks.look", 1),
+)
 
 
 def make_schedules(using: str = "default", apps: Any = installed, **_: Any) -> None:

@@ -9,29 +9,27 @@ import secrets
 from collections.abc import Collection
 
 from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
 
 from ..models import Node, User
+from . import sql
 
 SECRET_OCTETS = 32  # as many as a hash; nobody has a nodeid that hashes to it
 
 
 @transaction.atomic
-def hold(users: Collection[int]) -> list[Node]:
+def hold(users: Collection[int]) -> QuerySet[Node]:
     """A place to wait for those of the users (by their ids) who have no node in use; gives the new ones."""
-    if not _without_node(users):
-        return []
+    without = sql.users_without_node(users)
+    if not without:
+        return Node.objects.none()
     # Locked, since they may be getting a device at this moment.
-    locked = User.objects.select_for_update().filter(pk__in=_without_node(users)).order_by("pk")
-    without = _without_node(list(locked.values_list("pk", flat=True)))
-    return Node.objects.bulk_create(
-        Node(user_id=user, kind=Node.Kind.HOLDING, secret=secrets.token_bytes(SECRET_OCTETS), label="")
-        for user in without
-    )
-
-
-def _without_node(users: Collection[int]) -> list[int]:
-    used = set(Node.objects.filter(user__in=users, dropped=None).values_list("user_id", flat=True))
-    return [user for user in users if user not in used]
+    locked = User.objects.select_for_update().filter(pk__in=without).order_by("pk")
+    without = sql.users_without_node(locked.values_list("pk", flat=True))
+    kind, now = Node.Kind.HOLDING.value, timezone.now()
+    sql.add_nodes([(user, kind, secrets.token_bytes(SECRET_OCTETS), "", now) for user in without])
+    return Node.objects.filter(user__in=without, kind=kind, dropped=None)
 
 
 @transaction.atomic

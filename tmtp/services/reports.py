@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from django.db.models import Count, Max, Min, Q, QuerySet
+from django.db.models import Case, Count, F, Max, Min, Q, QuerySet, Value, When
 from django.utils import timezone
 
 from ..models import Node, Report, SentMessage, User
@@ -22,7 +22,6 @@ from .errors import Refused
 
 OPEN = Q(acknowledged=None, read=None, ended=None)
 KEPT = Q(acknowledged__isnull=False) | Q(read__isnull=False)
-AT_ONCE = 5000  # rows in one statement
 
 
 class Note(NamedTuple):
@@ -84,31 +83,30 @@ def find(msgid: str) -> SentMessage:
 
 def summary(messages: QuerySet[SentMessage]) -> dict[State, int]:
     """How many recipients of the messages are in which state; for many recipients, counted by the database."""
-    device = Q(node__kind=Node.Kind.DEVICE, ended=None)
-    per_user = (
-        Report.objects.filter(message__in=messages)
-        .values("message_id", "node__user_id")
-        .annotate(
-            last_read=Max("read"),
-            wanted=Count("node_id", filter=Q(ended=None)),
-            devices=Count("node_id", filter=device),
-            stored=Count("node_id", filter=device & Q(acknowledged__isnull=False)),
-            first_sent=Min("sent", filter=Q(ended=None)),
-        )
-        .values_list("last_read", "wanted", "devices", "stored", "first_sent")
+    counts = {state.value: Count("state", filter=Q(state=state.value)) for state in State}
+    return {State(state): count for state, count in states(messages).aggregate(**counts).items()}
+
+
+def states(messages: QuerySet[SentMessage]) -> Any:
+    """A queryset with a row for each message and recipient: `message_id`, `node__user_id`, `state`."""
+    wanted = Q(ended=None)
+    device = wanted & Q(node__kind=Node.Kind.DEVICE)
+    of_user = Report.objects.filter(message__in=messages).values("message_id", "node__user_id")
+    counted = of_user.annotate(
+        last_read=Max("read"),
+        wanted=Count("node_id", filter=wanted),
+        devices=Count("node_id", filter=device),
+        stored=Count("node_id", filter=device & Q(acknowledged__isnull=False)),
+        first_sent=Min("sent", filter=wanted),
     )
-    counts = dict.fromkeys(State, 0)
-    for last_read, wanted, devices, stored, first_sent in per_user.iterator(AT_ONCE):
-        if last_read:
-            state = State.READ
-        elif not wanted:
-            state = State.UNDELIVERABLE
-        elif devices and devices == stored:
-            state = State.DELIVERED
-        else:
-            state = State.SENT if first_sent else State.QUEUED
-        counts[state] += 1
-    return counts
+    state = Case(
+        When(last_read__isnull=False, then=Value(State.READ.value)),
+        When(wanted=0, then=Value(State.UNDELIVERABLE.value)),
+        When(devices__gt=0, devices=F("stored"), then=Value(State.DELIVERED.value)),
+        When(first_sent__isnull=False, then=Value(State.SENT.value)),
+        default=Value(State.QUEUED.value),
+    )
+    return counted.annotate(state=state).values("message_id", "node__user_id", "state")
 
 
 # kept by the other services and the store
@@ -116,7 +114,7 @@ def summary(messages: QuerySet[SentMessage]) -> dict[State, int]:
 
 def begin(number: int, nodes: Iterable[int]) -> None:
     """A tracked message waits for these nodes."""
-    Report.objects.bulk_create((Report(message_id=number, node_id=node) for node in nodes), batch_size=AT_ONCE)
+    sql.add_reports([(number, node) for node in nodes])
 
 
 def note(notes: Sequence[Note]) -> None:
@@ -139,5 +137,6 @@ def end_at(node: int, why: Report.End, numbers: Iterable[int] | None = None) -> 
 
 
 def move(from_node: int, to_node: int) -> None:
-    """What was still on its way to a node goes to another one of the user."""
-    Report.objects.filter(OPEN, node_id=from_node).update(node_id=to_node, sent=None)
+    """What was still on its way to a node goes to another one of the user, which may have had it as well."""
+    has = Report.objects.filter(node_id=to_node).values("message_id")
+    Report.objects.filter(OPEN, node_id=from_node).exclude(message_id__in=has).update(node_id=to_node, sent=None)

@@ -110,9 +110,9 @@ _WAITING = {
 }
 _COPY_QUEUE = {
     "sqlite": "INSERT INTO tmtp_queueentry (node_id, rank, message_id)"
-    " SELECT ?, rank, message_id FROM tmtp_queueentry WHERE node_id = ?",
+    " SELECT ?, rank, message_id FROM tmtp_queueentry WHERE node_id = ? ON CONFLICT DO NOTHING",
     "postgresql": "INSERT INTO tmtp_queueentry (node_id, rank, message_id)"
-    " SELECT %s, rank, message_id FROM tmtp_queueentry WHERE node_id = %s",
+    " SELECT %s, rank, message_id FROM tmtp_queueentry WHERE node_id = %s ON CONFLICT DO NOTHING",
 }
 _CLEAR_QUEUE = {
     "sqlite": "DELETE FROM tmtp_queueentry WHERE node_id = ? RETURNING message_id",
@@ -171,6 +171,17 @@ _NODES_OF_USERS = {
     "postgresql": "SELECT id FROM tmtp_node WHERE user_id = ANY(%s::bigint[]) AND dropped IS NULL",
 }
 _DEVICES_OF_USERS = {dialect: f"{statement} AND kind = 1" for dialect, statement in _NODES_OF_USERS.items()}
+_USERS_WITHOUT_NODE = {
+    "sqlite": "SELECT id FROM tmtp_user WHERE id IN (SELECT value FROM json_each(?)) AND NOT EXISTS"
+    " (SELECT 1 FROM tmtp_node WHERE user_id = tmtp_user.id AND dropped IS NULL) ORDER BY id",
+    "postgresql": "SELECT id FROM tmtp_user WHERE id = ANY(%s::bigint[]) AND NOT EXISTS"
+    " (SELECT 1 FROM tmtp_node WHERE user_id = tmtp_user.id AND dropped IS NULL) ORDER BY id",
+}
+_ADD_NODES = {
+    "sqlite": "INSERT INTO tmtp_node (user_id, kind, secret, label, created) VALUES {rows}",
+    "postgresql": "INSERT INTO tmtp_node (user_id, kind, secret, label, created)"
+    " SELECT * FROM unnest(%s::bigint[], %s::smallint[], %b::bytea[], %s::text[], %s::timestamptz[])",
+}
 _CLAIM_NODE = {
     "sqlite": "UPDATE tmtp_node SET server_id = ?, last_seen = ?, start_over = NULL WHERE id = ?",
     "postgresql": "UPDATE tmtp_node SET server_id = %s, last_seen = %s, start_over = NULL WHERE id = %s",
@@ -186,6 +197,10 @@ _RENEW_LEASE = {
 _LEASE_BATCH = {
     "sqlite": "SELECT batch FROM tmtp_serverlease WHERE id = ?",
     "postgresql": "SELECT batch FROM tmtp_serverlease WHERE id = %s FOR UPDATE",
+}
+_ADD_REPORTS = {
+    "sqlite": "INSERT INTO tmtp_report (message_id, node_id) VALUES {rows}",
+    "postgresql": "INSERT INTO tmtp_report (message_id, node_id) SELECT * FROM unnest(%s::bigint[], %s::bigint[])",
 }
 _NOTE_SENT = {
     "sqlite": "UPDATE tmtp_report SET sent = coalesce(sent, note.column3) FROM (VALUES {rows}) AS note"
@@ -242,7 +257,7 @@ def waiting(nodes: Iterable[int], limit: int) -> list[Row]:
 
 
 def copy_queue(to_node: int, from_node: int) -> None:
-    """Let all that waits for one node wait for another, too."""
+    """Let all that waits for one node wait for another, too; what waits there already does so once."""
     _execute(_COPY_QUEUE, (to_node, from_node))
 
 
@@ -313,6 +328,11 @@ def devices_of_users(users: Iterable[int]) -> list[int]:
     return [node for (node,) in _packed_rows(_DEVICES_OF_USERS, (_array(users),))]
 
 
+def add_reports(rows: Sequence[tuple[int, int]]) -> None:
+    """Insert reports of which there is nothing to say yet: (message id, node id)."""
+    _many(_ADD_REPORTS, rows)
+
+
 def note_sent(rows: Sequence[tuple[int, int, datetime]]) -> None:
     """Nodes were sent tracked messages: (node id, message id, when)."""
     _many(_NOTE_SENT, [(node, number, _time(at)) for node, number, at in rows])
@@ -321,6 +341,16 @@ def note_sent(rows: Sequence[tuple[int, int, datetime]]) -> None:
 def note_acknowledged(rows: Sequence[tuple[int, int, datetime]]) -> None:
     """Nodes have acknowledged tracked messages: (node id, message id, when)."""
     _many(_NOTE_ACKNOWLEDGED, [(node, number, _time(at)) for node, number, at in rows])
+
+
+def users_without_node(users: Iterable[int]) -> list[int]:
+    """Those of the users who have no node in use."""
+    return [user for (user,) in _rows(_USERS_WITHOUT_NODE, (_array(users),))]
+
+
+def add_nodes(rows: Sequence[tuple[int, int, bytes, str, datetime]]) -> None:
+    """Insert nodes: (user id, kind, hash of the secret, label, when)."""
+    _many(_ADD_NODES, [(user, kind, secret, label, _time(at)) for user, kind, secret, label, at in rows])
 
 
 def claim_node(node: int, server: int, seen: datetime) -> None:

@@ -239,7 +239,7 @@ def drop_node(node: Node) -> None:
     """
     if not Node.objects.filter(pk=node.pk, dropped=None).update(dropped=timezone.now()):
         return
-    (held,) = hold([node.user_id]) or (None,)
+    held = hold([node.user_id]).first()
     if held:
         sql.copy_queue(held.pk, node.pk)
         reports.move(node.pk, held.pk)

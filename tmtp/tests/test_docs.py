@@ -239,6 +239,19 @@ def test_the_guide_to_email(settings, mailoutbox):
 
 
 @pytest.mark.django_db
+def test_the_guide_to_broadcasts(capsys):
+    from delivery.broadcasts.sending import work
+
+    ann = someone("ann of rome")
+    start, report = blocks(DOCS / "how-to" / "broadcasts.md")
+    names = run_block(*start)
+    assert not work(names["news"].pk, lambda: True)
+    assert [header["data"].endswith(b"from 8 to 12.") for header in waiting(ann)] == [True]
+    run_block(*report, **names)
+    assert "done 1 of 1" in capsys.readouterr().out
+
+
+@pytest.mark.django_db
 def test_examples_of_services_and_models():
     ann = someone("ann of rome")
     (block,) = blocks(DOCS / "reference" / "services.md")

@@ -96,6 +96,14 @@ def test_an_account_without_a_device_gives_what_waits_to_the_user_it_is_linked_t
     assert [one.state for one in reports.report(msgid)] == [State.QUEUED]
 
 
+def test_a_message_that_both_were_sent_is_there_once_when_an_account_is_linked() -> None:
+    ann, sender = member(), someone()
+    (msgid,) = send_message([ann, sender.uid], "Hello", "both", together=True)
+    link_account(User.objects.get(pk=sender.user), ann)
+    assert [header["id"] for header in waiting(sender)] == [msgid]
+    assert [(one.user.pk, one.state) for one in reports.report(msgid)] == [(sender.user, State.QUEUED)]
+
+
 def test_an_account_with_a_mailbox_cannot_be_given_away() -> None:
     ann = member()
     mailbox_of(user_of(ann))
