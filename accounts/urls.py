@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from . import views
+from . import live, views
 
 app_name = "accounts"
 
@@ -10,4 +10,5 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("", include("accounts.signin.urls")),
     path("", include("accounts.openid.urls")),
+    path("live/", live.live, name="live"),
 ]

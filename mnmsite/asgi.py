@@ -1,13 +1,31 @@
-"""What each kind of connection is answered by: pages over HTTP, TMTP over TCP."""
+"""What each kind of connection is answered by: pages over HTTP, TMTP over TCP and WebSocket."""
 
 import os
+from typing import Any
 
-from channels.routing import ProtocolTypeRouter
+from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.asgi import get_asgi_application
+from django.urls import re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mnmsite.settings")
 http = get_asgi_application()  # first: it loads the apps, which the consumer imports models of
 
+from tmtp import routing as tmtp  # noqa: E402
 from tmtp.consumers import TmtpConsumer  # noqa: E402
 
-application = ProtocolTypeRouter({"http": http, "tcp": TmtpConsumer.as_asgi()})
+
+async def nowhere(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Refuse a WebSocket for which there is no route, without the traceback that URLRouter would log."""
+    await receive()
+    await send({"type": "websocket.close"})
+
+
+websocket = URLRouter(
+    [
+        *tmtp.websocket_urlpatterns,  # no sessions, no cookies: a member's device logs in by its own secret
+        # Routes for people who have signed in go here, each in AllowedHostsOriginValidator(AuthMiddlewareStack(...)).
+        re_path("", nowhere),
+    ]
+)
+
+application = ProtocolTypeRouter({"http": http, "tcp": TmtpConsumer.as_asgi(), "websocket": websocket})

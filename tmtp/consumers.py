@@ -1,19 +1,24 @@
-"""TMTP as a Channels consumer on scope type "tcp" (docs/reference/asgi-tcp.md).
+"""TMTP as a Channels consumer on scope type "tcp" (docs/reference/asgi-tcp.md), and on "websocket".
 
 application = ProtocolTypeRouter({"http": ..., "tcp": TmtpConsumer.as_asgi()})
+
+For WebSocket see routing.py.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from channels.consumer import AsyncConsumer
 
-from .engine import Engine
+from .conf import conf
+from .engine import FAREWELL, Engine
 from .handlers import HANDLERS
 from .protocol.errors import Quit
+from .server.websocket import as_tcp
 from .session import Session
 from .writer import Send, Writer
 
@@ -26,6 +31,8 @@ class TmtpConsumer(AsyncConsumer):
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Serve a link until it ends."""
+        if scope["type"] == "websocket":
+            receive, send = as_tcp(receive, send, conf.WRITE_TIMEOUT)
         try:
             engine = await Engine.current()
         except Exception as error:
@@ -37,12 +44,16 @@ class TmtpConsumer(AsyncConsumer):
             await send({"type": "tcp.close"})
             return
         writer = Writer(session, send)
+        patience = None
         try:
             await self._read(session, receive)
+        except asyncio.CancelledError:
+            patience = FAREWELL  # the server stops
+            raise
         finally:
             engine.farewell(session)
             session.close()
-            await writer.finished
+            await asyncio.wait([writer.finished], timeout=patience)
 
     async def _read(self, session: Session, receive: Receive) -> None:
         """Handle what comes until the client is gone, or has to go."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import time
 from collections.abc import Iterable
@@ -67,12 +68,14 @@ class Engine:
     async def current(cls) -> Engine:
         """The engine of this process; started at the first link when nobody has yet (as under daphne).
 
+        Such an engine ends with the process: ASGI servers do not say that they stop, daphne at least.
         Raises what keeps it from starting; the next link tries again, with another one.
         """
         engine = cls._current
         if engine is None:
             engine = cls()
             engine._starting = asyncio.ensure_future(engine._start_or_end())
+            atexit.register(engine._end_with_process)
         if engine._starting:
             await asyncio.shield(engine._starting)
         return engine
@@ -83,6 +86,11 @@ class Engine:
         except BaseException:
             await self.stop()
             raise
+
+    def _end_with_process(self) -> None:
+        """The loop has ended: commit what was handed in, give up the lease."""
+        self._release()
+        self.store.end()
 
     async def start(self, address: str) -> None:
         """Take a lease for `address` and begin. Raises Unavailable when the database is."""
@@ -101,11 +109,15 @@ class Engine:
         last = time.monotonic() + FAREWELL
         while self.sessions and time.monotonic() < last:
             await asyncio.sleep(0.02)
-        if self.lease:
-            self.store.do(None, partial(leases.release, self.lease))
+        self._release()
         await self.store.stop()
+        atexit.unregister(self._end_with_process)
         if Engine._current is self:
             Engine._current = None
+
+    def _release(self) -> None:
+        if self.lease:
+            self.store.do(None, partial(leases.release, self.lease))
 
     # links
 

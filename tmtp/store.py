@@ -92,6 +92,11 @@ class Store:
         while self._thread.is_alive() and time.monotonic() < last:
             await asyncio.sleep(0.01)
 
+    def end(self) -> None:
+        """The same for a process whose loop has ended."""
+        self._jobs.put(None)
+        self._thread.join(STOP_PATIENCE)
+
     def post(self, link: Hashable, post: posting.Post, done: Callable[[Any], None]) -> None:
         """Queue a post. `done` gets its number, Refused or Unavailable."""
         self._jobs.put(Job(link, done, post=post))
@@ -170,7 +175,7 @@ class Store:
             parcels, spools = [], []
             for job in jobs:
                 job.result = error
-        self._loop.call_soon_threadsafe(self._report, jobs, parcels)
+        self._tell(self._report, jobs, parcels)
         discard(spools)
         for job in jobs:
             discard_failed(job)
@@ -242,7 +247,12 @@ class Store:
             if not isinstance(error, OperationalError | InterfaceError):
                 log.exception("a read failed")
             result = Unavailable(str(error))
-        self._loop.call_soon_threadsafe(read.done, result)
+        self._tell(read.done, result)
+
+    def _tell(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Call a function in the loop; when that is closed there is nobody left to tell."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, *arguments)
 
     def _look_up(self, function: Callable[[], Any]) -> Any:
         """What a function reads, tried again while the database is away."""

@@ -137,7 +137,7 @@ def new_page(browser: Browser, site: Site) -> Iterator[Any]:
     with contextlib.ExitStack() as contexts:
 
         def open_page(**options: Any) -> Page:
-            context = browser.new_context(base_url=site.url, **options)
+            context = browser.new_context(**{"base_url": site.url, **options})
             contexts.callback(context.close)
             context.set_default_timeout(PATIENCE_MS)
             page = context.new_page()

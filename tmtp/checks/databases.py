@@ -71,20 +71,21 @@ def check_servers(databases: Sequence[str] | None = None, **_: Any) -> list[chec
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
             alive = ServerLease.objects.using(DEFAULT_DB_ALIAS).filter(seen__gte=timezone.now() - LIFETIME)
             hosts = list(alive.values_list("host", flat=True))
+            listening = alive.exclude(address="").count()  # not websites, which take a lease for TMTP over WebSocket
     except DatabaseError:
         return []  # not migrated yet
-    return list(_check_hosts(hosts))
+    return list(_check_hosts(hosts, listening))
 
 
-def _check_hosts(hosts: list[str]) -> Iterable[checks.CheckMessage]:
+def _check_hosts(hosts: list[str], listening: int) -> Iterable[checks.CheckMessage]:
     if len(set(hosts)) > 1 and connections[DEFAULT_DB_ALIAS].vendor == "sqlite":
         message = f"Servers on {len(set(hosts))} hosts share a SQLite file."
         yield checks.Warning(
             message, hint="Use PostgreSQL: SQLite’s locks do not reach over a network.", id="tmtp.W007"
         )
-    if len(hosts) > 1 and shared_layer() is None:
+    if listening > 1 and shared_layer() is None:
         message = (
-            f"{len(hosts)} servers run without a shared channel layer: messages from one wait for another’s next look."
+            f"{listening} servers run without a shared channel layer: messages from one wait for another’s next look."
         )
         hint = (
             "Set CHANNEL_LAYERS to channels_redis.pubsub.RedisPubSubChannelLayer, or TMTP[“POLL”] as low as you like."

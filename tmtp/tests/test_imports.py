@@ -22,7 +22,7 @@ MAY_KNOW = {"mnmsite": {"accounts", "delivery", "tmtp"}, "accounts": {"tmtp"}, "
 FLOORS = (
     {"apps", "admin", "management", "simulation", "testing"},
     {"checks"},
-    {"server", "consumers"},
+    {"server", "consumers", "routing"},
     {"writer"},
     {"engine", "handlers"},
     {"session"},

@@ -1,0 +1,41 @@
+"""The page that is itself a device: its browser speaks TMTP over WebSocket, and nothing of it passes through here."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
+
+# what the page's script says
+WORDS = {
+    "connecting": _("Connecting…"),
+    "connected": _("Connected to {name}. What arrives shows below at once."),
+    "disconnected": _("Disconnected."),
+    "lost": _("The connection was lost. Trying again in {seconds} seconds…"),
+    "refused": _("{name} refused this: {reason}."),
+    "unreachable": _("The service cannot be reached now. Try again later."),
+    "login failed": _("There is no such device. Check the user ID and the secret."),
+    "corrupt base32 value": _("That is not the secret of a device, which has 40 characters."),
+    "node already connected": _("This device is connected already, in another program or window."),
+    "authentication required": _("Who registers here must sign in first, which this page cannot do."),
+    "registered": _("The new device is registered and connected."),
+    "alias": _("It has no alias: {reason}."),
+    "sent": _("Stored at {time}. It arrives as soon as the device connects."),
+    "unnamed": _("someone without an alias"),
+    "delivery": _("Message"),
+    "notify": _("Notice"),
+    "ping": _("Ping"),
+    "invite": _("Invitation"),
+    "member": _("Group"),
+    "user": _("Own devices and aliases"),
+    "login": _("Own device connected"),
+    "ohiedit": _("Presence"),
+    "ohi online": _("is online"),
+    "ohi offline": _("is offline"),
+    "octets": _("{count} octets that are no text"),
+}
+
+
+@require_safe
+def live(request: HttpRequest) -> HttpResponse:
+    """Watch what arrives for a device. The device's secret stays in the browser."""
+    return render(request, "accounts/live.html", {"words": {key: str(text) for key, text in WORDS.items()}})
