@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.contrib.auth import login, views
 from django.contrib.auth.models import User
 from django.contrib.messages.views import SuccessMessageMixin
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
@@ -27,7 +28,10 @@ MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
 class SignUp(views.RedirectURLMixin, FormView):
-    """A new member, who is signed in at once; the address waits for its confirmation."""
+    """A new member, who is signed in at once; the address waits for its confirmation.
+
+    Where TMTP["OPEN_REGISTRATION"] is off, only who comes with a provider becomes a member, as with devices.
+    """
 
     form_class = SignUpForm
     template_name = "accounts/sign_up.html"
@@ -37,11 +41,13 @@ class SignUp(views.RedirectURLMixin, FormView):
         """A member has nothing to do here."""
         if request.user.is_authenticated:
             return HttpResponseRedirect(self.get_success_url())
+        if request.method == "POST" and not conf.OPEN_REGISTRATION:
+            raise PermissionDenied
         return super().dispatch(request, *args, **kwargs)
 
     def get_context_data(self, **context: Any) -> dict[str, Any]:
-        """Where to go on afterwards."""
-        return super().get_context_data(next=self.get_redirect_url(), **context)
+        """Where to go on afterwards, and whether a password is enough."""
+        return super().get_context_data(next=self.get_redirect_url(), open=conf.OPEN_REGISTRATION, **context)
 
     def form_valid(self, form: SignUpForm) -> HttpResponse:
         """Make the account."""

@@ -119,6 +119,15 @@ def test_a_mail_server_that_is_down_loses_nobody(client, settings):
     assert "not confirmed" in page
 
 
+def test_where_only_known_people_are_members(client, settings):
+    settings.TMTP = {**settings.TMTP, "OPEN_REGISTRATION": False}
+    page = client.get(url("sign_up"))
+    assert "Ask the people who run this site" in page.text
+    assert "password1" not in page.text
+    assert sign_up(client).status_code == 403
+    assert not USER.objects.exists()
+
+
 # addresses
 
 
