@@ -32,6 +32,10 @@ class Address(models.Model):
     def __str__(self) -> str:
         return self.address
 
+    def clean(self) -> None:
+        """The admin's form takes it as it is typed."""
+        self.address = self.address.strip().lower()
+
 
 class MailedLink(models.Model):
     """A link was mailed to an address, whoever asked for it. Kept for a day, so that nobody's mail is flooded."""

@@ -96,6 +96,17 @@ def test_what_is_asked_of_the_provider(client):
         assert query[name] != again[name]
 
 
+def test_several_providers_are_offered(client, provider, settings):
+    others = [{"label": "City Library", "site": {}}, {"label": "For devices alone"}, {"label": "Bücherei", "site": {}}]
+    entries = [provider.entry(**other) for other in others]
+    settings.TMTP = {**settings.TMTP, "OPENID": {"auth": 0, "authby": entries}}
+    page = client.get(SIGN_IN, {"next": ACCOUNT}).text
+    assert 'href="/sign-in/city-library/?next=%2Faccount%2F">Sign in with City Library</a>' in page
+    assert 'href="/sign-in/bucherei/?next=%2Faccount%2F">Sign in with Bücherei</a>' in page
+    assert "For devices alone" not in page
+    assert "Sign up with City Library" in client.get(reverse("accounts:sign_up")).text
+
+
 def test_two_people_of_a_provider_are_two_members(client, stranger, provider):
     sign_up(client, provider)
     sign_up(stranger, provider, "bob")

@@ -350,3 +350,16 @@ def test_a_new_password_by_mail_lets_one_in_again(ann, stranger):
     page = stranger.get(links(mail.outbox[0].body)[0])
     stranger.post(page.url, {"new_password1": PASSWORD + "!", "new_password2": PASSWORD + "!"})
     assert stranger.post(url("sign_in"), {"username": "ann", "password": PASSWORD + "!"}).status_code == 302
+
+
+# the admin
+
+
+def test_an_address_that_the_operator_confirms(admin_client, ann):
+    page = admin_client.get(reverse("admin:auth_user_change", args=[ann.pk]))
+    assert 'value="ann@example.org"' in page.text
+    form = {"user": ann.pk, "address": "Work@Example.org", "verified_0": "2026-01-01", "verified_1": "00:00"}
+    assert admin_client.post(reverse("admin:accounts_address_add"), form).status_code == 302
+    assert addresses.users_by_address(["work@example.org"]) == {"work@example.org": ann}
+    page = admin_client.post(reverse("admin:accounts_address_add"), {**form, "user": 1})
+    assert page.status_code == 200, "it is one member's"
