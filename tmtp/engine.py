@@ -16,7 +16,7 @@ from django.db.models import Max
 from .conf import conf
 from .dispatcher import Dispatcher
 from .limits import Limits
-from .models import Message
+from .models import Message, QueueEntry
 from .presence import Change, Presence
 from .protocol import errors, messages
 from .protocol.errors import Quit
@@ -291,6 +291,6 @@ class Engine:
 
 def _prepare() -> None:
     """What a server does once, before its first link."""
-    last = Message.objects.aggregate(last=Max("pk"))["last"]
-    if last:
-        numbers.start_after(last)
+    message = Message.objects.aggregate(last=Max("pk"))["last"]
+    entry = QueueEntry.objects.aggregate(last=Max("message_id"))["last"]  # of a post that came to nothing, perhaps
+    numbers.start_after(max(message or 0, entry or 0))

@@ -1,8 +1,9 @@
 """What is stored. Only `tmtp.services` and `tmtp.store` write; the hot statements are in `tmtp.services.queue`.
 
 A message is stored once (`Message`), and for each node it waits for there is a `QueueEntry`, deleted when that node
-acknowledges it; a message without entries is deleted too. A message's number counts nanoseconds since the epoch,
-so its number is its time, and the order of numbers is the order of delivery.
+acknowledges it; a message without entries is deleted too. Entries without their message do not count: those of a post
+to many come before it (see services.fanout). A message's number counts nanoseconds since the epoch, so its number is
+its time, and the order of numbers is the order of delivery.
 """
 
 from __future__ import annotations

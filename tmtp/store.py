@@ -4,7 +4,8 @@ The loop hands in jobs; the thread takes whatever has come meanwhile, runs it in
 full durability, and only then reports the whole batch back to the loop, in one call. So nothing is acknowledged that
 is not on disk, and the price of a commit is shared by everyone who waits for it (docs/decisions/0001-group-commit.md).
 
-Jobs of one link take effect in the order they were handed in; posts of all links go together.
+Jobs of one link take effect in the order they were handed in; posts of all links go together. A post to many takes
+several batches, so that others need not wait for all of it (docs/decisions/0011-fan-out.md).
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ from typing import Any
 
 from django.db import Error, InterfaceError, OperationalError, connection, transaction
 
+from .checkpoints import Checkpoints
 from .conf import conf
 from .durability import DatabaseFile, make_durable
+from .jobs import Job, Order, phases, put_off
 from .services import leases, posting, queue, reports
 from .services.errors import Refused
+from .services.fanout import Fanout
 from .services.queue import Parcel
 from .services.reports import Note
 from .services.spool import discard
@@ -40,18 +44,6 @@ class Unavailable(Exception):
 
 class Uncertain(Unavailable):
     """The database was lost while it committed: it may have been done. Asking again, with the same id, tells."""
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """Something to run in a transaction: a post, or any function. `done` gets the result or an exception."""
-
-    link: Hashable
-    done: Callable[[Any], None]
-    post: posting.Post | None = None
-    function: Callable[[], Any] | None = None
-    savepoint: bool = True  # not needed by a function that refuses, if at all, before it writes
-    result: Any = None
 
 
 @dataclass(slots=True, eq=False)
@@ -76,6 +68,8 @@ class Store:
         self.lease = 0  # the server's; batches are noted there
         self.lease_lost = False  # another process thought this one dead
         self.failures = 0  # batches that the database did not take
+        self._order = Order()
+        self._checkpoints = Checkpoints()
         self._batch = 0
         self._reads: list[Read] = []
         self._file = DatabaseFile()
@@ -83,6 +77,7 @@ class Store:
 
     def start(self) -> None:
         """Begin to work."""
+        self._checkpoints.start()
         self._thread.start()
 
     async def stop(self) -> None:
@@ -131,26 +126,28 @@ class Store:
     def _work(self) -> None:
         self._prepare()
         for batch in self._batches():
-            jobs = [item for item in batch if type(item) is Job]
+            jobs = self._order.admit([item for item in batch if type(item) is Job])
             acked = [item for item in batch if isinstance(item, tuple)]
             if jobs or acked:
                 self._commit(jobs, acked)
+                self._checkpoints.note()
             self._reads += [item for item in batch if type(item) is Read]
             if not self._overdue:  # else what was acknowledged would be found once more
                 reads, self._reads = self._reads, []
                 for read in reads:
                     self._read(read)
+        self._checkpoints.stop()
         connection.close()
 
     def _batches(self) -> Iterator[list[Any]]:
-        """All that waits, again and again, until None comes."""
+        """All that waits, again and again, until None has come and nothing is unfinished."""
         ended = False
-        while not ended:
-            batch: list[Any] = [self._jobs.get()]
+        while not ended or self._order:
+            batch: list[Any] = [] if self._order else [self._jobs.get()]
             with suppress(Empty):
                 while len(batch) < BATCH_MAX:
                     batch.append(self._jobs.get_nowait())
-            ended = None in batch
+            ended = ended or None in batch
             yield batch
 
     def _prepare(self) -> None:
@@ -158,6 +155,7 @@ class Store:
         with suppress(Error), connection.wrap_database_errors:
             connection.ensure_connection()
             make_durable()
+            self._checkpoints.relieve()
             self._file.note()
 
     def _commit(self, jobs: list[Job], acked: list[Entry | Note]) -> None:
@@ -175,6 +173,7 @@ class Store:
             parcels, spools = [], []
             for job in jobs:
                 job.result = error
+        jobs = self._order.settle(jobs)
         self._tell(self._report, jobs, parcels)
         discard(spools)
         for job in jobs:
@@ -194,10 +193,7 @@ class Store:
                 self._file.check()
                 with transaction.atomic(), queue.collecting() as parcels:
                     spools = acknowledge(acked) if acked else []
-                    for posts, calls in phases(jobs):
-                        self._run_posts(posts, careful)
-                        for job in calls:
-                            run_call(job, careful=careful)
+                    self._run(jobs, careful)
                     done = parcels, spools
                     renewed = leases.renew(self.lease, self._batch)
                 self.lease_lost = bool(self.lease and not renewed)
@@ -230,6 +226,15 @@ class Store:
                     log.error("the database was lost as it committed: %s", error)
                     raise Uncertain("the server does not know whether this is stored") from error
                 time.sleep(0.1)
+
+    def _run(self, jobs: list[Job], careful: bool) -> None:
+        begun: set[Hashable] = set()  # links with a post that takes more than this batch
+        for posts, calls in phases(jobs):
+            posts = put_off(posts, begun)
+            self._run_posts(posts, careful)
+            begun |= {job.link for job in posts if isinstance(job.result, Fanout)}
+            for job in put_off(calls, begun):
+                run_call(job, careful=careful)
 
     def _run_posts(self, jobs: list[Job], careful: bool) -> None:
         if careful:
@@ -286,28 +291,6 @@ def acknowledge(acked: list[Entry | Note]) -> list[str]:
         reports.note(notes)
         acked = [item for item in acked if type(item) is not Note]
     return queue.acknowledge(acked) if acked else []
-
-
-def phases(jobs: list[Job]) -> Iterator[tuple[list[Job], list[Job]]]:
-    """Jobs as posts to run together, then others; again until none is left. Each link's jobs keep their order."""
-    while jobs:
-        posts, rest = _leading(jobs, lambda job: job.post is not None)
-        calls, jobs = _leading(rest, lambda job: job.post is None)
-        yield posts, calls
-
-
-def _leading(jobs: list[Job], fits: Callable[[Job], bool]) -> tuple[list[Job], list[Job]]:
-    """The jobs that fit and that no unfit one of the same link comes before; and all others."""
-    held: set[Hashable] = set()
-    leading: list[Job] = []
-    others: list[Job] = []
-    for job in jobs:
-        if fits(job) and job.link not in held:
-            leading.append(job)
-        else:
-            held.add(job.link)
-            others.append(job)
-    return leading, others
 
 
 def run_call(job: Job, function: Callable[[], Any] | None = None, *, careful: bool = True) -> None:

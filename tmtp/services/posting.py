@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db import transaction
+from django.db.models import Max
 
 from ..conf import conf
-from ..models import Member, User
+from ..models import Member, Node, User
 from ..protocol.requests import TO_GROUP_WITHOUT_ME, TO_USER, Recipient
 from ..protocol.values import format_msgid
 from . import sql
 from .attachments import attachments_of
 from .errors import Refused, Unreachable
+from .fanout import AT_ONCE, Fanout, Share
 from .holding import hold
 from .letters import Letter, Person, compose
 from .names import holder
@@ -70,30 +73,56 @@ class Notification:
 
 @dataclass(slots=True)
 class Directory:
-    """The nodes of all users and groups that a batch of posts names."""
+    """The nodes of all users and groups that a batch of posts names; of groups that large posts name, their sizes."""
 
     nodes: dict[str, list[int]] = field(default_factory=dict)  # by uid
     ids: dict[str, int] = field(default_factory=dict)  # user id by uid
+    groups: dict[str, tuple[int, int]] = field(default_factory=dict)  # id, and members up to AT_ONCE + 1, by gid
     joined: dict[str, dict[int, list[int]]] = field(default_factory=dict)  # nodes by user id, by gid
     invited: dict[str, set[int]] = field(default_factory=dict)  # user ids by gid
     blocks: set[tuple[int, int]] = field(default_factory=set)  # user ids: who blocks, and whom
 
+    def is_large(self, item: Post) -> bool:
+        """Whether a post is for more members of groups than are written at once."""
+        if not self.groups:
+            return False
+        return sum(self.groups[gid][1] for gid in gids_of(item) if gid in self.groups) > AT_ONCE
 
-def post(posts: Sequence[Post]) -> list[int | Refused]:
+
+class Later(Enum):
+    """What becomes of a post that has to wait for the end of another one of its sender's."""
+
+    LATER = auto()
+
+
+LATER = Later.LATER
+
+
+def post(posts: Sequence[Post]) -> list[int | Refused | Fanout | Later]:
     """Queue posts. For each, in order: its number; the number it had when it was sent before; or why it is refused.
 
-    A refused post has no effect at all; the others stand. For the store: in the caller's transaction.
+    A refused post has no effect at all; the others stand. One to many members of groups becomes a Fanout, to be
+    taken on step by step; LATER is what else its sender has posted, not done yet.
+    For the store: in the caller's transaction.
     """
     receipts = Receipts((item.sender.node, item.digest) for item in posts)
     directory = look_up(posts)
     outgoing: list[Outgoing] = []
-    results: list[int | Refused] = []
+    results: list[int | Refused | Fanout | Later] = []
+    unfinished: set[int | None] = set()  # sending nodes
     for item in posts:
+        if item.sender.node in unfinished:
+            results.append(LATER)
+            continue
         known = receipts.number(item.sender.node, item.digest)
         if known:
             results.append(known)
             continue
         try:
+            if directory.is_large(item):
+                results.append(_fan_out(item, directory))
+                unfinished.add(item.sender.node)
+                continue
             messages = _messages(item, directory)
         except Refused as refused:
             results.append(refused)
@@ -103,7 +132,8 @@ def post(posts: Sequence[Post]) -> list[int | Refused]:
         receipts.add(item.sender.node, item.digest, messages[0].number)
     enqueue(outgoing)
     receipts.save()
-    _discard_unused(posts, outgoing)
+    finished = [item for item, result in zip(posts, results, strict=True) if isinstance(result, int | Refused)]
+    _discard_unused(finished, outgoing)
     return results
 
 
@@ -120,16 +150,17 @@ def spool_names(item: Post) -> list[str]:
 
 
 def look_up(posts: Sequence[Post]) -> Directory:
-    """The nodes of everyone named in the posts, senders included, in two queries; a third if any of them blocks."""
+    """The nodes of everyone named in the posts, senders included; of a large post's groups, their sizes.
+
+    Takes a query, two more if they name groups, and one more if anybody named blocks someone.
+    """
     uids: set[str] = set()
     gids: set[str] = set()
     for item in posts:
         uids.add(item.sender.uid)
-        lists = [item.recipients] if item.notification is None else [item.recipients, item.notification.recipients]
-        for recipients in lists:
-            for to in recipients:
-                (uids if to.type == TO_USER else gids).add(to.id)
-    directory = Directory()
+        for to in recipients_of(item):
+            (uids if to.type == TO_USER else gids).add(to.id)
+    directory = Directory(groups=sql.group_sizes(gids, AT_ONCE + 1) if gids else {})
     wary: set[int] = set()
     for uid, user, node, blocks_someone in sql.nodes_of_uids(uids):
         directory.ids[uid] = user
@@ -138,11 +169,22 @@ def look_up(posts: Sequence[Post]) -> Directory:
         nodes = directory.nodes.setdefault(uid, [])
         if node is not None:
             nodes.append(node)
-    if gids:
-        _look_up_groups(directory, gids)
+    small = {gid for item in posts if not directory.is_large(item) for gid in gids_of(item)} if gids else None
+    if small:
+        _look_up_groups(directory, small)
     if wary:
         directory.blocks = blocks_among(wary, {item.sender.user for item in posts})
     return directory
+
+
+def recipients_of(item: Post) -> Sequence[Recipient]:
+    """All that a post names."""
+    return [*item.recipients, *item.notification.recipients] if item.notification else item.recipients
+
+
+def gids_of(item: Post) -> set[str]:
+    """The groups that a post names."""
+    return {to.id for to in recipients_of(item) if to.type != TO_USER}
 
 
 def _look_up_groups(directory: Directory, gids: Iterable[str]) -> None:
@@ -170,8 +212,29 @@ def _messages(item: Post, directory: Directory) -> list[Outgoing]:
     if note:
         members = {"postid": format_msgid(number), "datahead": note.notehead, "datasum": note.notesum}
         nodes = _nodes([*item.recipients, *note.recipients], sender, directory, True)
-        made.append(Outgoing("notify", sender.uid, sender.user, nodes, members, note.body))
+        made.append(Outgoing("notify", sender.uid, sender.user, nodes, members, note.body, number=numbers.next()))
     return made
+
+
+def _fan_out(item: Post, directory: Directory) -> Fanout:
+    """A post to many: all that there is to check, and what is to be written. Raises Refused as _messages does."""
+    sender = item.sender
+    groups = {gid: directory.groups[gid][0] for gid in gids_of(item) if gid in directory.groups}
+    places = Member.objects.filter(user=sender.user, group__in=groups.values()).values_list("group_id", "status")
+    status = dict(places)
+    joined: dict[str, dict[int, list[int]]] = {
+        gid: {sender.user: []} if status.get(group) == _JOINED else {} for gid, group in groups.items()
+    }
+    invited = {gid: {sender.user} if status.get(group) == _INVITED else set() for gid, group in groups.items()}
+    messages = _messages(item, replace(directory, joined=joined, invited=invited))
+    shares = [
+        Share(message, groups[to.id], sender.user if to.type == TO_GROUP_WITHOUT_ME else None)
+        for message, recipients in zip(messages, (item.recipients, recipients_of(item)), strict=False)
+        for to in recipients
+        if to.type != TO_USER
+    ]
+    newest = Node.objects.aggregate(newest=Max("pk"))["newest"]
+    return Fanout(messages, tuple(shares), sender.node, item.digest, newest)
 
 
 def _nodes(recipients: Sequence[Recipient], sender: Sender, directory: Directory, to_self: bool) -> list[int]:

@@ -89,23 +89,19 @@ def enqueue(outgoing: Iterable[Outgoing]) -> list[int]:
 
     In the caller's transaction, which it must have: messages and entries belong together.
     """
-    messages: list[tuple[Any, ...]] = []
-    entries: list[tuple[int, int, int]] = []
-    parcels: list[Parcel] = []
-    given: list[int] = []
+    outgoing = list(outgoing)
     for item in outgoing:
-        number = item.number or numbers.next()
-        given.append(number)
-        if not item.nodes:
-            continue
-        row, parcel = _packed(item, number)
-        messages.append(row)
-        parcels.append(parcel)
-        entries += [(node, item.rank, number) for node in item.nodes]
-    sql.add_messages(messages)
-    sql.add_entries(entries)
-    _announce(parcels)
-    return given
+        item.number = item.number or numbers.next()
+    sql.add_entries([(node, item.rank, item.number) for item in outgoing for node in item.nodes])
+    publish(outgoing)
+    return [item.number for item in outgoing]
+
+
+def publish(outgoing: Iterable[Outgoing]) -> None:
+    """Let messages count that have numbers, and whose entries have been written. One for no node is gone."""
+    packed = [_packed(item, item.number) for item in outgoing if item.nodes]
+    sql.add_messages([row for row, _ in packed])
+    _announce([parcel for _, parcel in packed])
 
 
 def _packed(item: Outgoing, number: int) -> tuple[tuple[Any, ...], Parcel]:

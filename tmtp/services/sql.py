@@ -82,6 +82,10 @@ _ADD_ENTRIES = {
     "postgresql": "INSERT INTO tmtp_queueentry (node_id, rank, message_id)"
     " SELECT * FROM unnest(%s::bigint[], %s::smallint[], %s::bigint[])",
 }
+_ADD_MISSING_ENTRIES = {
+    "sqlite": "INSERT OR IGNORE INTO tmtp_queueentry (node_id, rank, message_id) VALUES {rows}",
+    "postgresql": _ADD_ENTRIES["postgresql"] + " ON CONFLICT DO NOTHING",
+}
 _DELETE_ENTRIES = {
     "sqlite": "DELETE FROM tmtp_queueentry WHERE rowid IN (SELECT entry.rowid FROM (VALUES {rows}) AS acked"
     " CROSS JOIN tmtp_queueentry AS entry ON entry.node_id = acked.column1 AND entry.rank = acked.column2"
@@ -104,9 +108,9 @@ _PAGE = {
 }
 _WAITING = {
     "sqlite": "SELECT node_id, message_id FROM tmtp_queueentry WHERE node_id IN (SELECT value FROM json_each(?))"
-    " ORDER BY node_id, rank, message_id LIMIT ?",
+    " AND (SELECT 1 FROM tmtp_message WHERE id = message_id) = 1 ORDER BY node_id, rank, message_id LIMIT ?",
     "postgresql": "SELECT node_id, message_id FROM tmtp_queueentry WHERE node_id = ANY(%s::bigint[])"
-    " ORDER BY node_id, rank, message_id LIMIT %s",
+    " AND (SELECT 1 FROM tmtp_message WHERE id = message_id) = 1 ORDER BY node_id, rank, message_id LIMIT %s",
 }
 _COPY_QUEUE = {
     "sqlite": "INSERT INTO tmtp_queueentry (node_id, rank, message_id)"
@@ -138,6 +142,30 @@ _BLOCKS_AMONG = {
     " AND blocked_id IN (SELECT value FROM json_each(?))",
     "postgresql": "SELECT user_id, blocked_id FROM tmtp_block WHERE user_id = ANY(%s::bigint[])"
     " AND blocked_id = ANY(%s::bigint[])",
+}
+_GROUP_SIZES = {
+    "sqlite": "SELECT gid, circle.id, (SELECT count(*) FROM (SELECT 1 FROM tmtp_member WHERE group_id = circle.id"
+    " LIMIT ?) AS counted) FROM tmtp_group AS circle WHERE gid IN (SELECT value FROM json_each(?))",
+    "postgresql": "SELECT gid, circle.id, (SELECT count(*) FROM (SELECT 1 FROM tmtp_member WHERE group_id = circle.id"
+    " LIMIT %s) AS counted) FROM tmtp_group AS circle WHERE gid = ANY(%s::text[])",
+}
+_NODES_OF_GROUP = {
+    "sqlite": "SELECT json_group_array(json_array(user_id, node_id)) FROM (SELECT member.user_id, node.id AS node_id"
+    " FROM tmtp_member AS member JOIN tmtp_node AS node ON node.user_id = member.user_id AND node.dropped IS NULL"
+    " WHERE group_id = ? AND status = 2 AND member.user_id >= ? AND node.user_id >= ?"
+    " AND (member.user_id, node.id) > (?, ?)"
+    " ORDER BY member.user_id, node.id LIMIT ?) AS counted",
+    "postgresql": "SELECT member.user_id, node.id"
+    " FROM tmtp_member AS member JOIN tmtp_node AS node ON node.user_id = member.user_id AND node.dropped IS NULL"
+    " WHERE group_id = %s AND status = 2 AND member.user_id >= %s AND node.user_id >= %s"
+    " AND (member.user_id, node.id) > (%s, %s)"
+    " ORDER BY member.user_id, node.id LIMIT %s",
+}
+_NEWER_NODES = {
+    "sqlite": "SELECT id FROM tmtp_node AS node WHERE id > ?"
+    " AND (SELECT 1 FROM tmtp_queueentry WHERE node_id = node.id AND rank = ? AND message_id = ?) = 1",
+    "postgresql": "SELECT id FROM tmtp_node AS node WHERE id > %s"
+    " AND (SELECT 1 FROM tmtp_queueentry WHERE node_id = node.id AND rank = %s AND message_id = %s) = 1",
 }
 _ENTRIES_AFTER = {
     "sqlite": "SELECT node_id, rank, message_id FROM tmtp_queueentry WHERE (node_id, rank, message_id) > (?, ?, ?)"
@@ -236,6 +264,11 @@ def add_entries(rows: Sequence[Row]) -> None:
     _many(_ADD_ENTRIES, rows)
 
 
+def add_missing_entries(rows: Sequence[Row]) -> None:
+    """Insert those of the queue entries that are not there yet."""
+    _many(_ADD_MISSING_ENTRIES, rows)
+
+
 def delete_entries(rows: Sequence[Row]) -> None:
     """Delete queue entries: (node id, rank, message id)."""
     _many(_DELETE_ENTRIES, rows)
@@ -284,6 +317,21 @@ def nodes_of_gids(gids: Iterable[str]) -> list[Row]:
 def blocks_among(users: Iterable[int], others: Iterable[int]) -> list[Row]:
     """(user id, blocked user id) of those of the users who block some of the others."""
     return _rows(_BLOCKS_AMONG, (_array(users), _array(others)))
+
+
+def group_sizes(gids: Iterable[str], most: int) -> dict[str, tuple[int, int]]:
+    """(group id, how many members it has, at most `most`) of each group that exists, by gid."""
+    return {gid: (group, members) for gid, group, members in _rows(_GROUP_SIZES, (most, _array(gids)))}
+
+
+def nodes_of_group(group: int, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
+    """The next (user id, node id) of the joined members of a group, in this order, after those."""
+    return [(user, node) for user, node in _packed_rows(_NODES_OF_GROUP, (group, after[0], after[0], *after, limit))]
+
+
+def newer_nodes(than: int, rank: int, number: int) -> list[int]:
+    """The nodes with ids above `than` that the message waits for."""
+    return [node for (node,) in _rows(_NEWER_NODES, (than, rank, number))]
 
 
 def receipts(keys: Iterable[int]) -> list[Row]:

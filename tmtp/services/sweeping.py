@@ -2,8 +2,8 @@
 
 Processes that write at once on PostgreSQL may leave a message that nobody waits for (two acknowledge the last two
 entries), an entry without its message (a queue is copied while it is acknowledged), or entries of a dropped node (a
-post comes as it is dropped); a crash may leave a file in the spool. A look takes the next few of each, in the order
-of an index, and goes round for ever.
+post comes as it is dropped). A crash may leave a file in the spool, and entries of a post to many whose message was
+not written yet. A look takes the next few of each, in the order of an index, and goes round for ever.
 
 Nothing that someone still waits for is removed: only what is a minute old is looked at, a message is removed when two
 looks a minute apart found nobody, and once more asks for entries as it is deleted.
@@ -22,7 +22,7 @@ from django.db.models import Exists, OuterRef
 
 from ..conf import conf
 from ..models import Message, Node, QueueEntry
-from . import spool, sql
+from . import fanout, spool, sql
 from .queue import discard_on_commit
 from .room import full
 
@@ -70,14 +70,18 @@ class Sweeper:
     def _entries(self) -> list[Entry]:
         """The entries among the next few that have no message, or no node in use."""
         entries = sql.entries_after(self._entry, ENTRIES)
-        before = _settled()
+        before, abandoned = _settled(), time.time_ns() - 2 * fanout.PATIENCE
         nodes = Node.objects.filter(pk__in={entry[0] for entry in entries}, dropped=None)
         in_use = set(nodes.values_list("pk", flat=True))
         numbers = {entry[2] for entry in entries if entry[2] < before}
         there = set(Message.objects.filter(pk__in=numbers).values_list("pk", flat=True))
         self._count([entry[0] for entry in entries])
         self._entry = entries[-1] if len(entries) == ENTRIES else BEGINNING
-        return [entry for entry in entries if entry[2] < before and not (entry[0] in in_use and entry[2] in there)]
+        return [
+            (node, rank, number)
+            for node, rank, number in entries
+            if (node not in in_use and number < before) or (number not in there and number < abandoned)
+        ]
 
     def _messages(self) -> list[int]:
         """The messages that nobody waited for a minute ago; the next few are asked whether anybody does."""

@@ -27,6 +27,7 @@ FLOORS = (
     {"engine", "handlers"},
     {"session"},
     {"dispatcher", "presence", "store", "limits", "bodies"},
+    {"jobs", "checkpoints"},
     {"openid", "durability"},
     {"providers", "services"},
     {"models", "conf", "markup"},

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tmtp import store as module
-from tmtp.models import Message, QueueEntry, User
-from tmtp.protocol.requests import TO_USER, Recipient
-from tmtp.services import leases, posting
+from tmtp.jobs import Job, phases
+from tmtp.models import Group, Member, Message, QueueEntry, User
+from tmtp.protocol.requests import TO_GROUP, TO_USER, Recipient
+from tmtp.services import fanout, leases, posting
 from tmtp.services.errors import Refused
 from tmtp.services.posting import Post, Sender
 from tmtp.services.queue import Parcel
-from tmtp.store import Job, Store, Unavailable, phases
+from tmtp.store import Store, Unavailable
 
 from .people import ops, own, someone, to, waiting
 
@@ -97,7 +98,10 @@ Commits = list[tuple[bool, Exception]]
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans())))
 def test_each_links_jobs_keep_their_order_and_none_is_lost(kinds: list[tuple[str, bool]]) -> None:
     post: Any = object()
-    jobs = [Job(link, print, post=post if is_post else None, result=n) for n, (link, is_post) in enumerate(kinds)]
+    jobs = [
+        Job(link, print, post=post if is_post else None, function=None if is_post else print, result=n)
+        for n, (link, is_post) in enumerate(kinds)
+    ]
     ran: list[Job] = []
     for posts, calls in phases(list(jobs)):
         assert all(job.post for job in posts)
@@ -319,3 +323,88 @@ def test_each_post_of_a_user_with_many_nodes_reaches_them_all(bench: Bench) -> N
     bench.post(ann, bob)
     _, (parcel,) = bench.work()
     assert sorted(parcel.nodes) == own(bob)
+
+
+# posts to many
+
+
+@pytest.fixture
+def crowd(monkeypatch: pytest.MonkeyPatch) -> list[Sender]:
+    """The members of a group that is too large for one batch, by far."""
+    for where in (fanout, posting):
+        monkeypatch.setattr(where, "AT_ONCE", 2)
+    group = Group.objects.create(gid="the great group")
+    crowd = [someone() for _ in range(7)]
+    for person in crowd:
+        Member.objects.create(group=group, user_id=person.user, alias="member", status=2)
+    return crowd
+
+
+def to_all(bench: Bench, sender: Sender, told: Callable[[Any], None], link: object) -> None:
+    bench.store.post(link, Post(sender, [Recipient("the great group", TO_GROUP)], b"large"), told)
+
+
+@on_disk
+def test_others_need_not_wait_for_a_post_to_many(bench: Bench, crowd: list[Sender]) -> None:
+    told: list[str] = []
+    to_all(bench, crowd[0], lambda _: told.append("to many"), "a link")
+
+    def another(n: int) -> None:
+        """A post that comes while the batch before is reported."""
+        told.append(f"small {n}")
+        if n < 4:
+            small = Post(crowd[1], to(crowd[2]), b"small")
+            bench.store.post("another link", small, lambda _: another(n + 1))
+
+    another(0)
+    bench.work()
+    assert told.index("small 3") < told.index("to many") < len(told)
+    assert len(waiting(crowd[2])) == 5
+
+
+@on_disk
+def test_what_a_link_asks_for_after_a_post_to_many_is_done_after_it(bench: Bench, crowd: list[Sender]) -> None:
+    told: list[Any] = []
+    ann, bob = crowd[:2]
+    bench.store.post("a link", Post(ann, to(bob), b"0"), lambda _: told.append("before"))
+    to_all(bench, ann, lambda _: told.append("first"), "a link")
+    to_all(bench, ann, lambda _: told.append("second"), "a link")
+    bench.store._jobs.put(Job("a link", told.append, function=lambda: len(waiting(bob))))
+    bench.store.post("a link", Post(ann, to(bob), b"1"), lambda _: told.append("after"))
+    bench.call(lambda: told.append("another's"), "another link")
+    bench.work()
+    assert told == ["another's", "before", "first", "second", 3, "after"]
+    assert [head["data"] for head in waiting(bob)] == [b"0", b"large", b"large", b"1"]
+    ids = [head["id"] for head in waiting(bob)]
+    assert ids == sorted(ids)
+
+
+@on_disk
+def test_a_post_to_many_that_is_not_committed_to_the_end_is_not_there(
+    bench: Bench, clock: list[float], commits: Commits, crowd: list[Sender]
+) -> None:
+    told: list[Any] = []
+    to_all(bench, crowd[0], told.append, "a link")
+    bench.store.post("a link", Post(crowd[0], to(crowd[1]), b"next"), told.append)
+    full = (False, IntegrityError("the disk is full"))
+    commits += [full, full, (True, None), (True, None)]  # type: ignore[list-item]
+    bench.work()
+    failed, number = told
+    assert isinstance(failed, Unavailable)
+    assert isinstance(number, int)
+    assert ops(crowd[1]) == ["delivery"]
+    assert list(Message.objects.values_list("pk", flat=True)) == [number]
+
+
+@on_disk
+@pytest.mark.parametrize("reaches", [False, True])
+def test_a_step_whose_commit_fails_is_taken_once(
+    bench: Bench, clock: list[float], commits: Commits, crowd: list[Sender], reaches: bool
+) -> None:
+    told: list[Any] = []
+    to_all(bench, crowd[0], told.append, "a link")
+    for _ in range(6):
+        commits += [(True, None), (reaches, OperationalError("gone"))]  # type: ignore[list-item]
+    bench.work()
+    assert [type(number) for number in told] == [int]
+    assert [ops(person) for person in crowd] == [["delivery"]] * 7

@@ -1,0 +1,63 @@
+"""SQLite's log (WAL) is brought into the database file by a thread of its own (docs/decisions/0011-fan-out.md).
+
+Otherwise the commit that finds a thousand pages in the log does it, and all who wait for that commit wait 10 ms more.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from typing import Any
+
+from django.db import Error, connection
+
+ROWS = 4000  # changed: then it is time
+IDLE = 1.0  # seconds, after which fewer will do
+LOG_PAGES = 16_000  # 64 MB: with so many, when writers never pause, a commit does it after all
+
+
+class Checkpoints:
+    """Checkpoints of the store's database. Nothing, for another database than SQLite's."""
+
+    def __init__(self) -> None:
+        self._due = threading.Event()
+        self._changed = 0  # rows, as the store's connection counts them
+        self._done = 0
+        self._ended = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin. The thread's connection is opened with the first checkpoint, after the store's."""
+        database: Any = connection
+        if database.vendor == "sqlite" and not database.is_in_memory_db():
+            self._thread = threading.Thread(target=self._work, name="tmtp-checkpoints", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End, before the store's connection is closed."""
+        self._ended = True
+        self._due.set()
+        if self._thread:
+            self._thread.join()
+
+    def relieve(self) -> None:
+        """Let this thread's connection, the store's, leave the log alone."""
+        if self._thread:
+            connection.cursor().execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
+
+    def note(self) -> None:
+        """The store has committed."""
+        if self._thread and connection.connection is not None:
+            self._changed = connection.connection.total_changes
+            if not 0 <= self._changed - self._done < ROWS:  # a new connection counts from zero
+                self._due.set()
+
+    def _work(self) -> None:
+        while not self._ended:
+            self._due.wait(IDLE)
+            self._due.clear()
+            if self._changed != self._done:
+                self._done = self._changed
+                with suppress(Error):  # then the next one will do
+                    connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        connection.close()

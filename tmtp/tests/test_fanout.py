@@ -1,0 +1,220 @@
+"""Posts to many: a bounded number of entries in each transaction, seen by all or by nobody, each node once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tmtp.models import Group, Member, Message, Node, QueueEntry, User
+from tmtp.protocol.requests import TO_GROUP, TO_GROUP_WITHOUT_ME, TO_USER, Recipient
+from tmtp.services import fanout, posting, queue, spool, users
+from tmtp.services.errors import Refused
+from tmtp.services.fanout import Fanout
+from tmtp.services.posting import LATER, Notification, Post, Sender, post
+from tmtp.services.spool import Spooled
+from tmtp.services.sweeping import Sweeper
+
+from .people import own, someone, to, waiting
+
+pytestmark = pytest.mark.django_db
+AT_ONCE = 3
+MEMBERS = 10
+GID = "the great group"
+CROWD = [Recipient(GID, TO_GROUP)]
+HOUR = 3600 * 1_000_000_000
+
+
+@pytest.fixture(autouse=True)
+def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (fanout, posting):
+        monkeypatch.setattr(module, "AT_ONCE", AT_ONCE)
+
+
+@pytest.fixture
+def crowd() -> list[Sender]:
+    """The joined members of a group, among others who are not; the first and the second have two nodes."""
+    group = Group.objects.create(gid=GID)
+    crowd = [someone(nodes=2 if n < 2 else 1) for n in range(MEMBERS)]
+    for place, status in enumerate(Member.Status):
+        for person in crowd if status == Member.Status.JOINED else [someone() for _ in range(4)]:
+            Member.objects.create(group=group, user_id=person.user, alias=f"member {place}", status=status)
+    return crowd
+
+
+@pytest.fixture
+def ann(crowd: list[Sender]) -> Sender:
+    return crowd[0]
+
+
+def begin(item: Post) -> Fanout:
+    (begun,) = post([item])
+    assert isinstance(begun, Fanout)
+    return begun
+
+
+def finish(begun: Fanout) -> int:
+    """Take all steps, each of them twice, as when a commit fails and had succeeded."""
+    step: Fanout | int = begun
+    while isinstance(step, Fanout):
+        before = QueueEntry.objects.count()
+        after = step.step()
+        assert QueueEntry.objects.count() - before <= AT_ONCE
+        step = step.step() if isinstance(after, Fanout) else after
+    return step
+
+
+def got(*people: Sender) -> list[list[int]]:
+    """How many messages wait for each node of each of these."""
+    return [[len(waiting(node)) for node in own(person)] for person in people]
+
+
+def test_each_node_of_each_joined_member_gets_one_copy(crowd: list[Sender], ann: Sender) -> None:
+    number = finish(begin(Post(ann, CROWD, b"hello")))
+    assert got(*crowd) == [[1, 1], [1, 1]] + [[1]] * (MEMBERS - 2)
+    assert set(QueueEntry.objects.values_list("message_id", flat=True)) == {number}
+    assert QueueEntry.objects.count() == MEMBERS + 2
+
+
+@pytest.mark.parametrize(("kind", "copies"), [(TO_GROUP, [1, 1]), (TO_GROUP_WITHOUT_ME, [0, 1])])
+def test_the_sending_node_is_left_out_of_a_post_to_the_group_without_it(
+    crowd: list[Sender], ann: Sender, kind: int, copies: list[int]
+) -> None:
+    finish(begin(Post(ann, [Recipient(GID, kind)], b"hello")))
+    assert got(ann) == [copies]
+
+
+def test_who_is_named_several_times_gets_one_copy(crowd: list[Sender], ann: Sender) -> None:
+    stranger = someone()
+    finish(begin(Post(ann, [*to(*crowd[:4], stranger), *CROWD, Recipient(GID, TO_GROUP_WITHOUT_ME)], b"hello")))
+    assert got(*crowd[:4], stranger) == [[1, 1], [1, 1], [1], [1], [1]]
+
+
+def test_a_notification_goes_to_all_it_is_for(crowd: list[Sender], ann: Sender) -> None:
+    stranger = someone()
+    number = finish(begin(Post(ann, to(stranger), b"hello", notification=Notification(CROWD, b"read it"))))
+    assert [head["op"] for head in waiting(stranger)] == ["delivery", "notify"]
+    assert [[head["op"] for head in waiting(person)] for person in crowd[2:]] == [["notify"]] * (MEMBERS - 2)
+    assert waiting(crowd[5])[0]["postid"] == f"{number:016x}"
+
+
+def test_what_the_store_collects_is_for_the_nodes_that_have_entries(crowd: list[Sender], ann: Sender) -> None:
+    with queue.collecting() as parcels:
+        finish(begin(Post(ann, CROWD, b"hello")))
+    (parcel,) = parcels
+    assert sorted(parcel.nodes) == sorted(QueueEntry.objects.values_list("node_id", flat=True))
+
+
+def test_small_posts_are_done_at_once_and_one_behind_a_large_one_is_not(crowd: list[Sender], ann: Sender) -> None:
+    small = Post(ann, to(crowd[3]), b"small")
+    bob = Post(crowd[4], to(crowd[3]), b"small too")
+    results = post([small, Post(ann, CROWD, b"large"), small, bob])
+    assert [type(result) for result in results] == [int, Fanout, type(LATER), int]
+    assert results[2] is LATER
+    assert len(waiting(crowd[3])) == 2
+
+
+def test_groups_that_are_large_only_together_are_written_in_steps_too(ann: Sender) -> None:
+    gids = [f"little group {n}" for n in range(AT_ONCE + 1)]
+    for gid in gids:
+        Member.objects.create(group=Group.objects.create(gid=gid), user_id=ann.user, alias="ann", status=2)
+    finish(begin(Post(ann, [Recipient(gid, TO_GROUP) for gid in gids], b"hello")))
+    assert got(ann) == [[1, 1]]
+
+
+# all or nothing
+
+
+def test_nobody_sees_it_before_the_last_step(crowd: list[Sender], ann: Sender) -> None:
+    step: Fanout | int = begin(Post(ann, CROWD, b"hello"))
+    while isinstance(step, Fanout):
+        assert got(*crowd) == [[0, 0], [0, 0]] + [[0]] * (MEMBERS - 2)
+        step = step.step()
+    assert got(crowd[9]) == [[1]]
+
+
+def test_entries_of_what_came_to_nothing_are_swept_but_not_of_what_is_under_way(
+    crowd: list[Sender], ann: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = begin(Post(ann, CROWD, b"hello")).step()
+    monkeypatch.setattr("tmtp.services.sweeping.connection.close", lambda: None)
+    now = fanout.time.time_ns()
+    monkeypatch.setattr(fanout.time, "time_ns", lambda: now + fanout.PATIENCE - HOUR // 3600)
+    assert not Sweeper().look()
+    monkeypatch.setattr(fanout.time, "time_ns", lambda: now + 2 * fanout.PATIENCE + HOUR)
+    found = Sweeper().look()
+    assert len(found.entries) == AT_ONCE == QueueEntry.objects.count()
+    with pytest.raises(Refused, match="too long"):
+        while isinstance(step, Fanout):
+            step = step.step()
+    assert not Message.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("recipients", "reason"),
+    [
+        (lambda: [*CROWD, Recipient("no such group", TO_GROUP)], "group no such group not found"),
+        (lambda: [*CROWD, Recipient("nobody", TO_USER)], "user nobody not found"),
+    ],
+)
+def test_an_unknown_recipient_undoes_the_whole_post(
+    ann: Sender, recipients: Callable[[], list[Recipient]], reason: str
+) -> None:
+    (refused,) = post([Post(ann, recipients(), b"hello")])
+    assert isinstance(refused, Refused)
+    assert str(refused) == reason
+    assert not QueueEntry.objects.exists()
+
+
+@pytest.mark.parametrize("invited_may", [False, True])
+def test_who_may_post_to_a_large_group(crowd: list[Sender], settings: Any, invited_may: bool) -> None:
+    settings.TMTP = {**settings.TMTP, "INVITED_MAY_POST": invited_may}
+
+    def may(status: Member.Status | None) -> bool:
+        user = User.objects.filter(memberships__status=status).first() if status else None
+        sender = Sender(user.uid, user.pk, user.nodes.get().pk) if user else someone()
+        (result,) = post([Post(sender, CROWD, b"hello")])
+        return isinstance(result, Fanout)
+
+    statuses = (None, Member.Status.BARRED, Member.Status.INVITED)
+    assert [may(status) for status in statuses] == [False, False, invited_may]
+
+
+def test_a_request_that_comes_again_meanwhile_is_the_same_post(crowd: list[Sender], ann: Sender) -> None:
+    """Over a new link, when the one it came over has broken."""
+    first, again = [begin(Post(ann, CROWD, b"hello", digest=b"d" * 32)) for _ in range(2)]
+    number = finish(again)
+    assert finish(first) == number
+    assert got(ann, crowd[7]) == [[1, 1], [1]]
+    assert post([Post(ann, CROWD, b"hello", digest=b"d" * 32)]) == [number]
+
+
+def test_a_node_that_is_added_meanwhile_gets_it(crowd: list[Sender], ann: Sender) -> None:
+    step: Fanout | int = begin(Post(ann, CROWD, b"hello"))
+    assert isinstance(step, Fanout)
+    step = step.step()  # ann's nodes come first
+    users.add_node(ann, "phone")
+    new = Node.objects.latest("pk").pk
+    with queue.collecting() as parcels:
+        while isinstance(step, Fanout):
+            step = step.step()
+    assert len(waiting(new)) == 2, "the node's own nodeid, and the post"
+    assert new in parcels[-1].nodes
+
+
+def test_a_spooled_body_stays_for_as_long_as_it_is_needed(
+    crowd: list[Sender], ann: Sender, settings: Any, tmp_path: Path, django_capture_on_commit_callbacks: Any
+) -> None:
+    settings.TMTP = {**settings.TMTP, "SPOOL_DIR": str(tmp_path)}
+    bodies = [spool.keep([b"x" * 70_000], 70_000) for _ in range(2)]
+    files = [spool.path(body.name) for body in bodies if isinstance(body, Spooled)]
+    with django_capture_on_commit_callbacks(execute=True):
+        first, again = [begin(Post(ann, CROWD, body, digest=b"d" * 32)) for body in bodies]
+        first.step()
+    assert [file.exists() for file in files] == [True, True]
+    with django_capture_on_commit_callbacks(execute=True):
+        finish(first)
+        finish(again)
+    assert [file.exists() for file in files] == [True, False]
