@@ -9,12 +9,13 @@ connection, and middleware such as Channels' URLRouter and OriginValidator passe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 UNREAD_MAX = 64 * 1024
 OVERHEAD = 512  # octets of memory that an event takes besides its own
 Event = dict[str, Any]
+Receive = Callable[[], Awaitable[Event]]
 
 
 def flow_of(send: Callable[..., Any]) -> Flow:
@@ -25,10 +26,19 @@ def flow_of(send: Callable[..., Any]) -> Flow:
 
 
 class Flow:
-    """For servers that know pressure: nothing is left to do."""
+    """For servers that know pressure: little is left to do."""
 
-    def took(self, event: Event) -> None:
-        """The application has received an event."""
+    def __init__(self) -> None:
+        self._broken = asyncio.get_running_loop().create_future()
+
+    async def receive(self, receive: Receive) -> Event:
+        """The server's next event; when the connection was cut off, websocket.disconnect."""
+        coming = asyncio.ensure_future(receive())
+        try:
+            await asyncio.wait({coming, self._broken}, return_when=asyncio.FIRST_COMPLETED)
+            return coming.result() if coming.done() else {"type": "websocket.disconnect"}
+        finally:
+            coming.cancel()
 
     async def eased(self) -> None:
         """Wait until the peer has taken what was sent, but for a little. Raises OSError when it is gone."""
@@ -37,7 +47,9 @@ class Flow:
         """The application has closed: what still comes is not for it."""
 
     def cut_off(self) -> None:
-        """Break the connection."""
+        """Break the connection: the server does, once the application has returned."""
+        if not self._broken.done():
+            self._broken.set_result(None)
 
 
 class DaphneFlow(Flow):
@@ -69,11 +81,13 @@ class DaphneFlow(Flow):
             self._protocol.transport.pauseProducing()
         self._queue.put_nowait(event)
 
-    def took(self, event: Event) -> None:
-        """Read on once the application has all."""
+    async def receive(self, receive: Receive) -> Event:
+        """The next event. Reads on once the application has all."""
+        event = await receive()
         self._unread -= _size(event)
         if self._held and self._queue.empty():
             self._read_on()
+        return event
 
     def end(self) -> None:
         """Read on, so that the peer's close is seen; what else comes is dropped."""

@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
-from .flow import flow_of
+from .flow import Event, Receive, flow_of
 
 NORMAL, TEXT = 1000, 4003  # close codes (RFC 6455, 7.4); 1003 would be the word for text, but daphne may not say it
-Event = dict[str, Any]
-Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 
 
@@ -49,8 +46,7 @@ class WebSocketLink:
             await self._send({"type": "websocket.accept"})
             return {"type": "tcp.connect"}
         while not self._ended:
-            event = await self._receive()
-            self._flow.took(event)
+            event = await self._flow.receive(self._receive)
             if event["type"] == "websocket.disconnect":
                 self._ended = True
             elif data := event.get("bytes"):

@@ -199,12 +199,13 @@ def test_an_ordinary_check_leaves_the_database_alone():
 
 @pytest.mark.django_db
 def test_servers(settings):
-    def lease(host, seconds=0):
+    def lease(host, seconds=0, address="a:1"):
         seen = timezone.now() - timedelta(seconds=seconds)
-        ServerLease.objects.create(host=host, address="a:1", pid=1, seen=seen)
+        ServerLease.objects.create(host=host, address=address, pid=1, seen=seen)
 
     lease("here")
     lease("here", seconds=3600)
+    lease("here", address="")  # a website's
     assert databases.check_servers(databases=["default"]) == []
     lease("here")
     assert ids(databases.check_servers(databases=["default"])) == ["tmtp.W008"]
