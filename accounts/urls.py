@@ -11,4 +11,6 @@ urlpatterns = [
     path("", include("accounts.signin.urls")),
     path("", include("accounts.openid.urls")),
     path("live/", live.live, name="live"),
+    path("", include("accounts.devices.urls")),
+    path("", include("accounts.people.urls")),
 ]

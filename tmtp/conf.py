@@ -19,6 +19,7 @@ DEFAULTS: dict[str, Any] = {
     "SITE_NAME": "mnm",
     "SITE_ALIAS": "",
     "BIND": "127.0.0.1:7443",
+    "PUBLIC_ADDRESS": "",
     "CERT": None,
     "KEY": None,
     "SPOOL_DIR": None,

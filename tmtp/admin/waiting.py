@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import BigIntegerField, F, IntegerField, OuterRef, QuerySet, Subquery, Value
+from django.db.models import BigIntegerField, F, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, Least, NullIf
 from django.template.defaultfilters import filesizeformat
 from django.utils.formats import number_format
@@ -17,17 +17,13 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
 from ..models import Node, QueueEntry
+from ..services.waiting import RowsOf, entries_of_each, with_count
+
+__all__ = ["RowsOf", "shown_age", "shown_count", "shown_octets", "with_waiting"]
 
 COUNTED = 10_000
 WEIGHED = 1_000
 NEVER = 2**63 - 1  # later than all messages
-
-
-class RowsOf(Subquery):
-    """How many rows a subquery has. It should have a limit."""
-
-    template = "(SELECT COUNT(*) FROM (%(subquery)s) AS looked_at)"
-    output_field = IntegerField()
 
 
 class OctetsOf(Subquery):
@@ -39,12 +35,10 @@ class OctetsOf(Subquery):
 
 def with_waiting(nodes: QuerySet[Node], counted: int = COUNTED, weighed: int = WEIGHED) -> QuerySet[Node]:
     """Nodes with `waiting` (messages), `octets` (of their bodies), `oldest` (a number), and the limits of counting."""
-    entries = QueueEntry.objects.filter(node=OuterRef("pk")).order_by("rank", "message_id")
-    return nodes.annotate(
+    return with_count(nodes, counted).annotate(
         counted=Value(counted),
         weighed=Value(weighed),
-        waiting=RowsOf(entries.values("message_id")[: counted + 1]),
-        octets=OctetsOf(entries.values(octets=F("message__size"))[:weighed]),
+        octets=OctetsOf(entries_of_each().values(octets=F("message__size"))[:weighed]),
         oldest=NullIf(Least(*[_first_of(rank) for rank in QueueEntry.Rank]), Value(NEVER)),
     )
 

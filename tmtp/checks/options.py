@@ -41,6 +41,10 @@ ALIAS: Rule = (
     "printable characters, 8 or more octets",
 )
 ADDRESS: Rule = (_is_address, "HOST:PORT, such as “0.0.0.0:7443” or “[::]:7443”")
+PUBLIC: Rule = (
+    lambda value: value == "" or (_is_address(value) and conf.address(value)[1] > 0),
+    "HOST:PORT as devices dial it, such as “mnm.example.org:7443”, or empty",
+)
 PATH: Rule = (lambda value: value is None or (isinstance(value, str | os.PathLike) and str(value) != ""), "a path")
 FLAG: Rule = (lambda value: isinstance(value, bool), "True or False")
 SECONDS: Rule = (_is_seconds, "a number of seconds above 0")
@@ -52,6 +56,7 @@ RULES: dict[str, Rule] = {
     "SITE_NAME": TEXT,
     "SITE_ALIAS": ALIAS,
     "BIND": ADDRESS,
+    "PUBLIC_ADDRESS": PUBLIC,
     "CERT": PATH,
     "KEY": PATH,
     "SPOOL_DIR": PATH,

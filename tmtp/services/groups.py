@@ -50,7 +50,9 @@ def create(sender: Sender, gid: str, alias: str) -> Group:
     if most is not None and Member.objects.filter(user=sender.user, status=JOINED).count() >= most:
         raise Refused(f"you are in {most} groups, which is the most one may be in")
     check(gid, "gid")
-    group = Group.objects.create(gid=gid)
+    group, made = Group.objects.get_or_create(gid=gid)
+    if not made:
+        raise Refused(f"gid {gid} is not available")
     reserve(gid, "gid", group=group)
     Member.objects.create(group=group, user_id=sender.user, alias=alias, status=JOINED)
     return group

@@ -65,6 +65,8 @@ def test_the_defaults_pass(settings):
         ({"BIND": "127.0.0.1:77777"}, "tmtp.E003", "HOST:PORT"),
         ({"BIND": ""}, "tmtp.E003", "HOST:PORT"),
         ({"BIND": None}, "tmtp.E003", "HOST:PORT"),
+        ({"PUBLIC_ADDRESS": "mnm.example.org"}, "tmtp.E003", "HOST:PORT"),
+        ({"PUBLIC_ADDRESS": "mnm.example.org:0"}, "tmtp.E003", "HOST:PORT"),
         ({"RESEND_AFTER": 0}, "tmtp.E003", "seconds above 0"),
         ({"POLL": -1}, "tmtp.E003", "seconds above 0"),
         ({"LOGIN_TIMEOUT": "5"}, "tmtp.E003", "seconds above 0"),
@@ -104,6 +106,7 @@ def test_a_mistake_in_the_settings(settings, tmtp, id_, hint):
         {"SITE_ALIAS": ""},
         {"SITE_ALIAS": "the chess club"},
         {"BIND": "[::]:0"},
+        {"PUBLIC_ADDRESS": "mnm.example.org:443"},
         {"OPENID": {"auth": 2, "authby": [{}, PROVIDER]}},
     ],
 )

@@ -219,6 +219,15 @@ def test_send_message_of_the_guide():
 
 
 @pytest.mark.django_db
+def test_the_guide_to_members_pages():
+    ann, bob = (get_user_model().objects.create_user(name) for name in ("ann", "bob"))
+    (block,) = blocks(DOCS / "how-to" / "members-pages.md")
+    run_block(*block)["part"](ann, bob)
+    assert User.objects.get(account=ann).presence == User.Presence.CONTACTS
+    assert [User.objects.get(account=one).blocks.count() for one in (ann, bob)] == [1, 1]
+
+
+@pytest.mark.django_db
 def test_the_guide_to_reports(capsys):
     ann = someone("ann of rome")
     names = {}

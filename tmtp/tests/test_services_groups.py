@@ -230,3 +230,11 @@ def test_limits(group: Group, ann: Sender, cat: Sender, settings: Any) -> None:
     groups.join(ann, GID)
     settings.TMTP = {**settings.TMTP, "LIMITS": None}
     groups.join(cat, GID)
+
+
+def test_a_group_is_not_made_twice():
+    ann, bob = someone(ANN), someone(BOB)
+    groups.create(ann, GID, ANN)
+    with pytest.raises(Refused, match="is not available"):
+        groups.create(bob, GID, BOB)
+    assert Member.objects.filter(group__gid=GID).count() == 1

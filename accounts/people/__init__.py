@@ -1,0 +1,1 @@
+"""A member among others: their aliases, groups, who sees them online, whom they block."""

@@ -1,0 +1,54 @@
+"""The page about a member's aliases: the names they are known by."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from tmtp.models import Alias
+from tmtp.services import users
+from tmtp.services.accounts import user_of
+from tmtp.services.posting import Sender
+
+from ..reasons import attempt
+from .forms import AliasForm
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+@never_cache
+def aliases(request: HttpRequest) -> HttpResponse:
+    """The member's aliases, and one more."""
+    user = user_of(request.user)
+    form = AliasForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        name = form.cleaned_data["name"]
+        if attempt(form, "name", partial(users.add_alias, Sender(user.uid, user.pk), name)):
+            messages.success(request, _("You are “%(name)s” now, too.") % {"name": name})
+            return redirect("accounts:aliases")
+    names = Alias.objects.filter(user=user, dropped=None).order_by("pk")
+    return render(request, "accounts/people/aliases.html", {"aliases": names, "form": form})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+@never_cache
+def drop_alias(request: HttpRequest, pk: int) -> HttpResponse:
+    """Give up an alias, after a question."""
+    user = user_of(request.user)
+    alias = get_object_or_404(Alias, pk=pk, user=user, dropped=None)
+    if request.method == "POST":
+        users.drop_alias(alias)
+        messages.success(request, _("Nobody reaches you as “%(name)s” any more.") % {"name": alias.name})
+        return redirect("accounts:aliases")
+    others = Alias.objects.filter(user=user, dropped=None).exclude(pk=pk)
+    groups = user.memberships.filter(alias=alias.name, status__in=(1, 2)).select_related("group")
+    context = {"alias": alias, "is_last": not others.exists(), "groups": groups}
+    return render(request, "accounts/people/drop_alias.html", context)

@@ -1,0 +1,169 @@
+"""The pages about groups: the member's own, and one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.db import transaction
+from django.db.models import Count, Exists, OuterRef, Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from tmtp.models import Alias, Block, Group, Member, User
+from tmtp.services import groups as services
+from tmtp.services import moderation
+from tmtp.services.accounts import user_of
+from tmtp.services.posting import Sender
+
+from ..reasons import attempt
+from .forms import GroupForm, InviteForm, NameForm
+
+INVITED, JOINED = Member.Status.INVITED, Member.Status.JOINED
+MEMBERS_AT_ONCE = 100
+
+
+@require_safe
+@login_required
+@never_cache
+def groups(request: HttpRequest) -> HttpResponse:
+    """The groups that the member is in, and those that they may join."""
+    mine = Member.objects.filter(user=user_of(request.user)).select_related("group").order_by("group__gid")
+    joined = mine.filter(status=JOINED).annotate(members=_joined_members())
+    context = {"joined": joined, "invited": mine.filter(status=INVITED)}
+    return render(request, "accounts/people/groups.html", context)
+
+
+def _joined_members() -> Count:
+    return Count("group__members", filter=Q(group__members__status=JOINED))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+@never_cache
+def new_group(request: HttpRequest) -> HttpResponse:
+    """Found a group."""
+    user = user_of(request.user)
+    form = GroupForm(user, request.POST or None)
+    if request.method == "POST" and form.is_valid() and _found(user, form, form.cleaned_data):
+        group = Group.objects.get(gid=form.cleaned_data["name"])
+        messages.success(request, _("The group “%(gid)s” is there.") % {"gid": group.gid})
+        return redirect("accounts:group", group.pk)
+    return render(request, "accounts/people/new_group.html", {"form": form})
+
+
+def _found(user: User, form: GroupForm, given: dict[str, Any]) -> bool:
+    """Make the group and invite the first one; what is wrong stands beside its field, and then there is no group."""
+    sender, name, alias, to = Sender(user.uid, user.pk), given["name"], given["alias"], given["to"]
+    invite = partial(services.invite, sender, name, alias, to, given["text"].encode())
+    with transaction.atomic():
+        done = attempt(form, "name", partial(services.create, sender, name, alias))
+        done = done and (not to or attempt(form, "to", invite))
+        transaction.set_rollback(not done)
+    return done
+
+
+def own_place(request: HttpRequest, pk: int, *statuses: Member.Status) -> Member:
+    """The member's place in a group; 404 for a group that is none of theirs."""
+    places = Member.objects.filter(user=user_of(request.user), status__in=statuses or (INVITED, JOINED))
+    return get_object_or_404(places.select_related("group", "user"), group=pk)
+
+
+@require_safe
+@login_required
+@never_cache
+def group(request: HttpRequest, pk: int) -> HttpResponse:
+    """One group: its members, and what the member can do there."""
+    return show(request, own_place(request, pk))
+
+
+def show(request: HttpRequest, place: Member, form: forms.Form | None = None) -> HttpResponse:
+    """The page of a group; with a form that was refused, if any. Who is only invited does not see its members."""
+    joined = place.status == JOINED
+    everyone = Member.objects.filter(group=place.group, status__in=(INVITED, JOINED)).select_related("user").annotate(
+        is_blocked=Exists(Block.objects.filter(user=place.user_id, blocked=OuterRef("user")))
+    )
+    page = Paginator(everyone.order_by("-status", "alias", "pk"), MEMBERS_AT_ONCE).get_page(request.GET.get("page"))
+    context = {
+        "place": place,
+        "joined": joined,
+        "members": page if joined else None,
+        "members_joined": everyone.filter(status=JOINED).count(),
+        "name_form": _or(form, NameForm, place.user, initial={"alias": place.alias}),
+        "invite_form": _or(form, InviteForm) if joined else None,
+    }
+    return render(request, "accounts/people/group.html", context)
+
+
+def _or(refused: forms.Form | None, kind: type[forms.Form], *args: Any, **options: Any) -> forms.Form:
+    """The form that was refused, if it is of this kind; else a new one."""
+    return refused if type(refused) is kind else kind(*args, auto_id=f"id_{kind.__name__}_%s", **options)
+
+
+@require_POST
+@login_required
+def join_group(request: HttpRequest, pk: int) -> HttpResponse:
+    """Join, by the name chosen."""
+    place = own_place(request, pk)
+    return _with_name(request, place, services.join, _("You are in."))
+
+
+@require_POST
+@login_required
+def rename_in_group(request: HttpRequest, pk: int) -> HttpResponse:
+    """Be known there by another alias."""
+    place = own_place(request, pk, JOINED)
+    return _with_name(request, place, services.rename, _("The others see your new name."))
+
+
+def _with_name(request: HttpRequest, place: Member, verb: Callable[..., object], said: str) -> HttpResponse:
+    form = NameForm(place.user, request.POST)
+    sender = Sender(place.user.uid, place.user_id)
+    if form.is_valid() and attempt(
+        form, "alias", partial(verb, sender, place.group.gid, form.cleaned_data["alias"])
+    ):
+        messages.success(request, said)
+        return redirect("accounts:group", place.group_id)
+    return show(request, place, form)
+
+
+@require_POST
+@login_required
+def invite(request: HttpRequest, pk: int) -> HttpResponse:
+    """Invite somebody."""
+    place = own_place(request, pk, JOINED)
+    form = InviteForm(request.POST)
+    if form.is_valid():
+        to, text = form.cleaned_data["to"], form.cleaned_data["text"].encode()
+        sender = Sender(place.user.uid, place.user_id)
+        if attempt(form, "to", partial(services.invite, sender, place.group.gid, own_alias(place), to, text)):
+            messages.success(request, _("“%(name)s” is invited.") % {"name": to})
+            return redirect("accounts:group", pk)
+    return show(request, place, form)
+
+
+def own_alias(place: Member) -> str:
+    """The alias to invite by: the one that the member has in the group; their first one when that has been dropped."""
+    own = Alias.objects.filter(user=place.user, dropped=None).order_by("pk").values_list("name", flat=True)
+    return place.alias if place.alias in own else next(iter(own), place.alias)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+@never_cache
+def leave_group(request: HttpRequest, pk: int) -> HttpResponse:
+    """Leave, after a question."""
+    place = own_place(request, pk, JOINED)
+    if request.method == "POST":
+        moderation.leave(place)
+        messages.success(request, _("You have left “%(gid)s”.") % {"gid": place.group.gid})
+        return redirect("accounts:groups")
+    return render(request, "accounts/people/leave_group.html", {"place": place})

@@ -1,0 +1,94 @@
+"""The pages about who may see and reach a member: presence, and blocked people."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from tmtp.models import Block, User
+from tmtp.services import privacy
+from tmtp.services.accounts import user_of
+from tmtp.services.errors import Refused
+from tmtp.services.names import holder
+from tmtp.services.recipients import aliases_of
+
+from ..reasons import attempt, explain
+from .forms import BlockForm, PresenceForm
+
+BLOCKED_AT_ONCE = 100
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+@never_cache
+def presence(request: HttpRequest) -> HttpResponse:
+    """Who sees that the member is online."""
+    user = user_of(request.user)
+    form = PresenceForm(request.POST or None, initial={"presence": user.presence})
+    if request.method == "POST" and form.is_valid():
+        privacy.set_presence(user, form.cleaned_data["presence"])
+        messages.success(request, _("Saved. Those who may no longer see you have been told that you are offline."))
+        return redirect("accounts:presence")
+    return render(request, "accounts/people/presence.html", {"form": form})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+@never_cache
+def blocked(request: HttpRequest) -> HttpResponse:
+    """Whom the member blocks, and one more."""
+    user = user_of(request.user)
+    form = BlockForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        who = form.cleaned_data["who"]
+        other = holder(who) or User.objects.filter(uid=who).first()
+        if other is None:
+            form.add_error("who", _("Nobody is called “%(name)s”. Mind upper and lower case.") % {"name": who})
+        elif attempt(form, "who", partial(privacy.block, user, other)):
+            return _done(request, who)
+    blocks = user.blocks.select_related("blocked").order_by("-created", "-pk")
+    page = Paginator(blocks, BLOCKED_AT_ONCE).get_page(request.GET.get("page"))
+    names = aliases_of([block.blocked for block in page])
+    rows = [(block, names[block.blocked_id]) for block in page]
+    return render(request, "accounts/people/blocked.html", {"rows": rows, "page": page, "form": form})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+@never_cache
+def block(request: HttpRequest, uid: str) -> HttpResponse:
+    """Block somebody, by their uid, after a question: for links beside what they wrote."""
+    user, other = user_of(request.user), get_object_or_404(User, uid=uid)
+    name, refused = aliases_of([other])[other.pk], ""
+    if request.method == "POST":
+        try:
+            privacy.block(user, other)
+        except Refused as error:
+            refused = explain(error)
+        else:
+            return _done(request, name)
+    return render(request, "accounts/people/block.html", {"name": name, "uid": uid, "refused": refused})
+
+
+def _done(request: HttpRequest, name: str) -> HttpResponse:
+    messages.success(request, _("“%(name)s” cannot write to you any more.") % {"name": name})
+    return redirect("accounts:blocked")
+
+
+@require_POST
+@login_required
+def unblock(request: HttpRequest, pk: int) -> HttpResponse:
+    """Let somebody write again."""
+    found = get_object_or_404(Block.objects.select_related("blocked"), pk=pk, user__account=request.user)
+    name = aliases_of([found.blocked])[found.blocked_id]
+    privacy.unblock(user_of(request.user), found.blocked)
+    messages.success(request, _("“%(name)s” can write to you again.") % {"name": name})
+    return redirect("accounts:blocked")
