@@ -5,8 +5,11 @@ from __future__ import annotations
 import unicodedata
 from functools import lru_cache
 
+from django.utils import timezone
+
 from ..models import Alias, Group, User
 from ..protocol.values import check_name
+from . import sql
 from .errors import Refused
 
 
@@ -24,9 +27,9 @@ def reserve(name: str, field: str, *, user: User | None = None, group: Group | N
     """
     check(name, field)
     # Let the database decide who comes first, without an error that would end the transaction.
-    Alias.objects.bulk_create(
-        [Alias(name=name, skeleton=skeleton(name), user=user, group=group)], ignore_conflicts=True
-    )
+    ids = (user.pk if user else None, group.pk if group else None)
+    if sql.add_name(name, skeleton(name), *ids, timezone.now()):
+        return
     if not Alias.objects.filter(name=name, user=user, group=group, dropped=None).exists():
         raise Refused(f"{field} {name} is not available")
 

@@ -193,6 +193,12 @@ _NODE_BY_SECRET = {
     " presence <> 1 OR blocks_someone FROM tmtp_node AS node"
     " JOIN tmtp_user AS account ON account.id = node.user_id WHERE secret = %b AND node.dropped IS NULL",
 }
+_ADD_NAME = {
+    "sqlite": "INSERT INTO tmtp_alias (name, skeleton, user_id, group_id, created) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT DO NOTHING RETURNING 1",
+    "postgresql": "INSERT INTO tmtp_alias (name, skeleton, user_id, group_id, created) VALUES (%s, %s, %s, %s, %s)"
+    " ON CONFLICT DO NOTHING RETURNING 1",
+}
 _NODES_OF_USERS = {
     "sqlite": "SELECT json_group_array(json_array(id)) FROM tmtp_node"
     " WHERE user_id IN (SELECT value FROM json_each(?)) AND dropped IS NULL",
@@ -364,6 +370,11 @@ def node_by_secret(secret: bytes) -> Row | None:
         return None
     *node, own, guarded = rows[0]
     return (*node, own if connection.vendor == "postgresql" else msgspec.json.decode(own), bool(guarded))
+
+
+def add_name(name: str, skeleton: str, user: int | None, group: int | None, created: datetime) -> bool:
+    """Take a name for a user or a group; False when it, or one that looks like it, is taken."""
+    return bool(_rows(_ADD_NAME, (name, skeleton, user, group, _time(created))))
 
 
 def nodes_of_users(users: Iterable[int]) -> list[int]:
