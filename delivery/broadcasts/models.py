@@ -114,6 +114,10 @@ class Recipient(models.Model):
     broadcast = models.ForeignKey(Broadcast, on_delete=models.CASCADE, db_index=False, related_name="recipients")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
 
+    class Meta:
+        verbose_name = _("recipient")
+        verbose_name_plural = _("recipients")
+
     def __str__(self) -> str:
         return f"{self.broadcast_id} {self.user_id}"
 
@@ -125,6 +129,10 @@ class Part(models.Model):
         SentMessage, primary_key=True, on_delete=models.CASCADE, db_constraint=False, related_name="+"
     )
     broadcast = models.ForeignKey(Broadcast, on_delete=models.CASCADE, related_name="parts")
+
+    class Meta:
+        verbose_name = _("part")
+        verbose_name_plural = _("parts")
 
     def __str__(self) -> str:
         return f"{self.broadcast_id} {self.message_id}"

@@ -32,6 +32,7 @@ def start(broadcast: Broadcast) -> None:
 
 def schedule(broadcast: Broadcast, at: datetime) -> None:
     """Send it at a time. Raises Refused when nothing says whom it is for."""
+    broadcast.refresh_from_db()
     audience.check(broadcast)
     _move(broadcast, {DRAFT}, SCHEDULED, send_at=at, groups_named=audience.groups_named(broadcast))
 

@@ -59,6 +59,10 @@ class Migration(migrations.Migration):
                 ('message', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='+', serialize=False, to='tmtp.sentmessage')),
                 ('broadcast', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='parts', to='delivery.broadcast')),
             ],
+            options={
+                'verbose_name': 'part',
+                'verbose_name_plural': 'parts',
+            },
         ),
         migrations.CreateModel(
             name='Recipient',
@@ -67,6 +71,10 @@ class Migration(migrations.Migration):
                 ('broadcast', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='recipients', to='delivery.broadcast')),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tmtp.user')),
             ],
+            options={
+                'verbose_name': 'recipient',
+                'verbose_name_plural': 'recipients',
+            },
         ),
         migrations.AddIndex(
             model_name='broadcast',

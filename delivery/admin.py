@@ -1,0 +1,3 @@
+"""The admin of delivery."""
+
+from .broadcasts import admin  # noqa: F401

@@ -1,0 +1,52 @@
+"""Forms of the admin's broadcasts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from ..models import Broadcast
+from . import audience
+
+
+class DraftForm(forms.ModelForm):
+    """What it says, and to whom: everyone, or at least one condition."""
+
+    class Meta:
+        model = Broadcast
+        fields = ["subject", "body", "everyone", "groups", *audience.ABOUT_ACCOUNTS, "rate"]
+
+    def clean(self) -> dict[str, Any]:
+        """Say whom it is for, and one thing only."""
+        data = super().clean() or {}
+        conditions = [name for name in ("groups", *audience.ABOUT_ACCOUNTS) if data.get(name)]
+        if data.get("everyone") and conditions:
+            raise ValidationError({"everyone": _("Everyone, or conditions: not both.")})
+        if not data.get("everyone") and not conditions and not self.errors:
+            raise ValidationError({"everyone": _("Say whom it is for: everyone, or at least one condition below.")})
+        return data
+
+
+class SendForm(forms.Form):
+    """Now, or at a time."""
+
+    send_at = forms.DateTimeField(
+        label=_("Send at"),
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+    )
+
+    def clean_send_at(self) -> Any:
+        """A time to come, when it is to be one."""
+        at = self.cleaned_data["send_at"]
+        if "later" not in self.data:
+            return None
+        if at is None:
+            raise ValidationError(_("Say when."))
+        if at <= timezone.now():
+            raise ValidationError(_("This time has passed."))
+        return at
