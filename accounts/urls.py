@@ -8,6 +8,7 @@ app_name = "accounts"
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("start/", views.start, name="start"),
     path("", include("accounts.signin.urls")),
     path("", include("accounts.openid.urls")),
     path("live/", live.live, name="live"),

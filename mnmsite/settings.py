@@ -116,7 +116,7 @@ AXES_DISABLE_ACCESS_LOG = True  # who signed in when and from where is nobody's 
 AXES_VERBOSE = False
 
 LOGIN_URL = "accounts:sign_in"
-LOGIN_REDIRECT_URL = "accounts:home"
+LOGIN_REDIRECT_URL = "accounts:start"
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

@@ -9,7 +9,9 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from tmtp.conf import conf
 from tmtp.models import Identity
+from tmtp.providers import parse_settings
 from tmtp.services.accounts import link_account, user_of
 from tmtp.services.errors import Refused
 from tmtp.services.identities import link_identity, unlink_identity
@@ -63,4 +65,5 @@ def unlink(account: Any, identity: Identity) -> None:
 
 def label_of(identity: Identity) -> str:
     """The provider's name; its address when it is no longer offered."""
-    return next((one.label for one in providers().values() if one.iss == identity.iss), identity.iss)
+    known = parse_settings(conf.OPENID).providers
+    return next((provider.label for provider in known if provider.iss == identity.iss), identity.iss)

@@ -12,13 +12,12 @@ from django.contrib.auth import login
 from django.contrib.auth.decorators import login_required
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404, redirect, render, resolve_url
+from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from tmtp.models import Identity
 from tmtp.openid import OpenIDError
 from tmtp.providers import Provider
 from tmtp.services.errors import Refused
@@ -168,7 +167,9 @@ def sign_up(request: HttpRequest) -> HttpResponse:
 @never_cache
 def unlink(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask, then unlink."""
-    identity = get_object_or_404(Identity, pk=pk, user__account=request.user)
+    identity = next((one for one in people.identities_of(request.user) if one.pk == pk), None)
+    if identity is None:
+        raise Http404
     label = people.label_of(identity)
     if request.method != "POST":
         return render(request, "accounts/unlink.html", {"identity": identity, "label": label})

@@ -20,7 +20,7 @@ from tmtp.services.accounts import user_of
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 MEMBER = get_user_model()
-HOME = reverse("accounts:home")
+START = reverse("accounts:start")
 SIGN_IN = reverse("accounts:sign_in")
 ACCOUNT = reverse("accounts:account")
 BEGIN = reverse("accounts:openid_sign_in", args=["example-university"])
@@ -72,13 +72,13 @@ def member(client):
 
 
 def test_sign_up_then_sign_in(client, stranger, provider):
-    assert sign_up(client, provider, email="ann@example.org").url == HOME
+    assert sign_up(client, provider, email="ann@example.org").url == START
     ann = member(client)
     assert ann.username == "ann"
     assert not ann.has_usable_password()
     identity = Identity.objects.get()
     assert (identity.iss, identity.user.account) == (provider.iss, ann)
-    assert sign_in(stranger, provider).url == HOME
+    assert sign_in(stranger, provider).url == START
     assert member(stranger) == ann
     assert MEMBER.objects.count() == 1
 
@@ -142,7 +142,7 @@ def test_on_to_where_one_wanted_to_go(client, stranger, provider):
 @pytest.mark.parametrize("to", ["https://evil.example/", "//evil.example", "/\\evil.example"])
 def test_nobody_is_sent_elsewhere(client, stranger, provider, to):
     sign_up(client, provider)
-    assert sign_in(stranger, provider, next=to).url == HOME
+    assert sign_in(stranger, provider, next=to).url == START
 
 
 def test_an_account_that_is_switched_off(client, stranger, provider):
@@ -157,7 +157,7 @@ def test_keys_that_rotate(client, stranger, provider, monkeypatch):
     sign_up(client, provider)
     provider.rotate()
     monkeypatch.setattr(openid, "KEYS_COOLDOWN", 0)
-    assert sign_in(stranger, provider).url == HOME
+    assert sign_in(stranger, provider).url == START
     assert member(stranger) == member(client)
 
 
@@ -168,7 +168,7 @@ def test_an_answer_is_good_once(client, provider):
     sign_up(client, provider)
     client.logout()
     back = provider.approve(client.get(BEGIN).url)
-    assert client.get(back).url == HOME
+    assert client.get(back).url == START
     client.logout()
     assert client.get(back).url == SIGN_IN
     assert member(client) is None

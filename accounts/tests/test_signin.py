@@ -65,7 +65,8 @@ def client_class():
 def test_a_new_member_is_signed_in_and_gets_a_link(client):
     answer = sign_up(client)
     assert answer.status_code == 302
-    assert answer.url == url("home")
+    assert answer.url == url("start")
+    assert client.get(answer.url).status_code == 302
     assert "ann" in shown(client)
     (message,) = mail.outbox
     assert message.to == ["ann@example.org"]
@@ -256,7 +257,7 @@ def test_nobody_is_sent_elsewhere(ann, stranger, page, to):
     form = {"username": "ann", "password": PASSWORD}
     if page == "sign_up":
         form = {"username": "eve", "email": "eve@example.org", "password1": PASSWORD, "password2": PASSWORD}
-    assert stranger.post(url(page), {**form, "next": to}).url == url("home")
+    assert stranger.post(url(page), {**form, "next": to}).url == url("start")
 
 
 def test_members_only_pages_lead_to_sign_in_and_back(client):
