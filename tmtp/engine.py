@@ -15,6 +15,7 @@ from django.db.models import Max
 
 from .conf import conf
 from .dispatcher import Dispatcher
+from .doorbell import Doorbell
 from .limits import Limits
 from .models import Message, QueueEntry
 from .presence import Change, Presence
@@ -98,7 +99,8 @@ class Engine:
         self.store.start()
         await self.store.run(None, _prepare)
         await self._take_lease()
-        self._tasks = [asyncio.ensure_future(work()) for work in (self._tick, self._poll, self._listen, self._sweep)]
+        works = (self._tick, self._poll, self._listen, self._sweep, Doorbell().work)
+        self._tasks = [asyncio.ensure_future(work()) for work in works]
 
     async def stop(self) -> None:
         """Close all links, commit what was handed in, give up the lease."""

@@ -26,11 +26,11 @@ FLOORS = (
     {"writer"},
     {"engine", "handlers"},
     {"session"},
-    {"dispatcher", "presence", "store", "limits", "bodies"},
+    {"dispatcher", "presence", "store", "limits", "bodies", "doorbell"},
     {"jobs", "checkpoints"},
     {"openid", "durability"},
     {"providers", "services"},
-    {"models", "conf", "markup"},
+    {"models", "conf", "markup", "signals"},
     {"protocol"},
 )
 PROTOCOL_KNOWS = {"msgspec", "google_crc32c", *sys.stdlib_module_names}
