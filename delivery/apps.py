@@ -14,8 +14,16 @@ class DeliveryConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks, and have the schedules made by `migrate`."""
+        """Register the system checks; `migrate` makes the schedules; what comes for the site's handler is told of."""
+        from tmtp.signals import site_received
+
         from . import checks  # noqa: F401
+        from .conf import conf
+        from .handling import ask_for_answers
         from .schedules import make_schedules
+        from .workers import watch_workers
 
         post_migrate.connect(make_schedules, sender=self, dispatch_uid="delivery.schedules")
+        watch_workers()
+        if conf.HANDLER:  # a server that nobody listens to does not even look
+            site_received.connect(ask_for_answers, dispatch_uid="delivery.answers")

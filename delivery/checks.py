@@ -31,16 +31,28 @@ def _is_site(value: Any) -> bool:
 
 SECONDS: Rule = (_is_number, "a number of seconds above 0")
 SITE: Rule = (_is_site, "the beginning of the site's addresses, such as “https://example.org”")
+COUNT: Rule = (
+    lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 1,
+    "a whole number, 1 or more",
+)
 PATH: Rule = (lambda value: isinstance(value, str) and bool(value), "a dotted path, such as “shop.mail.Backend”")
+PATH_OR_NONE: Rule = (lambda value: value is None or PATH[0](value), "a dotted path, or None")
 
 RULES: dict[str, Rule] = {
     "SITE_URL": SITE,
     "ADDRESSES": PATH,
     "FALLBACK_EMAIL_BACKEND": PATH,
+    "HANDLER": PATH_OR_NONE,
+    "HANDLER_TRIES": COUNT,
+    "HANDLER_BACKOFF": SECONDS,
     "CLAIM_FOR": SECONDS,
 }
 # What a dotted path must lead to: the names of functions that are to be there.
-PATHS = {"ADDRESSES": ("users_by_address", "address_by_user"), "FALLBACK_EMAIL_BACKEND": ("send_messages",)}
+PATHS = {
+    "ADDRESSES": ("users_by_address", "address_by_user"),
+    "FALLBACK_EMAIL_BACKEND": ("send_messages",),
+    "HANDLER": ("__call__",),
+}
 
 
 @checks.register("delivery")
@@ -54,7 +66,7 @@ def check_options(**_: Any) -> list[checks.CheckMessage]:
     for key in wrong:
         hint = f"Make it {RULES[key][1]}, or leave it out."
         found.append(_error(3, f"DELIVERY[“{key}”] is {given[key]!r}.", hint))
-    return found + [error for key in PATHS if key in given and key not in wrong for error in _lead(key, given[key])]
+    return found + [error for key in PATHS if given.get(key) and key not in wrong for error in _lead(key, given[key])]
 
 
 def _lead(key: str, path: str) -> Iterable[checks.CheckMessage]:
@@ -66,8 +78,8 @@ def _lead(key: str, path: str) -> Iterable[checks.CheckMessage]:
         return
     missing = [name for name in PATHS[key] if not callable(getattr(target, name, None))]
     if missing:
-        names = ", ".join(missing)
-        yield _error(4, f"DELIVERY[“{key}”] names “{path}”, which has no function {names}.", "Name one that has.")
+        lacks = "is no function" if missing == ["__call__"] else f"has no function {', '.join(missing)}"
+        yield _error(4, f"DELIVERY[“{key}”] names “{path}”, which {lacks}.", "Name one that fits.")
 
 
 @checks.register("delivery")

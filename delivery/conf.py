@@ -24,6 +24,10 @@ DEFAULTS: dict[str, Any] = {
         "account_confirm_email",
         "account_reset_password_from_key",
     ],
+    # what members write to the site
+    "HANDLER": None,
+    "HANDLER_TRIES": 10,
+    "HANDLER_BACKOFF": 30,
     # workers
     "CLAIM_FOR": 60,
 }

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from tmtp.protocol.values import format_msgid
 
 from .broadcasts.models import Broadcast, Part, Recipient
 
-__all__ = ["Broadcast", "Mark", "Part", "Recipient"]
+__all__ = ["Attempt", "Broadcast", "Mark", "Part", "Recipient"]
 
 
 class Mark(models.Model):
@@ -23,3 +26,33 @@ class Mark(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Attempt(models.Model):
+    """A message to the site that its handler was given: how often, and what came of it. Gone when the message is.
+
+    `claim` is the run of a worker that is at it, until `claimed_until` at least.
+    """
+
+    # Messages are deleted by the statements of tmtp, past Django: no constraint in the database.
+    message = models.OneToOneField(
+        "tmtp.Message",
+        verbose_name=_("message"),
+        primary_key=True,
+        on_delete=models.CASCADE,
+        db_constraint=False,
+        related_name="+",
+    )
+    tries = models.PositiveIntegerField(_("tries"), default=0)
+    next_try = models.DateTimeField(_("next try"), default=timezone.now)
+    error = models.TextField(_("error"), blank=True)
+    dead = models.DateTimeField(_("given up"), null=True, db_index=True)
+    claim = models.CharField(max_length=32, blank=True, editable=False)
+    claimed_until = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("failed answer")
+        verbose_name_plural = _("failed answers")
+
+    def __str__(self) -> str:
+        return format_msgid(self.pk)

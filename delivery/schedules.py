@@ -25,6 +25,7 @@ class Every(NamedTuple):
 SCHEDULES = (
     Every("heartbeat", "delivery.tasks.heartbeat", 1),
     Every("broadcasts", "delivery.broadcasts.tasks.look", 1),
+    Every("answers", "delivery.tasks.answers", 1),
 )
 
 

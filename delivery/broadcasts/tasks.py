@@ -12,7 +12,7 @@ from tmtp.models import SentMessage
 from tmtp.services.errors import Refused
 from tmtp.services.recall import recall
 
-from ..tasks import Budget
+from ..work import Budget
 from .models import Broadcast, Part
 from .sending import let_others_write, unattended, work
 from .verbs import RUN, TAKE_BACK, start
