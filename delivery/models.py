@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -10,7 +11,7 @@ from tmtp.protocol.values import format_msgid
 
 from .broadcasts.models import Broadcast, Part, Recipient
 
-__all__ = ["Attempt", "Broadcast", "Mark", "Part", "Recipient"]
+__all__ = ["Attempt", "Broadcast", "Mark", "Notice", "Part", "Recipient", "Stalled"]
 
 
 class Mark(models.Model):
@@ -56,3 +57,37 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return format_msgid(self.pk)
+
+
+class Stalled(models.Model):
+    """A connected device whose first waiting message has been the same for a while. See `delivery.stalled`."""
+
+    node = models.OneToOneField("tmtp.Node", primary_key=True, on_delete=models.CASCADE, related_name="+")
+    number = models.BigIntegerField()
+    since = models.DateTimeField()
+    asked = models.PositiveIntegerField(default=0)
+    next_try = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return format_msgid(self.number)
+
+
+class Notice(models.Model):
+    """That a member was told by e-mail that messages wait, and whether they want to be told."""
+
+    account = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("member"),
+        primary_key=True,
+        on_delete=models.CASCADE,
+        related_name="+",
+    )
+    last = models.DateTimeField(_("last told"), null=True, editable=False)
+    unsubscribed = models.DateTimeField(_("wants no notices since"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("notice by e-mail")
+        verbose_name_plural = _("notices by e-mail")
+
+    def __str__(self) -> str:
+        return str(self.account)

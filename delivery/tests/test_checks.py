@@ -24,6 +24,12 @@ pytestmark = pytest.mark.once
         ({"ADDRESSES": "delivery.nowhere"}, ["E004"]),
         ({"ADDRESSES": "delivery.addresses"}, []),
         ({"ADDRESSES": "delivery.conf"}, ["E004"]),
+        ({"HANDLER": None}, []),
+        ({"HANDLER": "delivery.tasks.heartbeat"}, []),
+        ({"HANDLER": "delivery.tasks.nothing"}, ["E004"]),
+        ({"HANDLER": "delivery.tasks"}, ["E004"]),
+        ({"HANDLER_TRIES": 0}, ["E003"]),
+        ({"HANDLER_BACKOFF": "1"}, ["E003"]),
         ({"FALLBACK_EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"}, []),
     ],
 )
