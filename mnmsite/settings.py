@@ -174,6 +174,7 @@ STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # files are served from where the apps have them: there is no collectstatic to forget
 
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English")]  # what there are translations for: else Django's own texts are in one, ours in another
 USE_I18N = True
 TIME_ZONE = "UTC"
 USE_TZ = True

@@ -15,7 +15,10 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
 from django.urls import reverse_lazy
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView
 
 from tmtp.conf import conf
@@ -27,6 +30,7 @@ from .forms import PasswordResetForm, SignInForm, SignUpForm, password_form
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
+@method_decorator([sensitive_post_parameters(), never_cache], name="dispatch")  # as Django has it for signing in
 class SignUp(views.RedirectURLMixin, FormView):
     """A new member, who is signed in at once; the address waits for its confirmation.
 

@@ -1,5 +1,8 @@
+import re
+
 import pytest
 from django import forms
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.test import RequestFactory
 from django.urls import reverse
@@ -21,6 +24,22 @@ def test_home_names_the_site(page):
 
 def test_home_loads_nothing_from_elsewhere(page):
     assert "//" not in page.text.replace("<!doctype html>", "")
+
+
+def test_a_page_is_in_one_language(client):
+    """Django knows German, and we do not yet: then it is not half a page."""
+    page = client.get(reverse("accounts:sign_up"), headers={"Accept-Language": "de"}).text
+    assert '<html lang="en"' in page
+    assert "Passwort" not in page
+
+
+def test_the_guide_knows_the_blocks_of_a_page():
+    guide = (settings.BASE_DIR / "docs/how-to/templates.md").read_text()
+    base = (settings.BASE_DIR / "templates/base.html").read_text()
+    for block in re.findall(r"{% block (\w+)", base):
+        assert f"`{block}`" in guide
+    for block in re.findall(r"^\| `(\w+)`", guide, re.MULTILINE):
+        assert f"{{% block {block} %}}" in base
 
 
 def test_home_only_answers_reads(client):
