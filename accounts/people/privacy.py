@@ -44,9 +44,9 @@ def presence(request: HttpRequest) -> HttpResponse:
 @login_required
 @never_cache
 def blocked(request: HttpRequest) -> HttpResponse:
-    """Whom the member blocks, and one more."""
+    """Whom the member blocks, and one more; `?uid=` fills in who."""
     user = user_of(request.user)
-    form = BlockForm(request.POST or None)
+    form = BlockForm(request.POST or None, initial={"who": request.GET.get("uid", "")})
     if request.method == "POST" and form.is_valid():
         who = form.cleaned_data["who"]
         other = holder(who) or User.objects.filter(uid=who).first()

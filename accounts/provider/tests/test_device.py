@@ -18,7 +18,7 @@ import pytest
 from accounts.provider.conf import CLIENT_ID, make_key
 from accounts.tests.axe import violations
 from mnmsite.tests.browser import Site
-from tmtp.testing import Client
+from tmtp.testing import Client, Closed
 from tmtp.tests.real import free_port, installation
 
 from .device import FORM, Device
@@ -164,7 +164,7 @@ def test_a_token_that_is_over_or_somebody_elses_work_is_refused(chess, link):
 
 
 def test_a_member_connects_a_device_in_a_browser(chess, link, browser):
-    """The answer to the form leads out of the site, which the content security policy must not forbid."""
+    """And drops it again. The answer to the form leads out of the site, which no policy of the page must forbid."""
     device = Device(link.greet()["authby"][0])
     page = browser.new_page()
     complaints = []
@@ -180,6 +180,15 @@ def test_a_member_connects_a_device_in_a_browser(chess, link, browser):
         assert violations(page) == []
     page.get_by_role("button", name="Connect this device").press("Enter")
     page.get_by_text("Logged in; closing tab...").wait_for()
-    assert redeem(device, device.called_back(page.url)["code"])["id_token"]
+    told = redeem(device, device.called_back(page.url)["code"])
+    assert register(link, Oidc=told)["op"] == "registered"
+    page.goto(f"{chess.url}devices/")
+    page.get_by_text("online").last.wait_for()
+    page.get_by_role("link", name="Disconnect x for good").last.click()
+    page.get_by_role("button", name="Disconnect it").click()
+    page.get_by_text("“x” is disconnected for good.").wait_for()
+    with pytest.raises(Closed):
+        while True:
+            link.receive()
     assert complaints == []
     page.context.close()
