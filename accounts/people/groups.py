@@ -11,7 +11,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db import transaction
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -23,27 +23,27 @@ from tmtp.services import groups as services
 from tmtp.services import moderation
 from tmtp.services.accounts import user_of
 from tmtp.services.posting import Sender
+from tmtp.services.waiting import RowsOf
 
 from ..reasons import attempt
 from .forms import GroupForm, InviteForm, NameForm
 
 INVITED, JOINED = Member.Status.INVITED, Member.Status.JOINED
 MEMBERS_AT_ONCE = 100
+GROUPS_AT_ONCE = 100
+COUNTED = 1000  # of the members of each group, on the page of all
 
 
 @require_safe
 @login_required
 @never_cache
 def groups(request: HttpRequest) -> HttpResponse:
-    """The groups that the member is in, and those that they may join."""
-    mine = Member.objects.filter(user=user_of(request.user)).select_related("group").order_by("group__gid")
-    joined = mine.filter(status=JOINED).annotate(members=_joined_members())
-    context = {"joined": joined, "invited": mine.filter(status=INVITED)}
-    return render(request, "accounts/people/groups.html", context)
-
-
-def _joined_members() -> Count:
-    return Count("group__members", filter=Q(group__members__status=JOINED))
+    """The groups that the member may join, and those that they are in: anybody can invite them to any number."""
+    others = Member.objects.filter(group=OuterRef("group"), status=JOINED).values("pk")
+    places = Member.objects.filter(user=user_of(request.user), status__in=(INVITED, JOINED))
+    counted = places.select_related("group").annotate(members=RowsOf(others[: COUNTED + 1]))
+    page = Paginator(counted.order_by("status", "group__gid"), GROUPS_AT_ONCE).get_page(request.GET.get("page"))
+    return render(request, "accounts/people/groups.html", {"page": page, "counted": COUNTED})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -258,6 +258,22 @@ def test_large_groups_come_in_pages(client, ann, monkeypatch, django_assert_max_
     assert "11 members" in page
 
 
+def test_many_groups_come_in_pages_invitations_first(client, ann, monkeypatch, django_assert_max_num_queries):
+    made = Group.objects.bulk_create(Group(gid=f"group number {n}") for n in range(12))
+    statuses = [pages.JOINED] * 5 + [pages.INVITED] * 6 + [Member.Status.BARRED]
+    Member.objects.bulk_create(
+        Member(group=group, user_id=ann.user, alias=ANN, status=status)
+        for group, status in zip(made, statuses, strict=True)
+    )
+    monkeypatch.setattr(pages, "GROUPS_AT_ONCE", 8)
+    with django_assert_max_num_queries(8):
+        page = shown(client, "groups")
+    assert page.count('<li class="row">') == 8
+    assert page.index("You may join") < page.index("You are in")
+    assert "Page 1 of 2" in page
+    assert "group number 11" not in page
+
+
 # presence
 
 
@@ -297,6 +313,10 @@ def test_block_beside_a_message(client, ann, uid):
     assert not Block.objects.exists()
     post(client, "block", uid)
     assert Block.objects.get().blocked_id == other.pk
+
+
+def test_a_link_can_fill_in_whom_to_block(client, ann, bob):
+    assert f'value="{bob.uid}"' in client.get(url("blocked"), {"uid": bob.uid}).text
 
 
 def test_who_cannot_be_blocked(client, ann):
