@@ -14,4 +14,5 @@ urlpatterns = [
     path("live/", live.live, name="live"),
     path("", include("accounts.devices.urls")),
     path("", include("accounts.people.urls")),
+    path("mailbox/", include("accounts.mailbox.urls")),
 ]

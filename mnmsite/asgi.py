@@ -3,13 +3,16 @@
 import os
 from typing import Any
 
+from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.asgi import get_asgi_application
-from django.urls import re_path
+from django.urls import path, re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mnmsite.settings")
 http = get_asgi_application()  # first: it loads the apps, which the consumer imports models of
 
+from accounts.mailbox.live import MailboxConsumer  # noqa: E402
 from tmtp import routing as tmtp  # noqa: E402
 from tmtp.consumers import TmtpConsumer  # noqa: E402
 
@@ -23,7 +26,8 @@ async def nowhere(scope: dict[str, Any], receive: Any, send: Any) -> None:
 websocket = URLRouter(
     [
         *tmtp.websocket_urlpatterns,  # no sessions, no cookies: a member's device logs in by its own secret
-        # Routes for people who have signed in go here, each in AllowedHostsOriginValidator(AuthMiddlewareStack(...)).
+        # for pages of this site, of people who have signed in
+        path("live/mailbox", AllowedHostsOriginValidator(AuthMiddlewareStack(MailboxConsumer.as_asgi()))),
         re_path("", nowhere),
     ]
 )

@@ -34,10 +34,10 @@ def attachments_of(files: Iterable[Any]) -> list[Attachment]:
 
 def _attachment(file: Any) -> Attachment:
     if isinstance(file, File):
-        return Attachment(_base_name(file.name), file.size, lambda: _pieces_of(file))
+        return Attachment(safe_name(file.name), file.size, lambda: _pieces_of(file))
     if isinstance(file, tuple) and len(file) >= 2 and isinstance(file[1], bytes | str):
         content = file[1].encode() if isinstance(file[1], str) else file[1]
-        return Attachment(_base_name(file[0]), len(content), lambda: iter([content]))
+        return Attachment(safe_name(file[0]), len(content), lambda: iter([content]))
     if isinstance(file, str | os.PathLike):
         path = Path(file)
         try:
@@ -58,7 +58,7 @@ def _pieces_of(file: File[Any], close: bool = False) -> Iterator[bytes]:
             file.close()
 
 
-def _base_name(name: str | None) -> str:
+def safe_name(name: str | None) -> str:
     """A name without folders, and nothing in it that could upset a screen or a disk; "file" when there is none."""
     last = PurePath(str(name or "").replace("\\", "/")).name
     return "".join(letter for letter in last if letter.isprintable())[:255] or "file"

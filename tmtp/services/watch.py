@@ -18,6 +18,7 @@ from .privacy import Privacy, privacy_of
 
 LOOK_LIMIT = 50_000
 NODES_AT_ONCE = 250  # with a full window and all that their server holds in memory, they stay below LOOK_LIMIT
+Seen = tuple[object, int]  # a connection, and the version it had of the database
 
 
 @dataclass(slots=True)
@@ -39,7 +40,7 @@ class Watch:
 
     def __init__(self, lease: int) -> None:
         self._lease = lease
-        self._seen: tuple[object, int] = None, -1  # a connection, and the version it had of the database
+        self._seen: Seen = None, -1
 
     def look(self, caught_up: Sequence[int], connected: Sequence[int], whoever_wrote: bool = False) -> News:
         """What waits for nodes that have all they know of, and which of the connected ones must go.
@@ -47,7 +48,8 @@ class Watch:
         `whoever_wrote`: have the look done although no other connection has written since the last one.
         """
         news = News()
-        if not self._others_wrote() and not whoever_wrote:
+        self._seen, wrote = others_wrote(self._seen)
+        if not wrote and not whoever_wrote:
             return news
         for start in range(0, len(caught_up), NODES_AT_ONCE):
             rows = sql.waiting(caught_up[start : start + NODES_AT_ONCE], LOOK_LIMIT)
@@ -83,11 +85,15 @@ class Watch:
             marked.update(privacy_changed=None)
             return privacy_of(set(marked.values_list("user_id", flat=True)))
 
-    def _others_wrote(self) -> bool:
-        """Whether another connection may have written since the last look."""
-        if connection.vendor != "sqlite":
-            return True
-        with connection.cursor() as cursor:
-            ((version,),) = cursor.execute("PRAGMA data_version")
-        before, self._seen = self._seen, (connection.connection, version)  # versions of two connections do not compare
-        return before != self._seen
+
+def others_wrote(seen: Seen) -> tuple[Seen, bool]:
+    """Whether another connection may have written since `seen`, and what to give the next time.
+
+    For a thread that only reads, and always looks over its own connection. On PostgreSQL it is always possible.
+    """
+    if connection.vendor != "sqlite":
+        return seen, True
+    with connection.cursor() as cursor:
+        ((version,),) = cursor.execute("PRAGMA data_version")
+    now = connection.connection, version  # versions of two connections do not compare
+    return now, now != seen

@@ -1,0 +1,241 @@
+"""Keeps the index of a mailbox true to its queue.
+
+Numbers rise with time, so what is new is what is newer than the newest known, or a little older: who was numbered
+first may commit last. All else is found by comparing the whole, which is done when the mailbox is first opened, newest
+messages first and some at a time, and then now and again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import Aggregate, Count, Exists, Max, Min, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from tmtp.models import Alias, Message, Node, QueueEntry, User
+from tmtp.services import reports
+from tmtp.services.reading import Received, remove
+
+from . import words
+from .describe import PEOPLE_MAX, Described, describe, text_of
+from .models import Entry, Mailbox, Thread
+
+AT_ONCE = 500  # messages indexed in one transaction
+PATIENCE = 0.3  # seconds that a page waits for this
+LATE = 60 * 1_000_000_000  # nanoseconds that a number may be older than one committed before it
+COMPARED_EVERY = timedelta(minutes=5)
+NORMAL = QueueEntry.Rank.NORMAL
+
+
+def catch_up(node: Node) -> bool:
+    """Take in what is new, and forget what is gone. False when there is more, after PATIENCE: call it again.
+
+    Costs two short reads when there is nothing to do. What says nothing to a person is acknowledged.
+    """
+    until = time.monotonic() + PATIENCE
+    while not _some(node):
+        if time.monotonic() > until:
+            return False
+    return True
+
+
+def _some(node: Node) -> bool:
+    """Do some of what is to be done; gives whether that was all."""
+    mailbox, _ = Mailbox.objects.get_or_create(node=node)
+    if _is_due(mailbox):
+        with transaction.atomic():
+            mailbox = _locked(node)
+            if _is_due(mailbox):
+                _compare(mailbox)
+    elif _new(mailbox).exists():
+        with transaction.atomic():
+            mailbox = _locked(node)
+            _take_in(mailbox, _new(mailbox))
+    return mailbox.complete
+
+
+def _locked(node: Node) -> Mailbox:
+    """The mailbox, for this transaction alone: what two pages find at once is indexed once."""
+    mailbox = Mailbox.objects.select_for_update().get(node=node)
+    mailbox.node = node
+    return mailbox
+
+
+def _is_due(mailbox: Mailbox) -> bool:
+    checked = mailbox.checked
+    return not mailbox.complete or checked is None or checked < timezone.now() - COMPARED_EVERY
+
+
+def _new(mailbox: Mailbox) -> QuerySet[QueueEntry]:
+    return _missing(mailbox).filter(message_id__gt=mailbox.newest - LATE)
+
+
+def _missing(mailbox: Mailbox) -> QuerySet[QueueEntry]:
+    """What waits for the mailbox and is not in its index, the newest first."""
+    indexed = Entry.objects.filter(node=mailbox.node_id, number=OuterRef("message_id"))
+    waiting = QueueEntry.objects.filter(~Exists(indexed), node=mailbox.node_id, rank=NORMAL)
+    return waiting.order_by("-message_id")
+
+
+def _compare(mailbox: Mailbox) -> None:
+    """Compare all of the queue with all of the index, and do some of what is to be done."""
+    here = QueueEntry.objects.filter(node=OuterRef("node_id"), rank=NORMAL, message_id=OuterRef("number"))
+    gone = Entry.objects.filter(~Exists(here), node=mailbox.node_id)
+    forget(mailbox.node_id, gone.values_list("number", flat=True)[:AT_ONCE])
+    first = QueueEntry.objects.filter(node=mailbox.node_id, rank=QueueEntry.Rank.FIRST)
+    _acknowledge(mailbox.node, first.values_list("message_id", flat=True))
+    taken = _take_in(mailbox, _missing(mailbox))
+    mailbox.complete = taken < AT_ONCE
+    mailbox.checked = timezone.now()
+    mailbox.save()
+
+
+def _take_in(mailbox: Mailbox, entries: QuerySet[QueueEntry]) -> int:
+    """Index the first of these; gives how many there were, AT_ONCE when there may be more."""
+    numbers = list(entries.values_list("message_id", flat=True)[:AT_ONCE])
+    messages = Message.objects.filter(pk__in=numbers).select_related("sender").order_by("pk")
+    _index(mailbox.node, [Received(message) for message in messages])
+    if numbers:
+        mailbox.newest = max(mailbox.newest, *numbers)
+        mailbox.complete = mailbox.complete and len(numbers) < AT_ONCE
+        mailbox.save()
+    return len(numbers)
+
+
+def _index(node: Node, messages: Sequence[Received]) -> None:
+    uids = _uids_behind(messages, node.user)
+    found: list[tuple[Described, str]] = []
+    silent: list[int] = []
+    for received in messages:
+        try:
+            described = describe(received, node.user, uids)
+            if described:
+                found.append((described, text_of(received)))
+            else:
+                silent.append(received.number)
+        except FileNotFoundError:  # it has just been removed
+            continue
+    _acknowledge(node, silent)
+    threads = _threads(node, [described for described, _ in found])
+    now = timezone.now()
+    entries = Entry.objects.bulk_create(
+        Entry(
+            node=node,
+            number=one.number,
+            thread=threads[one.key],
+            kind=one.kind,
+            uid=one.uid,
+            alias=one.alias,
+            subject=one.subject,
+            read=None if one.news else now,
+        )
+        for one, _ in found
+    )
+    words.add([one.words(entry.pk, node.pk, text) for entry, (one, text) in zip(entries, found, strict=True)])
+    count(thread.pk for thread in threads.values())
+
+
+def _acknowledge(node: Node, numbers: Iterable[int]) -> None:
+    numbers = list(numbers)
+    if numbers:
+        remove(node, numbers)
+
+
+def _uids_behind(messages: Sequence[Received], me: User) -> dict[str, str]:
+    """The uids of those whom the member has pinged, by the aliases they were pinged at."""
+    names = {str(one.header.get("to")) for one in messages if one.op == "ping" and one.header.get("from") == me.uid}
+    holders = Alias.objects.filter(name__in=names, user__isnull=False) if names else Alias.objects.none()
+    return dict(holders.values_list("name", "user__uid"))
+
+
+def _threads(node: Node, found: Sequence[Described]) -> dict[str, Thread]:
+    """The threads of messages by their keys, with the messages' people; the first message says the subject."""
+    threads = {
+        thread.key: thread for thread in Thread.objects.filter(node=node, key__in={one.key for one in found})
+    }
+    known = set(threads)
+    for one in found:
+        thread = threads.get(one.key)
+        if thread is None:
+            thread = threads[one.key] = Thread(node=node, key=one.key, first=one.number, latest=0)
+        if one.number <= thread.first or not thread.subject:
+            thread.subject, thread.first = one.subject, min(one.number, thread.first)
+        thread.people = list(dict.fromkeys([*thread.people, *one.people]))[:PEOPLE_MAX]
+    Thread.objects.bulk_create(thread for key, thread in threads.items() if key not in known)
+    Thread.objects.bulk_update([threads[key] for key in known], ["subject", "first", "people"])
+    return threads
+
+
+def count(threads: Iterable[int]) -> None:
+    """Count the threads' messages again; a thread without any goes."""
+    counted = Thread.objects.filter(pk__in=set(threads))
+    its = Entry.objects.filter(thread=OuterRef("pk")).order_by().values("thread")
+
+    def told(what: Aggregate) -> Coalesce:
+        return Coalesce(Subquery(its.annotate(told=what).values("told")), 0)
+
+    unread = told(Count("pk", filter=Q(read=None)))
+    counted.update(messages=told(Count("pk")), unread=unread, latest=told(Max("number")), first=told(Min("number")))
+    counted.filter(messages=0).delete()
+
+
+def gone(node: Node, numbers: Iterable[int]) -> list[int]:
+    """Those of the messages that are no longer in the mailbox: recalled, expired."""
+    numbers = list(numbers)
+    waiting = QueueEntry.objects.filter(node=node, rank=NORMAL, message_id__in=numbers)
+    here = set(waiting.values_list("message_id", flat=True))
+    return [number for number in numbers if number not in here]
+
+
+# what the member does
+
+
+def mark_read(node: Node, numbers: Iterable[int]) -> None:
+    """The member has opened these messages."""
+    unread = list(Entry.objects.filter(node=node, number__in=list(numbers), read=None).values_list("number", "thread"))
+    if not unread:
+        return
+    opened = [number for number, _ in unread]
+    with transaction.atomic():
+        Entry.objects.filter(node=node, number__in=opened).update(read=timezone.now())
+        count({thread for _, thread in unread})
+        reports.has_read(node.pk, opened)
+
+
+@transaction.atomic
+def delete(node: Node, numbers: Iterable[int]) -> None:
+    """The member wants these messages no more: acknowledged, so gone for good."""
+    numbers = list(numbers)
+    forget(node.pk, numbers)
+    remove(node, numbers)
+
+
+@transaction.atomic
+def forget(node: int, numbers: Iterable[int]) -> None:
+    """Take messages out of the index."""
+    entries = list(Entry.objects.filter(node=node, number__in=list(numbers)).select_related("node__user"))
+    if not entries:
+        return
+    known, gone = _words_of(entries)
+    words.forget(known, gone)
+    Entry.objects.filter(pk__in=[entry.pk for entry in entries]).delete()
+    count({entry.thread_id for entry in entries})
+
+
+def _words_of(entries: Sequence[Entry]) -> tuple[list[words.Words], list[int]]:
+    """The words of entries as they were indexed, and the ids of those whose message is gone."""
+    messages = Message.objects.select_related("sender").in_bulk([entry.number for entry in entries])
+    known, gone = [], []
+    for entry in entries:
+        try:
+            received = Received(messages[entry.number])
+            one = describe(received, entry.node.user, {})
+            assert one is not None  # or it would not be in the index
+            known.append(one.words(entry.pk, entry.node_id, text_of(received)))
+        except (KeyError, FileNotFoundError):
+            gone.append(entry.pk)
+    return known, gone

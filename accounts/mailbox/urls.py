@@ -1,0 +1,20 @@
+"""The addresses of the mailbox; part of the namespace `accounts`."""
+
+from django.urls import path
+
+from . import downloads, views, writing
+
+urlpatterns = [
+    path("", views.mailbox, name="mailbox"),
+    path("search/", views.search, name="search"),
+    path("write/", writing.compose, name="compose"),
+    path("ping/", writing.ping, name="ping"),
+    path("thread/<int:pk>/", views.thread, name="thread"),
+    path("thread/<int:pk>/delete/", writing.delete_thread, name="thread_delete"),
+    path("message/<msgid>/", views.message, name="message"),
+    path("message/<msgid>/delete/", writing.delete_message, name="message_delete"),
+    path("message/<msgid>/accept/", writing.accept, name="invitation_accept"),
+    path("message/<msgid>/decline/", writing.decline, name="invitation_decline"),
+    path("message/<msgid>/text/", downloads.text, name="message_text"),
+    path("message/<msgid>/files/<int:place>/", downloads.attachment, name="attachment"),
+]

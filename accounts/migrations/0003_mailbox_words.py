@@ -1,0 +1,27 @@
+"""The full-text index of mailboxes: a tsvector on PostgreSQL, FTS5 without content on SQLite if that has it."""
+
+from django.db import migrations
+
+FTS5 = "box, subject, people, text, content='', columnsize=0, detail=column, tokenize='unicode61'"
+
+
+def make(apps, editor):
+    with editor.connection.cursor() as cursor:
+        if editor.connection.vendor == "postgresql":
+            cursor.execute("ALTER TABLE accounts_entry ADD COLUMN words tsvector")
+            cursor.execute("CREATE INDEX accounts_entry_words ON accounts_entry USING gin (words)")
+        elif cursor.execute("SELECT sqlite_compileoption_used('ENABLE_FTS5')").fetchone()[0]:
+            cursor.execute(f"CREATE VIRTUAL TABLE accounts_words USING fts5({FTS5})")
+
+
+def unmake(apps, editor):
+    with editor.connection.cursor() as cursor:
+        if editor.connection.vendor == "postgresql":
+            cursor.execute("ALTER TABLE accounts_entry DROP COLUMN words")
+        else:
+            cursor.execute("DROP TABLE IF EXISTS accounts_words")
+
+
+class Migration(migrations.Migration):
+    dependencies = [("accounts", "0002_mailbox")]
+    operations = [migrations.RunPython(make, unmake)]
