@@ -25,6 +25,7 @@ from .describe import PEOPLE_MAX, Described, describe, text_of
 from .models import Entry, Mailbox, Thread
 
 AT_ONCE = 500  # messages indexed in one transaction
+GONE_AT_ONCE = 2000
 PATIENCE = 0.3  # seconds that a page waits for this
 LATE = 60 * 1_000_000_000  # nanoseconds that a number may be older than one committed before it
 COMPARED_EVERY = timedelta(minutes=5)
@@ -82,20 +83,30 @@ def _missing(mailbox: Mailbox) -> QuerySet[QueueEntry]:
 
 
 def _compare(mailbox: Mailbox) -> None:
-    """Compare all of the queue with all of the index, and do some of what is to be done."""
-    here = QueueEntry.objects.filter(node=OuterRef("node_id"), rank=NORMAL, message_id=OuterRef("number"))
-    gone = Entry.objects.filter(~Exists(here), node=mailbox.node_id)
-    forget(mailbox.node_id, gone.values_list("number", flat=True)[:AT_ONCE])
-    first = QueueEntry.objects.filter(node=mailbox.node_id, rank=QueueEntry.Rank.FIRST)
-    _acknowledge(mailbox.node, first.values_list("message_id", flat=True))
-    taken = _take_in(mailbox, _missing(mailbox))
-    mailbox.complete = taken < AT_ONCE
+    """Compare the queue with the index, AT_ONCE messages downwards from where the last comparison has got to."""
+    missing = _missing(mailbox)
+    if mailbox.reached is None:
+        _forget_gone(mailbox)
+    else:
+        missing = missing.filter(message_id__lt=mailbox.reached)
+    taken = _take_in(mailbox, missing)
+    mailbox.complete = len(taken) < AT_ONCE
+    mailbox.reached = None if mailbox.complete else taken[-1]
     mailbox.checked = timezone.now()
     mailbox.save()
 
 
-def _take_in(mailbox: Mailbox, entries: QuerySet[QueueEntry]) -> int:
-    """Index the first of these; gives how many there were, AT_ONCE when there may be more."""
+def _forget_gone(mailbox: Mailbox) -> None:
+    """Take out of the index what was recalled or has expired, and acknowledge what goes first: `user` messages."""
+    here = QueueEntry.objects.filter(node=OuterRef("node_id"), rank=NORMAL, message_id=OuterRef("number"))
+    numbers = Entry.objects.filter(~Exists(here), node=mailbox.node_id).values_list("number", flat=True)
+    forget(mailbox.node_id, numbers[:GONE_AT_ONCE])
+    first = QueueEntry.objects.filter(node=mailbox.node_id, rank=QueueEntry.Rank.FIRST)
+    _acknowledge(mailbox.node, first.values_list("message_id", flat=True))
+
+
+def _take_in(mailbox: Mailbox, entries: QuerySet[QueueEntry]) -> list[int]:
+    """Index the first of these; gives their numbers, the newest first: AT_ONCE when there may be more."""
     numbers = list(entries.values_list("message_id", flat=True)[:AT_ONCE])
     messages = Message.objects.filter(pk__in=numbers).select_related("sender").order_by("pk")
     _index(mailbox.node, [Received(message) for message in messages])
@@ -103,7 +114,7 @@ def _take_in(mailbox: Mailbox, entries: QuerySet[QueueEntry]) -> int:
         mailbox.newest = max(mailbox.newest, *numbers)
         mailbox.complete = mailbox.complete and len(numbers) < AT_ONCE
         mailbox.save()
-    return len(numbers)
+    return numbers
 
 
 def _index(node: Node, messages: Sequence[Received]) -> None:
@@ -154,19 +165,28 @@ def _uids_behind(messages: Sequence[Received], me: User) -> dict[str, str]:
 
 def _threads(node: Node, found: Sequence[Described]) -> dict[str, Thread]:
     """The threads of messages by their keys, with the messages' people; the first message says the subject."""
-    threads = {
-        thread.key: thread for thread in Thread.objects.filter(node=node, key__in={one.key for one in found})
-    }
-    known = set(threads)
+    there = Thread.objects.filter(node=node, key__in={one.key for one in found})
+    threads = {thread.key: thread for thread in there}
+    changed: dict[str, Thread] = {}
     for one in found:
         thread = threads.get(one.key)
         if thread is None:
-            thread = threads[one.key] = Thread(node=node, key=one.key, first=one.number, latest=0)
+            thread = changed[one.key] = threads[one.key] = Thread(node=node, key=one.key, first=one.number, latest=0)
         if one.number <= thread.first or not thread.subject:
             thread.subject, thread.first = one.subject, min(one.number, thread.first)
-        thread.people = list(dict.fromkeys([*thread.people, *one.people]))[:PEOPLE_MAX]
-    Thread.objects.bulk_create(thread for key, thread in threads.items() if key not in known)
-    Thread.objects.bulk_update([threads[key] for key in known], ["subject", "first", "people"])
+            changed[one.key] = thread
+        people = list(dict.fromkeys([*thread.people, *one.people]))[:PEOPLE_MAX]
+        if people != thread.people:
+            thread.people = people
+            changed[one.key] = thread
+    # bulk_update would take ten times as long
+    Thread.objects.bulk_create(
+        [thread for thread in changed.values() if thread.pk],
+        update_conflicts=True,
+        unique_fields=["pk"],
+        update_fields=["subject", "first", "people"],
+    )
+    Thread.objects.bulk_create([thread for thread in changed.values() if not thread.pk])
     return threads
 
 

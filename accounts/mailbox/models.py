@@ -10,10 +10,14 @@ KEY_MAX = 300
 
 
 class Mailbox(models.Model):
-    """How far a mailbox has been indexed: the `newest` number, and whether all older ones are there (`complete`)."""
+    """How far a mailbox has been indexed: the `newest` number, and whether all older ones are there (`complete`).
+
+    While they are not, they are being gone through downwards, and `reached` is how far that has come.
+    """
 
     node = models.OneToOneField("tmtp.Node", on_delete=models.CASCADE, primary_key=True, related_name="+")
     newest = models.BigIntegerField(default=0)
+    reached = models.BigIntegerField(null=True)
     complete = models.BooleanField(default=False)
     checked = models.DateTimeField(null=True)
 

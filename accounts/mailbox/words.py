@@ -44,8 +44,10 @@ class Words:
 
 def split(text: str) -> set[str]:
     """The words of a text."""
-    plain = unicodedata.normalize("NFKD", text[:TEXT_MAX].casefold())
-    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    plain = text[:TEXT_MAX].casefold()
+    if not plain.isascii():
+        composed = unicodedata.normalize("NFKD", plain)
+        plain = "".join(letter for letter in composed if not unicodedata.combining(letter))
     return {word[:WORD_MAX] for word in _WORD.findall(plain)}
 
 

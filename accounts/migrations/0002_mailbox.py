@@ -17,6 +17,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('node', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='+', serialize=False, to='tmtp.node')),
                 ('newest', models.BigIntegerField(default=0)),
+                ('reached', models.BigIntegerField(null=True)),
                 ('complete', models.BooleanField(default=False)),
                 ('checked', models.DateTimeField(null=True)),
             ],
