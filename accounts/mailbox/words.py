@@ -129,7 +129,7 @@ def search(node: int, text: str, fields: Sequence[str] = FIELDS) -> QuerySet[Ent
     if connection.vendor == "postgresql":
         weights = "".join(_WEIGHTS[name] for name in fields)
         query = " & ".join([f"'{_box(node)}'", *(f"'{term}':*{weights}" for term in terms)])
-        return mine.extra(where=["accounts_entry.words @@ %s::tsquery"], params=[query])  # noqa: S610
+        return mine.extra(where=["accounts_entry.words @@ %s::tsquery"], params=[query])
     wanted = " AND ".join(f'"{term}" *' for term in terms)
     query = f"box : {_box(node)} AND {{{' '.join(fields)}}} : ({wanted})"
     inner = f"accounts_entry.id IN (SELECT rowid FROM {TABLE} WHERE {TABLE} MATCH %s)"  # noqa: S608

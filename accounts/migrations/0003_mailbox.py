@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0001_address'),
+        ('accounts', '0002_mailed_links'),
         ('tmtp', '0003_site_messages'),
     ]
 

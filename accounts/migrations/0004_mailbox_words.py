@@ -23,5 +23,5 @@ def unmake(apps, editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0002_mailbox")]
+    dependencies = [("accounts", "0003_mailbox")]
     operations = [migrations.RunPython(make, unmake)]
