@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.db import Error, connection
+from django.db import Error, connections
 from django.db.models import Count, Max
 
 from tmtp.conf import conf
@@ -122,7 +122,7 @@ class Watch:
                     if not failed:
                         log.warning("mailboxes are not looked at: %s", error)
                     changed, failed = [], True
-                    await loop.run_in_executor(thread, connection.close)
+                    await loop.run_in_executor(thread, connections.close_all)
                 for node in changed:
                     for tell in list(self.pages.get(node, ())):
                         tell()
@@ -130,7 +130,7 @@ class Watch:
                     await asyncio.wait_for(self.hint.wait(), conf.POLL)
                 self.hint.clear()
         finally:
-            thread.submit(connection.close)
+            thread.submit(connections.close_all)
             thread.shutdown(wait=False)
 
     async def _listen(self) -> None:

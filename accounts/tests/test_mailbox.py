@@ -9,7 +9,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
+from django.db import connections
 from django.test import AsyncClient
 from django.urls import reverse
 
@@ -261,7 +261,7 @@ async def test_a_file_goes_out_in_pieces():
     await client.aforce_login(account)
     answer = await client.get(url("attachment", msgid, 0))
     pieces = [piece async for piece in answer]
-    await sync_to_async(connection.close)()  # of the thread that other tests use as well
+    await sync_to_async(connections.close_all)()  # of the thread that other tests use as well
     assert sum(map(len, pieces)) == 1_000_000
     assert max(map(len, pieces)) <= 256 * 1024
 
