@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PY := .venv/bin/python
 
-.PHONY: help setup run test test-sqlite test-postgresql lint bench clean
+.PHONY: help setup run test test-sqlite test-postgresql test-once lint bench clean
 
 help:
 	@echo 'make setup   install what is needed in .venv'
@@ -27,15 +27,19 @@ run: setup
 	@$(PY) manage.py tmtpcert
 	@$(PY) manage.py serve
 
-# Both runs at once: each waits for clocks and disks half of its time. What they say comes when one ends.
-test: lint
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-sqlite test-postgresql
+# All runs at once: each waits for clocks and disks half of its time. What they say comes when one ends.
+test: setup
+	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target test-postgresql test-once test-sqlite lint
 
+# Every test that has to do with a database runs on both; the others run once.
 test-sqlite: setup
-	$(PY) -m pytest --database=sqlite
+	$(PY) -m pytest --database=sqlite -m "not once"
 
 test-postgresql: setup
 	$(PY) -m pytest --database=postgresql -m "not once"
+
+test-once: setup
+	$(PY) -m pytest -m once
 
 lint: setup
 	$(PY) -m ruff check .

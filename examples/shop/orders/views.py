@@ -1,0 +1,33 @@
+"""The shop's pages, for those who work there."""
+
+from django.contrib.admin.views.decorators import staff_member_required
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from tmtp.services.posting import send_message
+
+from .models import Order
+
+
+@staff_member_required
+def orders(request: HttpRequest) -> HttpResponse:
+    """All orders, and what their customers say."""
+    return render(request, "orders/orders.html", {"orders": Order.objects.prefetch_related("answers")})
+
+
+@staff_member_required
+@require_POST
+@transaction.atomic
+def ship(request: HttpRequest, pk: int) -> HttpResponse:
+    """An order has shipped. The customer is told if and only if this commits, and once, however often it is tried."""
+    order = get_object_or_404(Order.objects.select_for_update(), pk=pk)
+    order.shipped = timezone.now()
+    text = f"**{order.what}** has left our shop. Is anything not as it should be? Just answer."
+    (order.thread,) = send_message(
+        order.customer, f"Your order {order.pk} has shipped", text, key=f"order {order.pk} shipped"
+    )
+    order.save()
+    return redirect("orders")
