@@ -1,8 +1,15 @@
 """The addresses of the site's pages."""
 
 from django.apps import apps
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+
+admin.site.site_header = admin.site.site_title = format_lazy(
+    _("{name} administration"), name=settings.TMTP["SITE_NAME"]
+)
 
 urlpatterns = [
     path("admin/", admin.site.urls),

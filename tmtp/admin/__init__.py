@@ -1,7 +1,7 @@
-"""The admin: users, nodes, groups, servers, and what waits. It looks into the database and acts through the services.
+"""The admin: users, nodes, groups, servers, what waits, and what became of what the site sent.
 
-Rows are never added, changed or deleted past the services, so the members concerned are told as by the protocol.
-Neither bodies of messages nor anything secret is shown.
+It looks into the database and acts through the services. Rows are never added, changed or deleted past
+them, so the members concerned are told as by the protocol. Neither bodies of messages nor anything secret is shown.
 """
 
-from . import groups, members, nodes, servers, users  # noqa: F401
+from . import groups, members, nodes, sent, servers, users  # noqa: F401

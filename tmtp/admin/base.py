@@ -9,6 +9,7 @@ from django.contrib import admin, messages
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
+from ..models import User
 from ..services.errors import Refused
 
 INLINE_ROWS = 100  # a user or group may have thousands; the rest is in lists of their own
@@ -23,6 +24,11 @@ def attempt(request: HttpRequest, function: Callable[[], object]) -> bool:
         messages.error(request, str(refused))
         return False
     return True
+
+
+def name_of(user: User, alias: str | None) -> str:
+    """What an admin knows a user by: an alias, the account of one who has none, or the beginning of the uid."""
+    return alias or (str(user.account) if user.account else f"{user.uid[:12]}…")
 
 
 class ServiceAdmin(admin.ModelAdmin):

@@ -20,7 +20,7 @@ from django.utils.translation import ngettext
 
 from ..models import Alias, Node
 from ..services import users
-from .base import ViewAdmin, attempt
+from .base import ViewAdmin, attempt, name_of
 from .confirm import ask
 from .filters import InUseFilter, OnlineFilter, WaitingFilter
 from .waiting import shown_age, shown_count, shown_octets, with_waiting
@@ -30,11 +30,16 @@ COUNTED_ON_ITS_PAGE, WEIGHED_ON_ITS_PAGE = 100_000, 10_000
 
 @dataclass(frozen=True)
 class Verb:
-    """Something done to nodes: what asks for it, and the service that does it."""
+    """Something done to nodes: what asks for it, the service that does it, and whether to devices alone."""
 
     button: Any
     question: Any
     service: Callable[[Node], object]
+    device: bool = True
+
+    def fits(self, node: Node) -> bool:
+        """Whether it makes sense for a node of this kind."""
+        return not self.device or node.kind == Node.Kind.DEVICE
 
 
 VERBS = {
@@ -47,6 +52,7 @@ VERBS = {
         _("Discard waiting messages"),
         _("Discard everything that waits for these nodes? They will never receive it."),
         users.discard_waiting,
+        device=False,
     ),
     "drop": Verb(
         _("Drop"),
@@ -56,20 +62,25 @@ VERBS = {
 }
 
 
+def label_of(node: Node) -> str:
+    """Its label, or what it is when it has none."""
+    return node.label or node.get_kind_display()
+
+
 @admin.register(Node)
 class NodeAdmin(ViewAdmin):
-    """Devices. The hash of a node's secret is in no field here."""
+    """Devices, mailboxes, and where messages wait for a first device. The hash of a secret is in no field here."""
 
-    list_display = ["label", "owner", "seen", "waiting", "oldest"]
-    list_filter = [WaitingFilter, OnlineFilter, InUseFilter]
-    list_select_related = ["user", "server"]
+    list_display = ["name", "owner", "online", "seen", "waiting", "oldest"]
+    list_filter = ["kind", WaitingFilter, OnlineFilter, InUseFilter]
+    list_select_related = ["user__account", "server"]
     search_fields = ["label", "user__uid__startswith", "user__aliases__name"]
     search_help_text = _("Label, alias, or the beginning of a uid")
     ordering = [F("dropped").asc(nulls_first=True), "-pk"]
     actions = ["redeliver", "discard", "drop"]
     change_form_template = "admin/tmtp/node/change_form.html"
     fieldsets = [
-        (None, {"fields": ["label", "owner", "created", "verified", "dropped"]}),
+        (None, {"fields": ["name", "kind", "owner", "created", "verified", "dropped"]}),
         (_("Connection"), {"fields": ["server", "last_seen"]}),
         (_("Waiting messages"), {"fields": ["waiting", "oldest"]}),
     ]
@@ -82,19 +93,29 @@ class NodeAdmin(ViewAdmin):
         nodes = super().get_queryset(request).annotate(known_as=Subquery(names.values("name")[:1]))
         return with_waiting(nodes, *limits)
 
+    @admin.display(description=_("label"), ordering="label")
+    def name(self, node: Node) -> str:
+        """What its user calls the device; what it is, when it is none."""
+        return label_of(node)
+
+    @admin.display(description=_("online"), ordering="server")
+    def online(self, node: Node) -> str:
+        """Whether it is connected: a word, since most are not at any time, and some never are."""
+        return str(_("yes")) if node.server_id else ""
+
     @admin.display(description=_("user"), ordering="user")
     def owner(self, node: Any) -> str:
-        """Whose it is: an alias, or the uid of one who has none."""
+        """Whose it is."""
         where = reverse("admin:tmtp_user_change", args=[node.user_id], current_app=self.admin_site.name)
-        return format_html('<a href="{}">{}</a>', where, node.known_as or node.user.uid)
+        return format_html('<a href="{}">{}</a>', where, name_of(node.user, node.known_as))
 
     @admin.display(description=_("last seen"), ordering="last_seen")
     def seen(self, node: Node) -> str:
-        """Whether it is connected, was, or never will be."""
+        """When it was last connected."""
         if node.dropped:
             return str(_("dropped"))
-        if node.server_id:
-            return str(_("online"))
+        if node.server_id or node.kind != Node.Kind.DEVICE:
+            return ""
         return _("%(time)s ago") % {"time": timesince(node.last_seen)} if node.last_seen else str(_("never"))
 
     @admin.display(description=_("waiting"))
@@ -128,15 +149,19 @@ class NodeAdmin(ViewAdmin):
         verb = VERBS[name]
 
         def describe(node: Any) -> str:
-            return f"{node.label} · {node.known_as or node.user.uid}"
+            return f"{label_of(node)} · {name_of(node.user, node.known_as)}"
 
         return ask(self, request, nodes, describe, action=name, question=str(verb.question), button=str(verb.button))
 
     def _do(self, request: HttpRequest, nodes: QuerySet[Node], name: str) -> None:
         """Each node in a transaction of its own, so that a server that writes meanwhile waits for one at most."""
         verb, done = VERBS[name], 0
+        text: Any
         for node in Node.objects.filter(pk__in=list(nodes.values_list("pk", flat=True))):
-            if attempt(request, partial(verb.service, node)):
+            if not verb.fits(node):
+                text = _("“%(node)s” is no device: it was left alone.") % {"node": label_of(node)}
+                self.message_user(request, text, messages.WARNING)
+            elif attempt(request, partial(verb.service, node)):
                 done += 1
                 self.log_change(request, node, str(verb.button))
         if done:
@@ -165,5 +190,7 @@ class NodeAdmin(ViewAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """With buttons, for who may use them."""
-        context = {"verbs": VERBS if self.has_act_permission(request) else {}, **(extra_context or {})}
+        node = Node.objects.filter(pk=object_id).first() if object_id.isdecimal() else None
+        fitting = {name: verb for name, verb in VERBS.items() if node and verb.fits(node)}
+        context = {"verbs": fitting if self.has_act_permission(request) else {}, **(extra_context or {})}
         return super().change_view(request, object_id, form_url, context)

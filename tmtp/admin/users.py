@@ -65,7 +65,7 @@ class NodeRows(ViewRows):
     """The user's nodes; what can be done about one is on its own page."""
 
     model = Node
-    fields = ["created", "last_seen", "online", "waiting", "oldest", "dropped"]
+    fields = ["kind", "created", "last_seen", "online", "waiting", "oldest", "dropped"]
     readonly_fields = fields
     classes: list[str] = []
     show_change_link = True

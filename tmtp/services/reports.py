@@ -6,7 +6,7 @@ does it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -64,13 +64,16 @@ class Recipient:
         return State.SENT if any(report.sent for report in wanted) else State.QUEUED
 
 
-def report(msgid: str) -> list[Recipient]:
-    """What became of a message that the site sent, for each user it was for. Raises Refused for an unknown msgid."""
-    message = find(msgid)
-    users: dict[User, list[Report]] = {}
-    for one in message.reports.select_related("node__user").order_by("node__user_id", "node_id"):
-        users.setdefault(one.node.user, []).append(one)
-    return [Recipient(user, its) for user, its in users.items()]
+def report(msgid: str, users: Collection[int] | None = None) -> list[Recipient]:
+    """What became of a message that the site sent, for each user it was for, or for those among `users` (their ids).
+
+    Raises Refused for an unknown msgid.
+    """
+    wanted = Q() if users is None else Q(node__user__in=users)
+    found: dict[User, list[Report]] = {}
+    for one in find(msgid).reports.filter(wanted).select_related("node__user").order_by("node__user_id", "node_id"):
+        found.setdefault(one.node.user, []).append(one)
+    return [Recipient(user, its) for user, its in found.items()]
 
 
 def find(msgid: str) -> SentMessage:

@@ -82,7 +82,7 @@ def test_nothing_secret_is_shown(admin_client, choir, ann, bob):
 
 def test_what_is_in_the_queue_has_no_page(admin_client):
     names = set(re.findall(r"/admin/tmtp/(\w+)/", text(admin_client.get("/admin/"))))
-    assert names == {"user", "node", "group", "member", "serverlease"}
+    assert names == {"user", "node", "group", "member", "sentmessage", "serverlease"}
 
 
 @pytest.mark.parametrize("query", ["ann of rome", "{uid}", "{prefix}", "anna-account"])

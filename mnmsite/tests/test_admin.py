@@ -1,0 +1,58 @@
+"""The administration of the site."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.once
+
+BEGIN = """
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from delivery.models import Broadcast
+
+Account = get_user_model()
+Account.objects.create_superuser("editor", password="an editor's password")
+readers = Group.objects.create(name="readers of the news")
+for number in range(5):
+    Account.objects.create(username=f"reader {number}").groups.add(readers)
+broadcast = Broadcast.objects.create(subject="The news", body="# Hello")
+broadcast.account_groups.add(readers)
+result = broadcast.pk
+"""
+SEND = """
+from delivery.broadcasts import sending
+from delivery.models import Broadcast
+
+sending.PORTION = 2
+sending.work(%(pk)d, lambda: Broadcast.objects.get(pk=%(pk)d).sent < %(until)d)
+"""
+
+
+@pytest.mark.django_db
+def test_it_bears_the_sites_name(admin_client, settings):
+    page = admin_client.get("/admin/").content.decode()
+    assert f"{settings.TMTP['SITE_NAME']} administration" in page
+    assert "Django administration" not in page
+
+
+def test_a_broadcast_in_a_browser(site, page):
+    """From its preview to the end: the page shows how far it is, and is loaded anew when it is done."""
+    with site.other_process() as other:
+        pk = other.run(BEGIN)
+        page.goto(f"/admin/login/?next=/admin/delivery/broadcast/{pk}/review/")
+        page.get_by_label("Username").fill("editor")
+        page.get_by_label("Password").fill("an editor's password")
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("heading", name="Hello")).to_be_visible()
+        page.get_by_role("button", name="Send now to 5 members").click()
+        bar = page.get_by_role("progressbar")
+        expect(bar).not_to_have_attribute("value", "0")
+        page.evaluate("document.title = 'not loaded anew'")
+        other.run(SEND % {"pk": pk, "until": 2})
+        expect(bar).to_have_attribute("value", "2")
+        expect(page).to_have_title("not loaded anew")
+        other.run(SEND % {"pk": pk, "until": 5})
+        expect(page.get_by_text("done", exact=True)).to_be_visible()
+        expect(page.get_by_role("button", name="Pause")).to_have_count(0)
