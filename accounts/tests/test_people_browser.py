@@ -136,7 +136,7 @@ def test_pages_are_accessible(site, page):
 
     def check(path=None):
         scheme, width = next(looks)
-        page.emulate_media(color_scheme=scheme)
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # colours that do not fade
         page.set_viewport_size({"width": width, "height": 800})
         if path:
             page.goto(path)
