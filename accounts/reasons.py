@@ -10,7 +10,10 @@ from django.db import transaction
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from tmtp.models import User
 from tmtp.services.errors import Refused
+
+from .limits import spend
 
 # What does not stand here is shown as the service says it.
 WORDS: tuple[tuple[str, str | Promise], ...] = (
@@ -22,8 +25,8 @@ WORDS: tuple[tuple[str, str | Promise], ...] = (
     (r"alias (?P<name>.+) not found", _("Nobody is called “%(name)s”. Mind upper and lower case.")),
     (r"(?P<name>.+) cannot be reached now", _("“%(name)s” cannot be reached now.")),
     (r"(?P<name>.+) is a member of (?P<gid>.+) already", _("“%(name)s” is a member already.")),
-    (r"you are not a member of .+", _("You are not a member of this group any more.")),
-    (r"you are not invited to .+", _("You are not invited to this group any more.")),
+    (r"you are not a member of (?P<gid>.+)", _("You are not a member of “%(gid)s”.")),
+    (r"you are not invited to (?P<gid>.+)", _("You are not invited to “%(gid)s”.")),
     (r".+ has (?P<most>\d+) members, which is .+", _("The group has room for %(most)s members, and no more.")),
     (r"you are in (?P<most>\d+) groups, which .+", _("You are in %(most)s groups, which is the most there may be.")),
     (r"(from|newalias) must identify sender", _("That name is not yours any more.")),
@@ -42,9 +45,10 @@ def explain(refused: Refused) -> str:
     return str(refused)
 
 
-def attempt(form: forms.Form, field: str | None, act: Callable[[], object]) -> bool:
-    """Have a service do it; says whether it did. Why it did not stands beside the field."""
+def attempt(user: User, form: forms.Form, field: str | None, act: Callable[[], object]) -> bool:
+    """Have a service do it for a user; says whether it did. Why it did not stands beside the field."""
     try:
+        spend(user)
         with transaction.atomic():
             act()
     except Refused as refused:

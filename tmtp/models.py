@@ -73,6 +73,7 @@ class Block(models.Model):
 
     user = models.ForeignKey(User, verbose_name=_("user"), on_delete=models.CASCADE, related_name="blocks")
     blocked = models.ForeignKey(User, verbose_name=_("blocked user"), on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(_("known to the user as"), max_length=NAME_MAX_CHARACTERS, blank=True)
     created = models.DateTimeField(_("since"), auto_now_add=True)
 
     class Meta:
@@ -81,7 +82,7 @@ class Block(models.Model):
         constraints = [models.UniqueConstraint(fields=["user", "blocked"], name="tmtp_block_once")]
 
     def __str__(self) -> str:
-        return str(self.blocked)
+        return self.name or str(self.blocked)
 
 
 class ServerLease(models.Model):

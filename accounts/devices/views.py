@@ -61,7 +61,7 @@ def new_device(request: HttpRequest) -> HttpResponse:
     user = user_of(request.user)
     made: list[tuple[Node, str]] = []
     make = partial(_make, form, user, made)
-    if request.method == "POST" and form.is_valid() and attempt(form, "label", make):
+    if request.method == "POST" and form.is_valid() and attempt(user, form, "label", make):
         node, nodeid = made[0]
         shown = {"node": node, "uid": user.uid, "nodeid": nodeid, "address": address(request)}
         return render(request, "accounts/devices/made.html", shown)
@@ -109,7 +109,7 @@ def device(request: HttpRequest, pk: int) -> HttpResponse:
     form = LabelForm(request.POST or None, initial={"label": node.label})
     if request.method == "POST" and form.is_valid():
         label = form.cleaned_data["label"]
-        if attempt(form, "label", partial(users.rename_node, node, label)):
+        if attempt(node.user, form, "label", partial(users.rename_node, node, label)):
             messages.success(request, _("The device is called “%(label)s” now.") % {"label": label})
             return redirect("accounts:devices")
     return render(request, "accounts/devices/device.html", {"device": node, "form": form, "counted": COUNTED})

@@ -10,26 +10,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from tmtp.conf import conf
-from tmtp.limits import Limits
 from tmtp.models import Alias, Group, Node, User
 from tmtp.protocol.requests import TO_GROUP_WITHOUT_ME, TO_USER, Recipient
 from tmtp.protocol.values import parse_msgid
 from tmtp.services import groups, posting, receipts
 from tmtp.services.attachments import attachments_of
-from tmtp.services.errors import Refused
+from tmtp.services.errors import Refused, Unreachable
 from tmtp.services.holding import hold
 from tmtp.services.letters import Letter, Person, compose
 from tmtp.services.posting import Post, Sender
 from tmtp.services.reading import Received, messages_of
 from tmtp.services.spool import keep
 
+from ..limits import spend
 from .models import Thread
 
 
@@ -151,7 +151,7 @@ def join(mailbox: Node, gid: str) -> int:
 
 @transaction.atomic
 def _once(mailbox: Node, once: str, make: Any, *what: str) -> int:
-    _spend(mailbox.user)
+    spend(mailbox.user)
     return receipts.once(mailbox.pk, _digest(once, *what), make)
 
 
@@ -160,7 +160,7 @@ def _post(mailbox: Node, letters: Sequence[tuple[Readers, Letter]], once: str) -
     sender = Sender(me.uid, me.pk, mailbox.pk)
     posts = []
     for to, letter in letters:
-        _spend(me)
+        spend(me)
         most = conf.MAX_BODY
         if most is not None and letter.size > most:
             raise Refused(_("This is larger than what may be sent here."))
@@ -173,24 +173,20 @@ def _post(mailbox: Node, letters: Sequence[tuple[Readers, Letter]], once: str) -
     with transaction.atomic():
         uids = [person.uid for to, _letter in letters for person in to.users]
         hold(list(User.objects.filter(uid__in=uids).values_list("pk", flat=True)))
-        results = posting.post(posts)
+        results = posting.post_whole(posts)
         numbers = [result for result in results if isinstance(result, int)]
         if len(numbers) < len(results):
-            raise next(result for result in results if isinstance(result, Refused))
+            refused = next(result for result in results if isinstance(result, Refused))
+            raise _in_their_names(refused, [person for to, _letter in letters for person in to.users])
     return numbers
+
+
+def _in_their_names(refused: Refused, people: Iterable[Person]) -> Refused:
+    """Who cannot be reached is called what the sender calls them, not by their uid."""
+    names = {person.uid: person.alias for person in people}
+    return Unreachable(names[refused.name]) if isinstance(refused, Unreachable) and refused.name in names else refused
 
 
 def _digest(once: str, *what: str) -> bytes:
     """By what a request is known again; nothing without `once`."""
     return hashlib.sha256("\0".join((once, *what)).encode()).digest() if once else b""
-
-
-@cache
-def limits() -> Limits:
-    """What members have asked for through this process (TMTP["LIMITS"]["requests_per_user"])."""
-    return Limits()
-
-
-def _spend(user: User) -> None:
-    if not limits().spend("requests_per_user", user.uid):
-        raise Refused(_("That is a lot in a short time. Try again later."))

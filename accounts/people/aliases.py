@@ -30,7 +30,7 @@ def aliases(request: HttpRequest) -> HttpResponse:
     form = AliasForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         name = form.cleaned_data["name"]
-        if attempt(form, "name", partial(users.add_alias, Sender(user.uid, user.pk), name)):
+        if attempt(user, form, "name", partial(users.add_alias, Sender(user.uid, user.pk), name)):
             messages.success(request, _("You are “%(name)s” now, too.") % {"name": name})
             return redirect("accounts:aliases")
     names = Alias.objects.filter(user=user, dropped=None).order_by("pk")

@@ -65,8 +65,8 @@ def _found(user: User, form: GroupForm, given: dict[str, Any]) -> bool:
     sender, name, alias, to = Sender(user.uid, user.pk), given["name"], given["alias"], given["to"]
     invite = partial(services.invite, sender, name, alias, to, given["text"].encode())
     with transaction.atomic():
-        done = attempt(form, "name", partial(services.create, sender, name, alias))
-        done = done and (not to or attempt(form, "to", invite))
+        done = attempt(user, form, "name", partial(services.create, sender, name, alias))
+        done = done and (not to or attempt(user, form, "to", invite))
         transaction.set_rollback(not done)
     return done
 
@@ -128,7 +128,7 @@ def _with_name(request: HttpRequest, place: Member, verb: Callable[..., object],
     form = NameForm(place.user, request.POST)
     sender = Sender(place.user.uid, place.user_id)
     if form.is_valid() and attempt(
-        form, "alias", partial(verb, sender, place.group.gid, form.cleaned_data["alias"])
+        place.user, form, "alias", partial(verb, sender, place.group.gid, form.cleaned_data["alias"])
     ):
         messages.success(request, said)
         return redirect("accounts:group", place.group_id)
@@ -137,14 +137,15 @@ def _with_name(request: HttpRequest, place: Member, verb: Callable[..., object],
 
 @require_POST
 @login_required
-def invite(request: HttpRequest, pk: int) -> HttpResponse:
+def invite_to_group(request: HttpRequest, pk: int) -> HttpResponse:
     """Invite somebody."""
     place = own_place(request, pk, JOINED)
     form = InviteForm(request.POST)
     if form.is_valid():
         to, text = form.cleaned_data["to"], form.cleaned_data["text"].encode()
         sender = Sender(place.user.uid, place.user_id)
-        if attempt(form, "to", partial(services.invite, sender, place.group.gid, own_alias(place), to, text)):
+        invite = partial(services.invite, sender, place.group.gid, own_alias(place), to, text)
+        if attempt(place.user, form, "to", invite):
             messages.success(request, _("“%(name)s” is invited.") % {"name": to})
             return redirect("accounts:group", pk)
     return show(request, place, form)

@@ -18,8 +18,8 @@ from tmtp.services import privacy
 from tmtp.services.accounts import user_of
 from tmtp.services.errors import Refused
 from tmtp.services.names import holder
-from tmtp.services.recipients import aliases_of
 
+from ..limits import spend
 from ..reasons import attempt, explain
 from .forms import BlockForm, PresenceForm
 
@@ -44,38 +44,41 @@ def presence(request: HttpRequest) -> HttpResponse:
 @login_required
 @never_cache
 def blocked(request: HttpRequest) -> HttpResponse:
-    """Whom the member blocks, and one more; `?uid=` fills in who."""
+    """Whom the member blocks, and one more."""
     user = user_of(request.user)
-    form = BlockForm(request.POST or None, initial={"who": request.GET.get("uid", "")})
+    form = BlockForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         who = form.cleaned_data["who"]
         other = holder(who) or User.objects.filter(uid=who).first()
         if other is None:
             form.add_error("who", _("Nobody is called “%(name)s”. Mind upper and lower case.") % {"name": who})
-        elif attempt(form, "who", partial(privacy.block, user, other)):
+        elif attempt(user, form, "who", partial(privacy.block, user, other, "" if who == other.uid else who)):
             return _done(request, who)
     blocks = user.blocks.select_related("blocked").order_by("-created", "-pk")
     page = Paginator(blocks, BLOCKED_AT_ONCE).get_page(request.GET.get("page"))
-    names = aliases_of([block.blocked for block in page])
-    rows = [(block, names[block.blocked_id]) for block in page]
-    return render(request, "accounts/people/blocked.html", {"rows": rows, "page": page, "form": form})
+    return render(request, "accounts/people/blocked.html", {"page": page, "form": form})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 @never_cache
 def block(request: HttpRequest, uid: str) -> HttpResponse:
-    """Block somebody, by their uid, after a question: for links beside what they wrote."""
+    """Block somebody, by their uid, after a question: for links beside what they wrote.
+
+    `?name=` is the alias that the member knows them by. Another one than theirs is not shown.
+    """
     user, other = user_of(request.user), get_object_or_404(User, uid=uid)
-    name, refused = aliases_of([other])[other.pk], ""
+    name, refused = request.GET.get("name", ""), ""
+    name = name if other.aliases.filter(name=name).exists() else ""
     if request.method == "POST":
         try:
-            privacy.block(user, other)
+            spend(user)
+            privacy.block(user, other, name)
         except Refused as error:
             refused = explain(error)
         else:
-            return _done(request, name)
-    return render(request, "accounts/people/block.html", {"name": name, "uid": uid, "refused": refused})
+            return _done(request, name or uid)
+    return render(request, "accounts/people/block.html", {"name": name or uid, "uid": uid, "refused": refused})
 
 
 def _done(request: HttpRequest, name: str) -> HttpResponse:
@@ -88,7 +91,6 @@ def _done(request: HttpRequest, name: str) -> HttpResponse:
 def unblock(request: HttpRequest, pk: int) -> HttpResponse:
     """Let somebody write again."""
     found = get_object_or_404(Block.objects.select_related("blocked"), pk=pk, user__account=request.user)
-    name = aliases_of([found.blocked])[found.blocked_id]
     privacy.unblock(user_of(request.user), found.blocked)
-    messages.success(request, _("“%(name)s” can write to you again.") % {"name": name})
+    messages.success(request, _("“%(name)s” can write to you again.") % {"name": found})
     return redirect("accounts:blocked")

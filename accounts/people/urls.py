@@ -16,6 +16,6 @@ urlpatterns = [
     path("groups/<int:pk>/", groups.group, name="group"),
     path("groups/<int:pk>/join/", groups.join_group, name="group_join"),
     path("groups/<int:pk>/name/", groups.rename_in_group, name="group_name"),
-    path("groups/<int:pk>/invite/", groups.invite, name="group_invite"),
+    path("groups/<int:pk>/invite/", groups.invite_to_group, name="group_invite"),
     path("groups/<int:pk>/leave/", groups.leave_group, name="group_leave"),
 ]

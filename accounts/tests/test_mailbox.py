@@ -13,11 +13,11 @@ from django.db import connections
 from django.test import AsyncClient
 from django.urls import reverse
 
-from accounts.mailbox import sending
+from accounts import limits
 from accounts.mailbox.live import SIGN_IN, MailboxConsumer
 from accounts.mailbox.models import Entry, Thread
-from tmtp.models import Member, Report
-from tmtp.services import groups, posting
+from tmtp.models import Member, Report, User
+from tmtp.services import fanout, groups, posting, privacy
 from tmtp.services.holding import mailbox_of
 from tmtp.services.posting import send_message
 from tmtp.services.recall import recall
@@ -50,9 +50,9 @@ def browser(client, ann):
 
 @pytest.fixture(autouse=True)
 def fresh_limits():
-    sending.limits.cache_clear()
+    limits.limits.cache_clear()
     yield
-    sending.limits.cache_clear()
+    limits.limits.cache_clear()
 
 
 def url(name, *args, query=""):
@@ -373,6 +373,23 @@ def test_a_message_to_a_name_and_a_group(browser, ann, bob):
     assert browser.get(answer["Location"], follow=True).status_code == 200
 
 
+def test_a_message_to_a_large_group(browser, ann, bob, monkeypatch):
+    """So large that devices' posts to it are stored in steps."""
+    monkeypatch.setattr(fanout, "AT_ONCE", 2)
+    monkeypatch.setattr(posting, "AT_ONCE", 2)
+    others = [someone() for _ in range(4)]
+    assert write(browser, group(bob, *others, sender_of(ann))).status_code == 302
+    assert [len(deliveries(one)) for one in (bob, *others)] == [1] * 5
+    assert len(threads(ann)) == 1
+
+
+def test_a_member_who_cannot_be_reached_is_called_what_they_are_written_to_as(browser, ann, bob):
+    privacy.block(User.objects.get(pk=bob.user), ann.user)
+    answer = write(browser, "bob the second")
+    assert "“bob the second” cannot be reached now." in answer.text
+    assert bob.uid not in answer.text
+
+
 def test_a_message_to_a_uid_and_to_a_name_with_a_comma(browser, bob):
     someone("carl, the third")
     assert write(browser, bob.uid).status_code == 302
@@ -391,7 +408,7 @@ def test_who_does_not_exist_is_named_beside_the_field(browser, bob, to, said):
 
 def test_a_group_that_one_is_not_in_is_refused(browser, bob):
     answer = write(browser, group(bob))
-    assert "you are not a member of" in answer.text
+    assert "You are not a member of" in answer.text
     assert deliveries(bob) == []
 
 
@@ -434,7 +451,7 @@ def test_a_ping_is_short(browser, bob, text, sent):
 
 def test_a_ping_to_nobody_is_refused_beside_the_field(browser):
     answer = browser.post(url("ping"), {"to": "nobody of that name", "text": "Hello"})
-    assert "alias nobody of that name not found" in answer.text
+    assert "Nobody is called “nobody of that name”." in answer.text
 
 
 def test_members_ask_for_no_more_than_devices_may(browser, bob, settings):
@@ -503,7 +520,7 @@ def test_an_invitation_that_is_no_longer_good_says_so(browser, ann, bob, invitat
     groups.drop(bob, gid, "ann the first")
     assert "no longer good" in page(browser, "thread", thread.pk)
     answer = browser.post(url("invitation_accept", msgid), follow=True)
-    assert f"you are not invited to {gid}" in answer.text
+    assert f"You are not invited to “{gid}”." in answer.text
 
 
 # deleting

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 import accounts
 import tmtp
-from accounts import reasons
+from accounts import limits, reasons
 from accounts.devices import urls as device_urls
 from accounts.people import groups as pages
 from accounts.people import urls as people_urls
@@ -49,6 +49,13 @@ def ann(client):
 @pytest.fixture
 def bob():
     return member("bob", BOB)
+
+
+@pytest.fixture(autouse=True)
+def fresh_limits():
+    limits.limits.cache_clear()
+    yield
+    limits.limits.cache_clear()
 
 
 def told(sender, op):
@@ -315,8 +322,21 @@ def test_block_beside_a_message(client, ann, uid):
     assert Block.objects.get().blocked_id == other.pk
 
 
-def test_a_link_can_fill_in_whom_to_block(client, ann, bob):
-    assert f'value="{bob.uid}"' in client.get(url("blocked"), {"uid": bob.uid}).text
+def test_who_is_blocked_is_called_what_the_member_calls_them(client, ann, bob):
+    """Another alias of theirs may be unknown to the member, and is none of their business."""
+    users.add_alias(bob, "bob the spy")
+    link = f"{url('block', bob.uid)}?name="
+    assert "bob the spy" in client.get(link + "bob the spy").text
+    assert BOB not in client.get(link + "bob the spy").text
+    assert "somebody else" not in client.get(link + "somebody else").text
+    client.post(link + "bob the spy")
+    page = shown(client, "blocked")
+    assert "bob the spy" in page
+    assert BOB not in page
+    post(client, "unblock", Block.objects.get().pk)
+    post(client, "block", bob.uid)
+    assert bob.uid in shown(client, "blocked")
+    assert "bob" not in shown(client, "blocked")
 
 
 def test_who_cannot_be_blocked(client, ann):
@@ -342,6 +362,14 @@ def test_the_number_of_queries_does_not_grow_with_the_blocks(client, ann, django
 
 
 # what pages say of a refusal
+
+
+def test_members_ask_for_no_more_than_devices_may(client, ann, bob, settings):
+    settings.TMTP = {**settings.TMTP, "LIMITS": {"requests_per_user": 1}}
+    post(client, "aliases", name="ann the second")
+    assert "a lot in a short time" in post(client, "aliases", name="ann the third")
+    assert "a lot in a short time" in post(client, "block", bob.uid)
+    assert not Block.objects.exists()
 
 
 def test_each_way_to_say_it_is_one_that_a_service_has():

@@ -12,4 +12,5 @@ class Unreachable(Refused):
 
     def __init__(self, name: str) -> None:
         """`name` is what the sender called them."""
+        self.name = name
         super().__init__(f"{name} cannot be reached now")

@@ -137,6 +137,18 @@ def post(posts: Sequence[Post]) -> list[int | Refused | Fanout | Later]:
     return results
 
 
+def post_whole(posts: Iterable[Post]) -> list[int | Refused]:
+    """The same for those who are not the store: each post to its end, in the caller's transaction."""
+    results: list[int | Refused] = []
+    for item in posts:
+        (result,) = post([item])
+        while isinstance(result, Fanout):
+            result = result.step()
+        assert not isinstance(result, Later)  # there was nothing to wait for
+        results.append(result)
+    return results
+
+
 def _discard_unused(posts: Iterable[Post], outgoing: Iterable[Outgoing]) -> None:
     """Remove the spooled bodies that no message kept: of posts refused, known, or for nobody."""
     kept = {item.body.name for item in outgoing if item.nodes and isinstance(item.body, Spooled)}

@@ -39,14 +39,17 @@ def set_presence(user: User, presence: int) -> None:
 
 
 @verb
-def block(user: User, other: User) -> None:
-    """The user wants nothing more from another one; again: nothing changes. Refused: oneself, the site."""
+def block(user: User, other: User, name: str = "") -> None:
+    """The user wants nothing more from another one; again: nothing changes. Raises Refused for oneself and the site.
+
+    `name` is what the user calls them, to be shown to the user again: they may not know other aliases of theirs.
+    """
     if other.pk == user.pk:
         raise Refused("one cannot block oneself")
     if other.is_site:
         raise Refused("the site itself cannot be blocked")
     User.objects.filter(pk=user.pk).update(blocks_someone=True)
-    Block.objects.bulk_create([Block(user=user, blocked=other)], ignore_conflicts=True)
+    Block.objects.bulk_create([Block(user=user, blocked=other, name=name)], ignore_conflicts=True)
     _changed(user)
 
 
@@ -94,9 +97,9 @@ def check_all(users: Iterable[User], sender: int) -> None:
 
 def move(to: User, old: User) -> None:
     """A user takes over from another, who is to be deleted: what they chose, whom they block, and who blocks them."""
-    for other in User.objects.filter(pk__in=old.blocks.values("blocked")).exclude(pk=to.pk):
-        block(to, other)
-    for other in User.objects.filter(blocks__blocked=old).exclude(pk=to.pk):
-        block(other, to)
+    for found in old.blocks.exclude(blocked=to).select_related("blocked"):
+        block(to, found.blocked, found.name)
+    for found in Block.objects.filter(blocked=old).exclude(user=to).select_related("user"):
+        block(found.user, to, found.name)
     if old.presence != EVERYONE:
         set_presence(to, old.presence)

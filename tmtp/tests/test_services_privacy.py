@@ -210,10 +210,11 @@ def test_what_was_chosen_before_the_first_device_goes_with_the_member(ann, bob):
     member = get_user_model().objects.create_user("ann")
     before = accounts.user_of(member)
     privacy.set_presence(before, NOBODY)
-    privacy.block(before, user(bob))
-    privacy.block(user(bob), before)
+    privacy.block(before, user(bob), "Bob")
+    privacy.block(user(bob), before, "Ann")
     accounts.link_account(user(ann), member)
     assert user(ann).presence == NOBODY
+    assert {str(block) for block in Block.objects.all()} == {"Ann", "Bob"}
     refused = posting.post([Post(bob, to(ann), b"x"), Post(ann, to(bob), b"x")])
     assert all(isinstance(one, Refused) for one in refused)
 
