@@ -8,7 +8,8 @@ was written in it like everything else. Other clients see no difference: a deliv
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -170,21 +171,20 @@ def _post(mailbox: Node, letters: Sequence[tuple[Readers, Letter]], once: str) -
         body = keep(letter.pieces(), letter.size)
         digest = _digest(once, letter.text.decode(), str(letter.size), *to.names)
         posts.append(Post(sender, recipients, body, letter.datahead, digest=digest))
-    with transaction.atomic():
+    with _in_their_names(letters), transaction.atomic():
         uids = [person.uid for to, _letter in letters for person in to.users]
         hold(list(User.objects.filter(uid__in=uids).values_list("pk", flat=True)))
-        results = posting.post_whole(posts)
-        numbers = [result for result in results if isinstance(result, int)]
-        if len(numbers) < len(results):
-            refused = next(result for result in results if isinstance(result, Refused))
-            raise _in_their_names(refused, [person for to, _letter in letters for person in to.users])
-    return numbers
+        return [posting.post_whole(item) for item in posts]
 
 
-def _in_their_names(refused: Refused, people: Iterable[Person]) -> Refused:
+@contextmanager
+def _in_their_names(letters: Sequence[tuple[Readers, Letter]]) -> Iterator[None]:
     """Who cannot be reached is called what the sender calls them, not by their uid."""
-    names = {person.uid: person.alias for person in people}
-    return Unreachable(names[refused.name]) if isinstance(refused, Unreachable) and refused.name in names else refused
+    try:
+        yield
+    except Unreachable as refused:
+        names = {person.uid: person.alias for to, _letter in letters for person in to.users}
+        raise Unreachable(names.get(refused.name, refused.name)) from refused
 
 
 def _digest(once: str, *what: str) -> bytes:

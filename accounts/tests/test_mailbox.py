@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -17,13 +18,13 @@ from accounts import limits
 from accounts.mailbox.live import SIGN_IN, MailboxConsumer
 from accounts.mailbox.models import Entry, Thread
 from tmtp.models import Member, Report, User
-from tmtp.services import fanout, groups, posting, privacy
+from tmtp.services import groups, posting, privacy
 from tmtp.services.holding import mailbox_of
-from tmtp.services.posting import send_message
+from tmtp.services.posting import Post, send_message
 from tmtp.services.recall import recall
 from tmtp.services.site import site_user
 from tmtp.services.users import add_alias, add_node
-from tmtp.tests.people import forget, someone, unique, waiting
+from tmtp.tests.people import forget, someone, to, unique, waiting
 
 from .mailboxes import group, letter, member, octets, person, received, sender_of, threads
 
@@ -374,20 +375,33 @@ def test_a_message_to_a_name_and_a_group(browser, ann, bob):
 
 
 def test_a_message_to_a_large_group(browser, ann, bob, monkeypatch):
-    """So large that devices' posts to it are stored in steps."""
-    monkeypatch.setattr(fanout, "AT_ONCE", 2)
-    monkeypatch.setattr(posting, "AT_ONCE", 2)
-    others = [someone() for _ in range(4)]
-    assert write(browser, group(bob, *others, sender_of(ann))).status_code == 302
-    assert [len(deliveries(one)) for one in (bob, *others)] == [1] * 5
-    assert len(threads(ann)) == 1
+    """One that takes several steps, see services.fanout; and one more to a person in the same go."""
+    for module in ("posting", "fanout"):
+        monkeypatch.setattr(f"tmtp.services.{module}.AT_ONCE", 1)
+    carl = someone("carl the third")
+    gid = group(bob, carl, sender_of(ann))
+    assert write(browser, f"{gid}, bob the second").status_code == 302
+    assert len(deliveries(bob)) == 2
+    assert len(deliveries(carl)) == 1
+    assert [thread.people for thread in threads(ann)] == [[gid], ["bob the second"]]
 
 
-def test_a_member_who_cannot_be_reached_is_called_what_they_are_written_to_as(browser, ann, bob):
+def test_who_blocks_the_member_cannot_be_reached(browser, ann, bob):
     privacy.block(User.objects.get(pk=bob.user), ann.user)
     answer = write(browser, "bob the second")
+    assert 'id="id_to_error"' in answer.text
     assert "“bob the second” cannot be reached now." in answer.text
     assert bob.uid not in answer.text
+    assert deliveries(bob) == []
+
+
+def test_who_wrote_can_be_blocked_there(browser, ann, bob):
+    (msgid,) = send_message(ann.user, "Buy", "now", sender=User.objects.get(pk=bob.user))
+    answer = browser.get(url("message", msgid), follow=True)
+    (link,) = re.findall(r'href="([^"]*/account/block/[^"]*)"', answer.text)
+    assert "Block “bob the second”?" in browser.get(link).text
+    browser.post(link)
+    assert "cannot be reached now" in str(posting.post([Post(bob, to(sender_of(ann)), b"more")]))
 
 
 def test_a_message_to_a_uid_and_to_a_name_with_a_comma(browser, bob):

@@ -137,16 +137,16 @@ def post(posts: Sequence[Post]) -> list[int | Refused | Fanout | Later]:
     return results
 
 
-def post_whole(posts: Iterable[Post]) -> list[int | Refused]:
-    """The same for those who are not the store: each post to its end, in the caller's transaction."""
-    results: list[int | Refused] = []
-    for item in posts:
-        (result,) = post([item])
-        while isinstance(result, Fanout):
-            result = result.step()
-        assert not isinstance(result, Later)  # there was nothing to wait for
-        results.append(result)
-    return results
+@verb
+def post_whole(item: Post) -> int:
+    """Queue one post, to however many, in one transaction; gives its number. For all but the store. Raises Refused."""
+    (result,) = post([item])
+    while isinstance(result, Fanout):
+        result = result.step()
+    if isinstance(result, Refused):
+        raise result
+    assert isinstance(result, int)  # there was nothing before it to wait for
+    return result
 
 
 def _discard_unused(posts: Iterable[Post], outgoing: Iterable[Outgoing]) -> None:
