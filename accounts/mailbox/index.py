@@ -226,12 +226,14 @@ def mark_read(node: Node, numbers: Iterable[int]) -> None:
         reports.has_read(node.pk, opened)
 
 
-@transaction.atomic
 def delete(node: Node, numbers: Iterable[int]) -> None:
-    """The member wants these messages no more: acknowledged, so gone for good."""
+    """The member wants these messages no more: acknowledged, so gone for good. Many go some at a time."""
     numbers = list(numbers)
-    forget(node.pk, numbers)
-    remove(node, numbers)
+    for start in range(0, len(numbers), AT_ONCE):
+        some = numbers[start : start + AT_ONCE]
+        with transaction.atomic():
+            forget(node.pk, some)
+            remove(node, some)
 
 
 @transaction.atomic

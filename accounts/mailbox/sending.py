@@ -18,7 +18,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from tmtp.conf import conf
-from tmtp.models import Alias, Group, Node, User
+from tmtp.models import Alias, Group, Member, Node, User
 from tmtp.protocol.requests import TO_GROUP_WITHOUT_ME, TO_USER, Recipient
 from tmtp.protocol.values import parse_msgid
 from tmtp.services import groups, posting, receipts
@@ -53,6 +53,11 @@ class Readers:
 def aliases(user: User) -> list[str]:
     """The names the user can write under, the oldest first."""
     return list(Alias.objects.filter(user=user, dropped=None).order_by("pk").values_list("name", flat=True))
+
+
+def is_member(user: User, gid: str) -> bool:
+    """Whether the user has joined a group."""
+    return Member.objects.filter(user=user, group__gid=gid, status=Member.Status.JOINED).exists()
 
 
 def named(names: Iterable[str]) -> Readers:

@@ -25,7 +25,7 @@ from ..reasons import explain
 from . import conversation, index, sending, words
 from .access import NUMBER_MAX, entry_of, mailbox_for, thread_of
 from .conversation import Part
-from .describe import PING
+from .describe import GROUP, PING
 from .forms import PingReplyForm, ReplyForm, SearchForm, WritingForm
 from .models import Thread
 
@@ -101,8 +101,15 @@ def show_thread(request: HttpRequest, node: Node, the: Thread, form: WritingForm
         messages.info(request, _("These messages are gone: deleted, or taken back by who sent them."))
         return redirect("accounts:mailbox")
     index.mark_read(node, part.unread)
-    readers = sending.readers_of(node, the) if isinstance(form, ReplyForm) else None
-    context = {"thread": the, "part": part, "form": form, "readers": readers, "me": node.user, "live": not part.later}
+    context = {
+        "thread": the,
+        "part": part,
+        "form": form,
+        "readers": sending.readers_of(node, the) if isinstance(form, ReplyForm) else None,
+        "is_member": the.key.startswith(GROUP) and sending.is_member(node.user, the.key.removeprefix(GROUP)),
+        "me": node.user,
+        "live": not part.later,
+    }
     return render(request, "accounts/mailbox/thread.html", context)
 
 

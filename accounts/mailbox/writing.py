@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -125,9 +124,8 @@ def delete_thread(request: HttpRequest, node: Node, pk: int) -> HttpResponse:
     the = thread_of(node, pk)
     if request.method != "POST":
         return render(request, "accounts/mailbox/delete.html", {"thread": the})
-    with transaction.atomic():
-        numbers = list(the.entries.values_list("number", flat=True))
-        index.delete(node, numbers)
+    numbers = list(the.entries.values_list("number", flat=True))
+    index.delete(node, numbers)
     count = len(numbers)
     messages.success(request, ngettext("%d message is deleted.", "%d messages are deleted.", count) % count)
     return redirect("accounts:mailbox")

@@ -17,6 +17,7 @@ from django.urls import reverse
 from accounts import limits
 from accounts.mailbox.live import SIGN_IN, MailboxConsumer
 from accounts.mailbox.models import Entry, Thread
+from mnmsite.asgi import application
 from tmtp.models import Member, Report, User
 from tmtp.services import groups, posting, privacy
 from tmtp.services.holding import mailbox_of
@@ -579,6 +580,15 @@ def test_search_a_page_at_a_time(browser, ann, bob, monkeypatch):
 
 
 # news
+
+
+@pytest.mark.once
+async def test_news_are_for_pages_of_this_site():
+    headers = [(b"host", b"localhost"), (b"origin", b"https://elsewhere.example")]
+    socket = WebsocketCommunicator(application, "/live/mailbox", headers)
+    connected, _code = await socket.connect()
+    assert not connected
+    await socket.disconnect()
 
 
 @pytest.mark.once
