@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Aggregate, Count, Exists, Max, Min, OuterRef, Q, QuerySet, Subquery
@@ -26,6 +27,7 @@ from .models import Entry, Mailbox, Thread
 
 AT_ONCE = 500  # messages indexed in one transaction
 GONE_AT_ONCE = 2000
+UNREAD_MAX = 99
 PATIENCE = 0.3  # seconds that a page waits for this
 LATE = 60 * 1_000_000_000  # nanoseconds that a number may be older than one committed before it
 COMPARED_EVERY = timedelta(minutes=5)
@@ -209,6 +211,15 @@ def gone(node: Node, numbers: Iterable[int]) -> list[int]:
     waiting = QueueEntry.objects.filter(node=node, rank=NORMAL, message_id__in=numbers)
     here = set(waiting.values_list("message_id", flat=True))
     return [number for number in numbers if number not in here]
+
+
+def unread(account: Any, most: int = UNREAD_MAX + 1) -> int:
+    """How many threads of a member of the website have something new, counted up to `most`: for a number in a menu.
+
+    It makes no mailbox, and takes in nothing: it says what was known when the mailbox was last looked at.
+    """
+    mine = Node.objects.filter(user__account=account, kind=Node.Kind.MAILBOX, dropped=None).values("pk")[:1]
+    return len(Thread.objects.filter(node=Subquery(mine), unread__gt=0).values_list("pk", flat=True)[:most])
 
 
 # what the member does

@@ -30,7 +30,6 @@ from .forms import PingReplyForm, ReplyForm, SearchForm, WritingForm
 from .models import Thread
 
 AT_ONCE = 30
-UNREAD_MAX = 99
 
 
 def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -50,14 +49,13 @@ def mailbox(request: HttpRequest, node: Node) -> HttpResponse:
     complete = index.catch_up(node)
     before = _number(request, "before")
     threads, more = _threads(node, before)
-    unread = Thread.objects.filter(node=node, unread__gt=0).values_list("pk", flat=True)[: UNREAD_MAX + 1]
     context = {
         "threads": threads,
         "before": before,
         "next": threads[-1].latest if more else None,
         "complete": complete,
-        "unread": len(unread),
-        "unread_max": UNREAD_MAX,
+        "unread": index.unread(request.user),
+        "unread_max": index.UNREAD_MAX,
         "me": node.user,
     }
     return render(request, _template(request, "threads"), context)

@@ -15,6 +15,7 @@ from django.test import AsyncClient
 from django.urls import reverse
 
 from accounts import limits
+from accounts.mailbox import index
 from accounts.mailbox.live import SIGN_IN, MailboxConsumer
 from accounts.mailbox.models import Entry, Thread
 from mnmsite.asgi import application
@@ -171,8 +172,10 @@ def test_opening_a_thread_reads_it(browser, ann):
     (msgid,) = send_message(ann.account, "Read me", "Some *text*")
     (thread,) = threads(ann)
     assert "1 new" in page(browser, "mailbox")
+    assert index.unread(ann.account) == 1
     assert "Some <em>text</em>" in page(browser, "thread", thread.pk)
     assert "1 new" not in page(browser, "mailbox")
+    assert index.unread(ann.account) == 0
     assert Report.objects.get(message_id=int(msgid, 16), node=ann).read is not None
 
 

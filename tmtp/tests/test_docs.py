@@ -219,6 +219,14 @@ def test_send_message_of_the_guide():
 
 
 @pytest.mark.django_db
+def test_the_mailbox_in_pages_of_your_own():
+    account = get_user_model().objects.create_user("ann")
+    (block,) = blocks(DOCS / "how-to" / "mailbox.md")
+    shown = run_block(*block)["mailbox"](SimpleNamespace(user=account))
+    assert shown == {"unread": 0, "ask_url": "/mailbox/write/?to=Chess+website&subject=A+question"}
+
+
+@pytest.mark.django_db
 def test_the_guide_to_members_pages():
     ann, bob = (get_user_model().objects.create_user(name) for name in ("ann", "bob"))
     (block,) = blocks(DOCS / "how-to" / "members-pages.md")
