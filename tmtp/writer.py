@@ -110,11 +110,14 @@ class Writer:
             self._session.give_up(parcel)
             return
         with file:
-            await self._send_frame(parcel.frame + piece)
-            while left := left - len(piece):
+            left -= len(piece)
+            piece = parcel.frame + piece  # and no longer both of them in memory, while the peer takes its time
+            await self._send_frame(piece)
+            while left:
                 piece = await self._loop.run_in_executor(disk, file.read, READ_OCTETS)
                 if not piece:
                     raise EOFError(f"the spool's file {parcel.spooled.name} is shorter than it was")
+                left -= len(piece)
                 await self._send_frame(piece)
 
 

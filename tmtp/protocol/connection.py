@@ -104,9 +104,12 @@ class Connection:
         end = min(self._at + self._left, len(self._buffer))
         if end == self._at:
             return NEED_DATA
-        piece = bytes(self._buffer[self._at : end])
+        piece = bytes(memoryview(self._buffer)[self._at : end])
         self._at = end
         self._left -= len(piece)
+        if end == len(self._buffer):  # let go of it: the next octets may be long in coming
+            self._buffer = bytearray()
+            self._at = 0
         return piece
 
     def _header(self) -> Event:

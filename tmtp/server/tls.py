@@ -16,6 +16,7 @@ from typing import Any, cast
 log = logging.getLogger("tmtp.server")
 RECORD = 16 * 1024  # the most that one TLS record carries
 CHUNK = 64 * 1024
+SLICE = 4 * 1024  # what OpenSSL is given at once: its buffers stay as large as what they once held
 
 # Filled and emptied within one callback of the loop, so one is enough for all links of a thread.
 _received = memoryview(bytearray(CHUNK))
@@ -48,8 +49,8 @@ class TlsTransport(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Decrypt what has come, record by record, so that OpenSSL need not hold much of it."""
         try:
-            for at in range(0, nbytes, RECORD):
-                self._incoming.write(_received[at : min(at + RECORD, nbytes)])
+            for at in range(0, nbytes, SLICE):
+                self._incoming.write(_received[at : min(at + SLICE, nbytes)])
                 if not self._established:
                     self._shake_hands()
                 if self._established:
