@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 from django.apps import apps
 from django.conf import settings
 from django.core import checks
+from django.urls import NoReverseMatch, reverse
 
 from .addresses import import_dotted
-from .conf import DEFAULTS
+from .conf import DEFAULTS, conf
 
 Rule = tuple[Callable[[Any], bool], str]  # what a value must be, as a test and in words
 
@@ -30,6 +31,8 @@ def _is_site(value: Any) -> bool:
 
 
 SECONDS: Rule = (_is_number, "a number of seconds above 0")
+SECONDS_OR_NONE: Rule = (lambda value: value is None or _is_number(value), "a number of seconds above 0, or None")
+FLAG: Rule = (lambda value: isinstance(value, bool), "True or False")
 SITE: Rule = (_is_site, "the beginning of the site's addresses, such as “https://example.org”")
 COUNT: Rule = (
     lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 1,
@@ -46,6 +49,11 @@ RULES: dict[str, Rule] = {
     "HANDLER_TRIES": COUNT,
     "HANDLER_BACKOFF": SECONDS,
     "CLAIM_FOR": SECONDS,
+    "EXPIRE_AFTER": SECONDS_OR_NONE,
+    "EXPIRE_MEMBERS": FLAG,
+    "NOTICE_AFTER": SECONDS_OR_NONE,
+    "REPORTS_KEPT": SECONDS_OR_NONE,
+    "RESULTS_KEPT": SECONDS,
 }
 # What a dotted path must lead to: the names of functions that are to be there.
 PATHS = {
@@ -88,6 +96,21 @@ def check_workers(**_: Any) -> list[checks.CheckMessage]:
     if apps.is_installed("django_q"):
         return []
     return [_error(5, "delivery needs django-q2.", 'Add "django_q" to INSTALLED_APPS, and run manage.py migrate.')]
+
+
+@checks.register("delivery")
+def check_notices(**_: Any) -> list[checks.CheckMessage]:
+    """E006: what a notice's links need."""
+    if not isinstance(getattr(settings, "DELIVERY", {}), dict) or conf.NOTICE_AFTER is None:
+        return []
+    if not conf.SITE_URL:
+        return [_error(6, "Notices by e-mail need DELIVERY[“SITE_URL”].", "Set it, such as “https://example.org”.")]
+    try:
+        reverse("delivery:no_notices", args=["token"])
+    except NoReverseMatch:
+        hint = 'Add path("delivery/", include("delivery.urls")) to the site\'s urlpatterns.'
+        return [_error(6, "Notices by e-mail need the pages of delivery.", hint)]
+    return []
 
 
 def _meant(key: Any) -> str:

@@ -30,6 +30,11 @@ DEFAULTS: dict[str, Any] = {
     "HANDLER_BACKOFF": 30,
     # workers
     "CLAIM_FOR": 60,
+    "EXPIRE_AFTER": None,
+    "EXPIRE_MEMBERS": False,
+    "NOTICE_AFTER": None,
+    "REPORTS_KEPT": 90 * 86400,
+    "RESULTS_KEPT": 30 * 86400,
 }
 
 

@@ -26,6 +26,11 @@ SCHEDULES = (
     Every("heartbeat", "delivery.tasks.heartbeat", 1),
     Every("broadcasts", "delivery.broadcasts.tasks.look", 1),
     Every("answers", "delivery.tasks.answers", 1),
+    Every("retry", "delivery.tasks.retry", 1),
+    Every("expire", "delivery.tasks.expire", 10),
+    Every("sweep", "delivery.tasks.sweep", 10),
+    Every("notify", "delivery.tasks.notify", 10),
+    Every("purge", "delivery.tasks.purge", 60),
 )
 
 

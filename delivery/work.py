@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from django.conf import settings
+from django.db import connection
 
 LONGEST = 30.0  # seconds that a task works before it lets others have the worker
 
@@ -21,6 +23,28 @@ class Budget:
 
     def __bool__(self) -> bool:
         return time.monotonic() < self._end
+
+
+def let_others_write(seconds: float) -> None:
+    """Rest after a transaction of so many seconds.
+
+    SQLite has one writer at a time, and those who wait for their turn look only now and then.
+    """
+    if connection.vendor == "sqlite":
+        time.sleep(min(seconds / 2, 0.25))
+
+
+def again(step: Callable[[], int], budget: Budget) -> int:
+    """Do a step, a transaction each time, until one does nothing or time is up; gives how much was done."""
+    done = 0
+    while budget:
+        begun = time.monotonic()
+        more = step()
+        done += more
+        if not more:
+            break
+        let_others_write(time.monotonic() - begun)
+    return done
 
 
 def ask(task: str, *args: object) -> None:

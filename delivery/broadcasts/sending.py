@@ -24,6 +24,7 @@ from tmtp.services.errors import Refused
 from tmtp.services.posting import send_message
 
 from ..conf import conf
+from ..work import let_others_write
 from . import audience
 from .models import Broadcast, Part, Recipient
 from .verbs import pause
@@ -149,12 +150,3 @@ def _portion(broadcast: Broadcast, now: datetime) -> tuple[int, datetime | None]
     paced = max(broadcast.paced or now - least, now - MOST_BURST)
     size = min(PORTION, (now - paced) // each) if now - paced >= least else 0
     return size, paced + size * each
-
-
-def let_others_write(seconds: float) -> None:
-    """Rest after a transaction of so many seconds.
-
-    SQLite has one writer at a time, and those who wait for their turn look only now and then.
-    """
-    if connection.vendor == "sqlite":
-        time.sleep(min(seconds / 2, 0.25))

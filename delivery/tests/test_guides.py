@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from types import ModuleType
 
@@ -9,8 +10,13 @@ import pytest
 from django.contrib.auth import get_user_model
 
 from delivery import tasks
+from delivery.conf import DEFAULTS
+from delivery.schedules import SCHEDULES
+from tmtp.checks.site import check_tasks
 from tmtp.models import User
 from tmtp.services import accounts
+from tmtp.services.posting import send_message
+from tmtp.signals import messages_expired
 from tmtp.tests.people import someone, waiting
 from tmtp.tests.test_docs import DOCS, blocks, run_block
 
@@ -38,3 +44,30 @@ def test_the_guide_to_answers(settings, monkeypatch, capsys):
     run_block(*reading, transaction=names["transaction"])
     assert capsys.readouterr().out == "Order 17\n"
     assert left() == []
+
+
+def test_the_guide_to_workers(settings, django_capture_on_commit_callbacks):
+    cluster, receiver = blocks(DOCS / "how-to" / "workers.md")
+    settings.Q_CLUSTER = run_block(*cluster)["Q_CLUSTER"]
+    assert check_tasks() == []
+    names = run_block(*receiver)
+    settings.DELIVERY = {"EXPIRE_AFTER": 0.000001}
+    (msgid,) = send_message(someone().uid, "Sale", "Today")
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            tasks.expire()
+    finally:
+        messages_expired.disconnect(names["tell_sales"])
+    assert names["undelivered"] == [msgid]
+
+
+def test_each_schedule_is_explained():
+    page = (DOCS / "how-to" / "workers.md").read_text()
+    named = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert sorted(named) == sorted(every.name for every in SCHEDULES)
+
+
+def test_each_setting_is_read():
+    sources = "\n".join(file.read_text() for file in (DOCS.parent / "delivery").glob("**/*.py"))
+    for key in DEFAULTS:
+        assert re.search(rf"\bconf\.{key}\b", sources), key

@@ -6,6 +6,7 @@ import os
 import socket
 from datetime import timedelta
 
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -49,6 +50,19 @@ def end(lease: ServerLease) -> None:
     """The process is gone: its nodes are offline."""
     Node.objects.filter(server=lease).update(server=None)
     lease.delete()
+
+
+@transaction.atomic
+def end_dead(grace: timedelta = LIFETIME) -> int:
+    """End the leases of servers that nobody took the place of, `grace` after they ran out; gives how many.
+
+    A server that lives after all finds its lease gone, and takes a new one.
+    """
+    dead = ServerLease.objects.filter(seen__lt=timezone.now() - LIFETIME - grace)
+    ended = list(dead.select_for_update())
+    for lease in ended:
+        end(lease)
+    return len(ended)
 
 
 def release(lease: int) -> None:

@@ -12,10 +12,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from django.db.models import Case, Count, F, Max, Min, Q, QuerySet, Value, When
+from django.db import transaction
+from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Value, When
 from django.utils import timezone
 
-from ..models import Node, Report, SentMessage, User
+from ..models import Message, Node, Report, SentMessage, User
 from ..protocol.values import parse_msgid
 from . import sql
 from .errors import Refused
@@ -127,8 +128,10 @@ def note(notes: Sequence[Note]) -> None:
 
 
 def has_read(node: int, numbers: Iterable[int]) -> None:
-    """The user has opened these messages in the mailbox, a node of theirs."""
-    Report.objects.filter(node_id=node, message_id__in=list(numbers), read=None).update(read=timezone.now())
+    """The user has opened these messages in the mailbox, a node of theirs, and so was there."""
+    now = timezone.now()
+    Report.objects.filter(node_id=node, message_id__in=list(numbers), read=None).update(read=now)
+    Node.objects.filter(pk=node).update(last_seen=now)
 
 
 def end_at(node: int, why: Report.End, numbers: Iterable[int] | None = None) -> None:
@@ -143,3 +146,17 @@ def move(from_node: int, to_node: int) -> None:
     """What was still on its way to a node goes to another one of the user, which may have had it as well."""
     has = Report.objects.filter(node_id=to_node).values("message_id")
     Report.objects.filter(OPEN, node_id=from_node).exclude(message_id__in=has).update(node_id=to_node, sent=None)
+
+
+@transaction.atomic
+def purge(before: datetime, limit: int) -> int:
+    """Forget some messages of the site that are older and wait for nobody, with their reports and keys; how many.
+
+    `limit` when there may be more.
+    """
+    waits = Exists(Message.objects.filter(pk=OuterRef("pk")))
+    old = SentMessage.objects.filter(~waits, pk__lt=int(before.timestamp() * 1e9)).order_by("pk")
+    numbers = list(old.values_list("pk", flat=True)[:limit])
+    Report.objects.filter(message_id__in=numbers).delete()
+    SentMessage.objects.filter(pk__in=numbers).delete()
+    return len(numbers)

@@ -252,6 +252,15 @@ _NOTE_ACKNOWLEDGED = {
     ' "end" = NULL FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[]) AS note (node, number, at)'
     " WHERE report.node_id = note.node AND report.message_id = note.number",
 }
+_END_REPORTS = {
+    "sqlite": 'UPDATE tmtp_report SET ended = note.column3, "end" = note.column4 FROM (VALUES {rows}) AS note'
+    " WHERE node_id = note.column1 AND message_id = note.column2"
+    " AND acknowledged IS NULL AND read IS NULL AND ended IS NULL",
+    "postgresql": 'UPDATE tmtp_report AS report SET ended = note.at, "end" = note.why'
+    " FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::smallint[]) AS note (node, number, at, why)"
+    " WHERE report.node_id = note.node AND report.message_id = note.number"
+    " AND acknowledged IS NULL AND read IS NULL AND ended IS NULL",
+}
 _PURGE_RECEIPTS = {
     "sqlite": "DELETE FROM tmtp_receipt WHERE key IN"
     " (SELECT key FROM tmtp_receipt WHERE number < ? ORDER BY number LIMIT ?) RETURNING 1",
@@ -410,6 +419,11 @@ def users_without_node(users: Iterable[int]) -> list[int]:
 def add_nodes(rows: Sequence[tuple[int, int, bytes, str, datetime]]) -> None:
     """Insert nodes: (user id, kind, hash of the secret, label, when)."""
     _many(_ADD_NODES, [(user, kind, secret, label, _time(at)) for user, kind, secret, label, at in rows])
+
+
+def end_reports(rows: Sequence[tuple[int, int, datetime, int]]) -> None:
+    """Tracked messages will not get to nodes any more: (node id, message id, when, why)."""
+    _many(_END_REPORTS, [(node, number, _time(at), why) for node, number, at, why in rows])
 
 
 def claim_node(node: int, server: int, seen: datetime) -> None:

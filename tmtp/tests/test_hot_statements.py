@@ -57,6 +57,7 @@ PARAMETERS = {
     "_DEVICES_OF_USERS": [(SOME,)],
     "_USERS_WITHOUT_NODE": [(SOME,)],
     "_ADD_NODES": [[(n, 3, b"%d" % n, "", NOW) for n in SOME]],
+    "_END_REPORTS": [[(n, n, NOW, 2) for n in SOME]],
     "_ADD_REPORTS": [[(USERS + n, n) for n in SOME]],
     "_NOTE_SENT": [[(node, node, NOW) for node in SOME]],
     "_NOTE_ACKNOWLEDGED": [[(node, node, NOW) for node in SOME]],
