@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django_q.tasks import async_task
 
@@ -45,6 +46,6 @@ def look() -> None:
             start(broadcast)
     for broadcast in unattended().exclude(pk__in=[one.pk for one in due]):
         async_task(RUN, broadcast.pk)
-    recalled = Broadcast.objects.filter(recalled__isnull=False, parts__message__recalled=None)
-    for pk in recalled.values_list("pk", flat=True).distinct():
+    left = Part.objects.filter(broadcast=OuterRef("pk"), message__recalled=None)
+    for pk in Broadcast.objects.filter(Exists(left), recalled__isnull=False).values_list("pk", flat=True):
         async_task(TAKE_BACK, pk)

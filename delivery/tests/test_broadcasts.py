@@ -407,6 +407,8 @@ def test_take_back(asked, django_capture_on_commit_callbacks):
     assert got(one) == {reader.user_id: 1}
     report = reporting.report(one)
     assert (report["read"], report["undeliverable"]) == (1, one.sent - 1)
+    nobody = running()
+    verbs.take_back(nobody)  # nobody has it
     asked.clear()
     tasks.look()
     assert not asked
