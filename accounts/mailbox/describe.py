@@ -33,9 +33,9 @@ class Described:
     own: bool
     news: bool  # counts as unread until it is opened
 
-    def words(self, entry: int, node: int, text: str) -> Words:
+    def words(self, node: int, text: str) -> Words:
         """What of it can be found."""
-        return Words(entry, node, self.subject, " ".join((self.alias, *self.people)), text)
+        return Words.of(node, self.subject, " ".join((self.alias, *self.people)), text)
 
 
 def describe(received: Received, me: User, uids: Mapping[str, str]) -> Described | None:

@@ -24,12 +24,13 @@ from tmtp.services.reading import Received, remove
 from . import words
 from .describe import PEOPLE_MAX, Described, describe, text_of
 from .models import Entry, Mailbox, Thread
+from .words import Words
 
-AT_ONCE = 500  # messages indexed in one transaction
-GONE_AT_ONCE = 2000
+AT_ONCE = 200  # messages indexed in one transaction
+GONE_AT_ONCE = 1000
 UNREAD_MAX = 99
 PATIENCE = 0.3  # seconds that a page waits for this
-LATE = 60 * 1_000_000_000  # nanoseconds that a number may be older than one committed before it
+LATE = 330 * 1_000_000_000  # nanoseconds that a number may be older than one committed before it (services.fanout)
 COMPARED_EVERY = timedelta(minutes=5)
 NORMAL = QueueEntry.Rank.NORMAL
 
@@ -47,25 +48,25 @@ def catch_up(node: Node) -> bool:
 
 
 def _some(node: Node) -> bool:
-    """Do some of what is to be done; gives whether that was all."""
+    """Do some of what is to be done; gives whether that was all.
+
+    All that takes long is done before the transaction: on SQLite, everyone else waits while it lasts.
+    """
     mailbox, _ = Mailbox.objects.get_or_create(node=node)
-    if _is_due(mailbox):
-        with transaction.atomic():
-            mailbox = _locked(node)
-            if _is_due(mailbox):
-                _compare(mailbox)
-    elif _new(mailbox).exists():
-        with transaction.atomic():
-            mailbox = _locked(node)
-            _take_in(mailbox, _new(mailbox))
+    due = _is_due(mailbox)
+    from_the_top = due and mailbox.reached is None
+    gone_by, first = (_gone(mailbox), _first(mailbox)) if from_the_top else ([], [])
+    numbers = _compared(mailbox) if due else _new(mailbox)
+    if not due and not numbers:
+        return mailbox.complete
+    found, silent = _read(node, numbers)
+    with transaction.atomic():
+        mailbox = Mailbox.objects.select_for_update().get(node=node)  # what two pages find at once is indexed once
+        forget(node.pk, gone_by)
+        _acknowledge(node, [*first, *silent])
+        _index(node, found)
+        _note(mailbox, numbers, due)
     return mailbox.complete
-
-
-def _locked(node: Node) -> Mailbox:
-    """The mailbox, for this transaction alone: what two pages find at once is indexed once."""
-    mailbox = Mailbox.objects.select_for_update().get(node=node)
-    mailbox.node = node
-    return mailbox
 
 
 def _is_due(mailbox: Mailbox) -> bool:
@@ -73,66 +74,78 @@ def _is_due(mailbox: Mailbox) -> bool:
     return not mailbox.complete or checked is None or checked < timezone.now() - COMPARED_EVERY
 
 
-def _new(mailbox: Mailbox) -> QuerySet[QueueEntry]:
-    return _missing(mailbox).filter(message_id__gt=mailbox.newest - LATE)
+def _new(mailbox: Mailbox) -> list[int]:
+    """The numbers of new messages, AT_ONCE at most."""
+    missing = _missing(mailbox).filter(message_id__gt=mailbox.newest - LATE)
+    return list(missing.values_list("message_id", flat=True)[:AT_ONCE])
+
+
+def _compared(mailbox: Mailbox) -> list[int]:
+    """The numbers of messages that are missing below where the last comparison has got to, AT_ONCE at most."""
+    missing = _missing(mailbox)
+    if mailbox.reached is not None:
+        missing = missing.filter(message_id__lt=mailbox.reached)
+    return list(missing.values_list("message_id", flat=True)[:AT_ONCE])
 
 
 def _missing(mailbox: Mailbox) -> QuerySet[QueueEntry]:
-    """What waits for the mailbox and is not in its index, the newest first."""
+    """What waits for the mailbox and is not in its index, the newest first. Of a post to many that is still being
+    written there are entries before there is a message."""
     indexed = Entry.objects.filter(node=mailbox.node_id, number=OuterRef("message_id"))
     waiting = QueueEntry.objects.filter(~Exists(indexed), node=mailbox.node_id, rank=NORMAL)
-    return waiting.order_by("-message_id")
+    return waiting.filter(Exists(Message.objects.filter(pk=OuterRef("message_id")))).order_by("-message_id")
 
 
-def _compare(mailbox: Mailbox) -> None:
-    """Compare the queue with the index, AT_ONCE messages downwards from where the last comparison has got to."""
-    missing = _missing(mailbox)
-    if mailbox.reached is None:
-        _forget_gone(mailbox)
-    else:
-        missing = missing.filter(message_id__lt=mailbox.reached)
-    taken = _take_in(mailbox, missing)
-    mailbox.complete = len(taken) < AT_ONCE
-    mailbox.reached = None if mailbox.complete else taken[-1]
-    mailbox.checked = timezone.now()
+def _gone(mailbox: Mailbox) -> list[int]:
+    """The numbers of indexed messages that were recalled or have expired."""
+    here = QueueEntry.objects.filter(node=OuterRef("node_id"), rank=NORMAL, message_id=OuterRef("number"))
+    entries = Entry.objects.filter(~Exists(here), node=mailbox.node_id)
+    return list(entries.values_list("number", flat=True)[:GONE_AT_ONCE])
+
+
+def _first(mailbox: Mailbox) -> list[int]:
+    """The numbers of what goes first, `user` messages: nothing for a person to read."""
+    entries = QueueEntry.objects.filter(node=mailbox.node_id, rank=QueueEntry.Rank.FIRST)
+    return list(entries.values_list("message_id", flat=True))
+
+
+def _note(mailbox: Mailbox, numbers: Sequence[int], due: bool) -> None:
+    """Keep how far this has come; `numbers` were taken in, the newest first."""
+    more = len(numbers) >= AT_ONCE
+    mailbox.newest = max([mailbox.newest, *numbers[:1]])
+    if due:
+        mailbox.complete, mailbox.reached, mailbox.checked = not more, numbers[-1] if more else None, timezone.now()
+    elif more:
+        mailbox.complete = False
     mailbox.save()
 
 
-def _forget_gone(mailbox: Mailbox) -> None:
-    """Take out of the index what was recalled or has expired, and acknowledge what goes first: `user` messages."""
-    here = QueueEntry.objects.filter(node=OuterRef("node_id"), rank=NORMAL, message_id=OuterRef("number"))
-    numbers = Entry.objects.filter(~Exists(here), node=mailbox.node_id).values_list("number", flat=True)
-    forget(mailbox.node_id, numbers[:GONE_AT_ONCE])
-    first = QueueEntry.objects.filter(node=mailbox.node_id, rank=QueueEntry.Rank.FIRST)
-    _acknowledge(mailbox.node, first.values_list("message_id", flat=True))
+Found = list[tuple[Described, Words]]
 
 
-def _take_in(mailbox: Mailbox, entries: QuerySet[QueueEntry]) -> list[int]:
-    """Index the first of these; gives their numbers, the newest first: AT_ONCE when there may be more."""
-    numbers = list(entries.values_list("message_id", flat=True)[:AT_ONCE])
-    messages = Message.objects.filter(pk__in=numbers).select_related("sender").order_by("pk")
-    _index(mailbox.node, [Received(message) for message in messages])
-    if numbers:
-        mailbox.newest = max(mailbox.newest, *numbers)
-        mailbox.complete = mailbox.complete and len(numbers) < AT_ONCE
-        mailbox.save()
-    return numbers
-
-
-def _index(node: Node, messages: Sequence[Received]) -> None:
-    uids = _uids_behind(messages, node.user)
-    found: list[tuple[Described, str]] = []
+def _read(node: Node, numbers: Iterable[int]) -> tuple[Found, list[int]]:
+    """What messages are, and the numbers of those that say nothing to a person."""
+    messages = Message.objects.filter(pk__in=list(numbers)).select_related("sender").order_by("pk")
+    received = [Received(message) for message in messages]
+    uids = _uids_behind(received, node.user)
+    found: Found = []
     silent: list[int] = []
-    for received in messages:
+    for one in received:
         try:
-            described = describe(received, node.user, uids)
+            described = describe(one, node.user, uids)
             if described:
-                found.append((described, text_of(received)))
+                found.append((described, described.words(node.pk, text_of(one))))
             else:
-                silent.append(received.number)
+                silent.append(one.number)
         except FileNotFoundError:  # it has just been removed
             continue
-    _acknowledge(node, silent)
+    return found, silent
+
+
+def _index(node: Node, found: Found) -> None:
+    there = Entry.objects.filter(node=node, number__in=[one.number for one, _ in found])
+    known = set(there.values_list("number", flat=True))
+    found = [(one, its) for one, its in found if one.number not in known]
     threads = _threads(node, [described for described, _ in found])
     now = timezone.now()
     entries = Entry.objects.bulk_create(
@@ -148,7 +161,7 @@ def _index(node: Node, messages: Sequence[Received]) -> None:
         )
         for one, _ in found
     )
-    words.add([one.words(entry.pk, node.pk, text) for entry, (one, text) in zip(entries, found, strict=True)])
+    words.add([(entry.pk, its) for entry, (_, its) in zip(entries, found, strict=True)])
     count(thread.pk for thread in threads.values())
 
 
@@ -250,25 +263,10 @@ def delete(node: Node, numbers: Iterable[int]) -> None:
 @transaction.atomic
 def forget(node: int, numbers: Iterable[int]) -> None:
     """Take messages out of the index."""
-    entries = list(Entry.objects.filter(node=node, number__in=list(numbers)).select_related("node__user"))
-    if not entries:
+    entries = Entry.objects.filter(node=node, number__in=list(numbers))
+    rows = list(entries.values_list("pk", "thread"))
+    if not rows:
         return
-    known, gone = _words_of(entries)
-    words.forget(known, gone)
-    Entry.objects.filter(pk__in=[entry.pk for entry in entries]).delete()
-    count({entry.thread_id for entry in entries})
-
-
-def _words_of(entries: Sequence[Entry]) -> tuple[list[words.Words], list[int]]:
-    """The words of entries as they were indexed, and the ids of those whose message is gone."""
-    messages = Message.objects.select_related("sender").in_bulk([entry.number for entry in entries])
-    known, gone = [], []
-    for entry in entries:
-        try:
-            received = Received(messages[entry.number])
-            one = describe(received, entry.node.user, {})
-            assert one is not None  # or it would not be in the index
-            known.append(one.words(entry.pk, entry.node_id, text_of(received)))
-        except (KeyError, FileNotFoundError):
-            gone.append(entry.pk)
-    return known, gone
+    words.forget([pk for pk, _ in rows])
+    Entry.objects.filter(pk__in=[pk for pk, _ in rows]).delete()
+    count({thread for _, thread in rows})

@@ -19,10 +19,10 @@ from typing import Any, ClassVar
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import Error, connections
-from django.db.models import Count, Max
+from django.db.models import Count, Exists, Max, OuterRef
 
 from tmtp.conf import conf
-from tmtp.models import QueueEntry
+from tmtp.models import Message, QueueEntry
 from tmtp.services.wake import GROUP, shared_layer
 from tmtp.services.watch import others_wrote
 
@@ -30,7 +30,7 @@ from .access import mailbox_for
 
 log = logging.getLogger("tmtp")
 SIGN_IN = 4401
-LATE = 60 * 1_000_000_000  # nanoseconds that a number may be older than one committed before it
+LATE = 330 * 1_000_000_000  # nanoseconds that a number may be older than one committed before it (services.fanout)
 REBASE_SECONDS = 60
 Queue = tuple[int, int]  # of a mailbox, since some time: how many messages, and the newest number
 
@@ -67,7 +67,9 @@ class Look:
         return changed
 
     def _queues(self, nodes: Iterable[int], since: int) -> dict[int, Queue]:
-        waiting = QueueEntry.objects.filter(node__in=nodes, rank=QueueEntry.Rank.NORMAL, message_id__gt=since)
+        # A post to many has its entries before it has its message.
+        there = Exists(Message.objects.filter(pk=OuterRef("message_id")))
+        waiting = QueueEntry.objects.filter(there, node__in=nodes, rank=QueueEntry.Rank.NORMAL, message_id__gt=since)
         # the key is composite: Count("pk") cannot be said
         rows = waiting.order_by().values_list("node_id").annotate(many=Count("rank"), newest=Max("message_id"))
         return {node: (many, newest) for node, many, newest in rows}
@@ -140,9 +142,12 @@ class Watch:
             try:
                 channel = await layer.new_channel("mailboxes")
                 await layer.group_add(GROUP, channel)
-                while True:
-                    await layer.receive(channel)
-                    self.hint.set()
+                try:
+                    while True:
+                        await layer.receive(channel)
+                        self.hint.set()
+                finally:
+                    await layer.group_discard(GROUP, channel)
             except Exception as error:  # a hint is only a hint
                 log.warning("the channel layer gives no hints: %s", error)
                 await asyncio.sleep(5)

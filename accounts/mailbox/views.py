@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
+from django_htmx.http import HttpResponseClientRefresh
 
 from tmtp.models import Node
 from tmtp.protocol.values import format_msgid
@@ -33,13 +34,21 @@ AT_ONCE = 30
 
 
 def page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """A page of the member's own, which gets their mailbox."""
+    """A page of the member's own, which gets their mailbox. Who is not signed in is sent to do so."""
 
     @wraps(view)
     def shown(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return view(request, mailbox_for(request.user), *args, **kwargs)
 
-    return login_required(never_cache(shown))
+    whole = login_required(never_cache(shown))
+
+    @wraps(view)
+    def page_or_part(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not request.user.is_authenticated and getattr(request, "htmx", False):
+            return HttpResponseClientRefresh()  # not the page for signing in, in place of a part of this one
+        return whole(request, *args, **kwargs)
+
+    return page_or_part
 
 
 @require_safe

@@ -1,17 +1,18 @@
-"""The words of messages, for searching: PostgreSQL's tsvector with a GIN index, SQLite's FTS5 without content.
+"""The words of messages, for searching: PostgreSQL's tsvector with a GIN index, SQLite's FTS5.
 
-Neither keeps the text. Both get the same words, split here: letters and digits without case or accents, each Chinese
-or Japanese character by itself. Where SQLite was built without FTS5, subjects and names alone are searched.
+The text is not kept, but the words in it are: on PostgreSQL in the entry's row, on SQLite in a table that FTS5 has for
+its content, since it has to be told which words to remove. Both get the same words, split here: letters and digits
+without case or accents, each Chinese or Japanese character by itself. Where SQLite was built without FTS5, only
+subjects and names are searched.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import reduce
-from typing import Any
+from typing import NamedTuple
 
 from django.db import connection
 from django.db.models import Q, QuerySet
@@ -25,21 +26,21 @@ _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9ff
 _WEIGHTS = {"subject": "A", "people": "B", "text": "C"}
 FIELDS = tuple(_WEIGHTS)
 TABLE = "accounts_words"
+COLUMNS = "box, subject, people, text"
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
-    """What of an entry can be found."""
+class Words(NamedTuple):
+    """The words of a message, each once: in `box` one that all entries of its mailbox have."""
 
-    entry: int
-    node: int
+    box: str
     subject: str
     people: str
     text: str
 
-    def row(self) -> tuple[Any, ...]:
-        """(entry, box, subject, people, text): each the words in it, once."""
-        return (self.entry, _box(self.node), *(" ".join(sorted(split(getattr(self, name)))) for name in FIELDS))
+    @classmethod
+    def of(cls, node: int, *texts: str) -> Words:
+        """Those in a subject, names, and a text."""
+        return cls(_box(node), *(" ".join(sorted(split(text))) for text in texts))
 
 
 def split(text: str) -> set[str]:
@@ -51,70 +52,48 @@ def split(text: str) -> set[str]:
     return {word[:WORD_MAX] for word in _WORD.findall(plain)}
 
 
-def add(words: Sequence[Words]) -> None:
-    """Make entries findable."""
-    rows = [one.row() for one in words]
-    if not rows or not is_there():
+def add(words: Sequence[tuple[int, Words]]) -> None:
+    """Make entries findable, by their ids."""
+    if not words or not is_there():
         return
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(
                 "UPDATE accounts_entry SET words = found.words::tsvector"
                 " FROM unnest(%s::bigint[], %s::text[]) AS found (entry, words) WHERE id = found.entry",
-                [[row[0] for row in rows], [_vector(row) for row in rows]],
+                [[entry for entry, _ in words], [_vector(its) for _, its in words]],
             )
-        else:
-            cursor.executemany(
-                f"INSERT INTO {TABLE} (rowid, box, subject, people, text) VALUES (%s, %s, %s, %s, %s)",  # noqa: S608
-                rows,
-            )
+            return
+        rows = [(entry, *its) for entry, its in words]
+        for table, key in ((f"{TABLE}_content", "id"), (TABLE, "rowid")):
+            cursor.executemany(f"INSERT INTO {table} ({key}, {COLUMNS}) VALUES (%s, %s, %s, %s, %s)", rows)  # noqa: S608
 
 
-def _vector(row: tuple[Any, ...]) -> str:
+def _vector(words: Words) -> str:
     """A tsvector as PostgreSQL reads it: words with the weights of where they are. A word has no quote in it."""
-    _, box, *fields = row
     weights: dict[str, str] = {}
-    for weight, text in zip(_WEIGHTS.values(), fields, strict=True):
-        for word in text.split():
+    for name, weight in _WEIGHTS.items():
+        for word in getattr(words, name).split():
             weights[word] = weights.get(word, "") + weight
     found = " ".join(
         f"'{word}':" + ",".join(f"{place}{weight}" for place, weight in enumerate(its, 1))
         for word, its in weights.items()
     )
-    return f"'{box}':1 {found}"
+    return f"'{words.box}':1 {found}"
 
 
-def forget(known: Sequence[Words], gone: Iterable[int] = ()) -> None:
-    """Let entries not be found any more, before they are deleted: `known` by their words, others by their ids.
-
-    PostgreSQL keeps the words in the entry's own row. SQLite has to be told which words those were; of messages that
-    are gone, its index itself says so, which takes a pass over all of it.
-    """
-    gone = list(gone)
+def forget(entries: Sequence[int]) -> None:
+    """Let entries, by their ids, not be found any more, before they are deleted. On PostgreSQL that is enough."""
     if connection.vendor == "postgresql" or not is_there():
         return
-    rows = [one.row() for one in known]
+    rows = [(entry,) for entry in entries]
     with connection.cursor() as cursor:
-        if gone:
-            rows += _rows_of(cursor, gone)
         cursor.executemany(
-            f"INSERT INTO {TABLE} ({TABLE}, rowid, box, subject, people, text)"  # noqa: S608
-            " VALUES ('delete', %s, %s, %s, %s, %s)",
+            f"INSERT INTO {TABLE} ({TABLE}, rowid, {COLUMNS})"  # noqa: S608
+            f" SELECT 'delete', id, {COLUMNS} FROM {TABLE}_content WHERE id = %s",
             rows,
         )
-
-
-def _rows_of(cursor: Any, entries: Iterable[int]) -> list[tuple[Any, ...]]:
-    """What the index itself knows of entries."""
-    cursor.execute(f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.{TABLE}_vocab USING fts5vocab(main, {TABLE}, instance)")
-    found: dict[int, dict[str, list[str]]] = {}
-    wanted = ", ".join(str(int(entry)) for entry in entries)
-    cursor.execute(f"SELECT doc, col, term FROM temp.{TABLE}_vocab WHERE doc IN ({wanted})")  # noqa: S608
-    for entry, column, word in cursor.fetchall():
-        found.setdefault(entry, {}).setdefault(column, []).append(word)
-    return [
-        (entry, *(" ".join(columns.get(name, ())) for name in ("box", *FIELDS))) for entry, columns in found.items()
-    ]
+        cursor.executemany(f"DELETE FROM {TABLE}_content WHERE id = %s", rows)  # noqa: S608
 
 
 def search(node: int, text: str, fields: Sequence[str] = FIELDS) -> QuerySet[Entry]:

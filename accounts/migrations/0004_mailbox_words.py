@@ -1,8 +1,9 @@
-"""The full-text index of mailboxes: a tsvector on PostgreSQL, FTS5 without content on SQLite if that has it."""
+"""The full-text index of mailboxes: a tsvector on PostgreSQL, FTS5 on SQLite if that has it."""
 
 from django.db import migrations
 
-FTS5 = "box, subject, people, text, content='', columnsize=0, detail=column, tokenize='unicode61'"
+COLUMNS = "box, subject, people, text"
+OPTIONS = "content='accounts_words_content', content_rowid='id', columnsize=0, detail=column, tokenize='unicode61'"
 
 
 def make(apps, editor):
@@ -11,7 +12,8 @@ def make(apps, editor):
             cursor.execute("ALTER TABLE accounts_entry ADD COLUMN words tsvector")
             cursor.execute("CREATE INDEX accounts_entry_words ON accounts_entry USING gin (words)")
         elif cursor.execute("SELECT sqlite_compileoption_used('ENABLE_FTS5')").fetchone()[0]:
-            cursor.execute(f"CREATE VIRTUAL TABLE accounts_words USING fts5({FTS5})")
+            cursor.execute(f"CREATE TABLE accounts_words_content (id integer PRIMARY KEY, {COLUMNS})")
+            cursor.execute(f"CREATE VIRTUAL TABLE accounts_words USING fts5({COLUMNS}, {OPTIONS})")
 
 
 def unmake(apps, editor):
@@ -20,6 +22,7 @@ def unmake(apps, editor):
             cursor.execute("ALTER TABLE accounts_entry DROP COLUMN words")
         else:
             cursor.execute("DROP TABLE IF EXISTS accounts_words")
+            cursor.execute("DROP TABLE IF EXISTS accounts_words_content")
 
 
 class Migration(migrations.Migration):

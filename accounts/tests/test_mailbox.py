@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from django.test import AsyncClient
 from django.urls import reverse
 
 from accounts import limits
-from accounts.mailbox import index
+from accounts.mailbox import index, live
 from accounts.mailbox.live import SIGN_IN, MailboxConsumer
 from accounts.mailbox.models import Entry, Thread
 from mnmsite.asgi import application
@@ -26,6 +27,7 @@ from tmtp.services.posting import Post, send_message
 from tmtp.services.recall import recall
 from tmtp.services.site import site_user
 from tmtp.services.users import add_alias, add_node
+from tmtp.services.wake import wake
 from tmtp.tests.people import forget, someone, to, unique, waiting
 
 from .mailboxes import group, letter, member, octets, person, received, sender_of, threads
@@ -87,6 +89,12 @@ def test_who_is_not_signed_in_is_asked_to(client, name):
     answer = client.get(url(name))
     assert answer.status_code == 302
     assert answer["Location"].endswith(f"?next={url(name)}")
+
+
+def test_an_open_page_of_who_has_signed_out_is_loaded_again(client):
+    answer = client.get(url("mailbox"), headers={"HX-Request": "true"})
+    assert answer["HX-Refresh"] == "true"
+    assert answer.content == b""
 
 
 def test_another_member_s_messages_are_not_there(client, ann, bob):
@@ -600,3 +608,42 @@ async def test_a_page_of_nobody_is_told_nothing():
     await socket.connect()
     assert await socket.receive_output() == {"type": "websocket.close", "code": SIGN_IN}
     await socket.disconnect()
+
+
+@pytest.mark.once
+async def test_a_hint_makes_the_next_look_come_sooner(redis_url, settings, monkeypatch):
+    backend = "channels_redis.pubsub.RedisPubSubChannelLayer"
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": backend, "CONFIG": {"hosts": [redis_url]}}}
+    settings.TMTP = {**settings.TMTP, "POLL": 60}
+    looks = []
+    monkeypatch.setattr(live.Look, "changed", lambda self, nodes: looks.append(nodes) or nodes)
+    told = asyncio.Event()
+    live.Watch.add(7, told.set)
+    await told.wait()
+    told.clear()
+    async with asyncio.timeout(10):
+        while len(looks) == 1:
+            await asyncio.to_thread(wake)  # from another thread, as a view is
+            await asyncio.sleep(0.02)
+        await told.wait()
+    assert looks[:2] == [[7], [7]]
+    live.Watch.remove(7, told.set)
+    assert not live.Watch.running
+
+
+@pytest.mark.once
+async def test_one_look_is_for_all_open_pages(settings, monkeypatch):
+    settings.TMTP = {**settings.TMTP, "POLL": 0.001}
+    news = iter([[1, 2], [2], []])
+    monkeypatch.setattr(live.Look, "changed", lambda self, nodes: next(news, []))
+    told = []
+    pages = [lambda: told.append("first"), lambda: told.append("second"), lambda: told.append("other")]
+    for node, page_ in zip((1, 1, 2), pages, strict=True):
+        live.Watch.add(node, page_)
+    assert told == ["second"]  # something may have come since its page was made
+    while told.count("other") < 2:
+        await asyncio.sleep(0.001)
+    assert sorted(told) == ["first", "other", "other", "second", "second"]
+    for node, page_ in zip((1, 1, 2), pages, strict=True):
+        live.Watch.remove(node, page_)
+    assert not live.Watch.running

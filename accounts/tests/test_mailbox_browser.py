@@ -177,3 +177,4 @@ def test_members_ping_and_invite(site, other, member, device):
     expect(page.get_by_text(f"Goes to {gid}")).to_be_visible()
     came = device.next_queued("delivery")
     assert came.data.endswith(b"I am here")
+    assert "Traceback" not in site.log

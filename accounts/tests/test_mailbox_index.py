@@ -15,7 +15,7 @@ from accounts.mailbox.models import Entry, Mailbox, Thread
 from tmtp.models import QueueEntry, Report
 from tmtp.services import groups, posting, recall
 from tmtp.services.posting import Notification, Post, send_message
-from tmtp.services.queue import acknowledge
+from tmtp.services.queue import Outgoing, acknowledge, publish
 from tmtp.tests.people import own, someone, to, unique
 
 from .mailboxes import entries, letter, member, octets, received, sender_of, subjects, threads
@@ -284,6 +284,23 @@ def test_a_look_says_which_mailboxes_have_changed(ann, bob, monkeypatch):
     assert look.changed([ann.pk, carl.pk]) == [carl.pk]
     index.delete(ann, [entry.number for entry in entries(ann)])
     assert look.changed([ann.pk, carl.pk]) == [ann.pk]
+
+
+def test_a_post_to_many_is_news_when_its_message_is_there(ann, bob, monkeypatch):
+    """Its entries are written before, see services.fanout."""
+    monkeypatch.setattr("accounts.mailbox.live.others_wrote", lambda seen: (seen, True))
+    look = Look()
+    look.changed([ann.pk])
+    number = posting.numbers.next()
+    letter(bob, "bob", "Meanwhile", "text", ann.user)
+    assert look.changed([ann.pk]) == [ann.pk]
+    QueueEntry.objects.create(node=ann, rank=NORMAL, message_id=number)
+    assert look.changed([ann.pk]) == []
+    assert subjects(ann) == ["Meanwhile"]
+    outgoing = Outgoing("delivery", bob.uid, bob.user, [ann.pk], {"datahead": 2}, b"{}text", number=number)
+    publish([outgoing])
+    assert look.changed([ann.pk]) == [ann.pk]
+    assert subjects(ann) == ["Meanwhile", ""]
 
 
 def test_nothing_is_missed_when_a_look_begins_to_count_anew(ann, bob, monkeypatch):
