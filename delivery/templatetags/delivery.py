@@ -1,0 +1,22 @@
+"""What the admin shows about workers."""
+
+from typing import Any
+
+from django import template
+from django.db import Error
+
+from delivery import marks
+
+register = template.Library()
+
+
+@register.inclusion_tag("delivery/_worker_notice.html", takes_context=True)
+def worker_notice(context: dict[str, Any]) -> dict[str, Any]:
+    """A line that no worker is there, for who is signed in to the admin; nothing while one is. Costs one query."""
+    user = context.get("user")
+    if not getattr(user, "is_staff", False):
+        return {"late": False}
+    try:
+        return {"late": marks.worker_is_late(), "seen": marks.worker_seen()}
+    except Error:  # not migrated yet: that is said elsewhere
+        return {"late": False}
