@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,9 +17,13 @@ pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = """
+import os
 from mnmsite.settings import *
 DELIVERY = {"HANDLER": "handler_of_the_test.received", "CLAIM_FOR": 1, "HANDLER_TRIES": 2, "HANDLER_BACKOFF": 0.000001}
 Q_CLUSTER = {**Q_CLUSTER, "workers": 1, "poll": 0.1}
+if os.environ.get("BROKER"):
+    del Q_CLUSTER["orm"]
+    Q_CLUSTER["redis"] = os.environ["BROKER"]
 """
 HANDLER = """
 import os, time
@@ -56,18 +61,29 @@ for attempt in Attempt.objects.all():
 """
 
 
+def environment(folder):
+    path = os.pathsep.join([str(folder), str(ROOT)])
+    own = {"DJANGO_SETTINGS_MODULE": "settings_of_the_test", "PYTHONPATH": path, "MNM_VAR": str(folder / "var")}
+    return {**os.environ, **own, "DATABASE_URL": ""}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The folder of a site with this handler, migrated; what it is told by ann waits."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "settings_of_the_test.py").write_text(SETTINGS)
+    (folder / "handler_of_the_test.py").write_text(HANDLER)
+    (folder / "log").touch()
+    manage(environment(folder), "migrate", "-v0")
+    manage(environment(folder), "shell", "-v0", "-c", WRITE)
+    return folder
+
+
 @pytest.fixture
-def site(tmp_path):
-    """The environment of a site with this handler, migrated; what it is told by ann waits."""
-    (tmp_path / "settings_of_the_test.py").write_text(SETTINGS)
-    (tmp_path / "handler_of_the_test.py").write_text(HANDLER)
-    (tmp_path / "log").touch()
-    path = os.pathsep.join([str(tmp_path), str(ROOT)])
-    own = {"DJANGO_SETTINGS_MODULE": "settings_of_the_test", "PYTHONPATH": path, "MNM_VAR": str(tmp_path / "var")}
-    env = {**os.environ, **own, "DATABASE_URL": ""}
-    manage(env, "migrate", "-v0")
-    manage(env, "shell", "-v0", "-c", WRITE)
-    return env
+def site(made, tmp_path):
+    """The environment of such a site for one test."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    return environment(tmp_path)
 
 
 def manage(env, *words):
@@ -110,3 +126,8 @@ def test_a_worker_is_killed_while_the_handler_runs(site, tmp_path):
         while "True" not in (found := manage(site, "shell", "-v0", "-c", LOOK)):
             assert time.monotonic() < deadline, found
     assert found == "['poison']\n2 True ValueError: it tastes bad\n"
+
+
+def test_redis_as_broker(site, tmp_path, redis_url):
+    with worker(site | {"BROKER": redis_url}, tmp_path / "said"):
+        wait_for(tmp_path / "log", ["slow"])
