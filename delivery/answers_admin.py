@@ -47,7 +47,7 @@ class DeadFilter(admin.SimpleListFilter):
 class AttemptAdmin(ViewAdmin):
     """What the handler could not take. Messages are not shown, only what they are about."""
 
-    list_display = ["subject", "author", "posted", "tries", "state", "reason"]
+    list_display = ["subject", "state", "reason", "tries", "posted", "author"]
     list_filter = [DeadFilter]
     list_select_related = ["message__sender__account"]
     ordering = [F("dead").desc(nulls_last=True), "pk"]
@@ -61,7 +61,7 @@ class AttemptAdmin(ViewAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """With how many messages wait in the mailbox of the site."""
         if request.method == "GET":
-            messages.info(request, waiting_line())
+            messages.add_message(request, messages.INFO if conf.HANDLER else messages.WARNING, waiting_line())
         return super().changelist_view(request, extra_context)
 
     @admin.display(description=_("subject"))
