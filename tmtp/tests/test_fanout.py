@@ -10,7 +10,7 @@ import pytest
 
 from tmtp.models import Group, Member, Message, Node, QueueEntry, User
 from tmtp.protocol.requests import TO_GROUP, TO_GROUP_WITHOUT_ME, TO_USER, Recipient
-from tmtp.services import fanout, posting, queue, spool, users
+from tmtp.services import directory, fanout, queue, spool, users
 from tmtp.services.errors import Refused
 from tmtp.services.fanout import Fanout
 from tmtp.services.posting import LATER, Notification, Post, Sender, post
@@ -29,7 +29,7 @@ HOUR = 3600 * 1_000_000_000
 
 @pytest.fixture(autouse=True)
 def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (fanout, posting):
+    for module in (fanout, directory):
         monkeypatch.setattr(module, "AT_ONCE", AT_ONCE)
 
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from tmtp.models import Block, Node, User
 from tmtp.protocol.requests import TO_GROUP, Recipient
-from tmtp.services import accounts, groups, posting, privacy, room, users
+from tmtp.services import accounts, directory, groups, posting, privacy, room, users
 from tmtp.services.directory import look_up
 from tmtp.services.errors import Refused
 from tmtp.services.posting import Notification, Post, send_message
@@ -152,7 +152,7 @@ def test_twice_is_once_and_nobody_blocks_oneself_or_the_site(ann, bob, blocked):
 
 def test_blocks_are_looked_up_when_somebody_named_blocks(ann, bob, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.delattr(posting, "blocks_among")
+        patch.delattr(directory, "blocks_among")
         assert not look_up([Post(bob, to(ann), b"x")]).blocks
     privacy.block(user(ann), user(bob))
     assert look_up([Post(bob, to(ann), b"x")]).blocks == {(ann.user, bob.user)}

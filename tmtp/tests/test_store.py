@@ -14,7 +14,7 @@ from tmtp import store as module
 from tmtp.jobs import Job, phases
 from tmtp.models import Group, Member, Message, QueueEntry, User
 from tmtp.protocol.requests import TO_GROUP, TO_USER, Recipient
-from tmtp.services import fanout, leases, posting
+from tmtp.services import directory, fanout, leases, posting
 from tmtp.services.errors import Refused
 from tmtp.services.posting import Post, Sender
 from tmtp.services.queue import Parcel
@@ -331,7 +331,7 @@ def test_each_post_of_a_user_with_many_nodes_reaches_them_all(bench: Bench) -> N
 @pytest.fixture
 def crowd(monkeypatch: pytest.MonkeyPatch) -> list[Sender]:
     """The members of a group that is too large for one batch, by far."""
-    for where in (fanout, posting):
+    for where in (fanout, directory):
         monkeypatch.setattr(where, "AT_ONCE", 2)
     group = Group.objects.create(gid="the great group")
     crowd = [someone() for _ in range(7)]
