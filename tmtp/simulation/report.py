@@ -83,7 +83,7 @@ class Report:
     # at the end
 
     def summary(self, seconds: float, log: str = "") -> str:
-        """All figures. `seconds` is how long posts were made, `log` what the server said of errors."""
+        """All figures. `seconds` is how long it took, to the last delivery, `log` what the server said of errors."""
         rows = [(name, value) for name, value in self._rows(max(seconds, 1e-3)) if value]
         width = max(len(name) for name, _value in rows)
         lines = [f"{name:<{width}}  {value}" for name, value in rows]

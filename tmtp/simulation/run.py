@@ -71,8 +71,7 @@ class Simulation:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.run.stop.wait(), TICK)
         self.run.stop.set()
-        seconds = time.monotonic() - self.begun
-        await self._settle()
+        seconds = await self._settle() - self.begun
         self.report.end_line()
         await self._end()
         return self.report, seconds
@@ -104,8 +103,8 @@ class Simulation:
         late = self.plan.duration is not None and time.monotonic() - self.begun >= self.plan.duration
         return late or self.run.stop.is_set() or not self.run.busy
 
-    async def _settle(self) -> None:
-        """Wait until all that was acknowledged has arrived, while something still does."""
+    async def _settle(self) -> float:
+        """Wait until all that was acknowledged has arrived, while something still does; gives when the last came."""
         ledger = self.run.world.ledger
         last, since = -1, time.monotonic()
         while (self.run.busy or ledger.due) and time.monotonic() - since < SETTLE and self.signals < 2:
@@ -113,6 +112,7 @@ class Simulation:
                 last, since = ledger.arrived, time.monotonic()
             self.report.update(f"{ledger.due:,} due")
             await asyncio.sleep(TICK / 5)
+        return since
 
     async def _end(self) -> None:
         for task in self.run.tasks:
