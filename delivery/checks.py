@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from django.urls import NoReverseMatch, reverse
 from .addresses import import_dotted
 from .conf import DEFAULTS, conf
 
+OWN_BACKEND = "delivery.email.EmailBackend"
 Rule = tuple[Callable[[Any], bool], str]  # what a value must be, as a test and in words
 
 
@@ -41,10 +43,26 @@ COUNT: Rule = (
 PATH: Rule = (lambda value: isinstance(value, str) and bool(value), "a dotted path, such as “shop.mail.Backend”")
 PATH_OR_NONE: Rule = (lambda value: value is None or PATH[0](value), "a dotted path, or None")
 
+ROUTES: Rule = (
+    lambda value: isinstance(value, str) and value.lower() in ("both", "message", "email"),
+    "“both”, “message” or “email”",
+)
+NAMES: Rule = (
+    lambda value: isinstance(value, list | tuple | set) and all(isinstance(name, str) for name in value),
+    "a list of names of views",
+)
+
+FALLBACK: Rule = (
+    lambda value: PATH[0](value) and value != OWN_BACKEND,
+    "a dotted path to a backend that sends e-mail, such as “django.core.mail.backends.smtp.EmailBackend”",
+)
+
 RULES: dict[str, Rule] = {
     "SITE_URL": SITE,
+    "EMAIL_ROUTE": ROUTES,
+    "SIGN_IN_VIEWS": NAMES,
     "ADDRESSES": PATH,
-    "FALLBACK_EMAIL_BACKEND": PATH,
+    "FALLBACK_EMAIL_BACKEND": FALLBACK,
     "HANDLER": PATH_OR_NONE,
     "HANDLER_TRIES": COUNT,
     "HANDLER_BACKOFF": SECONDS,
@@ -96,6 +114,14 @@ def check_workers(**_: Any) -> list[checks.CheckMessage]:
     if apps.is_installed("django_q"):
         return []
     return [_error(5, "delivery needs django-q2.", 'Add "django_q" to INSTALLED_APPS, and run manage.py migrate.')]
+
+
+@checks.register("delivery")
+def check_email(**_: Any) -> list[checks.CheckMessage]:
+    """E007: what the e-mail backend needs."""
+    if settings.EMAIL_BACKEND != OWN_BACKEND or find_spec("markdownify"):
+        return []
+    return [_error(7, "The e-mail backend needs markdownify.", 'pip install "markdownify>=1.1,<2"')]
 
 
 @checks.register("delivery")

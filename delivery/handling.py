@@ -12,7 +12,7 @@ import logging
 import secrets
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -68,7 +68,7 @@ def find_handler() -> Handler | None:
     if not conf.HANDLER:
         return None
     handler: Handler = import_dotted(conf.HANDLER)
-    return async_to_sync(handler) if inspect.iscoroutinefunction(handler) else handler
+    return handler
 
 
 def site_mailbox() -> Node | None:
@@ -101,12 +101,23 @@ def handle(handler: Handler, answer: Answer) -> None:
             return
         if wanted:
             with renewing(attempt):
-                handler(answer)
+                _call(handler, answer)
         answer.acknowledge()
     except BaseException as error:  # django-q2 ends a task that takes too long with a SystemExit
         fail(attempt, traceback.format_exc())
         if not isinstance(error, Exception):
             raise
+
+
+def _call(handler: Handler, answer: Answer) -> None:
+    """Call the handler, and wait for the end of what it gives if that is async: it may be so under a decorator."""
+    given = handler(answer)
+    if inspect.isawaitable(given):
+        async_to_sync(_end_of)(given)
+
+
+async def _end_of(awaitable: Awaitable[Any]) -> None:
+    await awaitable
 
 
 def take(answer: Answer, claim: str) -> Attempt | None:
@@ -159,7 +170,7 @@ def fail(attempt: Attempt, error: str, give_up: bool = False) -> None:
     _ours(attempt).update(
         claim="",
         claimed_until=None,
-        error=error[-ERROR_MAX:],
+        error=_storable(error)[-ERROR_MAX:],
         next_try=now + pause,
         dead=now if give_up else None,
     )
@@ -168,6 +179,11 @@ def fail(attempt: Attempt, error: str, give_up: bool = False) -> None:
         log.error("message %s is a dead letter after %s tries: %s", attempt, attempt.tries, last)
     else:
         log.warning("message %s is tried again in %s: %s", attempt, pause, last)
+
+
+def _storable(text: str) -> str:
+    """The text as any database keeps it: what a stranger wrote may be in an error's words."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
 
 
 def _ours(attempt: Attempt) -> QuerySet[Attempt]:

@@ -39,6 +39,20 @@ async def slow_handler(answer):
     taken.append(answer)
 
 
+class SlowObject:
+    """Its call is async, which `inspect.iscoroutinefunction` does not see."""
+
+    async def __call__(self, answer):
+        taken.append(answer)
+
+
+slow_object = SlowObject()
+
+
+def decorated(answer):
+    return slow_handler(answer)
+
+
 @pytest.fixture(autouse=True)
 def quiet(settings, monkeypatch):
     """The handler is ours, and nobody enqueues tasks."""
@@ -351,6 +365,29 @@ def test_an_async_handler(ann, settings):
     tasks.answers()
     assert len(taken) == 1
     assert left() == []
+
+
+@pytest.mark.parametrize("name", ["slow_object", "decorated"])
+def test_a_handler_that_is_async_but_does_not_look_so(ann, settings, name):
+    write(ann)
+    settings.DELIVERY = {"HANDLER": f"{__name__}.{name}"}
+    tasks.answers()
+    assert len(taken) == 1
+    assert left() == []
+
+
+def test_an_error_with_characters_that_no_database_keeps(ann):
+    number = write(ann)
+
+    def strange(answer):
+        raise ValueError("a\0b \ud800")
+
+    behave.append(strange)
+    tasks.answers()
+    assert left() == [number]
+    attempt = Attempt.objects.get()
+    assert (attempt.tries, attempt.claim) == (1, "")
+    assert "a\\0b \\ud800" in attempt.error
 
 
 def test_a_handler_that_cannot_be_imported_costs_no_message_a_try(ann, settings):

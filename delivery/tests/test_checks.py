@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import override_settings
 
+from delivery import checks
 from delivery.checks import check_options, check_workers
 
 pytestmark = pytest.mark.once
@@ -24,6 +25,11 @@ pytestmark = pytest.mark.once
         ({"ADDRESSES": "delivery.nowhere"}, ["E004"]),
         ({"ADDRESSES": "delivery.addresses"}, []),
         ({"ADDRESSES": "delivery.conf"}, ["E004"]),
+        ({"EMAIL_ROUTE": "mesage"}, ["E003"]),
+        ({"EMAIL_ROUTE": "Message"}, []),
+        ({"SIGN_IN_VIEWS": "login"}, ["E003"]),
+        ({"SIGN_IN_VIEWS": ["login"]}, []),
+        ({"FALLBACK_EMAIL_BACKEND": "delivery.email.EmailBackend"}, ["E003"]),
         ({"HANDLER": None}, []),
         ({"HANDLER": "delivery.tasks.heartbeat"}, []),
         ({"HANDLER": "delivery.tasks.nothing"}, ["E004"]),
@@ -42,6 +48,13 @@ def test_the_hint_names_the_nearest_key():
     with override_settings(DELIVERY={"CLAIM_FORE": 1}):
         (found,) = check_options()
     assert found.hint == "Did you mean “CLAIM_FOR”?"
+
+
+def test_the_email_backend_needs_markdownify(settings, monkeypatch):
+    monkeypatch.setattr(checks, "find_spec", lambda name: None)
+    assert checks.check_email() == []
+    settings.EMAIL_BACKEND = "delivery.email.EmailBackend"
+    assert [found.id for found in checks.check_email()] == ["delivery.E007"]
 
 
 def test_django_q2_is_needed(settings):

@@ -49,9 +49,14 @@ def format_msgid(number: int) -> str:
     return f"{number:016x}"
 
 
+def is_msgid(text: str) -> bool:
+    """Whether a text is a msgid."""
+    return _MSGID.fullmatch(text) is not None
+
+
 def parse_msgid(msgid: str) -> int:
     """The number of a msgid; raises ValueError when it is none."""
-    if not _MSGID.fullmatch(msgid):
+    if not is_msgid(msgid):
         raise ValueError("not 16 hex digits")
     return int(msgid, 16)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -29,12 +30,14 @@ def attachments_of(files: Iterable[Any]) -> list[Attachment]:
 
     Raises Refused for what is none of these, or cannot be read.
     """
+    if isinstance(files, str | bytes | os.PathLike | File):
+        raise Refused(f"attachments must be a list, not {files!r}")
     return [_attachment(file) for file in files]
 
 
 def _attachment(file: Any) -> Attachment:
     if isinstance(file, File):
-        return Attachment(safe_name(file.name), file.size, lambda: _pieces_of(file))
+        return Attachment(safe_name(file.name), _size_of(file), lambda: _pieces_of(file))
     if isinstance(file, tuple) and len(file) >= 2 and isinstance(file[1], bytes | str):
         content = file[1].encode() if isinstance(file[1], str) else file[1]
         return Attachment(safe_name(file[0]), len(content), lambda: iter([content]))
@@ -47,6 +50,16 @@ def _attachment(file: Any) -> Attachment:
             raise Refused(f"{path} cannot be attached: {error.strerror}") from error
         return Attachment(path.name, size, lambda: _pieces_of(File(path.open("rb")), close=True))
     raise Refused(f"{file!r} cannot be attached: give a path, a File, or (name, content)")
+
+
+def _size_of(file: File[Any]) -> int:
+    """A file's octets. Raises Refused when it cannot be read."""
+    try:
+        if isinstance(file.file, io.TextIOBase):  # its size may be in characters
+            return sum(len(piece) for piece in _pieces_of(file))
+        return file.size
+    except (OSError, ValueError, AttributeError) as error:  # a field without a file, a file that is gone or closed
+        raise Refused(f"{file!r} cannot be attached: {error}") from error
 
 
 def _pieces_of(file: File[Any], close: bool = False) -> Iterator[bytes]:

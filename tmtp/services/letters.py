@@ -8,8 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from django.utils.functional import Promise
 
+from ..protocol.values import is_msgid
 from .attachments import Attachment
+from .errors import Refused
 
 FILE, FORM, REFERENCE = "u:", "f:", "r:"  # what an attachment's name begins with
 
@@ -67,6 +70,30 @@ def compose(
     if attachments:
         head["attach"] = [{"name": FILE + file.name, "size": file.size, "ffn": ""} for file in attachments]
     return Letter(msgspec.json.encode(head), text.encode(), attachments)
+
+
+def checked(subject: Any, text: Any, thread: Any) -> tuple[str, str, str]:
+    """A letter's subject, text and thread as plain strings: each may be lazily translated, or marked as safe HTML.
+
+    Raises Refused for what is no text that any database can keep, and for a thread that is no msgid.
+    """
+    subject, text = plain(subject, "the subject"), plain(text, "the text")
+    if thread and not (isinstance(thread, str) and is_msgid(thread)):
+        raise Refused(f"the thread must be the msgid of the message that began it, not {thread!r:.40}")
+    return subject, text, thread or ""
+
+
+def plain(text: Any, what: str) -> str:
+    """`text`, which `what` names, as a plain string. Raises Refused."""
+    if not isinstance(text, str | Promise):
+        raise Refused(f"{what} must be text, not {type(text).__name__}")
+    try:
+        octets = str(text).encode()
+    except UnicodeEncodeError as error:
+        raise Refused(f"{what} is not valid Unicode: {error.reason}") from error
+    if 0 in octets:
+        raise Refused(f"{what} has a NUL character in it")
+    return octets.decode()  # not a SafeString, nor what else there is of str
 
 
 def _cc(author: Person, reader: Person) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from .directory import Directory, gids_of, look_up, recipients_of
 from .errors import Refused, Unreachable
 from .fanout import Fanout, Share
 from .holding import hold
-from .letters import Letter, Person, compose
+from .letters import Letter, Person, checked, compose
 from .names import holder
 from .numbers import numbers
 from .privacy import check_all, check_blocks
@@ -30,7 +30,7 @@ from .queue import Outgoing, discard_on_commit, enqueue
 from .receipts import Receipts
 from .recipients import aliases_of, resolve
 from .room import check_room, full
-from .sent import send, sent_before
+from .sent import checked_key, send, sent_before
 from .site import site_alias, site_user
 from .spool import Spooled, keep
 from .verbs import verb
@@ -281,14 +281,16 @@ def send_message(
     site. With a `key`, a message is sent once: the same key again gives the first call's msgids, and nothing is sent.
 
     It is sent if and only if the caller's transaction commits. Raises Refused, naming the recipient, when one does not
-    exist or blocks the member in whose name it is sent; then nothing is sent to anyone.
+    exist or blocks the member in whose name it is sent, and for what cannot be sent; then nothing is sent to anyone.
     """
-    if key and (before := sent_before(key)):
+    key = checked_key(key)
+    if before := sent_before(key):
         return before
+    subject, body, thread = checked(subject, body, thread)
     author = _author(sender)
     users, groups = resolve(to)
     check_all(users, author.user.pk)
-    files = attachments_of(attachments)
+    files = attachments_of(attachments or ())
     write = partial(compose, author.person, subject, body, thread=thread, attachments=files)
     outgoing = [author.outgoing(nodes, write(readers=readers)) for nodes, readers in _shares(author, users, together)]
     for group in groups:

@@ -17,6 +17,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from ..models import Message, Node, QueueEntry, User
+from ..protocol.values import is_msgid
 from . import reports, spool, sql
 from .letters import Attached, Head, parse_head
 from .queue import discard_on_commit
@@ -74,12 +75,12 @@ class Received:
     @property
     def thread(self) -> str:
         """The msgid of the first message of its thread; its own when it is that."""
-        return self.head.thread or self.msgid
+        return self.head.thread if is_msgid(self.head.thread) else self.msgid
 
     @property
     def subject(self) -> str:
         """A post's subject."""
-        return self.head.subject
+        return _storable(self.head.subject)
 
     @property
     def alias(self) -> str:
@@ -90,7 +91,7 @@ class Received:
     def text(self) -> str:
         """Its text, CommonMark; the first TEXT_MAX octets of it."""
         octets = self._octets(self.head.text_at, min(self.head.text_size, TEXT_MAX))
-        return octets.decode(errors="replace")
+        return _storable(octets.decode(errors="replace"))
 
     @property
     def attachments(self) -> list[Attached]:
@@ -120,6 +121,11 @@ class Received:
         if self.message.spool:
             return open(spool.path(self.message.spool), "rb")
         return io.BytesIO(bytes(self.message.body or b""))
+
+
+def _storable(text: str) -> str:
+    """The text without NUL, which PostgreSQL keeps in no text, and CommonMark (2.3) has replaced by U+FFFD."""
+    return text.replace("\0", "\ufffd")
 
 
 def messages_of(mailbox: Node) -> QuerySet[Message]:

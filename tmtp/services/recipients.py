@@ -24,6 +24,7 @@ def resolve(to: Any) -> tuple[list[User], list[Group]]:
     found: dict[Any, User | Group] = {}
     for start in range(0, len(named), AT_ONCE):
         some = named[start : start + AT_ONCE]
+        _check_there(some)
         accounts = {one.pk: one for one in some if isinstance(one, get_user_model())}
         users = users_of(list(accounts.values())) if accounts else {}
         names = _named({str(one) for one in some if not isinstance(one, Model)})
@@ -36,6 +37,18 @@ def resolve(to: Any) -> tuple[list[User], list[Group]]:
     return people, [one for one in found.values() if isinstance(one, Group)]
 
 
+def _check_there(some: Sequence[Any]) -> None:
+    """Raises Refused when one of these objects is not saved, or deleted."""
+    for model in (get_user_model(), User, Group):
+        ours = [one for one in some if isinstance(one, model)]
+        if ours:
+            keys = {one.pk for one in ours} - {None}
+            there = set(model._base_manager.filter(pk__in=keys).values_list("pk", flat=True))
+            for one in ours:
+                if one.pk not in there:
+                    raise Refused(f"{one} is not saved, or has been deleted")
+
+
 def aliases_of(users: Sequence[User]) -> dict[int, str]:
     """A name for each of the users, by their ids: their first alias, or the uid."""
     names = {user.pk: user.uid for user in users}
@@ -44,8 +57,9 @@ def aliases_of(users: Sequence[User]) -> dict[int, str]:
 
 
 def _each(to: Any) -> list[Any]:
-    one: Iterable[Any] = [to] if isinstance(to, str | Model) else to
-    return list(one)
+    if isinstance(to, Iterable) and not isinstance(to, str | bytes | Model):
+        return list(to)
+    return [to]
 
 
 def _recipient(one: Any, users: dict[Any, User], names: dict[str, User | Group]) -> User | Group:
@@ -61,6 +75,7 @@ def _recipient(one: Any, users: dict[Any, User], names: dict[str, User | Group])
 
 def _named(names: set[str]) -> dict[str, User | Group]:
     """The users and groups that have these aliases, uids and gids."""
+    names = {name for name in names if name.isprintable()}  # as each is; a database may not even look for another
     if not names:
         return {}
     found: dict[str, User | Group] = {group.gid: group for group in Group.objects.filter(gid__in=names)}

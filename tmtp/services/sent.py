@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.db import IntegrityError, transaction
 
 from ..models import SentMessage
 from ..protocol.values import format_msgid
 from . import reports
+from .errors import Refused
+from .letters import plain
 from .numbers import numbers
 from .queue import Outgoing, enqueue
+
+KEY_MAX = 255
 
 
 def send(outgoing: Sequence[Outgoing], subject: str, thread: str, key: str) -> list[str]:
@@ -38,6 +43,14 @@ def send(outgoing: Sequence[Outgoing], subject: str, thread: str, key: str) -> l
     for item in outgoing:
         reports.begin(item.number, item.nodes)
     return [format_msgid(item.number) for item in outgoing]
+
+
+def checked_key(given: Any) -> str:
+    """A key as a plain string. Raises Refused when it is longer than it may be, or no database keeps it."""
+    key = plain(str(given or ""), "the key")
+    if len(key) > KEY_MAX:
+        raise Refused(f"the key has {len(key)} characters; {KEY_MAX} are the most")
+    return key
 
 
 def sent_before(key: str) -> list[str]:

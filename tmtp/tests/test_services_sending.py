@@ -11,10 +11,16 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
 from django.core.files import File
+from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection, transaction
+from django.db.models import FileField
+from django.db.models.fields.files import FieldFile
 from django.utils import timezone
+from django.utils.safestring import mark_safe
+from django.utils.translation import gettext_lazy
 
 from tmtp.models import Message, Node, QueueEntry, Report, SentMessage, User
 from tmtp.protocol.values import decode_base32
@@ -168,6 +174,68 @@ def test_what_cannot_be_attached() -> None:
             send_message(someone().uid, "Files", "", attachments=[wrong])
 
 
+def test_a_text_file_counts_in_octets() -> None:
+    ann = someone()
+    send_message(ann.uid, "Files", "", attachments=[ContentFile("é", "e.txt"), ("f", "f")])
+    (header,) = waiting(ann)
+    assert [file["size"] for file in head_of(header)["attach"]] == [2, 1]
+    assert header["data"][header["datahead"] :] == "éf".encode()
+
+
+def test_attachments_are_a_list_of_files_that_are_there() -> None:
+    ann = someone()
+    with pytest.raises(Refused, match="must be a list"):
+        send_message(ann.uid, "Files", "", attachments="README.md")
+    for wrong in (FieldFile(None, FileField(), ""), FieldFile(None, FileField(), "no such file")):  # type: ignore[arg-type]
+        with pytest.raises(Refused, match="cannot be attached"):
+            send_message(ann.uid, "Files", "", attachments=[wrong])
+    assert not waiting(ann)
+
+
+def test_texts_as_django_has_them() -> None:
+    ann = someone()
+    send_message(ann.uid, gettext_lazy("Hello"), mark_safe("Ann"))
+    send_message(ann.uid, mark_safe("Hello"), gettext_lazy("Ann"))
+    for header in waiting(ann):
+        assert head_of(header)["subject"] == "Hello"
+        assert header["data"][header["datahead"] :] == b"Ann"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"subject": None},
+        {"subject": "\0"},
+        {"subject": "\ud800"},
+        {"body": b"octets"},
+        {"body": "\ud800"},
+        {"key": "k" * 256},
+        {"key": "\0"},
+        {"thread": "nonsense"},
+        {"thread": 7},
+    ],
+)
+def test_what_cannot_be_sent(wrong: dict[str, Any]) -> None:
+    ann = someone()
+    with pytest.raises(Refused):
+        send_message(ann.uid, **({"subject": "Hello", "body": "Ann"} | wrong))
+    assert not waiting(ann) and not SentMessage.objects.exists()
+
+
+def test_recipients_who_are_none() -> None:
+    deleted = member()
+    deleted.delete()
+    gone = User.objects.get(pk=someone().user)
+    User.objects.filter(pk=gone.pk).delete()
+    ann = someone()
+    account = get_user_model()
+    for wrong in (None, 7, b"octets", "\0", "\ud800", AnonymousUser(), account(username="new"), deleted, gone):
+        for to in (wrong, [ann.uid, wrong]):
+            with pytest.raises(Refused):
+                send_message(to, "Hello", "whoever you are")
+    assert not waiting(ann)
+
+
 def test_large_attachments_are_spooled_and_read_back() -> None:
     ann = member()
     mailbox = mailbox_of(user_of(ann))
@@ -190,6 +258,13 @@ def test_a_head_that_makes_no_sense_is_read_as_far_as_it_goes(head: bytes) -> No
     body = head + b"text\xff"
     received = reading.Received(Message(pk=1, op="delivery", head=_frame(head), body=body, size=len(body)))
     assert (received.text, received.attachments, received.thread) == ("text\ufffd", [], received.msgid)
+
+
+def test_what_no_database_keeps_is_not_read() -> None:
+    head = json.dumps({"threadid": "x" * 300, "subject": "a\0b"}).encode()
+    body = head + b"c\0d"
+    received = reading.Received(Message(pk=1, op="delivery", head=_frame(head), body=body, size=len(body)))
+    assert (received.thread, received.subject, received.text) == (received.msgid, "a\ufffdb", "c\ufffdd")
 
 
 def _frame(head: bytes) -> bytes:
