@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Playwright
 
     from tmtp.tests.real import Installation, Server
 
@@ -34,7 +34,7 @@ PATIENCE_MS = 15_000
 class Site:
     """A website (daphne) and its TMTP service, with a folder and a database of their own."""
 
-    def __init__(self, place: Installation, server: Server, port: int) -> None:
+    def __init__(self, place: Installation, server: Server | None, port: int) -> None:
         self.place = place
         self.server = server  # `await site.server.register("alice")` is a client of it over TLS
         self.port = port
@@ -94,9 +94,12 @@ def running_site(env: dict[str, str] | None = None, **tmtp: Any) -> Iterator[Sit
     from tmtp.tests.real import free_port, installation
 
     with installation(**tmtp) as place:
-        place.env.update(env or {})
-        with place.serve() as server:
-            site = Site(place, server, free_port())
+        port = free_port()
+        place.env.update({"MNM_HTTP": f"127.0.0.1:{port}", **(env or {})})
+        site = Site(place, None, port)
+        if "MNM_PROVIDER" in place.env:  # which has tables of its own
+            site.manage("migrate", "--verbosity=0")
+        with place.serve() as site.server:
             try:
                 site.start()
                 yield site
@@ -120,10 +123,15 @@ def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-dev-shm-usage"] if os.geteuid() == 0 else []
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        chromium = launch(playwright)
         yield chromium
         chromium.close()
+
+
+def launch(playwright: Playwright) -> Browser:
+    """Start chromium."""
+    options = ["--no-sandbox", "--disable-dev-shm-usage"] if os.geteuid() == 0 else []
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=options)
 
 
 @pytest.fixture
