@@ -29,7 +29,8 @@ import pytest
 
 DATABASES = ("sqlite", "postgresql")
 PATIENCE = 30  # seconds for a server to start or to stop
-pytest_plugins = ["mnmsite.tests.browser"]  # fixtures: site, browser, page, new_page
+# fixtures: site, browser, page, new_page; provider
+pytest_plugins = ["mnmsite.tests.browser", "accounts.tests.provider"]
 
 run = contextlib.ExitStack()  # what ends with the run
 atexit.register(run.close)

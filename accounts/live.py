@@ -5,6 +5,9 @@ from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
+from tmtp.conf import conf
+from tmtp.providers import parse_settings
+
 # what the page's script says
 WORDS = {
     "connecting": _("Connecting…"),
@@ -18,17 +21,17 @@ WORDS = {
     "node already connected": _("This device is connected already, in another program or window."),
     "authentication required": _("Who registers here must sign in first, which this page cannot do."),
     "registered": _("The new device is registered and connected."),
-    "alias": _("It has no alias: {reason}."),
+    "alias": _("It has no name: {reason}."),
     "sent": _("Stored at {time}. It arrives as soon as the device connects."),
-    "unnamed": _("someone without an alias"),
+    "unnamed": _("someone without a name"),
     "delivery": _("Message"),
     "notify": _("Notice"),
     "ping": _("Ping"),
     "invite": _("Invitation"),
     "member": _("Group"),
-    "user": _("Own devices and aliases"),
+    "user": _("Own devices and names"),
     "login": _("Own device connected"),
-    "ohiedit": _("Presence"),
+    "ohiedit": _("Online status"),
     "ohi online": _("is online"),
     "ohi offline": _("is offline"),
     "octets": _("{count} octets that are no text"),
@@ -38,4 +41,9 @@ WORDS = {
 @require_safe
 def live(request: HttpRequest) -> HttpResponse:
     """Watch what arrives for a device. The device's secret stays in the browser."""
-    return render(request, "accounts/live.html", {"words": {key: str(text) for key, text in WORDS.items()}})
+    openid = parse_settings(conf.OPENID)
+    context = {
+        "words": {key: str(text) for key, text in WORDS.items()},
+        "registers": conf.OPEN_REGISTRATION and (openid.optional or not openid.auth),
+    }
+    return render(request, "accounts/live.html", context)

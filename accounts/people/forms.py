@@ -23,13 +23,13 @@ def name_field(label: Any, **options: Any) -> forms.CharField:
 class AliasForm(forms.Form):
     """A new alias."""
 
-    name = name_field(_("New alias"), help_text=_("8 characters or more. Upper and lower case differ."))
+    name = name_field(_("New name"), help_text=_("8 characters or more. Upper and lower case differ."))
 
 
 class NameForm(forms.Form):
     """Which of one's aliases one goes by in a group."""
 
-    alias = forms.ChoiceField(label=_("Your name there"))
+    alias = forms.ChoiceField(label=_("Your name in this group"))
 
     def __init__(self, user: User, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -40,7 +40,7 @@ class NameForm(forms.Form):
 class InviteForm(forms.Form):
     """An invitation."""
 
-    to = name_field(_("Whom to invite"), help_text=_("One of their aliases."))
+    to = name_field(_("Whom to invite"), help_text=_("A name they go by here."))
     text = forms.CharField(label=_("A few words for them"), required=False, max_length=TEXT_UNITS)
 
     def clean_text(self) -> str:
@@ -55,7 +55,7 @@ class GroupForm(InviteForm, NameForm):
     """A new group, and who is invited first, if anybody."""
 
     name = name_field(_("Name of the group"), help_text=_("8 characters or more. It cannot be changed later."))
-    to = name_field(_("Whom to invite first"), help_text=_("One of their aliases."), required=False)
+    to = name_field(_("Whom to invite first"), help_text=_("A name they go by here."), required=False)
     field_order = ["name", "alias", "to", "text"]
 
 
@@ -67,7 +67,7 @@ class PresenceForm(forms.Form):
         coerce=int,
         choices=[
             (User.Presence.EVERYONE.value, _("Everyone whom my devices tell")),
-            (User.Presence.CONTACTS.value, _("My contacts: those of them who let me see them, too")),
+            (User.Presence.CONTACTS.value, _("My contacts: those whose devices tell me, too")),
             (User.Presence.NOBODY.value, _("Nobody")),
         ],
         widget=forms.RadioSelect,
@@ -77,4 +77,4 @@ class PresenceForm(forms.Form):
 class BlockForm(forms.Form):
     """Whom to block."""
 
-    who = name_field(_("Block somebody"), help_text=_("One of their aliases, or their uid."))
+    who = name_field(_("Block somebody"), help_text=_("A name they go by here, or their user ID."))

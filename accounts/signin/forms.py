@@ -79,6 +79,10 @@ class PasswordResetForm(auth_forms.PasswordResetForm):
     stranger might still be signed in to.
     """
 
+    email = forms.EmailField(
+        label=_("E-mail address"), max_length=254, widget=forms.EmailInput({"autocomplete": "email"})
+    )
+
     def get_users(self, email: str) -> Iterator[Any]:
         """The member who has confirmed this address; nobody when it got a link just now."""
         if addresses.may_mail(addresses.normalise(email)):

@@ -29,8 +29,8 @@ FOR_VISITORS = (
 )
 OF_AN_ACCOUNT = (
     ("accounts:account", _("Sign-in")),
-    ("accounts:aliases", _("Aliases")),
-    ("accounts:presence", _("Presence")),
+    ("accounts:aliases", _("Names")),
+    ("accounts:presence", _("Online status")),
     ("accounts:blocked", _("Blocked")),
 )
 

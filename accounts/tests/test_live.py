@@ -31,7 +31,7 @@ def phone(site: Any) -> Any:
 def register(page: Page, alias: str) -> tuple[str, str]:
     """Be a new device; gives uid and nodeid."""
     page.goto("/live/")
-    page.get_by_label("Your alias").fill(alias)
+    page.get_by_label("Your name").fill(alias)
     page.get_by_role("button", name="Register and watch").click()
     expect(page.locator("#status")).to_contain_text("registered and connected")
     return page.locator("#new_uid").inner_text(), page.locator("#new_nodeid").inner_text()
@@ -85,7 +85,7 @@ def test_what_the_service_refuses_is_said(page: Page, phone: Any) -> None:
         page.get_by_label("Secret of the device").fill(secret)
         page.get_by_role("button", name="Connect", exact=True).click()
         expect(page.locator("#status")).to_contain_text(said)
-    page.get_by_label("Your alias").fill(phone.alias)
+    page.get_by_label("Your name").fill(phone.alias)
     page.get_by_role("button", name="Register and watch").click()
     expect(page.locator("#status")).to_contain_text("no alias: newalias")
 

@@ -58,7 +58,8 @@ class Scene:
     laptop: Client  # Anna's, which is online
 
     def sign_in(self, page: Page, who: str) -> None:
-        """Let a browser be this person's."""
+        """Let a browser be this person's. The laptop, which would be let go in a while, says that it is there."""
+        self.laptop.send({"op": 11})
         page.context.clear_cookies()
         if who != VISITOR:
             cookie = {"name": "sessionid", "value": self.sessions[who], "url": self.site.url}
@@ -262,6 +263,9 @@ def _people(on: Stage, anna: Any) -> None:
     link_identity(user, UNIVERSITY["iss"], "anna")
     privacy.block(user, User.objects.get(pk=on.senders["troll"].user), "a rather rude person")
     privacy.set_presence(user, User.Presence.CONTACTS)
+    before = timezone.now() - timezone.timedelta(days=41)
+    for made in (user.aliases, user.blocks, user.identities, user.nodes.filter(label="Laptop")):
+        made.update(created=before)
 
 
 def _read(node: Any) -> None:

@@ -35,11 +35,11 @@ class Look(NamedTuple):
 TOUR = {
     "home": Look(height=620),
     "mailbox": Look(),
+    "mailbox-narrow": Look(width=NARROW),
     "thread": Look(height=900),
     "devices": Look(height=560),
     "device-new": Look(height=900),
     "group": Look(scheme="dark", height=900),
-    "mailbox-narrow": Look(width=NARROW),
     "thread-narrow": Look(scheme="dark", width=NARROW),
     "account": Look(height=720),
 }
@@ -77,10 +77,10 @@ def tour(browser: Any, scene: Any, folder: Path) -> None:
 
 
 def everything(browser: Any, scene: Any, folder: Path) -> None:
-    """Every page in every look."""
-    for ending, look in every_look():
-        for several in scene.pages.values():
-            for shown in several:
+    """Every page in every look. What is read on one is read on the next, so a page's looks follow each other."""
+    for several in scene.pages.values():
+        for shown in several:
+            for ending, look in every_look():
                 (folder / f"{shown.name}-{ending}.png").write_bytes(take(browser, scene, shown, look, whole=True))
 
 

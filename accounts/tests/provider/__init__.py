@@ -3,6 +3,8 @@
     with running_provider() as provider:
         provider.add_client("mnm", "http://testserver/…")
         back = provider.approve(address)  # what the person's browser does there; gives where they are sent back to
+
+The root's `conftest.py` offers the fixture `provider` to all tests.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import pytest
 import requests
-from mozilla_django_oidc.utils import generate_code_challenge
 
 PASSWORD = "correct horse battery"
 PATIENCE = 30
@@ -73,6 +75,8 @@ class RealProvider:
 
     def device_token(self, username: str = "ann") -> str:
         """The id_token that a device of this person has to show: by the code flow of the public client “device”."""
+        from mozilla_django_oidc.utils import generate_code_challenge
+
         to, code_verifier = "http://localhost:8123/", "v" * 64
         params = {
             "response_type": "code",
@@ -117,3 +121,12 @@ def running_provider() -> Iterator[RealProvider]:
         finally:
             process.send_signal(signal.SIGKILL)
             process.communicate()
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[RealProvider]:
+    """A real OpenID provider, one for the run. Its clients: “device” (public, as devices have it), and “web”."""
+    with running_provider() as running:
+        running.add_client("device", "http://localhost:8123/")
+        running.add_client("web", "http://testserver/sign-in/example-university/callback/", "hush")
+        yield running

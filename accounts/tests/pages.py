@@ -1,0 +1,57 @@
+"""What tests of pages do in a browser: sign up, take a name, connect a device."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tmtp.testing import Client
+from tmtp.tests.real import TLS
+
+PASSWORD = "correct horse battery"
+
+
+def sign_up(page, name):
+    page.goto("/sign-up/")
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("E-mail address").fill(f"{name}@example.org")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_label("Password confirmation").fill(PASSWORD)
+    page.locator("main").get_by_role("button", name="Sign up").click()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+
+
+def dial(site):
+    """A device's program, over TLS."""
+    client = Client(("127.0.0.1", site.server.port), TLS)
+    client.greet()
+    return client
+
+
+def connect_device(site, page, label):
+    """Make a node on the page, and log in with what it shows; gives the link."""
+    page.goto("/devices/new/")
+    if page.locator("summary").count():
+        page.locator("summary").click()
+    page.get_by_label("Name of the device").fill(label)
+    page.get_by_role("button", name="Get its secret").click()
+    device = dial(site)
+    uid, nodeid = page.locator("#uid").inner_text(), page.locator("#nodeid").inner_text()
+    assert device.log_in(uid, nodeid)["info"] == "login ok"
+    return device
+
+
+def take(device, op):
+    """The next message of a kind; what comes before it is acknowledged, and so is it."""
+    while True:
+        message = device.receive()
+        if message.is_queued:
+            device.acknowledge(message)
+        if message.op == op:
+            return message
+
+
+def alias(page, name):
+    page.goto("/account/aliases/")
+    page.get_by_label("New name").fill(name)
+    page.get_by_role("button", name="Take this name").click()
+    expect(page.get_by_text(f"You are “{name}” now")).to_be_visible()

@@ -1,0 +1,174 @@
+"""The whole way of a member in a real browser: website, service, device and OpenID provider are real processes.
+
+Two members meet: Ann signs up with a password, Bob with the provider. What each step means in detail is tested
+beside the pages it is made of.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+from accounts.tests.axe import violations
+from accounts.tests.pages import alias, dial, sign_up
+from accounts.tests.provider import PASSWORD
+from mnmsite.tests.browser import running_site
+from tmtp.testing import Closed
+
+pytestmark = pytest.mark.once
+
+SEND = """
+from django.contrib.auth import get_user_model
+from tmtp.services.posting import send_message
+send_message(get_user_model().objects.get(username="ann-of-rome"), "The hall is closed", "On *Monday*.")
+"""
+ANSWERS = """
+from tmtp.models import Node
+from tmtp.services.reading import Received, messages_of
+site = Node.objects.get(user__is_site=True, kind=Node.Kind.MAILBOX)
+result = [Received(message).text for message in messages_of(site)]
+"""
+UID = """
+from tmtp.models import User
+result = User.objects.get(account__username="ann-of-rome").uid
+"""
+
+
+@pytest.fixture(scope="module")
+def place(provider):
+    """A site whose members, and their devices, may come with the provider."""
+    entry = provider.entry(site={"client_id": "walk", "client_secret": "hush", "scope": "openid email"})
+    with running_site({"no_proxy": "127.0.0.1"}, OPENID={"auth": 1, "authby": [entry]}) as running:
+        provider.add_client("walk", f"{running.url}sign-in/example-university/callback/", "hush")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def other(place):
+    """Another process of the site."""
+    with place.other_process() as process:
+        yield process
+
+
+def mailed_link(place):
+    """The link in the mail, which the website writes to its log when there is no mail server."""
+    until = time.monotonic() + 10
+    while not (found := re.findall(r"http://\S+/account/confirm/\S+/", place.log)):
+        assert time.monotonic() < until, place.log
+        time.sleep(0.05)
+    return found[-1]
+
+
+def enter(page, username):
+    """Sign in at the provider."""
+    expect(page.get_by_role("heading", name="University")).to_be_visible()
+    page.get_by_label("Username").fill(username)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Enter").click()
+
+
+def mailbox(page):
+    page.get_by_role("link", name="Mailbox").first.click()
+    expect(page.get_by_role("heading", level=1, name="Mailbox")).to_be_visible()
+
+
+def register(place, token):
+    """A device that shows a token; gives its link and what the service says."""
+    device = dial(place)
+    device.send({"op": 1, "newnode": "Phone", "newalias": "_", "oidc": {"id_token": token}})
+    return device, device.receive().header
+
+
+def test_the_whole_way(place, provider, other, new_page):
+    ann, bob = (new_page(base_url=place.url) for _ in range(2))
+
+    # Ann signs up, and follows the link that is mailed to her
+    sign_up(ann, "ann-of-rome")
+    expect(ann.get_by_role("heading", name="No messages yet")).to_be_visible()
+    ann.goto(mailed_link(place))
+    ann.get_by_role("button", name="Yes, confirm it").click()
+    expect(ann.get_by_text("ann-of-rome@example.org is confirmed.")).to_be_visible()
+    alias(ann, "ann of rome")
+
+    # the site writes, from another process: it is there by itself; Ann's answer reaches the site
+    mailbox(ann)
+    other.run(SEND)
+    ann.get_by_role("link", name="The hall is closed").click()
+    expect(ann.locator("em", has_text="Monday")).to_be_visible()
+    ann.get_by_label("Message", exact=True).fill("Then in the library.")
+    ann.get_by_role("button", name="Send").click()
+    expect(ann.locator(".letter.own")).to_contain_text("Then in the library.")
+    assert other.run(ANSWERS) == ["Then in the library."]
+
+    # Bob comes with the provider, and pings her; both see the other's ping at once
+    bob.goto("/sign-in/")
+    bob.get_by_role("link", name="Sign in with Example University").click()
+    enter(bob, "bob")
+    expect(bob.get_by_role("heading", name="Welcome")).to_be_visible()
+    bob.get_by_role("button", name="Sign up").click()
+    expect(bob.get_by_role("heading", name="No messages yet")).to_be_visible()
+    alias(bob, "bob of rome")
+    mailbox(ann)
+    bob.goto("/mailbox/ping/")
+    bob.get_by_label("To").fill("ann of rome")
+    bob.get_by_label("Text").fill("Are you there?")
+    bob.get_by_role("button", name="Send").click()
+    ann.get_by_role("link", name="Pings with bob of rome").click()
+    ann.get_by_label("Text").fill("I am")
+    ann.get_by_role("button", name="Send").click()
+    expect(bob.get_by_text("I am")).to_be_visible()
+
+    # a group: Ann starts it, Bob accepts, and reads what she writes to it
+    mailbox(bob)
+    ann.goto("/groups/")
+    ann.get_by_role("link", name="Start a group").click()
+    ann.get_by_label("Name of the group").fill("friends of ann")
+    ann.get_by_label("Whom to invite first").fill("bob of rome")
+    ann.get_by_role("button", name="Start it").click()
+    bob.get_by_role("link", name="Group friends of ann").click()
+    bob.get_by_role("button", name="Accept").click()
+    expect(bob.get_by_text("bob of rome joined.")).to_be_visible()
+    mailbox(bob)
+    ann.get_by_role("link", name="Write to the group").click()
+    ann.get_by_label("Subject").fill("Friday at eight")
+    ann.get_by_label("Message", exact=True).fill("Who brings the clock?")
+    ann.get_by_role("button", name="Send").click()
+    bob.get_by_role("link", name="Friday at eight").click()
+    expect(bob.get_by_text("Goes to friends of ann")).to_be_visible()
+
+    # Ann links the provider; a device that shows its token is hers, and gets what Bob answers
+    ann.goto("/account/")
+    ann.get_by_role("button", name="Link Example University").click()
+    enter(ann, "ann")
+    expect(ann.get_by_text("You can sign in with Example University now.")).to_be_visible()
+    stranger, said = register(place, "a.b.c")
+    assert said == {"op": "quit", "error": "authentication required"}
+    stranger.close()
+    device, said = register(place, provider.device_token("ann"))
+    assert (said["op"], said["uid"]) == ("registered", other.run(UID))
+    bob.get_by_label("Message", exact=True).fill("I do.")
+    bob.get_by_role("button", name="Send").click()
+    assert device.next_queued("delivery").data.endswith(b"I do.")
+
+    # she sees it online, and drops it: its link is closed, and its secret worthless
+    ann.goto("/devices/")
+    expect(ann.get_by_role("listitem").filter(has_text="Phone").get_by_text("online")).to_be_visible()
+    assert violations(ann) == []
+    ann.get_by_role("link", name="Disconnect Phone for good").click()
+    ann.get_by_role("button", name="Disconnect it").click()
+    expect(ann.get_by_text("“Phone” is disconnected for good.")).to_be_visible()
+    with pytest.raises(Closed):
+        while True:
+            device.receive()
+    again = dial(place)
+    assert again.log_in(said["uid"], said["nodeid"]) == {"op": "quit", "error": "login failed"}
+
+    # and signs in with the provider, which remembers her
+    ann.get_by_role("button", name="Sign out").click()
+    ann.goto("/sign-in/")
+    ann.get_by_role("link", name="Sign in with Example University").click()
+    expect(ann.get_by_role("heading", level=1, name="Mailbox")).to_be_visible()
+    expect(ann.get_by_role("link", name="Friday at eight")).to_be_visible()
