@@ -113,7 +113,7 @@ def test_the_whole_way(place, provider, other, new_page):
     alias(bob, "bob of rome")
     mailbox(ann)
     bob.goto("/mailbox/ping/")
-    bob.get_by_label("To").fill("ann of rome")
+    bob.get_by_label("To", exact=True).fill("ann of rome")
     bob.get_by_label("Text").fill("Are you there?")
     bob.get_by_role("button", name="Send").click()
     ann.get_by_role("link", name="Pings with bob of rome").click()
