@@ -21,7 +21,8 @@ def violations(page: Any) -> list[str]:
 
     `page` is a Playwright page of the sync API. Colours are judged as shown: call it once in light and once in dark.
     """
-    page.evaluate(f"() => {{ {AXE_SCRIPT} }}")
+    if not page.evaluate("() => 'axe' in window"):
+        page.evaluate(f"() => {{ {AXE_SCRIPT} }}")
     found = page.evaluate(RUN, TAGS)
     return [
         f"{rule['id']}: {rule['help']}: {node['html']}: {' '.join(node['why'].split())}"

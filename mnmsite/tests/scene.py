@@ -37,6 +37,7 @@ UNIVERSITY = {
     "site": {"client_id": "chess-site", "client_secret": "hush", "scope": "openid"},
 }
 
+RENDERED = ["400.html", "403.html", "403_csrf.html", "500.html", "accounts/locked_out.html"]
 VISITOR, ANNA, NEW, COMING = "visitor", "anna", "newcomer", "coming"  # who looks at a page
 
 
@@ -55,11 +56,22 @@ class Scene:
     site: Site
     sessions: dict[str, str]  # the session of who looks
     pages: dict[str, list[Shown]]  # by the name of the address
+    rendered: dict[str, str]  # pages that only a mistake leads to, by template
     laptop: Client  # Anna's, which is online
 
-    def sign_in(self, page: Page, who: str) -> None:
-        """Let a browser be this person's. The laptop, which would be let go in a while, says that it is there."""
+    def open(self, page: Page, shown: Shown) -> None:
+        """Open a page as the one who looks. The laptop, which would be let go in a while, says that it is there."""
         self.laptop.send({"op": 11})
+        self.sign_in(page, shown.who)
+        if shown.path in self.rendered:
+            address = f"{self.site.url}rendered/{shown.path}"
+            page.route(address, lambda route: route.fulfill(body=self.rendered[shown.path], content_type="text/html"))
+            page.goto(address)
+        else:
+            page.goto(shown.path)
+
+    def sign_in(self, page: Page, who: str) -> None:
+        """Let a browser be this person's."""
         page.context.clear_cookies()
         if who != VISITOR:
             cookie = {"name": "sessionid", "value": self.sessions[who], "url": self.site.url}
@@ -84,7 +96,7 @@ def staged_site() -> Iterator[Scene]:
             assert laptop.log_in(*staged["laptop"])["info"] == "login ok"
             laptop.next_queued("login")  # the last there is, as all else was there before
             pages = {name: [Shown(*one) for one in shown] for name, shown in staged["pages"].items()}
-            yield Scene(site, staged["sessions"], pages, laptop)
+            yield Scene(site, staged["sessions"], pages, staged["rendered"], laptop)
 
 
 # -- in a process of the site
@@ -147,6 +159,8 @@ def ago(seconds: float) -> Iterator[None]:
 
 def stage() -> dict[str, Any]:
     """Put everything on; gives sessions, pages, and what the laptop logs in with."""
+    from django.template.loader import render_to_string
+
     from accounts.mailbox.access import mailbox_for
     from tmtp.services.users import make_node
 
@@ -175,6 +189,7 @@ def stage() -> dict[str, Any]:
         "sessions": sessions,
         "laptop": [node.user.uid, nodeid],
         "pages": _pages(on, anna, node, newcomer),
+        "rendered": {name: render_to_string(name) for name in RENDERED},
     }
 
 
@@ -310,7 +325,7 @@ def _coming() -> str:
 
 
 def _pages(on: Stage, anna: Any, node: Any, newcomer: Any) -> dict[str, list[tuple[str, str, str]]]:
-    """Every page, by the name of its address; the more telling ones more than once."""
+    """Every page, by the name of its address or template; the more telling ones more than once."""
     from django.contrib.auth.tokens import default_token_generator
     from django.core import signing
     from django.urls import reverse
@@ -405,5 +420,7 @@ def _pages(on: Stage, anna: Any, node: Any, newcomer: Any) -> dict[str, list[tup
     add("accounts:message_delete", "message-delete", format_msgid(hall.latest))
     add("oauth2_provider:authorize", "device-allow", query="?" + urlencode(authorize))
     add("oauth2_provider:authorize", "device-refuse")
-    pages["404"] = [("nowhere", VISITOR, "/nowhere/")]
+    pages["404.html"] = [("nowhere", VISITOR, "/nowhere/")]
+    for template in RENDERED:
+        pages[template] = [(template.removesuffix(".html").rpartition("/")[2], VISITOR, template)]
     return pages

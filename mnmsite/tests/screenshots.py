@@ -61,8 +61,7 @@ def take(browser: Any, scene: Any, shown: Any, look: Look, *, whole: bool) -> by
         base_url=scene.site.url, color_scheme=look.scheme, viewport=size, reduced_motion="reduce"
     ) as context:
         page = context.new_page()
-        scene.sign_in(page, shown.who)
-        page.goto(shown.path)
+        scene.open(page, shown)
         return bytes(page.screenshot(full_page=whole))
 
 

@@ -1,0 +1,98 @@
+"""axe-core finds nothing on any page, in light and in dark, and none is wider than a narrow screen.
+
+The list of pages is held against the site's addresses: a new page must be put on in `mnmsite/tests/scene.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.urls import URLPattern, get_resolver
+from playwright.sync_api import expect
+
+from accounts.tests.axe import violations
+from mnmsite.tests.scene import ANNA, VISITOR, Scene, staged_site
+
+pytestmark = pytest.mark.once
+
+NO_PAGES = {
+    "leads elsewhere": "start message openid_sign_in openid_callback",
+    "takes what a form sends, and leads elsewhere": "sign_out link add_address mail_again remove_address unblock "
+    "group_join group_name group_invite invitation_accept invitation_decline",
+    "a file": "message_text attachment",
+    "for programs": "token oidc-connect-discovery-info jwks-info",
+}
+LOOKS = [("light", 1280), ("dark", 360)]
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scene]:
+    """A site with everything on it."""
+    with staged_site() as staged:
+        yield staged
+
+
+def addresses(resolver: Any = None, namespace: str = "") -> Iterator[str]:
+    """The names of the addresses of the site, without the administration."""
+    for entry in (resolver or get_resolver()).url_patterns:
+        if isinstance(entry, URLPattern):
+            yield f"{namespace}{entry.name}"
+        elif entry.app_name != "admin":
+            yield from addresses(entry, f"{entry.namespace}:" if entry.namespace else namespace)
+
+
+def problems(page: Any) -> list[str]:
+    """What is wrong with a page that is open."""
+    found = []
+    for scheme, width in LOOKS:
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # colours that do not fade
+        page.set_viewport_size({"width": width, "height": 800})
+        found += [f"{scheme}: {one}" for one in violations(page)]
+        if page.evaluate("document.documentElement.scrollWidth") > width:
+            found.append(f"wider than {width}")
+    return found
+
+
+def test_every_page_is_accessible(scene: Scene, new_page: Any) -> None:
+    page = new_page(base_url=scene.site.url)
+    found = {}
+    for several in scene.pages.values():
+        for shown in several:
+            scene.open(page, shown)
+            expect(page.get_by_role("heading", level=1)).to_have_count(1)
+            found[shown.name] = problems(page)
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
+
+
+def test_answers_to_forms_are_accessible(scene: Scene, new_page: Any) -> None:
+    page = new_page(base_url=scene.site.url)
+    scene.sign_in(page, VISITOR)
+    page.goto("/sign-up/")
+    page.get_by_label("Username").fill("a@b")
+    page.get_by_label("E-mail address").fill("reader@example.org")
+    for label in ("Password", "Password confirmation"):
+        page.get_by_label(label, exact=True).fill("12345678")
+    page.locator("main").get_by_role("button", name="Sign up").click()
+    expect(page.get_by_text("A username has no “@” in it.")).to_be_visible()
+    assert problems(page) == []
+
+    scene.sign_in(page, ANNA)
+    page.goto("/account/aliases/")
+    page.get_by_label("New name").fill("short")
+    page.get_by_role("button", name="Take this name").click()
+    expect(page.locator(".errorlist")).to_be_visible()
+    assert problems(page) == []
+    page.goto("/devices/new/")
+    page.locator("summary").click()
+    page.get_by_label("Name of the device").fill("A new one")
+    page.get_by_role("button", name="Get its secret").click()
+    expect(page.locator("#nodeid")).to_be_visible()
+    assert problems(page) == []
+
+
+def test_the_list_of_pages_is_whole(scene: Scene) -> None:
+    excused = {name for names in NO_PAGES.values() for name in names.split()}
+    missing = {name for name in addresses() if name not in scene.pages and name.partition(":")[2] not in excused}
+    assert missing == set(), "put these on in mnmsite/tests/scene.py, or say in NO_PAGES why they are no pages"
