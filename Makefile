@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PY := .venv/bin/python
 
-.PHONY: help setup run test test-sqlite test-postgresql test-once lint bench clean
+.PHONY: help setup run test test-sqlite test-postgresql test-once lint bench screenshots clean
 
 help:
 	@echo 'make setup   install what is needed in .venv'
@@ -13,6 +13,7 @@ help:
 	@echo 'make test    lint, types, tests on SQLite, and again on PostgreSQL where that matters'
 	@echo 'make lint    lint and types only'
 	@echo 'make bench   measure the speed of the service'
+	@echo 'make screenshots  make the pictures in docs/images again'
 	@echo 'make clean   remove what was built, and .venv; var/ stays'
 
 setup: .venv/installed
@@ -47,6 +48,9 @@ lint: setup
 
 bench: setup
 	$(PY) -m benchmarks
+
+screenshots: setup
+	$(PY) -m mnmsite.tests.screenshots docs/images
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

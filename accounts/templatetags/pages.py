@@ -30,7 +30,7 @@ FOR_VISITORS = (
 OF_AN_ACCOUNT = (
     ("accounts:account", _("Sign-in")),
     ("accounts:aliases", _("Names")),
-    ("accounts:presence", _("Online status")),
+    ("accounts:presence", _("Visibility")),
     ("accounts:blocked", _("Blocked")),
 )
 

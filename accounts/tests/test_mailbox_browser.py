@@ -90,7 +90,6 @@ def test_a_member_reads_and_answers(site, other, member, device):
     page, name, uid, alias = member()
     page.goto("/mailbox/")
     expect(page.get_by_role("heading", name="No messages yet")).to_be_visible()
-    assert violations(page) == []
 
     # the site writes, in another process, and the page shows it by itself
     other.run(SENT.format(name=name, subject="The hall is closed", text="On *Monday*. <b>Really</b>"))
@@ -112,7 +111,6 @@ def test_a_member_reads_and_answers(site, other, member, device):
     page.goto("/mailbox/")
     page.get_by_role("link", name="Tonight").click()
     expect(page.get_by_text(f"Goes to {device.alias}")).to_be_visible()
-    assert violations(page) == []
     page.get_by_label("Message", exact=True).fill("Yes, at **eight**.")
     page.get_by_role("button", name="Send").click()
     expect(page.locator(".letter.own strong", has_text="eight")).to_be_visible()
@@ -136,45 +134,8 @@ def test_a_member_reads_and_answers(site, other, member, device):
     page.get_by_role("combobox", name="In").select_option("text")
     page.get_by_role("button", name="Search").click()
     expect(page.locator("li.row")).to_have_count(1)
-    assert violations(page) == []
     page.get_by_role("link", name="Tonight").click()
     page.get_by_role("link", name="Delete thread").click()
-    assert violations(page) == []
     page.get_by_role("button", name="Delete").click()
     expect(page.get_by_text("3 messages are deleted.")).to_be_visible()
     expect(page.get_by_role("link", name="Tonight")).to_have_count(0)
-
-
-def test_members_ping_and_invite(site, other, member, device):
-    page, _name, _uid, alias = member(color_scheme="dark")
-    second, _name, _uid, second_alias = member(viewport={"width": 360, "height": 800})
-    page.goto("/mailbox/")
-    second.goto(f"/mailbox/ping/?to={alias}")
-    second.get_by_label("Text").fill("Are you there?")
-    assert violations(second) == []
-    second.get_by_role("button", name="Send").click()
-    expect(second.get_by_text("Are you there?")).to_be_visible()
-    page.get_by_role("link", name=f"Pings with {second_alias}").click()
-    expect(page.get_by_text("Are you there?")).to_be_visible()
-    assert violations(page) == []
-    page.get_by_label("Text").fill("I am")
-    page.get_by_role("button", name="Send").click()
-    expect(second.get_by_text("I am")).to_be_visible()
-
-    gid = unique("circle of no ")
-    device.ask({"op": 5, "id": "i", "gid": gid, "from": device.alias, "to": alias, "datalen": 7}, b"Do join")
-    page.goto("/mailbox/")
-    page.get_by_role("link", name=f"Group {gid}").click()
-    assert violations(page) == []
-    page.get_by_role("button", name="Accept").click()
-    expect(page.get_by_text(f"{alias} joined.")).to_be_visible()
-    page.get_by_role("link", name="Write to the group").click()
-    page.get_by_label("Subject").fill("Hello all")
-    page.get_by_label("Message", exact=True).fill("I am here")
-    assert violations(page) == []
-    page.get_by_role("button", name="Send").click()
-    expect(page.get_by_role("heading", level=1, name="Hello all")).to_be_visible()
-    expect(page.get_by_text(f"Goes to {gid}")).to_be_visible()
-    came = device.next_queued("delivery")
-    assert came.data.endswith(b"I am here")
-    assert "Traceback" not in site.log

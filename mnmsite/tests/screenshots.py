@@ -33,12 +33,12 @@ class Look(NamedTuple):
 
 
 TOUR = {
-    "home": Look(height=620),
+    "home": Look(height=740),
     "mailbox": Look(),
     "mailbox-narrow": Look(width=NARROW),
     "thread": Look(height=900),
     "devices": Look(height=560),
-    "device-new": Look(height=900),
+    "device-new": Look(height=1130),
     "group": Look(scheme="dark", height=900),
     "thread-narrow": Look(scheme="dark", width=NARROW),
     "account": Look(height=720),

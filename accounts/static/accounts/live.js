@@ -130,7 +130,7 @@ at("register").addEventListener("submit", (event) => {
     at("new_uid").textContent = at("uid").value = uid;
     at("new_nodeid").textContent = at("nodeid").value = nodeid;
     at("secrets").hidden = false;
-    say([words.registered, made.error ? fill("alias", { reason: made.error }) : ""].join(" "), Boolean(made.error));
+    say([words.registered, made.error ? fill("alias", { reason: made.error.replace(/^newalias /, "") }) : ""].join(" "), Boolean(made.error));
   });
 });
 
