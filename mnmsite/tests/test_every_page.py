@@ -1,6 +1,6 @@
 """axe-core finds nothing on any page, in light and in dark, and none is wider than a narrow screen.
 
-The list of pages is held against the site's addresses: a new page must be put on in `mnmsite/tests/scene.py`.
+The list of pages is held against the site's addresses: a new page must be put on in `mnmsite/tests/scene_pages.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from django.urls import URLPattern, get_resolver
 from playwright.sync_api import expect
 
 from accounts.tests.axe import violations
-from mnmsite.tests.scene import ANNA, VISITOR, Scene, staged_site
+from mnmsite.tests.people import ANNA, VISITOR
+from mnmsite.tests.scene import Scene, staged_site
 
 pytestmark = pytest.mark.once
 
@@ -49,7 +50,7 @@ def problems(page: Any) -> list[str]:
     for scheme, width in LOOKS:
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # colours that do not fade
         page.set_viewport_size({"width": width, "height": 800})
-        found += [f"{scheme}: {one}" for one in violations(page)]
+        found += [f"{scheme}: {one}" for one in violations(page, look_alone=scheme == "dark")]
         if page.evaluate("document.documentElement.scrollWidth") > width:
             found.append(f"wider than {width}")
     return found
@@ -95,4 +96,4 @@ def test_answers_to_forms_are_accessible(scene: Scene, new_page: Any) -> None:
 def test_the_list_of_pages_is_whole(scene: Scene) -> None:
     excused = {name for names in NO_PAGES.values() for name in names.split()}
     missing = {name for name in addresses() if name not in scene.pages and name.partition(":")[2] not in excused}
-    assert missing == set(), "put these on in mnmsite/tests/scene.py, or say in NO_PAGES why they are no pages"
+    assert missing == set(), "put these on in mnmsite/tests/scene_pages.py, or say in NO_PAGES why they are no pages"

@@ -1,0 +1,115 @@
+"""The list of the site's pages, as they are on the scene: every address, the more telling ones more than once.
+
+Runs in a process of that site: see `mnmsite.tests.scene`. A new page is put on here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mnmsite.tests.people import ANNA, COMING, NEW, RENDERED, VISITOR
+
+
+def list_pages(on: Any, anna: Any, node: Any, newcomer: Any) -> dict[str, list[tuple[str, str, str]]]:
+    """Every page, by the name of its address or template; the more telling ones more than once."""
+    from django.contrib.auth.tokens import default_token_generator
+    from django.core import signing
+    from django.urls import reverse
+    from django.utils.http import urlencode, urlsafe_base64_encode
+
+    from accounts import addresses
+    from accounts.mailbox.models import Thread
+    from accounts.openid.people import identities_of
+    from accounts.provider.conf import CLIENT_ID, REDIRECT
+    from delivery import notices
+    from tmtp.models import Alias, Group, Node
+    from tmtp.protocol.values import format_msgid
+
+    pages: dict[str, list[tuple[str, str, str]]] = {}
+
+    def add(name: str, picture: str, *args: Any, who: str = ANNA, query: str = "") -> None:
+        pages.setdefault(name, []).append((picture, who, reverse(name, args=args) + query))
+
+    def token(owner: Any) -> str:
+        address = owner.addresses.last() or addresses.add(owner, f"{owner}@example.org")
+        return signing.dumps([address.pk, address.address], salt=addresses.SALT)
+
+    threads = {thread.subject or thread.key.partition(":")[0]: thread for thread in Thread.objects.filter(node=node)}
+    hall = next(thread for subject, thread in threads.items() if "hall" in subject)
+    drive = next(thread for subject, thread in threads.items() if "drive" in subject)
+    groups = {group.gid.partition(" ")[0]: group.pk for group in Group.objects.all()}
+    phone = Node.objects.get(label="My phone")
+    laptop = Node.objects.get(label="Laptop")
+    alias = Alias.objects.get(name="anna karlsson")
+    boris = on.senders["boris"]
+    authorize = {
+        "response_type": "code",
+        "scope": "openid",
+        "client_id": CLIENT_ID,
+        "redirect_uri": REDIRECT,
+        "code_challenge": "c" * 43,
+        "code_challenge_method": "S256",
+        "state": "A",
+    }
+
+    add("accounts:home", "home", who=VISITOR)
+    add("accounts:home", "home-member")
+    add("accounts:sign_up", "sign-up", who=VISITOR)
+    add("accounts:sign_in", "sign-in", who=VISITOR, query="?next=/mailbox/")
+    add("accounts:openid_sign_up", "welcome", who=COMING)
+    add("accounts:password_reset", "forgotten", who=VISITOR)
+    add("accounts:password_reset_done", "forgotten-mailed", who=VISITOR)
+    uid = urlsafe_base64_encode(str(anna.pk).encode())
+    add("accounts:password_reset_confirm", "password-link", uid, default_token_generator.make_token(anna), who=VISITOR)
+    add("accounts:password_reset_confirm", "password-link-used", uid, "abc-def", who=VISITOR)
+    add("accounts:account", "account")
+    add("accounts:account", "account-empty", who=NEW)
+    add("accounts:password_change", "password")
+    add("accounts:unlink", "unlink", identities_of(anna)[0].pk)
+    add("accounts:confirm", "confirm", token(anna))
+    add("accounts:confirm", "confirm-other", token(newcomer))
+    add("accounts:confirm", "confirm-wrong", "nonsense")
+    add("accounts:live", "live", who=VISITOR)
+    add("accounts:devices", "devices")
+    add("accounts:devices", "devices-empty", who=NEW)
+    add("accounts:device_new", "device-new")
+    add("accounts:device", "device", laptop.pk)
+    add("accounts:device", "device-offline", phone.pk)
+    add("accounts:device_drop", "device-drop", phone.pk)
+    add("accounts:aliases", "aliases")
+    add("accounts:aliases", "aliases-empty", who=NEW)
+    add("accounts:alias_drop", "alias-drop", alias.pk)
+    add("accounts:presence", "presence")
+    add("accounts:blocked", "blocked")
+    add("accounts:blocked", "blocked-empty", who=NEW)
+    add("accounts:block", "block", boris.uid, query="?" + urlencode({"name": "Boris Lindqvist"}))
+    add("accounts:groups", "groups")
+    add("accounts:groups", "groups-empty", who=NEW)
+    add("accounts:group_new", "group-new")
+    add("accounts:group_new", "group-new-nameless", who=NEW)
+    add("accounts:group", "group", groups["Tuesday"])
+    add("accounts:group", "group-invited", groups["Endgames"])
+    add("accounts:group_leave", "group-leave", groups["Tuesday"])
+    add("accounts:mailbox", "mailbox")
+    add("accounts:mailbox", "mailbox-empty", who=NEW)
+    add("accounts:search", "search", query="?q=uppsala")
+    add("accounts:search", "search-nothing", query="?q=checkmate")
+    add("accounts:compose", "write")
+    add("accounts:compose", "write-nameless", who=NEW)
+    add("accounts:ping", "ping")
+    add("accounts:ping", "ping-nameless", who=NEW)
+    add("accounts:thread", "thread", hall.pk)
+    add("accounts:thread", "thread-long", drive.pk)
+    for key, thread in threads.items():
+        if ":" in thread.key:
+            add("accounts:thread", f"thread-{key}-{thread.pk}", thread.pk)
+    add("accounts:thread_delete", "thread-delete", drive.pk)
+    add("accounts:message_delete", "message-delete", format_msgid(hall.latest))
+    add("delivery:no_notices", "no-notices", signing.dumps(anna.pk, salt=notices.SALT), who=VISITOR)
+    add("delivery:no_notices", "no-notices-wrong", "nonsense", who=VISITOR)
+    add("oauth2_provider:authorize", "device-allow", query="?" + urlencode(authorize))
+    add("oauth2_provider:authorize", "device-refuse")
+    pages["404.html"] = [("nowhere", VISITOR, "/nowhere/")]
+    for template in RENDERED:
+        pages[template] = [(template.removesuffix(".html").rpartition("/")[2], VISITOR, template)]
+    return pages

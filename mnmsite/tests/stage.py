@@ -1,0 +1,238 @@
+"""What is on the scene: people, devices, groups and what was written, dated back: pages show hours, days, months.
+
+Runs in a process of that site: see `mnmsite.tests.scene`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+from mnmsite.tests.people import ANNA, COMING, NEW, PASSWORD, RENDERED, UNIVERSITY
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+
+
+class Stage:
+    """What `stage` puts on: people, by their first name, and what they have written."""
+
+    def __init__(self) -> None:
+        self.senders: dict[str, Any] = {}
+        self.aliases: dict[str, str] = {}
+
+    def member(self, username: str, *aliases: str, password: str | None = None) -> Any:
+        """A member of the site, with names."""
+        from django.contrib.auth import get_user_model
+
+        from tmtp.services.accounts import user_of
+        from tmtp.services.posting import Sender
+        from tmtp.services.users import add_alias
+
+        account = get_user_model().objects.create_user(username, password=password)
+        user = user_of(account)
+        self.senders[username] = sender = Sender(user.uid, user.pk)
+        for alias in aliases:
+            add_alias(sender, alias)
+        self.aliases[username] = aliases[0] if aliases else user.uid
+        return account
+
+    def post(self, who: str, to: list[str], subject: str, text: str, thread: str = "", gid: str = "") -> str:
+        """A message from one to others, or to a group; gives its msgid."""
+        from tmtp.protocol.requests import TO_GROUP, TO_USER, Recipient
+        from tmtp.services import posting
+        from tmtp.services.letters import Person, compose
+
+        sender = self.senders[who]
+        readers = [Person(self.aliases[one], self.senders[one].uid) for one in [who, *to]]
+        if gid:
+            readers = [Person(gid, gid)]
+        author = Person(self.aliases[who], sender.uid)
+        made = compose(author, subject, text, thread=thread, readers=readers)
+        recipients = [Recipient(one.uid, TO_GROUP if gid else TO_USER) for one in readers]
+        (number,) = posting.post([posting.Post(sender, recipients, b"".join(made.pieces()), made.datahead)])
+        return f"{number:016x}"
+
+
+@contextlib.contextmanager
+def ago(seconds: float) -> Iterator[None]:
+    """What is sent within has happened so long ago."""
+    from tmtp.services.numbers import Numbers
+
+    begun = time.time_ns() - int(seconds * 1e9)
+    numbers = iter(range(begun, begun + MINUTE * 10**9, 10**6))
+    with mock.patch.object(Numbers, "next", lambda self: next(numbers)):
+        yield
+
+
+def stage() -> dict[str, Any]:
+    """Put everything on; gives sessions, pages, and what the laptop logs in with."""
+    from django.template.loader import render_to_string
+
+    from accounts.mailbox.access import mailbox_for
+    from mnmsite.tests.scene_pages import list_pages
+    from tmtp.services.users import make_node
+
+    on = Stage()
+    with ago(41 * DAY):
+        anna = on.member("anna", "anna karlsson", "Anna of the first team", password=PASSWORD)
+        node = mailbox_for(anna)
+        _laptop, nodeid = make_node(node.user, "Laptop")
+        for name, alias in [
+            ("boris", "Boris Lindqvist"),
+            ("chiara", "Chiara Romano"),
+            ("dmitri", "Dmitri of Uppsala"),
+            ("elsa", "Elsa Bergström"),
+            ("troll", "a rather rude person"),
+        ]:
+            mailbox_for(on.member(name, alias))
+    devices = _devices(node.user)
+    _groups(on)
+    _letters(on, anna, node)
+    _people(on, anna)
+    _read(node)
+    _waiting(*devices)
+    newcomer = on.member("newcomer", password=PASSWORD)
+    sessions = {ANNA: _session(anna), NEW: _session(newcomer), COMING: _coming()}
+    return {
+        "sessions": sessions,
+        "laptop": [node.user.uid, nodeid],
+        "pages": list_pages(on, anna, node, newcomer),
+        "rendered": {name: render_to_string(name) for name in RENDERED},
+    }
+
+
+def _devices(user: Any) -> list[Any]:
+    from django.utils import timezone
+
+    from tmtp.services.users import make_node
+
+    phone, tablet = (make_node(user, label)[0] for label in ("My phone", "The old tablet in the kitchen"))
+    phone.created, phone.last_seen = (timezone.now() - timezone.timedelta(days=days) for days in (33, 2))
+    phone.save()
+    return [phone, tablet]
+
+
+def _groups(on: Stage) -> None:
+    from tmtp.services import groups
+
+    blitz, board, study = "Tuesday night blitz", "Board of the chess club", "Endgames for people with little time"
+    with ago(20 * DAY):
+        groups.invite(on.senders["chiara"], blitz, "Chiara Romano", "anna karlsson", b"Five minutes each, and cake.")
+        groups.invite(on.senders["chiara"], blitz, "Chiara Romano", "Dmitri of Uppsala")
+        groups.invite(on.senders["chiara"], blitz, "Chiara Romano", "Boris Lindqvist")
+        groups.join(on.senders["anna"], blitz)
+        groups.join(on.senders["boris"], blitz)
+        groups.invite(on.senders["anna"], board, "anna karlsson", "Boris Lindqvist")
+        groups.join(on.senders["boris"], board)
+    with ago(3 * HOUR):
+        text = b"Rook endings, one a week, fifteen minutes. Join us?"
+        groups.invite(on.senders["elsa"], study, "Elsa Bergström", "anna karlsson", text)
+
+
+def _letters(on: Stage, anna: Any, node: Any) -> None:
+    from tmtp.services import posting
+
+    with ago(40 * DAY):
+        posting.send_message(anna, "Welcome to the club", "Good to have you with us, **Anna**.")
+    with ago(9 * DAY):
+        subject = "Can anyone drive to Uppsala on the 28th? I have room for two boards and the clocks, not for five"
+        thread = on.post("boris", ["anna", "chiara"], subject, "The bus goes at seven. I can take the *boards*.")
+    with ago(8 * DAY):
+        on.post("anna", ["boris", "chiara"], "", "I can take three, from the station.", thread)
+    with ago(8 * DAY - HOUR):
+        on.post("chiara", ["boris", "anna"], "", "Then I come with Anna. Thank you!", thread)
+    with ago(6 * DAY):
+        pairings = "Table 1: Anna, Dmitri. Table 2: Chiara, me."
+        on.post("boris", [], "Pairings of round three", pairings, gid="Tuesday night blitz")
+    with ago(DAY + HOUR):
+        posting.send_message(
+            anna,
+            "Your membership fee for 2027",
+            "The invoice is attached. Nothing has changed since last year.",
+            attachments=[("invoice-2026-118.pdf", b"%PDF-1.4" + bytes(48_000)), ("statutes.txt", "1. The club…")],
+        )
+    with ago(2 * HOUR):
+        text = b"We met in Uppsala. A game on Friday?"
+        posting.ping(on.senders["dmitri"], "Dmitri of Uppsala", "anna karlsson", text)
+    with ago(40 * MINUTE):
+        files = [("way-to-the-library.txt", "Left, left.")]
+        posting.send_message(anna, "The hall is closed on Monday", HALL, attachments=files)
+    with ago(12 * MINUTE):
+        on.post("chiara", ["boris", "anna"], "", "One seat is free again: my sister stays at home.", thread)
+
+
+HALL = """\
+The heating is being repaired, so we meet **in the library** instead.
+
+- Juniors: 17:00, reading room
+- Everybody else: 18:30, upstairs
+
+> Please bring a board if you have one.
+
+The way there is on [the library's page](https://library.example/visit), and in `way-to-the-library.txt`.
+"""
+
+
+def _people(on: Stage, anna: Any) -> None:
+    from django.utils import timezone
+
+    from accounts import addresses
+    from accounts.models import Address
+    from tmtp.models import User
+    from tmtp.services import privacy
+    from tmtp.services.accounts import user_of
+    from tmtp.services.identities import link_identity
+
+    Address.objects.create(user=anna, address="anna@example.org", verified=timezone.now())
+    addresses.add(anna, "anna.karlsson@university.example")
+    user = user_of(anna)
+    link_identity(user, UNIVERSITY["iss"], "anna")
+    privacy.block(user, User.objects.get(pk=on.senders["troll"].user), "a rather rude person")
+    privacy.set_presence(user, User.Presence.CONTACTS)
+    before = timezone.now() - timezone.timedelta(days=41)
+    for made in (user.aliases, user.blocks, user.identities, user.nodes.filter(label="Laptop")):
+        made.update(created=before)
+
+
+def _read(node: Any) -> None:
+    """All of Anna's is read but what came today."""
+    from accounts.mailbox import index
+    from accounts.mailbox.models import Entry
+
+    while not index.catch_up(node):
+        pass
+    today = time.time_ns() - 12 * HOUR * 10**9
+    index.mark_read(node, Entry.objects.filter(node=node, number__lt=today).values_list("number", flat=True))
+
+
+def _waiting(phone: Any, tablet: Any) -> None:
+    """The phone has taken all but the last three."""
+    from django.db import transaction
+
+    from tmtp.services.reading import messages_of, remove
+
+    with transaction.atomic():
+        remove(phone, [message.pk for message in messages_of(phone)][:-3])
+
+
+def _session(account: Any = None, **held: Any) -> str:
+    from django.contrib.sessions.backends.db import SessionStore
+
+    session = SessionStore()
+    if account is not None:
+        session["_auth_user_id"] = str(account.pk)
+        session["_auth_user_backend"] = "django.contrib.auth.backends.ModelBackend"
+        session["_auth_user_hash"] = account.get_session_auth_hash()
+    session.update(held)
+    session.create()
+    assert session.session_key
+    return session.session_key
+
+
+def _coming() -> str:
+    """The session of somebody who has come from the provider for the first time."""
+    pending = {"slug": "example-university", "iss": UNIVERSITY["iss"], "sub": "frida", "next": "", "at": time.time()}
+    return _session(openid_pending={**pending, "username": "frida"})
