@@ -6,7 +6,7 @@ from email.message import Message
 
 from bs4 import BeautifulSoup, Tag
 from django.core.mail import EmailMessage
-from django.utils.html import linebreaks, urlize
+from django.utils.html import linebreaks, strip_tags, urlize
 from markdownify import ATX, BACKSLASH, MarkdownConverter
 
 CELLS, BLOCKS = ("td", "th"), ("table", "p", "div", "ul", "ol", "h1", "h2", "h3", "h4", "blockquote", "pre")
@@ -15,11 +15,21 @@ _converter = MarkdownConverter(heading_style=ATX, newline_style=BACKSLASH, escap
 
 def text_of(mail: EmailMessage) -> str:
     """A mail's text as CommonMark: of its HTML when it has some, else of its plain text, which looks as it did."""
+    html = _html_of(mail)
+    if html is None:
+        return from_plain(mail.body)
+    try:
+        return from_html(html)
+    except RecursionError:  # elements a thousand deep
+        return from_plain(strip_tags(html) if mail.content_subtype == "html" else mail.body)
+
+
+def _html_of(mail: EmailMessage) -> str | None:
     alternatives = getattr(mail, "alternatives", None) or []
     for content, mimetype in (tuple(alternative) for alternative in alternatives):
         if mimetype == "text/html":
-            return from_html(_decoded(content))
-    return from_html(mail.body) if mail.content_subtype == "html" else from_plain(mail.body)
+            return _decoded(content)
+    return mail.body if mail.content_subtype == "html" else None
 
 
 def from_html(html: str) -> str:

@@ -44,7 +44,8 @@ class Conf:
     def __getattr__(self, name: str) -> Any:
         if name not in DEFAULTS:
             raise AttributeError(f"DELIVERY has no setting {name}")
-        return getattr(settings, "DELIVERY", {}).get(name, DEFAULTS[name])
+        given = getattr(settings, "DELIVERY", {})
+        return given.get(name, DEFAULTS[name]) if isinstance(given, dict) else DEFAULTS[name]  # else delivery.E001
 
 
 conf = Conf()

@@ -59,7 +59,8 @@ class Conf:
     def __getattr__(self, name: str) -> Any:
         if name not in DEFAULTS:
             raise AttributeError(f"TMTP has no setting {name}")
-        return getattr(settings, "TMTP", {}).get(name, DEFAULTS[name])
+        given = getattr(settings, "TMTP", {})
+        return given.get(name, DEFAULTS[name]) if isinstance(given, dict) else DEFAULTS[name]  # else tmtp.E001
 
     @property
     def site_alias(self) -> str:

@@ -388,7 +388,7 @@ def test_a_message_to_a_name_and_a_group(browser, ann, bob):
 
 def test_a_message_to_a_large_group(browser, ann, bob, monkeypatch):
     """One that takes several steps, see services.fanout; and one more to a person in the same go."""
-    for module in ("posting", "fanout"):
+    for module in ("directory", "fanout"):
         monkeypatch.setattr(f"tmtp.services.{module}.AT_ONCE", 1)
     carl = someone("carl the third")
     gid = group(bob, carl, sender_of(ann))

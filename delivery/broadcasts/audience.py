@@ -57,10 +57,10 @@ def groups_named(broadcast: Broadcast) -> int:
 
 def check(broadcast: Broadcast) -> None:
     """Raises Refused when nothing says whom it is for, or when a group that did is gone."""
-    if not broadcast.everyone and not described(broadcast):
-        raise Refused(_("Nothing says whom it is for."))
     if groups_named(broadcast) < broadcast.groups_named:
         raise Refused(_("A group that it was for is no more. Cancel it, and write another one."))
+    if not broadcast.everyone and not described(broadcast):
+        raise Refused(_("Nothing says whom it is for."))
 
 
 def newcomers(broadcast: Broadcast) -> QuerySet[Any]:

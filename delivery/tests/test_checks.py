@@ -7,6 +7,7 @@ from django.test import override_settings
 
 from delivery import checks
 from delivery.checks import check_options, check_workers
+from delivery.conf import conf
 
 pytestmark = pytest.mark.once
 
@@ -42,6 +43,12 @@ pytestmark = pytest.mark.once
 def test_options(value, ids):
     with override_settings(DELIVERY=value):
         assert [found.id for found in check_options()] == [f"delivery.{id}" for id in ids]
+
+
+def test_what_is_no_dict_has_the_defaults_so_that_checks_can_say_so(settings):
+    settings.DELIVERY = None
+    assert conf.CLAIM_FOR == 60
+    assert [found.id for found in check_options() + checks.check_notices()] == ["delivery.E001"]
 
 
 def test_the_hint_names_the_nearest_key():

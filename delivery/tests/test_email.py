@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage, EmailMultiAlternatives, get_connection, mail_admins, send_mail
 from django.core.mail.backends.locmem import EmailBackend as Outbox
 
+from delivery.commonmark import text_of
 from delivery.email import HEADER
 from tmtp.models import Message, SentMessage
 from tmtp.services import users
@@ -260,3 +261,14 @@ def test_no_recipient_sees_the_others() -> None:
     EmailMessage("Hello", "you", to=["ann@example.org"], bcc=["bob@example.org"]).send()
     first, second = ({reader.uid for reader in message.head.readers} for message in received())
     assert first & second == {received()[0].header["from"]}
+
+
+@pytest.mark.parametrize(
+    ("body", "subtype"), [("the same in plain", "plain"), ("<i>" * 3000 + "the same in plain", "html")]
+)
+def test_html_that_is_too_deep_is_read_as_plain_text(body: str, subtype: str) -> None:
+    message = EmailMultiAlternatives("Order", body)
+    message.content_subtype = subtype
+    if subtype == "plain":
+        message.attach_alternative("<div>" * 3000 + "in HTML", "text/html")
+    assert text_of(message) == "the same in plain"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..conf import conf
+from .errors import Refused
 
 log = logging.getLogger("tmtp")
 INLINE_OCTETS = 64 * 1024  # a larger body is spooled
@@ -64,17 +65,38 @@ def _sync(folder: Path) -> None:
 def keep(pieces: Iterable[bytes], size: int) -> bytes | Spooled:
     """What is in `pieces`, `size` octets, as a message's body: in memory, or spooled when it is large.
 
-    Raises ValueError when it is not `size` octets.
+    Raises ValueError when it is not `size` octets, and Refused when there is no room for it. No file is left then.
     """
     if size <= INLINE_OCTETS:
         data = b"".join(pieces)
         _check_size(len(data), size)
         return data
-    name, file = create()
-    with file:
-        _check_size(sum(file.write(piece) for piece in pieces), size)
-        finish(name, file)
+    try:
+        name, file = create()
+    except OSError as error:
+        raise _no_room(error) from error
+    try:
+        with file:
+            _check_size(sum(write(file, piece) for piece in pieces), size)
+            finish(name, file)
+    except BaseException as error:
+        discard([name])
+        if isinstance(error, OSError):
+            raise _no_room(error) from error
+        raise
     return Spooled(name, size)
+
+
+def write(file: BinaryIO, octets: bytes) -> int:
+    """Write all of it; gives how many octets. A file without a buffer may take a part only (a disk nearly full)."""
+    left = memoryview(octets)
+    while left:
+        left = left[file.write(left) :]
+    return len(octets)
+
+
+def _no_room(error: OSError) -> Refused:
+    return Refused(f"the text and its files cannot be kept: {error.strerror}")
 
 
 def _check_size(there: int, size: int) -> None:

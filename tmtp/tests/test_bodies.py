@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import tracemalloc
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from tmtp.bodies import Incoming
 from tmtp.protocol.connection import State
 from tmtp.services import spool
+from tmtp.services.errors import Refused
 from tmtp.services.spool import INLINE_OCTETS, Spooled
 from tmtp.session import Session
 
@@ -113,4 +115,41 @@ async def test_a_post_whose_part_could_not_be_spooled_is_refused_and_leaves_no_f
     assert [json.loads(frame[4:])["error"] for frame in session.outgoing()] == [  # type: ignore[index]
         "the server has no room for so much data now"
     ]
+    assert files(spool_folder) == []
+
+
+def taking(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """From now on, a spool file takes no more than `most` octets at a time; a full disk takes none."""
+
+    class Taking(io.FileIO):
+        def write(self, data: Any) -> int:
+            if not most:
+                raise OSError(errno.ENOSPC, "no space left")
+            return super().write(data[:most])
+
+    create = spool.create
+
+    def create_taking() -> tuple[str, Any]:
+        name, file = create()
+        file.close()
+        return name, Taking(spool.path(name), "wb")
+
+    monkeypatch.setattr(spool, "create", create_taking)
+
+
+def test_a_file_that_takes_a_part_at_a_time_is_written_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    taking(monkeypatch, 70_000)
+    kept = spool.keep([b"a" * 100_000, b"b" * 100_000], 200_000)
+    assert octets(kept) == b"a" * 100_000 + b"b" * 100_000
+
+
+def test_what_the_disk_has_no_room_for_is_refused_and_leaves_no_file(
+    spool_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taking(monkeypatch, 0)
+    with pytest.raises(Refused, match="no space left"):
+        spool.keep([bytes(200_000)], 200_000)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="has changed"):
+        spool.keep([bytes(100_000)], 200_000)
     assert files(spool_folder) == []

@@ -51,6 +51,12 @@ def test_the_defaults_pass(settings):
     assert options.check_options() == []
 
 
+def test_what_is_no_dict_has_the_defaults_so_that_checks_can_say_so(settings):
+    settings.TMTP = None
+    assert conf.conf.WINDOW == 4
+    assert [found.id for found in options.check_options()] == ["tmtp.E001"]
+
+
 @pytest.mark.parametrize(
     ("tmtp", "id_", "hint"),
     [
