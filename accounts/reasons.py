@@ -30,7 +30,7 @@ WORDS: tuple[tuple[str, str | Promise], ...] = (
     (r".+ has (?P<most>\d+) members, which is .+", _("The group has room for %(most)s members, and no more.")),
     (r"you are in (?P<most>\d+) groups, which .+", _("You are in %(most)s groups, which is the most there may be.")),
     (r"(from|newalias) must identify sender", _("That name is not yours any more.")),
-    (r"one cannot block oneself", _("That is you.")),
+    (r"one cannot block oneself", _("That is you: nobody can block themselves.")),
     (r"the site itself cannot be blocked", _("That is this website, which cannot be blocked.")),
     (r"a user has at most (?P<most>\d+) nodes", _("You have %(most)s devices, which is the most there may be.")),
     (r"a device needs a label", _("A device needs a name.")),

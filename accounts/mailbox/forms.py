@@ -68,7 +68,7 @@ class WritingForm(forms.Form):
         self.names = names
         self.fields["once"].initial = secrets.token_urlsafe(16)
         if len(names) > 1:
-            self.fields["alias"] = forms.ChoiceField(label=_("As"), choices=[(name, name) for name in names])
+            self.fields["alias"] = forms.ChoiceField(label=_("Write as"), choices=[(name, name) for name in names])
             self.order_fields(["once", "to", "alias"])
 
     @property

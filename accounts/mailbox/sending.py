@@ -72,7 +72,7 @@ def named(names: Iterable[str]) -> Readers:
         elif Group.objects.filter(gid=name).exists():
             circles[name] = Person(name, name)
         else:
-            raise Refused(_("Nobody here is called “%(name)s”.") % {"name": name})
+            raise Refused(_("Nobody is called “%(name)s”. Mind upper and lower case.") % {"name": name})
     return Readers(list(users.values()), list(circles.values()))
 
 
@@ -169,7 +169,7 @@ def _post(mailbox: Node, letters: Sequence[tuple[Readers, Letter]], once: str) -
         spend(me)
         most = conf.MAX_BODY
         if most is not None and letter.size > most:
-            raise Refused(_("This is larger than what may be sent here."))
+            raise Refused(_("This is too large to be sent here. Shorten it, or send fewer or smaller files."))
         recipients = [Recipient(person.uid, TO_USER) for person in to.users]
         recipients += [Recipient(person.uid, TO_GROUP_WITHOUT_ME) for person in to.groups]
         recipients.append(Recipient(me.uid, TO_USER))

@@ -40,7 +40,7 @@ def link(account: Any, iss: str, sub: str) -> None:
             link_account(identity.user, account)
         except Refused:
             raise Refused(
-                _("A device registered with that account on its own. Drop it first, or your other devices and names.")
+                _("A device has used that account before, as somebody else here. Ask the people who run this site.")
             ) from None
     elif identity.user.account_id != account.pk:
         raise Refused(_("Another member has linked that account. Unlink it there first."))

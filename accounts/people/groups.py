@@ -55,7 +55,7 @@ def new_group(request: HttpRequest) -> HttpResponse:
     form = GroupForm(user, request.POST or None)
     if request.method == "POST" and form.is_valid() and _found(user, form, form.cleaned_data):
         group = Group.objects.get(gid=form.cleaned_data["name"])
-        messages.success(request, _("The group “%(gid)s” is there.") % {"gid": group.gid})
+        messages.success(request, _("The group “%(gid)s” is started.") % {"gid": group.gid})
         return redirect("accounts:group", group.pk)
     return render(request, "accounts/people/new_group.html", {"form": form})
 
@@ -113,7 +113,7 @@ def _or(refused: forms.Form | None, kind: type[forms.Form], *args: Any, **option
 def join_group(request: HttpRequest, pk: int) -> HttpResponse:
     """Join, by the name chosen."""
     place = own_place(request, pk)
-    return _with_name(request, place, services.join, _("You are in."))
+    return _with_name(request, place, services.join, _("You are a member now."))
 
 
 @require_POST

@@ -426,7 +426,7 @@ def test_a_message_to_a_uid_and_to_a_name_with_a_comma(browser, bob):
 @pytest.mark.parametrize(("to", "said"), [("nobody of that name", "nobody of that name"), ("bob the second, x", "x")])
 def test_who_does_not_exist_is_named_beside_the_field(browser, bob, to, said):
     answer = write(browser, to)
-    assert f"Nobody here is called “{said}”." in answer.text
+    assert f"Nobody is called “{said}”." in answer.text
     assert 'aria-describedby="id_to_helptext id_to_error"' in answer.text
     assert deliveries(bob) == []
     assert 'value="Subject"' in answer.text  # nothing that was written is lost
@@ -493,7 +493,7 @@ def test_members_ask_for_no_more_than_devices_may(browser, bob, settings):
 def test_what_is_too_large_is_refused(browser, bob, settings):
     settings.TMTP = {**settings.TMTP, "MAX_BODY": 1000}
     answer = write(browser, "bob the second", files=[SimpleUploadedFile("a", bytes(1000))])
-    assert "This is larger than what may be sent here." in answer.text
+    assert "This is too large to be sent here." in answer.text
     assert deliveries(bob) == []
 
 

@@ -334,7 +334,7 @@ def test_a_device_that_came_first_to_a_member_who_has_one(ann, client, provider)
     users.make_node(user_of(ann), "laptop")
     register(provider)
     link(client, provider)
-    assert "Drop it first" in said(client)
+    assert "as somebody else here" in said(client)
     assert people.identities_of(ann) == []
 
 

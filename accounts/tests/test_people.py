@@ -145,7 +145,7 @@ def test_without_a_group_the_page_says_what_to_do(client, ann):
 
 def test_found_a_group_and_invite_the_first(client, ann, bob):
     page = post(client, "group_new", name=GID, alias=ANN, to=BOB, text="Come in")
-    assert f"The group “{GID}” is there" in page
+    assert f"The group “{GID}” is started" in page
     assert status(bob) == pages.INVITED
     (invitation,) = told(bob, "invite")
     assert (invitation["gid"], invitation["alias"], invitation["data"]) == (GID, ANN, b"Come in")
