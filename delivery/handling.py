@@ -164,13 +164,13 @@ def renewing(attempt: Attempt) -> Iterator[None]:
 
 def fail(attempt: Attempt, error: str, give_up: bool = False) -> None:
     """Note what went wrong: it is tried again after a pause, twice as long each time, or it is a dead letter."""
-    now = timezone.now()
+    now, error = timezone.now(), _storable(error)
     give_up = give_up or attempt.tries >= conf.HANDLER_TRIES
     pause = min(LONGEST_PAUSE, timedelta(seconds=conf.HANDLER_BACKOFF) * 2 ** min(attempt.tries - 1, 40))
     _ours(attempt).update(
         claim="",
         claimed_until=None,
-        error=_storable(error)[-ERROR_MAX:],
+        error=error[-ERROR_MAX:],
         next_try=now + pause,
         dead=now if give_up else None,
     )

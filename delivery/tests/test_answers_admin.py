@@ -101,6 +101,15 @@ def test_no_worker_is_said_on_top_until_one_runs(admin, client):
     assert "No worker" not in client.get(reverse("admin:login")).text
 
 
+@pytest.mark.parametrize("site_has_the_line", [True, False])
+@pytest.mark.parametrize("model", ["attempt", "broadcast", "notice"])
+def test_no_worker_is_said_once_on_our_own_pages_whatever_the_site_has(admin, settings, model, site_has_the_line):
+    if not site_has_the_line:
+        settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": []}]
+    assert admin.get(reverse(f"admin:delivery_{model}_changelist")).text.count("No worker has ever run") == 1
+    assert admin.get(reverse("admin:index")).text.count("No worker has ever run") == site_has_the_line
+
+
 def test_notices(admin):
     account = get_user_model().objects.create(username="ann")
     Notice.objects.create(account=account)

@@ -11,6 +11,7 @@ SECRET_KEY = "not a secret: this is an example"  # noqa: S105
 DEBUG = True
 ROOT_URLCONF = "shop.urls"
 INSTALLED_APPS = [
+    "orders",  # before the admin: it has a template of the admin's, with the line that no worker is there
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -20,7 +21,6 @@ INSTALLED_APPS = [
     "django_q",
     "tmtp",
     "delivery",
-    "orders",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
