@@ -81,7 +81,7 @@ def rows(db):
     member = "n, (n - 1) / 100 + 1, n, 'alias', 2"
     person = f"n, 'uid' || {text('n')}, n < 0, 1, n < 0, now"
     fill(USERS, "user (id, uid, is_site, presence, blocks_someone, created)", person)
-    fill(USERS, "block (id, user_id, blocked_id, created)", f"n, n, {USERS} + 1 - n, now")
+    fill(USERS, "block (id, user_id, blocked_id, name, created)", f"n, n, {USERS} + 1 - n, '', now")
     fill(USERS, "node (id, user_id, secret, label, kind, created)", f"n, n, {octets(text('n'))}, 'label', 1, now")
     fill(400, "group (id, gid, created)", f"n, 'gid' || {text('n')}, now")
     fill(USERS, "member (id, group_id, user_id, alias, status)", member)
