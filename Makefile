@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PY := .venv/bin/python
 
-.PHONY: help setup run test test-sqlite test-postgresql test-once lint bench screenshots clean
+.PHONY: help setup run test test-app test-site test-postgresql lint bench screenshots clean
 
 help:
 	@echo 'make setup   install what is needed in .venv'
@@ -30,17 +30,18 @@ run: setup
 
 # All runs at once: each waits for clocks and disks half of its time. What they say comes when one ends.
 test: setup
-	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target test-postgresql test-once test-sqlite lint
+	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target test-app test-site test-postgresql lint
 
-# Every test that has to do with a database runs on both; the others run once.
-test-sqlite: setup
-	$(PY) -m pytest --database=sqlite -m "not once"
+# Everything runs on SQLite, the app and the site around it side by side.
+test-app: setup
+	$(PY) -m pytest tmtp
 
+test-site: setup
+	$(PY) -m pytest accounts delivery mnmsite
+
+# And again, what has to do with the database.
 test-postgresql: setup
 	$(PY) -m pytest --database=postgresql -m "not once"
-
-test-once: setup
-	$(PY) -m pytest -m once
 
 lint: setup
 	$(PY) -m ruff check .

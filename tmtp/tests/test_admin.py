@@ -19,7 +19,7 @@ from tmtp.tests.admin_pages import (
     url,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 ann, bob, choir, reader = admin_pages.ann, admin_pages.bob, admin_pages.choir, admin_pages.reader
 
 

@@ -15,7 +15,7 @@ from tmtp.tests.admin_pages import (
 )
 from tmtp.tests.real import LoginRefused, installation
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 ann, bob = admin_pages.ann, admin_pages.bob
 
 

@@ -14,6 +14,8 @@ from tmtp.session import Session
 
 from .real import PATIENCE, LoginRefused, frame, installation, until
 
+pytestmark = pytest.mark.once
+
 MEMORY = 30 * 2**20  # what a server may grow by: buffers of some links, and what the interpreter keeps
 REASONS = {value for value in vars(errors).values() if isinstance(value, str)}
 INT_MAX = 2**63 - 1
@@ -56,7 +58,6 @@ def raw(text, data=b""):
 # -- before the login
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     "octets",
     [b"GET / HTTP/1.1\r\nHost: here\r\n\r\n", b"\x16\x03\x01\x02\x00" + b"\xff" * 600, bytes(2000), b"0010{}"],
@@ -71,7 +72,6 @@ async def test_what_is_not_tls_is_closed(server, bystander, octets):
     writer.close()
 
 
-@pytest.mark.once
 async def test_half_open_handshakes_do_not_hold_up_others_and_are_closed(server, bystander):
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     with pytest.raises(ssl.SSLWantReadError):
@@ -88,7 +88,6 @@ async def test_half_open_handshakes_do_not_hold_up_others_and_are_closed(server,
             writer.close()
 
 
-@pytest.mark.once
 async def test_a_link_that_does_not_log_in_is_closed(server, bystander):
     silent, greeted, slow = await server.connect(), await server.greet(), await server.connect()
     slow.writer.write(b"00")
@@ -97,7 +96,6 @@ async def test_a_link_that_does_not_log_in_is_closed(server, bystander):
     assert time.monotonic() - begun < 4
 
 
-@pytest.mark.once
 async def test_garbage_before_the_first_word_is_closed_without_a_word(server, bystander):
     for octets in (b"GET / HTTP/1.1\r\n\r\n", b"\0" * 9, b"ffff" + b"[" * 65535, frame(op=7, id="1", datalen=INT_MAX)):
         link = await server.connect()
@@ -217,7 +215,6 @@ async def test_an_upload_that_breaks_the_protocol_afterwards_counts(server, byst
     await until(lambda: not server.site.spool_files)
 
 
-@pytest.mark.once
 async def test_one_octet_at_a_time(server, bystander):
     link = await server.connect()
     for octet in frame(op=0, id="1") + frame(op=1, newnode="n", newalias="_"):
@@ -344,7 +341,6 @@ async def test_a_flood_without_reading_the_answers_is_bounded(server, bystander,
     await until(lambda: server.memory - before < MEMORY)
 
 
-@pytest.mark.once
 def test_what_others_cause_cannot_fill_the_memory():
     session = Session(engine=None, address="")
     for _ in range(100_000):

@@ -12,6 +12,8 @@ import pytest
 
 from .real import PATIENCE, frame, installation, until
 
+pytestmark = pytest.mark.once
+
 MEGA = 2**20
 LARGE = 200 * MEGA
 PIECE = random.Random(1).randbytes(MEGA)

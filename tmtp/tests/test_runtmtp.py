@@ -12,6 +12,8 @@ from tmtp.management.commands import runtmtp
 from tmtp.server.certificate import make_self_signed
 from tmtp.testing import Closed, ServerFailed, running_server
 
+pytestmark = pytest.mark.once
+
 
 class Started(Exception):
     """Nothing kept the command from serving."""
@@ -45,27 +47,23 @@ def refused(monkeypatch, files, transactional_db):
     return run
 
 
-@pytest.mark.once
 def test_it_would_start(refused):
     for options in (["--bind=127.0.0.1:0"], ["--bind=[::1]:0", "--plain"], ["--bind=localhost:0", "--plain"]):
         with pytest.raises(Started):
             call_command("runtmtp", *options, skip_checks=True)
 
 
-@pytest.mark.once
 def test_a_port_in_use(refused):
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
         assert refused(f"--bind={address}") == f"Cannot listen on {address}: Address already in use"
 
 
-@pytest.mark.once
 def test_an_address_of_another_machine(refused):
     assert "192.0.2.1:7443" in refused("--bind=192.0.2.1:7443")
     assert "no-such-host.invalid:7443" in refused("--bind=no-such-host.invalid:7443")
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     "bind", ["7443", "127.0.0.1", "127.0.0.1:", "127.0.0.1:https", "127.0.0.1:65536", ":7443", "::1:7443"]
 )
@@ -73,38 +71,32 @@ def test_no_address(bind, refused):
     assert f"“{bind}” is not HOST:PORT" in refused(f"--bind={bind}")
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("bind", ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "example.invalid:0"])
 def test_plain_is_for_loopback(bind, refused):
     assert "--plain is for loopback only" in refused("--plain", f"--bind={bind}")
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("name", ["cert.pem", "key.pem"])
 def test_a_file_that_is_not_there(name, files, refused):
     (files / name).unlink()
     assert refused("--bind=127.0.0.1:0") == f"Cannot read {files / name}: No such file or directory"
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("name", ["cert.pem", "key.pem"])
 def test_a_file_that_is_something_else(name, files, refused):
     (files / name).write_text("none of it")
     assert "are not a certificate and its key" in refused("--bind=127.0.0.1:0")
 
 
-@pytest.mark.once
 def test_a_folder_for_a_key(files, refused):
     assert refused(f"--key={files}") == f"Cannot read {files}: Is a directory"
 
 
-@pytest.mark.once
 def test_a_key_of_another_certificate(files, refused):
     make_self_signed(files / "other.pem", files / "other_key.pem", ["localhost"])
     assert "are not a certificate and its key" in refused(f"--key={files / 'other_key.pem'}")
 
 
-@pytest.mark.once
 def test_a_key_with_a_password(files, refused):
     """It is not asked for: a service has nobody to answer."""
     from cryptography.hazmat.primitives import serialization as pem
@@ -115,13 +107,11 @@ def test_a_key_with_a_password(files, refused):
     assert "are not a certificate and its key" in refused("--bind=127.0.0.1:0")
 
 
-@pytest.mark.once
 def test_no_certificate_at_all(settings, refused):
     settings.TMTP = {}
     assert "manage.py tmtpcert" in refused("--bind=127.0.0.1:0")
 
 
-@pytest.mark.once
 def test_no_application(settings, refused):
     settings.ASGI_APPLICATION = None
     assert "ASGI_APPLICATION is not set" in refused("--bind=127.0.0.1:0")

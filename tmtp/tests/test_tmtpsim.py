@@ -18,6 +18,8 @@ from tmtp.simulation.member import Run
 from tmtp.simulation.report import Report
 from tmtp.simulation.world import User, World
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(tmtp.__file__).parents[1]
 ALL_IS_WELL = "all is well: nothing lost, altered or doubled"
 SITE = """
