@@ -36,6 +36,8 @@ class Command(BaseCommand):
     """Serves TMTP over TLS until it is told to stop (SIGINT or SIGTERM)."""
 
     help = "Serves TMTP: members' devices connect here."
+    # Others would load the website's pages, which this process does not serve: 17 MB and more.
+    requires_system_checks = ("tmtp",)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The defaults are in TMTP = {...}."""
