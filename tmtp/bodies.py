@@ -1,4 +1,7 @@
-"""The data of one request as it comes in: small parts stay in memory, large ones go to the spool (design: 64 KiB)."""
+"""The data of one request as it comes in: small parts stay in memory, large ones go to the spool (design: 64 KiB).
+
+A large one is hashed by the thread that writes it: the loop would wait for its turn after each piece.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,11 @@ disk = ThreadPoolExecutor(4, thread_name_prefix="tmtp-spool")  # what waits for 
 
 
 class Part:
-    """One part of the data: `length` octets."""
+    """One part of the data: `length` octets, which go into the request's `digest` as well."""
 
-    def __init__(self, length: int) -> None:
+    def __init__(self, length: int, digest: hashlib._Hash) -> None:
         self.left = length
+        self._digest = digest
         self._spools = length > INLINE_OCTETS
         self._length = length
         self._pieces: list[bytes] = []
@@ -34,8 +38,12 @@ class Part:
         self.left -= len(piece)
         self._pieces.append(piece)
         self._octets += len(piece)
-        if self._spools and (self._octets >= WRITE_OCTETS or not self.left):
-            await self._spool()
+        if self._spools:
+            if self._octets >= WRITE_OCTETS or not self.left:
+                await self._spool()
+        elif not self.left:
+            self._pieces = [b"".join(self._pieces)]
+            self._digest.update(self._pieces[0])
 
     def take(self) -> Body:
         """The whole part. Of a spooled one, the file is on disk, and the caller's to keep or discard."""
@@ -63,6 +71,7 @@ class Part:
             if self._file is None:
                 self._name, self._file = spool.create()
             data = memoryview(b"".join(pieces))
+            self._digest.update(data)
             while data:
                 data = data[self._file.write(data) :]
             if last:
@@ -77,13 +86,12 @@ class Incoming:
     """The data of a request: its parts one after another, and the digest that the request is known again by."""
 
     def __init__(self, header: bytes, lengths: Sequence[int]) -> None:
-        self.parts = [Part(length) for length in lengths]
         self._digest = hashlib.sha256(header)
+        self.parts = [Part(length, self._digest) for length in lengths]
         self._at = 0
 
     async def add(self, piece: bytes) -> None:
         """Take the next octets, which may go over the end of a part."""
-        self._digest.update(piece)
         while piece:
             part = self.parts[self._at]
             mine, piece = piece[: part.left], piece[part.left :]

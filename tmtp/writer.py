@@ -18,8 +18,7 @@ from .session import Outbox, Session, nobody
 
 log = logging.getLogger("tmtp")
 READ_OCTETS = 128 * 1024
-AT_ONCE = 64 * 1024  # more than this is sent piece by piece
-PIECE = 32 * 1024  # two TLS records
+PIECE = 64 * 1024  # more is sent piece by piece
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
@@ -45,7 +44,7 @@ class Writer:
         self._due = False
         if self._task is None and not self.finished.done():
             outbox = self._session.outgoing()
-            if outbox and self._session.unsent_octets <= AT_ONCE and not any(map(_is_spooled, outbox)):
+            if outbox and self._session.unsent_octets <= PIECE and not any(map(_is_spooled, outbox)):
                 self._write(outbox)
             elif outbox or self._session.closing:
                 self._task = self._loop.create_task(self._work(outbox))
@@ -114,7 +113,9 @@ class Writer:
             piece = parcel.frame + piece  # and no longer both of them in memory, while the peer takes its time
             await self._send_frame(piece)
             while left:
-                piece = await self._loop.run_in_executor(disk, file.read, READ_OCTETS)
+                piece = spool.read_cached(file, READ_OCTETS)
+                if piece is None:
+                    piece = await self._loop.run_in_executor(disk, file.read, READ_OCTETS)
                 if not piece:
                     raise EOFError(f"the spool's file {parcel.spooled.name} is shorter than it was")
                 left -= len(piece)

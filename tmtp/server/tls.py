@@ -1,8 +1,8 @@
 """TLS between a plain transport and a protocol, with OpenSSL on memory (ssl.SSLObject).
 
 asyncio's own layer keeps 256 KiB of buffer for each link, and uvloop's asks for as much at each read. A service holds
-thousands of links that rarely have something to say: here all of them share one buffer, and what OpenSSL holds of a
-link is about a record (docs/decisions/0009-tls.md).
+thousands of links that rarely have something to say: here all of them share what octets pass through, and a link keeps
+no more than the part of a record that has come (docs/decisions/0009-tls.md).
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from typing import Any, cast
 
 log = logging.getLogger("tmtp.server")
 RECORD = 16 * 1024  # the most that one TLS record carries
+EXPANSION = 2048  # the most that its encryption adds, up to TLS 1.2
+HEAD = 5  # octets in front of a record: its type, a version, its length
+TYPES = range(20, 25)  # of records
 CHUNK = 64 * 1024
-SLICE = 4 * 1024  # what OpenSSL is given at once: its buffers stay as large as what they once held
 
-# Filled and emptied within one callback of the loop, so one is enough for all links of a thread.
+# Filled and emptied within one callback of the loop, so one of each is enough for all links of a thread.
 _received = memoryview(bytearray(CHUNK))
 _plain = memoryview(bytearray(RECORD))
+_incoming, _outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
 
 
 class TlsTransport(asyncio.BufferedProtocol):
@@ -29,8 +32,8 @@ class TlsTransport(asyncio.BufferedProtocol):
     def __init__(self, context: ssl.SSLContext, protocol: asyncio.Protocol, handshake_timeout: float) -> None:
         self._protocol = protocol
         self._handshake_timeout = handshake_timeout
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._tls = context.wrap_bio(_incoming, _outgoing, server_side=True)
+        self._partial = b""  # of a record that has not come whole
         self._established = False
         self._closing = False
         self._timer: asyncio.TimerHandle | None = None
@@ -43,22 +46,29 @@ class TlsTransport(asyncio.BufferedProtocol):
         self._timer = asyncio.get_running_loop().call_later(self._handshake_timeout, self._transport.abort)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the loop puts what it reads."""
-        return _received
+        """Where the loop puts what it reads: behind the part of a record that came before."""
+        _received[: len(self._partial)] = self._partial
+        return _received[len(self._partial) :]
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Decrypt what has come, record by record, so that OpenSSL need not hold much of it."""
+        """Decrypt the records that are whole now."""
+        octets = len(self._partial) + nbytes
+        whole = _whole_records(octets)
+        self._partial = bytes(_received[whole:octets])
+        if not whole:
+            return
+        _incoming.write(_received[:whole])
         try:
-            for at in range(0, nbytes, SLICE):
-                self._incoming.write(_received[at : min(at + SLICE, nbytes)])
-                if not self._established:
-                    self._shake_hands()
-                if self._established:
-                    self._read()
+            if not self._established:
+                self._shake_hands()
+            if self._established:
+                self._read()
         except ssl.SSLError as error:
             log.debug("TLS failed: %s", error)
             self._flush()  # the alert that says why
             self._transport.abort()
+        finally:
+            _incoming.read()  # what comes after an error or a good-bye is not for the next link
 
     def eof_received(self) -> bool:
         """The client is gone; close."""
@@ -96,33 +106,35 @@ class TlsTransport(asyncio.BufferedProtocol):
     def _read(self) -> None:
         """Give the protocol what can be decrypted."""
         pieces = []
-        try:
-            while self._incoming.pending or self._tls.pending():
+        with suppress(ssl.SSLWantReadError):  # what came was TLS's own business, such as new keys
+            while _incoming.pending or self._tls.pending():
                 length = self._tls.read(RECORD, _plain)  # type: ignore[arg-type]
+                if not length:  # the client has said good-bye
+                    self._transport.close()
+                    break
                 pieces.append(bytes(_plain[:length]))  # type: ignore[index]
-        except ssl.SSLWantReadError:
-            pass  # the rest of a record is still to come
-        except ssl.SSLZeroReturnError:
-            self._transport.close()  # the client has said good-bye
-        if self._outgoing.pending:
-            self._flush()  # of TLS itself, such as new keys
+        self._flush()  # what TLS itself has to say
         if pieces and not self._closing:
             self._protocol.data_received(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def _flush(self) -> None:
-        if self._outgoing.pending and not self._transport.is_closing():
-            self._transport.write(self._outgoing.read())
+        if _outgoing.pending:
+            octets = _outgoing.read()
+            if not self._transport.is_closing():
+                self._transport.write(octets)
 
     # as the transport of the protocol
 
     def write(self, data: bytes | memoryview) -> None:
-        """Encrypt and send, a record at a time."""
+        """Encrypt and send."""
         if self._closing:
             return
         view = memoryview(data)
-        while view:
-            view = view[self._tls.write(view[:RECORD]) :]
-            self._flush()
+        try:
+            while view:
+                view = view[self._tls.write(view) :]
+        finally:
+            self._flush()  # all of it: the next link uses the same buffer
 
     def close(self) -> None:
         """Say good-bye, and close once all that was written has left."""
@@ -163,3 +175,16 @@ class TlsTransport(asyncio.BufferedProtocol):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """`cipher` is TLS's, all else the socket's."""
         return self._tls.cipher() if name == "cipher" else self._transport.get_extra_info(name, default)
+
+
+def _whole_records(octets: int) -> int:
+    """How many of the octets received are whole records (RFC 8446, section 5.1); all, when OpenSSL will object."""
+    at = 0
+    while octets - at >= HEAD:
+        length = int.from_bytes(_received[at + 3 : at + HEAD], "big")
+        if _received[at] not in TYPES or length > RECORD + EXPANSION:
+            return octets
+        if at + HEAD + length > octets:
+            break
+        at += HEAD + length
+    return at

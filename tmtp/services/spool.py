@@ -95,6 +95,21 @@ def write(file: BinaryIO, octets: bytes) -> int:
     return len(octets)
 
 
+def read_cached(file: BinaryIO, octets: int) -> bytes | None:
+    """The next octets of an unbuffered file, `octets` of them at most; None if the disk has to be waited for.
+
+    What was stored a moment ago is in memory; a thread would only cost time. Where the system cannot tell (RWF_NOWAIT,
+    preadv2(2)), None.
+    """
+    buffer = bytearray(octets)
+    try:
+        length = os.preadv(file.fileno(), [buffer], file.tell(), os.RWF_NOWAIT)
+    except (OSError, AttributeError):
+        return None
+    file.seek(length, os.SEEK_CUR)
+    return bytes(memoryview(buffer)[:length])
+
+
 def _no_room(error: OSError) -> Refused:
     return Refused(f"the text and its files cannot be kept: {error.strerror}")
 
