@@ -46,6 +46,7 @@ class EmailBackend(BaseEmailBackend):
         if f"{__name__}.{type(self).__name__}" == conf.FALLBACK_EMAIL_BACKEND:
             raise ImproperlyConfigured("DELIVERY['FALLBACK_EMAIL_BACKEND'] must be a backend that sends e-mail")
         self.fallback = get_connection(conf.FALLBACK_EMAIL_BACKEND, fail_silently=fail_silently, **options)
+        self._opened = False  # by send_messages
 
     def open(self) -> bool | None:
         """Open the fallback's connection."""
@@ -54,11 +55,16 @@ class EmailBackend(BaseEmailBackend):
 
     def close(self) -> None:
         """Close the fallback's connection."""
+        self._opened = False
         self.fallback.close()
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         """Send mails; gives how many went out, as a message or as a mail or both. Raises what the fallback raises."""
-        return sum(self._send(mail) for mail in email_messages or ())
+        try:
+            return sum(self._send(mail) for mail in email_messages or ())
+        finally:
+            if self._opened:
+                self.close()
 
     def _send(self, mail: EmailMessage) -> bool:
         route = route_of(mail)
@@ -72,7 +78,11 @@ class EmailBackend(BaseEmailBackend):
         return mailed or told
 
     def _mail(self, mail: EmailMessage) -> bool:
-        return bool(mail.recipients() and self.fallback.send_messages([mail]))
+        """Mail it, all mails of a call over one connection; whether that was done."""
+        if not mail.recipients():
+            return False
+        self._opened = bool(self.open()) or self._opened
+        return bool(self.fallback.send_messages([mail]))
 
     def _tell(self, mail: EmailMessage, members: Sequence[Any]) -> bool:
         """Send the message, with a Message-ID of the mail's own only once; whether that could be done."""

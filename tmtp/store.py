@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -64,7 +66,8 @@ class Store:
         self._loop = loop
         self._deliver = deliver
         self._jobs: SimpleQueue[Job | Read | Entry | Note | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="tmtp-store", daemon=True)
+        self._thread = threading.Thread(target=self._work_or_end, name="tmtp-store", daemon=True)
+        self.broken = False  # by a fault of its own; it takes nothing any more
         self.lease = 0  # the server's; batches are noted there
         self.lease_lost = False  # another process thought this one dead
         self.failures = 0  # batches that the database did not take
@@ -122,6 +125,16 @@ class Store:
         self._jobs.put(Read(function, done))
 
     # what follows runs in the thread
+
+    def _work_or_end(self) -> None:
+        """A service that cannot store must not go on as if it could: what watches over it starts it again."""
+        try:
+            self._work()
+        except BaseException:
+            log.critical("the store has failed; the process ends", exc_info=True)
+            self.broken = True
+            connection.close()
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _work(self) -> None:
         self._prepare()

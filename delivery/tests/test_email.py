@@ -10,7 +10,14 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
-from django.core.mail import EmailMessage, EmailMultiAlternatives, get_connection, mail_admins, send_mail
+from django.core.mail import (
+    EmailMessage,
+    EmailMultiAlternatives,
+    get_connection,
+    mail_admins,
+    send_mail,
+    send_mass_mail,
+)
 from django.core.mail.backends.locmem import EmailBackend as Outbox
 
 from delivery.commonmark import text_of
@@ -29,6 +36,24 @@ class Broken(Outbox):
 
     def send_messages(self, messages: Any) -> int:
         raise smtplib.SMTPServerDisconnected("away")
+
+
+class Noting(Outbox):
+    """A mail server that notes when it is connected to."""
+
+    notes: list[str] = []
+    connected = False
+
+    def open(self) -> bool:
+        if self.connected:
+            return False
+        self.connected = True
+        self.notes.append("open")
+        return True
+
+    def close(self) -> None:
+        self.connected = False
+        self.notes.append("close")
 
 
 class Verified:
@@ -97,6 +122,17 @@ def test_routes(settings: Any, route: str, mails: list[list[str]], messages: int
         assert all(HEADER not in message.message() for message in mail.outbox)
         mail.outbox.clear()
         Message.objects.all().delete()
+
+
+def test_mails_sent_together_share_a_connection(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Noting, "notes", [])
+    configure(settings, EMAIL_ROUTE="message", FALLBACK_EMAIL_BACKEND=f"{__name__}.Noting")
+    member("ann")
+    mails = [("Hello", "you", None, [f"{name}@example.org"]) for name in ("ann", "eve", "bob")]
+    assert send_mass_mail(mails[:1]) == 1
+    assert not Noting.notes, "Ann has a device: no mail server is needed"
+    assert send_mass_mail(mails) == 3
+    assert Noting.notes == ["open", "close"]
 
 
 def test_both_is_the_default() -> None:

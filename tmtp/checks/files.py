@@ -12,7 +12,7 @@ from typing import Any
 from django.core import checks
 
 from ..conf import conf
-from ..server.listener import tls_context
+from ..server.context import tls_context
 from .options import PATH
 
 MAKE_ONE = "`manage.py tmtpcert` makes a self-signed certificate there."

@@ -1,4 +1,4 @@
-"""Listening sockets, TLS, and starting and stopping."""
+"""Listening sockets, and starting and stopping."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import socket
 import ssl
 import time
 from contextlib import suppress
-from pathlib import Path
 
 from .tcp import Application, TcpProtocol
 from .tls import TlsTransport
@@ -16,15 +15,6 @@ BACKLOG = 2048
 LAST_WORDS = 1.0  # seconds that connections get to end by themselves, when the server stops
 RECEIVE_BUFFER = 64 * 1024  # of the kernel's; TLS keeps buffers as large as what it once got at once
 KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
-
-
-def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """TLS 1.2 and later with this certificate. Raises OSError (ssl.SSLError is one) when a file is not right."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
-    context.load_cert_chain(certificate, key)
-    return context
 
 
 def bound_socket(host: str, port: int) -> socket.socket:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -300,8 +303,6 @@ def test_a_lost_lease_is_noticed(bench: Bench) -> None:
 
 @on_disk
 async def test_what_was_handed_in_is_done_before_it_stops() -> None:
-    import asyncio
-
     delivered: list[list[Parcel]] = []
     store = Store(asyncio.get_running_loop(), delivered.append)
     store.start()
@@ -315,6 +316,19 @@ async def test_what_was_handed_in_is_done_before_it_stops() -> None:
     await store.stop()
     assert ran == list(range(2501))
     assert not store._thread.is_alive()
+
+
+@on_disk
+async def test_a_fault_of_the_store_itself_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    signals: list[tuple[int, int]] = []
+    monkeypatch.setattr("tmtp.store.os.kill", lambda *args: signals.append(args))
+    monkeypatch.setattr("tmtp.store.Order.admit", lambda *args: 1 / 0)
+    store = Store(asyncio.get_running_loop(), lambda parcels: None)
+    store.start()
+    store.do(None, lambda: None)
+    await store.stop()
+    assert store.broken
+    assert signals == [(os.getpid(), signal.SIGTERM)]
 
 
 @on_disk

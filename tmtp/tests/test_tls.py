@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tmtp.server.certificate import make_self_signed
+from tmtp.server.context import Certificate
 from tmtp.server.tls import TlsTransport
 
 pytestmark = pytest.mark.once
@@ -174,3 +175,36 @@ async def test_after_good_bye_the_link_closes(contexts: Any) -> None:
     assert peer.wire.closed
     other = Peer(*contexts)
     other.shake_hands()
+
+
+def shown(certificate: Certificate, client: ssl.SSLContext) -> bytes | None:
+    """What a new client is shown."""
+    peer = Peer(certificate.context, client)
+    peer.shake_hands()
+    return peer.tls.getpeercert(binary_form=True)
+
+
+async def test_new_links_get_a_renewed_certificate(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    make_self_signed(cert, key, ["localhost"])
+    certificate = Certificate(cert, key)
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    first = shown(certificate, client)
+    member = Peer(certificate.context, client)
+    member.shake_hands()
+
+    make_self_signed(tmp_path / "new.pem", tmp_path / "new.key", ["localhost"])
+    (tmp_path / "new.pem").replace(cert)
+    certificate.look()
+    assert shown(certificate, client) == first, "its key is still to come"
+    assert "cannot be used" in caplog.text
+    cert.unlink()
+    certificate.look()
+    assert shown(certificate, client) == first
+    make_self_signed(cert, key, ["localhost"])
+    certificate.look()
+    assert shown(certificate, client) == ssl.PEM_cert_to_DER_cert(cert.read_text()) != first
+    member.tls.write(b"still here")
+    member.exchange()
+    assert member.read() == b"still here"

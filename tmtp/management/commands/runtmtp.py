@@ -8,7 +8,6 @@ import gc
 import ipaddress
 import signal
 import socket
-import ssl
 from argparse import ArgumentParser
 from contextlib import suppress
 from pathlib import Path
@@ -26,7 +25,8 @@ from django.utils.translation import gettext as _
 from ...checks.site import has_route
 from ...conf import conf
 from ...engine import Engine
-from ...server.listener import Listener, bound_socket, tls_context
+from ...server.context import Certificate
+from ...server.listener import Listener, bound_socket
 from ...store import Unavailable
 
 M_MMAP_THRESHOLD = -3
@@ -52,16 +52,16 @@ class Command(BaseCommand):
         try:
             host, port = conf.address(options["bind"])
             check_migrations()
-            context = None if options["plain"] else self._context(options["cert"], options["key"])
+            certificate = None if options["plain"] else self._certificate(options["cert"], options["key"])
             if options["plain"]:
                 check_loopback(host)
             application = site_application()
             sock = self._socket(host, port)
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
-        _run(self._serve(application, sock, context))
+        _run(self._serve(application, sock, certificate))
 
-    def _context(self, cert: str | None, key: str | None) -> ssl.SSLContext:
+    def _certificate(self, cert: str | None, key: str | None) -> Certificate:
         cert, key = cert or conf.CERT, key or conf.KEY
         if not cert or not key:
             raise CommandError(
@@ -78,7 +78,7 @@ class Command(BaseCommand):
                     _("Cannot read %(file)s: %(error)s") % {"file": file, "error": error.strerror}
                 ) from error
         try:
-            return tls_context(Path(cert), Path(key))
+            return Certificate(Path(cert), Path(key))
         except (OSError, ValueError) as error:
             raise CommandError(
                 _("%(cert)s and %(key)s are not a certificate and its key: %(error)s")
@@ -94,7 +94,9 @@ class Command(BaseCommand):
                 _("Cannot listen on %(host)s:%(port)s: %(reason)s") % {"host": host, "port": port, "reason": reason}
             ) from error
 
-    async def _serve(self, application: ASGI3Application, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+    async def _serve(
+        self, application: ASGI3Application, sock: socket.socket, certificate: Certificate | None
+    ) -> None:
         stop = _stop_signals()
         host, port = sock.getsockname()[:2]
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -103,18 +105,25 @@ class Command(BaseCommand):
             await engine.start(address)
         except Unavailable as error:
             raise CommandError(_("The database cannot be used: %s") % error) from error
-        listener = Listener(application, sock, context)  # type: ignore[arg-type]
+        listener = Listener(application, sock, certificate.context if certificate else None)  # type: ignore[arg-type]
         await listener.start(conf.WRITE_TIMEOUT, conf.LOGIN_TIMEOUT)
-        how = _("with TLS") if context else _("without TLS")
+        renewal = asyncio.ensure_future(certificate.keep_renewed()) if certificate else None
+        how = _("with TLS") if certificate else _("without TLS")
         self.stdout.write(
             _("TMTP service “%(name)s” on %(address)s, %(how)s, database %(vendor)s")
             % {"name": conf.SITE_NAME, "address": address, "how": how, "vendor": connection.vendor}
         )
         self.stdout.flush()
         await stop.wait()
+        if renewal:
+            renewal.cancel()
         listener.stop_accepting()
         await engine.stop()
         await listener.stop()
+        if engine.store.broken:
+            raise CommandError(
+                _("The service failed, its log says how. Start it again: nothing acknowledged is lost.")
+            )
         self.stdout.write(_("stopped"))
 
 
