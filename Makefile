@@ -13,7 +13,7 @@ help:
 	@echo 'make test    lint, types, tests on SQLite, and again on PostgreSQL where that matters'
 	@echo 'make lint    lint and types only'
 	@echo 'make bench   measure the speed of the service'
-	@echo 'make screenshots  make the pictures in docs/images again'
+	@echo 'make screenshots  make the pictures in docs/ again'
 	@echo 'make clean   remove what was built, and .venv; var/ stays'
 
 setup: .venv/installed
@@ -51,7 +51,7 @@ bench: setup
 	$(PY) -m benchmarks
 
 screenshots: setup
-	$(PY) -m mnmsite.tests.screenshots docs/images
+	$(PY) -m mnmsite.tests.screenshots docs
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -16,6 +16,7 @@ def list_pages(on: Any, anna: Any, node: Any, newcomer: Any) -> dict[str, list[t
     from django.core import signing
     from django.urls import reverse
     from django.utils.http import urlencode, urlsafe_base64_encode
+    from django.utils.text import slugify
 
     from accounts import addresses
     from accounts.mailbox.models import Thread
@@ -102,7 +103,7 @@ def list_pages(on: Any, anna: Any, node: Any, newcomer: Any) -> dict[str, list[t
     add("accounts:thread", "thread-long", drive.pk)
     for key, thread in threads.items():
         if ":" in thread.key:
-            add("accounts:thread", f"thread-{key}-{thread.pk}", thread.pk)
+            add("accounts:thread", f"thread-{slugify(key)}", thread.pk)
     add("accounts:thread_delete", "thread-delete", drive.pk)
     add("accounts:message_delete", "message-delete", format_msgid(hall.latest))
     add("delivery:no_notices", "no-notices", signing.dumps(anna.pk, salt=notices.SALT), who=VISITOR)

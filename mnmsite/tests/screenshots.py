@@ -1,7 +1,8 @@
-"""Pictures of the pages: `python -m mnmsite.tests.screenshots docs/images` makes those of docs/tour.md again.
+"""Pictures of the pages: `python -m mnmsite.tests.screenshots docs` makes those of docs/tour.md and pages.md again.
 
-With --all, of every page in every look, as PNG: light and dark, wide and narrow, for who changes a template or the
-stylesheet. The browser itself makes WebP of what it shows.
+The tour has pages as a reader of the documentation should see them; pages.md has every page in every look, light and
+dark, wide and narrow, side by side. With --png, each of these is a file of its own, whole and in full size, for who
+changes a template or the stylesheet. The browser itself makes WebP of what it shows.
 """
 
 from __future__ import annotations
@@ -11,15 +12,36 @@ import base64
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mnmsite.tests.people import ANNA, COMING, NEW, VISITOR
+
 WIDE, NARROW = 1280, 360
 HEIGHT = 800
-TO_WEBP = """async ([png, quality]) => {
-    const image = new Image();
-    image.src = 'data:image/png;base64,' + png;
-    await image.decode();
+EVERY_PAGE = """# Every page
+
+Each of the site's pages, wide and narrow, light and dark, as far as a screen shows it; some of them more than once, as
+different members find them. [The tour](tour.md) has the main ones, larger and in words. `make screenshots` makes this page.
+"""
+FOR = {VISITOR: "a visitor", ANNA: "a member", NEW: "a new member", COMING: "who is about to become a member"}
+GAP = 24  # between pictures side by side, of their own size
+SIDE_BY_SIDE = """async ([pictures, scale, gap, quality]) => {
+    const images = await Promise.all(pictures.map(async (png) => {
+        const image = new Image();
+        image.src = 'data:image/png;base64,' + png;
+        await image.decode();
+        return image;
+    }));
+    const width = images.reduce((sum, image) => sum + image.width, gap * (images.length - 1));
     const canvas = document.createElement('canvas');
-    [canvas.width, canvas.height] = [image.width, image.height];
-    canvas.getContext('2d').drawImage(image, 0, 0);
+    canvas.width = width * scale;
+    canvas.height = Math.max(...images.map((image) => image.height)) * scale;
+    const context = canvas.getContext('2d');
+    context.imageSmoothingQuality = 'high';
+    context.scale(scale, scale);
+    let x = 0;
+    for (const image of images) {
+        context.drawImage(image, x, 0);
+        x += image.width + gap;
+    }
     return canvas.toDataURL('image/webp', quality).split(',')[1];
 }"""
 
@@ -65,18 +87,39 @@ def take(browser: Any, scene: Any, shown: Any, look: Look, *, whole: bool) -> by
         return bytes(page.screenshot(full_page=whole))
 
 
+def write(tool: Any, file: Path, *pictures: bytes, scale: float = 1, quality: float = 0.86) -> None:
+    """Pictures (PNG) side by side in one file, WebP."""
+    encoded = [base64.b64encode(png).decode() for png in pictures]
+    webp = tool.evaluate(SIDE_BY_SIDE, [encoded, scale, GAP, quality])
+    file.write_bytes(base64.b64decode(webp))
+
+
 def tour(browser: Any, scene: Any, folder: Path) -> None:
     """The pictures of docs/tour.md."""
     pages = {shown.name: shown for several in scene.pages.values() for shown in several}
     tool = browser.new_page()
     for name, look in TOUR.items():
         png = take(browser, scene, pages[name.removesuffix("-narrow")], look, whole=False)
-        webp = tool.evaluate(TO_WEBP, [base64.b64encode(png).decode(), 0.86])
-        (folder / f"{name}.webp").write_bytes(base64.b64decode(webp))
+        write(tool, folder / f"{name}.webp", png)
 
 
-def everything(browser: Any, scene: Any, folder: Path) -> None:
-    """Every page in every look. What is read on one is read on the next, so a page's looks follow each other."""
+def every_page(browser: Any, scene: Any, docs: Path) -> None:
+    """docs/pages.md and its pictures. What is read on one is read on the next, so a page's looks follow each other."""
+    tool, page = browser.new_page(), browser.new_page(base_url=scene.site.url)
+    lines = [EVERY_PAGE]
+    for several in scene.pages.values():
+        for shown in several:
+            looks = [take(browser, scene, shown, look, whole=False) for _, look in every_look()]
+            write(tool, docs / "images/pages" / f"{shown.name}.webp", *looks, scale=0.5, quality=0.7)
+            scene.open(page, shown)
+            heading = page.get_by_role("heading", level=1).inner_text()
+            alternative = f"“{heading}”, for {FOR[shown.who]}: four times, light and dark, wide and narrow"
+            lines.append(f"## {heading}\n\n![{alternative}](images/pages/{shown.name}.webp)\n")
+    (docs / "pages.md").write_text("\n".join(lines))
+
+
+def in_full(browser: Any, scene: Any, folder: Path) -> None:
+    """Every page in every look, each a file."""
     for several in scene.pages.values():
         for shown in several:
             for ending, look in every_look():
@@ -87,7 +130,7 @@ def main() -> None:
     """Run it. The environment of tests is made first: a folder and a database of its own."""
     parser = argparse.ArgumentParser(description="Pictures of the site’s pages.")
     parser.add_argument("folder", type=Path, help="where they go")
-    parser.add_argument("--all", action="store_true", help="every page, light and dark, wide and narrow")
+    parser.add_argument("--png", action="store_true", help="every page, light and dark, wide and narrow, each a file")
     options = parser.parse_args()
     import conftest
 
@@ -97,10 +140,15 @@ def main() -> None:
     from mnmsite.tests.browser import launch
     from mnmsite.tests.scene import staged_site
 
-    options.folder.mkdir(parents=True, exist_ok=True)
+    images = options.folder / "images"
+    (options.folder if options.png else images / "pages").mkdir(parents=True, exist_ok=True)
     with staged_site() as scene, sync_playwright() as playwright:
         browser = launch(playwright)
-        (everything if options.all else tour)(browser, scene, options.folder)
+        if options.png:
+            in_full(browser, scene, options.folder)
+        else:
+            tour(browser, scene, images)
+            every_page(browser, scene, options.folder)
         browser.close()
 
 

@@ -6,6 +6,7 @@ The list of pages is held against the site's addresses: a new page must be put o
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,3 +98,9 @@ def test_the_list_of_pages_is_whole(scene: Scene) -> None:
     excused = {name for names in NO_PAGES.values() for name in names.split()}
     missing = {name for name in addresses() if name not in scene.pages and name.partition(":")[2] not in excused}
     assert missing == set(), "put these on in mnmsite/tests/scene_pages.py, or say in NO_PAGES why they are no pages"
+
+
+def test_the_documentation_shows_every_page(scene: Scene) -> None:
+    pictures = {shown.name for several in scene.pages.values() for shown in several}
+    there = {file.stem for file in Path("docs/images/pages").iterdir()}
+    assert there == pictures, "`make screenshots` makes docs/pages.md and its pictures again"
