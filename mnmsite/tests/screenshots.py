@@ -18,8 +18,9 @@ WIDE, NARROW = 1280, 360
 HEIGHT = 800
 EVERY_PAGE = """# Every page
 
-Each of the site's pages, wide and narrow, light and dark, as far as a screen shows it; some of them more than once, as
-different members find them. [The tour](tour.md) has the main ones, larger and in words. `make screenshots` makes this page.
+Each of the site's pages, wide and narrow, light and dark, as far as a screen shows it; some of them more than once,
+as different members find them. [The tour](tour.md) has the main ones, larger and in words.
+`make screenshots` makes this page.
 """
 FOR = {VISITOR: "a visitor", ANNA: "a member", NEW: "a new member", COMING: "who is about to become a member"}
 GAP = 24  # between pictures side by side, of their own size
