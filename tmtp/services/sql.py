@@ -1,75 +1,17 @@
 """The hot statements in both dialects. Rows go to the database as arrays, a handful of statements for a batch.
 
-bulk_create is five times slower than these (docs/decisions/0002-sql-for-the-hot-path.md). Everything here runs on
-Django's connection of the calling thread and in its transaction, past Django's cursor wrappers.
+bulk_create is five times slower than these (docs/decisions/0002-sql-for-the-hot-path.md). `dialect` runs them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from django.db import connection
 
-Row = tuple[Any, ...]
-
-
-def _execute(statements: dict[str, str], parameters: Sequence[Any]) -> Any:
-    """Run the statement of this database's dialect; gives the cursor. Raises Django's errors, not the driver's."""
-    connection.ensure_connection()
-    with connection.wrap_database_errors:
-        if connection.vendor == "postgresql":
-            from psycopg import Cursor  # Django's own cursor would write all values into the statement's text
-
-            return Cursor(connection.connection).execute(statements["postgresql"], parameters, prepare=True)
-        return connection.connection.execute(statements["sqlite"], parameters)
-
-
-def _rows(statements: dict[str, str], parameters: Sequence[Any]) -> list[Row]:
-    cursor = _execute(statements, parameters)
-    with connection.wrap_database_errors:
-        rows: list[Row] = cursor.fetchall()
-    return rows
-
-
-def _packed_rows(statements: dict[str, str], parameters: Sequence[Any]) -> list[Row]:
-    """Many rows at once: from SQLite as one JSON array, since it gives the interpreter's lock away at each row."""
-    rows = _rows(statements, parameters)
-    return msgspec.json.decode(rows[0][0], type=list[tuple[Any, ...]]) if connection.vendor == "sqlite" else rows
-
-
-def _array(values: Iterable[Any]) -> Any:
-    """Values as one parameter: a list for PostgreSQL, JSON for SQLite."""
-    values = list(values)
-    return values if connection.vendor == "postgresql" else msgspec.json.encode(values).decode()
-
-
-_CHUNKS = (256, 64, 16, 4, 1)  # few sizes, so that SQLite's statements stay prepared
-
-
-def _many(statements: dict[str, str], rows: Sequence[Row]) -> None:
-    """Run a statement for all rows: PostgreSQL with each column an array, SQLite with a list of VALUES.
-
-    Not executemany: it gives the interpreter's lock away at each row, and gets it back when the loop pauses.
-    """
-    if not rows:
-        return
-    if connection.vendor == "postgresql":
-        _execute(statements, [list(column) for column in zip(*rows, strict=True)])
-        return
-    connection.ensure_connection()
-    row = f"({', '.join('?' * len(rows[0]))})"
-    at = 0
-    for size in _CHUNKS:
-        statement = statements["sqlite"].format(rows=", ".join([row] * size))
-        while len(rows) - at >= size:
-            values = [value for values in rows[at : at + size] for value in values]
-            with connection.wrap_database_errors:
-                connection.connection.execute(statement, values)
-            at += size
-
+from .dialect import Row, array, fetch, fetch_packed, run, run_many, stored_time
 
 _ADD_MESSAGES = {
     "sqlite": "INSERT INTO tmtp_message (id, op, sender_id, head, body, spool, size, secret, tracked) VALUES {rows}",
@@ -271,102 +213,102 @@ _PURGE_RECEIPTS = {
 
 def add_messages(rows: Sequence[Row]) -> None:
     """Insert messages: (id, op, sender id, head, body, spool, size, secret, tracked)."""
-    _many(_ADD_MESSAGES, rows)
+    run_many(_ADD_MESSAGES, rows)
 
 
 def add_entries(rows: Sequence[Row]) -> None:
     """Insert queue entries: (node id, rank, message id)."""
-    _many(_ADD_ENTRIES, rows)
+    run_many(_ADD_ENTRIES, rows)
 
 
 def add_missing_entries(rows: Sequence[Row]) -> None:
     """Insert those of the queue entries that are not there yet."""
-    _many(_ADD_MISSING_ENTRIES, rows)
+    run_many(_ADD_MISSING_ENTRIES, rows)
 
 
 def delete_entries(rows: Sequence[Row]) -> None:
     """Delete queue entries: (node id, rank, message id)."""
-    _many(_DELETE_ENTRIES, rows)
+    run_many(_DELETE_ENTRIES, rows)
 
 
 def delete_finished(numbers: Iterable[int]) -> list[str]:
     """Delete those of the messages that wait for nobody; gives the spool files they leave behind."""
-    return [spool for (spool,) in _rows(_DELETE_MESSAGES, (_array(numbers),)) if spool]
+    return [spool for (spool,) in fetch(_DELETE_MESSAGES, (array(numbers),)) if spool]
 
 
 def read_page(node: int, limit: int) -> list[Row]:
     """The first messages waiting for a node: (id, rank, head, body, spool, size, secret, tracked)."""
-    return _rows(_PAGE, (node, limit))
+    return fetch(_PAGE, (node, limit))
 
 
 def waiting(nodes: Iterable[int], limit: int) -> list[Row]:
     """What waits for the nodes: (node id, message id), at most `limit` in all."""
-    return _rows(_WAITING, (_array(nodes), limit))
+    return fetch(_WAITING, (array(nodes), limit))
 
 
 def copy_queue(to_node: int, from_node: int) -> None:
     """Let all that waits for one node wait for another, too; what waits there already does so once."""
-    _execute(_COPY_QUEUE, (to_node, from_node))
+    run(_COPY_QUEUE, (to_node, from_node))
 
 
 def clear_queue(node: int) -> list[int]:
     """Delete a node's entries; gives the numbers of their messages."""
-    return [number for (number,) in _rows(_CLEAR_QUEUE, (node,))]
+    return [number for (number,) in fetch(_CLEAR_QUEUE, (node,))]
 
 
 def entries_after(entry: tuple[int, int, int], limit: int) -> list[tuple[int, int, int]]:
     """The entries that follow one, in the order of their key: (node id, rank, message id)."""
-    return [(node, rank, number) for node, rank, number in _rows(_ENTRIES_AFTER, (*entry, limit))]
+    return [(node, rank, number) for node, rank, number in fetch(_ENTRIES_AFTER, (*entry, limit))]
 
 
 def nodes_of_uids(uids: Iterable[str]) -> list[Row]:
     """(uid, user id, node id or None, whether they block anyone) for each node in use of each of the users."""
-    return _packed_rows(_NODES_OF_UIDS, (_array(uids),))
+    return fetch_packed(_NODES_OF_UIDS, (array(uids),))
 
 
 def nodes_of_gids(gids: Iterable[str]) -> list[Row]:
     """(gid, user id or None, status or None, node id or None) for each node of each member of each group."""
-    return _packed_rows(_NODES_OF_GIDS, (_array(gids),))
+    return fetch_packed(_NODES_OF_GIDS, (array(gids),))
 
 
 def blocks_among(users: Iterable[int], others: Iterable[int]) -> list[Row]:
     """(user id, blocked user id) of those of the users who block some of the others."""
-    return _rows(_BLOCKS_AMONG, (_array(users), _array(others)))
+    return fetch(_BLOCKS_AMONG, (array(users), array(others)))
 
 
 def group_sizes(gids: Iterable[str], most: int) -> dict[str, tuple[int, int]]:
     """(group id, how many members it has, at most `most`) of each group that exists, by gid."""
-    return {gid: (group, members) for gid, group, members in _rows(_GROUP_SIZES, (most, _array(gids)))}
+    return {gid: (group, members) for gid, group, members in fetch(_GROUP_SIZES, (most, array(gids)))}
 
 
 def nodes_of_group(group: int, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
     """The next (user id, node id) of the joined members of a group, in this order, after those."""
-    return [(user, node) for user, node in _packed_rows(_NODES_OF_GROUP, (group, after[0], after[0], *after, limit))]
+    return [(user, node) for user, node in fetch_packed(_NODES_OF_GROUP, (group, after[0], after[0], *after, limit))]
 
 
 def newer_nodes(than: int, rank: int, number: int) -> list[int]:
     """The nodes with ids above `than` that the message waits for."""
-    return [node for (node,) in _rows(_NEWER_NODES, (than, rank, number))]
+    return [node for (node,) in fetch(_NEWER_NODES, (than, rank, number))]
 
 
 def receipts(keys: Iterable[int]) -> list[Row]:
     """(key, digest, number) of the receipts kept."""
-    return _rows(_RECEIPTS, (_array(keys),))
+    return fetch(_RECEIPTS, (array(keys),))
 
 
 def add_receipts(rows: Sequence[Row]) -> None:
     """Keep receipts: (key, digest, number)."""
-    _many(_ADD_RECEIPTS, rows)
+    run_many(_ADD_RECEIPTS, rows)
 
 
 def purge_receipts(before: int, limit: int) -> int:
     """Forget receipts numbered below `before`, at most `limit`; gives how many."""
-    return len(_rows(_PURGE_RECEIPTS, (before, limit)))
+    return len(fetch(_PURGE_RECEIPTS, (before, limit)))
 
 
 def renew_lease(lease: int, seen: datetime, batch: int) -> bool:
     """Note when a server was seen, and which batch it commits with this; False when the lease is gone."""
-    return bool(_execute(_RENEW_LEASE, (_time(seen), batch, lease)).rowcount)
+    return bool(run(_RENEW_LEASE, (stored_time(seen), batch, lease)).rowcount)
 
 
 def node_by_secret(secret: bytes) -> Row | None:
@@ -374,7 +316,7 @@ def node_by_secret(secret: bytes) -> Row | None:
 
     (id, user id, uid, server id or None, ids of the user's devices, whether the user limits their presence or blocks).
     """
-    rows = _rows(_NODE_BY_SECRET, (secret,))
+    rows = fetch(_NODE_BY_SECRET, (secret,))
     if not rows:
         return None
     *node, own, guarded = rows[0]
@@ -383,65 +325,60 @@ def node_by_secret(secret: bytes) -> Row | None:
 
 def add_name(name: str, skeleton: str, user: int | None, group: int | None, created: datetime) -> bool:
     """Take a name for a user or a group; False when it, or one that looks like it, is taken."""
-    return bool(_rows(_ADD_NAME, (name, skeleton, user, group, _time(created))))
+    return bool(fetch(_ADD_NAME, (name, skeleton, user, group, stored_time(created))))
 
 
 def nodes_of_users(users: Iterable[int]) -> list[int]:
     """The ids of the nodes in use of the users."""
-    return [node for (node,) in _packed_rows(_NODES_OF_USERS, (_array(users),))]
+    return [node for (node,) in fetch_packed(_NODES_OF_USERS, (array(users),))]
 
 
 def devices_of_users(users: Iterable[int]) -> list[int]:
     """The ids of the devices in use of the users."""
-    return [node for (node,) in _packed_rows(_DEVICES_OF_USERS, (_array(users),))]
+    return [node for (node,) in fetch_packed(_DEVICES_OF_USERS, (array(users),))]
 
 
 def add_reports(rows: Sequence[tuple[int, int]]) -> None:
     """Insert reports of which there is nothing to say yet: (message id, node id)."""
-    _many(_ADD_REPORTS, rows)
+    run_many(_ADD_REPORTS, rows)
 
 
 def note_sent(rows: Sequence[tuple[int, int, datetime]]) -> None:
     """Nodes were sent tracked messages: (node id, message id, when)."""
-    _many(_NOTE_SENT, [(node, number, _time(at)) for node, number, at in rows])
+    run_many(_NOTE_SENT, [(node, number, stored_time(at)) for node, number, at in rows])
 
 
 def note_acknowledged(rows: Sequence[tuple[int, int, datetime]]) -> None:
     """Nodes have acknowledged tracked messages: (node id, message id, when)."""
-    _many(_NOTE_ACKNOWLEDGED, [(node, number, _time(at)) for node, number, at in rows])
+    run_many(_NOTE_ACKNOWLEDGED, [(node, number, stored_time(at)) for node, number, at in rows])
 
 
 def users_without_node(users: Iterable[int]) -> list[int]:
     """Those of the users who have no node in use."""
-    return [user for (user,) in _rows(_USERS_WITHOUT_NODE, (_array(users),))]
+    return [user for (user,) in fetch(_USERS_WITHOUT_NODE, (array(users),))]
 
 
 def add_nodes(rows: Sequence[tuple[int, int, bytes, str, datetime]]) -> None:
     """Insert nodes: (user id, kind, hash of the secret, label, when)."""
-    _many(_ADD_NODES, [(user, kind, secret, label, _time(at)) for user, kind, secret, label, at in rows])
+    run_many(_ADD_NODES, [(user, kind, secret, label, stored_time(at)) for user, kind, secret, label, at in rows])
 
 
 def end_reports(rows: Sequence[tuple[int, int, datetime, int]]) -> None:
     """Tracked messages will not get to nodes any more: (node id, message id, when, why)."""
-    _many(_END_REPORTS, [(node, number, _time(at), why) for node, number, at, why in rows])
+    run_many(_END_REPORTS, [(node, number, stored_time(at), why) for node, number, at, why in rows])
 
 
 def claim_node(node: int, server: int, seen: datetime) -> None:
     """A node is connected to a server."""
-    _execute(_CLAIM_NODE, (server, _time(seen), node))
+    run(_CLAIM_NODE, (server, stored_time(seen), node))
 
 
 def release_node(node: int, server: int, seen: datetime) -> None:
     """A node is no longer connected to a server, if it was."""
-    _execute(_RELEASE_NODE, (_time(seen), node, server))
-
-
-def _time(moment: datetime) -> Any:
-    """A time in UTC as Django stores it."""
-    return moment if connection.vendor == "postgresql" else moment.replace(tzinfo=None).isoformat(" ")
+    run(_RELEASE_NODE, (stored_time(seen), node, server))
 
 
 def lease_batch(lease: int) -> int:
     """The last batch that was committed with a lease, 0 when the lease is gone. Waits for one that still may be."""
-    rows = _rows(_LEASE_BATCH, (lease,))
+    rows = fetch(_LEASE_BATCH, (lease,))
     return int(rows[0][0]) if rows else 0

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from tmtp.models import Message, Node, QueueEntry, Receipt
 from tmtp.protocol.requests import TO_GROUP, TO_GROUP_WITHOUT_ME, TO_USER, Recipient
 from tmtp.protocol.values import format_posted
-from tmtp.services import groups, ohi, posting, queue, receipts, spool, users
+from tmtp.services import dialect, groups, ohi, posting, queue, receipts, spool, users
 from tmtp.services.errors import Refused
 from tmtp.services.posting import Notification, Post, Sender, post
 from tmtp.services.queue import Outgoing, Parcel, enqueue
@@ -172,13 +172,13 @@ def test_an_unknown_recipient_undoes_the_whole_post_but_no_other(ann: Sender, bo
 
 def test_a_batch_costs_a_handful_of_statements(ann: Sender, bob: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = []
-    execute = posting.sql._execute
-    monkeypatch.setattr(posting.sql, "_execute", lambda *args: ran.append(args) or execute(*args))
+    run = dialect.run
+    monkeypatch.setattr(dialect, "run", lambda *args: ran.append(args) or run(*args))
     batch = [Post(ann, to(bob), b"hello", digest=bytes([n]) * 32) for n in range(200)]
     with CaptureQueriesContext(connection) as queries:
         results = post(batch)
     assert all(isinstance(result, int) for result in results)
-    assert len(queries) + len(ran) <= 6
+    assert 0 < len(queries) + len(ran) <= 6
     assert results == sorted(results, key=int)  # type: ignore[arg-type]
     assert Message.objects.count() == 200
 
