@@ -118,10 +118,21 @@ def check_workers(**_: Any) -> list[checks.CheckMessage]:
 
 @checks.register("delivery")
 def check_email(**_: Any) -> list[checks.CheckMessage]:
-    """E007: what the e-mail backend needs."""
-    if settings.EMAIL_BACKEND != OWN_BACKEND or find_spec("markdownify"):
+    """E007 and W001: what the e-mail backend needs."""
+    if settings.EMAIL_BACKEND != OWN_BACKEND:
         return []
-    return [_error(7, "The e-mail backend needs markdownify.", 'pip install "markdownify>=1.1,<2"')]
+    found: list[checks.CheckMessage] = []
+    if not find_spec("markdownify"):
+        found.append(_error(7, "The e-mail backend needs markdownify.", 'pip install "markdownify>=1.1,<2"'))
+    if DEFAULTS["ADDRESSES"] == conf.ADDRESSES and not apps.is_installed("allauth.account"):
+        found.append(
+            checks.Warning(
+                "No mail becomes a message: nobody is known to have confirmed an e-mail address.",
+                hint="Name who knows the addresses in DELIVERY[“ADDRESSES”], or install django-allauth.",
+                id="delivery.W001",
+            )
+        )
+    return found
 
 
 @checks.register("delivery")

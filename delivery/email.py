@@ -71,7 +71,10 @@ class EmailBackend(BaseEmailBackend):
         members = _members(mail.recipients()) if route != EMAIL else {}
         spared = _with(members, Node.Kind.DEVICE) if route == MESSAGE else set()
         # The mail first: if it fails, nothing has been sent yet, and the caller can try again.
-        mailed = self._mail(_without(mail, spared))
+        others = _without(mail, spared)
+        mailed = self._mail(others)
+        if others.recipients() and not mailed:
+            return False
         told = self._tell(mail, [members[one] for one in _with(members, Node.Kind.DEVICE, Node.Kind.MAILBOX)])
         if spared and not told:
             mailed = self._mail(_without(mail, set(mail.recipients()) - spared)) or mailed
@@ -82,7 +85,7 @@ class EmailBackend(BaseEmailBackend):
         if not mail.recipients():
             return False
         self._opened = bool(self.open()) or self._opened
-        return bool(self.fallback.send_messages([mail]))
+        return self.fallback.send_messages([mail]) != 0  # some backends give None
 
     def _tell(self, mail: EmailMessage, members: Sequence[Any]) -> bool:
         """Send the message, with a Message-ID of the mail's own only once; whether that could be done."""

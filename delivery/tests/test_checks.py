@@ -61,7 +61,16 @@ def test_the_email_backend_needs_markdownify(settings, monkeypatch):
     monkeypatch.setattr(checks, "find_spec", lambda name: None)
     assert checks.check_email() == []
     settings.EMAIL_BACKEND = "delivery.email.EmailBackend"
+    settings.DELIVERY = {"ADDRESSES": "delivery.tests.test_email.Verified"}
     assert [found.id for found in checks.check_email()] == ["delivery.E007"]
+
+
+def test_somebody_must_know_whose_address_is_whose(settings):
+    settings.EMAIL_BACKEND = "delivery.email.EmailBackend"
+    settings.DELIVERY = {"ADDRESSES": "delivery.tests.test_email.Verified"}
+    assert checks.check_email() == []
+    settings.DELIVERY = {}
+    assert [found.id for found in checks.check_email()] == ["delivery.W001"]
 
 
 def test_django_q2_is_needed(settings):

@@ -38,6 +38,20 @@ class Broken(Outbox):
         raise smtplib.SMTPServerDisconnected("away")
 
 
+class Refusing(Outbox):
+    """A mail server that takes nothing, where nobody wants to hear of it."""
+
+    def send_messages(self, messages: Any) -> int:
+        return 0
+
+
+class Uncounting(Outbox):
+    """A backend that does not say how many it sent."""
+
+    def send_messages(self, messages: Any) -> None:  # type: ignore[override]
+        super().send_messages(messages)
+
+
 class Noting(Outbox):
     """A mail server that notes when it is connected to."""
 
@@ -133,6 +147,22 @@ def test_mails_sent_together_share_a_connection(settings: Any, monkeypatch: pyte
     assert not Noting.notes, "Ann has a device: no mail server is needed"
     assert send_mass_mail(mails) == 3
     assert Noting.notes == ["open", "close"]
+
+
+@pytest.mark.parametrize("route", ["both", "message"])
+def test_what_the_mail_server_refuses_silently_is_not_sent_at_all(settings: Any, route: str) -> None:
+    configure(settings, EMAIL_ROUTE=route, FALLBACK_EMAIL_BACKEND=f"{__name__}.Refusing")
+    member("ann")
+    mail_to_both = EmailMessage("Hello", "both of you", to=["ann@example.org", "eve@example.org"])
+    assert mail_to_both.send(fail_silently=True) == 0
+    assert not received(), "so that it can be sent again"
+
+
+def test_a_fallback_that_does_not_count(settings: Any) -> None:
+    configure(settings, FALLBACK_EMAIL_BACKEND=f"{__name__}.Uncounting")
+    member("ann")
+    assert send_mail("Hello", "Ann", None, ["ann@example.org"]) == 1
+    assert len(received()) == 1
 
 
 def test_both_is_the_default() -> None:

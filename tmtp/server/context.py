@@ -9,7 +9,6 @@ from pathlib import Path
 
 log = logging.getLogger("tmtp.server")
 LOOK = 30.0  # seconds between looks at the files
-NO_PASSPHRASE = ""  # or OpenSSL would ask for one at the terminal, and wait
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -17,8 +16,13 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
-    context.load_cert_chain(certificate, key, password=NO_PASSPHRASE)
+    context.load_cert_chain(certificate, key, password=_passphrase)
     return context
+
+
+def _passphrase() -> str:
+    """Asked for when the key is encrypted. Without this, OpenSSL would ask at the terminal, and wait."""
+    raise ssl.SSLError("the key has a passphrase, which it must not have")
 
 
 class Certificate:
@@ -46,7 +50,7 @@ class Certificate:
         self._seen = stamp
         try:
             tls_context(*self._files)  # the one in use would be of no use after a failure
-            self.context.load_cert_chain(*self._files, password=NO_PASSPHRASE)
+            self.context.load_cert_chain(*self._files, password=_passphrase)
         except (OSError, ValueError) as error:
             log.warning("the renewed certificate %s cannot be used, the one before stays: %s", self._files[0], error)
         else:

@@ -24,7 +24,7 @@ def user_of(account: Any) -> User:
 def users_of(accounts: Collection[Any]) -> dict[Any, User]:
     """The users that members of the website are, by the members' primary keys; new ones for those who are none yet."""
     known = {user.account_id: user for user in User.objects.filter(account__in=accounts)}
-    new = [User(uid=make_uid(), account=account) for account in accounts if account.pk not in known]
+    new = [User(uid=make_uid(), account_id=account.pk) for account in accounts if account.pk not in known]
     if new:
         # Somebody else may be making the same user at this moment.
         User.objects.bulk_create(new, ignore_conflicts=True)
@@ -43,7 +43,8 @@ def link_account(user: User, account: Any) -> None:
     other = User.objects.filter(account=account).exclude(pk=user.pk).first() if account is not None else None
     if other:
         _absorb(user, other)
-    User.objects.filter(pk=user.pk).update(account=account)
+    user.account = account  # and the member's `tmtp_user` is this one from now on
+    user.save(update_fields=["account"])
 
 
 def _absorb(user: User, other: User) -> None:

@@ -104,7 +104,7 @@ def test_a_key_with_a_password(files, refused):
     key = pem.load_pem_private_key((files / "key.pem").read_bytes(), None)
     locked = pem.BestAvailableEncryption(b"password")
     (files / "key.pem").write_bytes(key.private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, locked))
-    assert "are not a certificate and its key" in refused("--bind=127.0.0.1:0")
+    assert "the key has a passphrase" in refused("--bind=127.0.0.1:0")
 
 
 def test_no_certificate_at_all(settings, refused):

@@ -96,9 +96,10 @@ def test_what_waited_for_the_last_device_waits_for_the_next() -> None:
 def test_an_account_without_a_device_gives_what_waits_to_the_user_it_is_linked_to() -> None:
     ann, sender = member(), someone()
     (msgid,) = send_message(ann, "Hello", "Ann")
+    assert ann.tmtp_user.pk == user_of(ann).pk != sender.user
     link_account(User.objects.get(pk=sender.user), ann)
     assert [header["id"] for header in waiting(sender)] == [msgid]
-    assert user_of(ann).pk == sender.user
+    assert user_of(ann).pk == ann.tmtp_user.pk == sender.user
     assert [one.state for one in reports.report(msgid)] == [State.QUEUED]
 
 

@@ -143,7 +143,10 @@ def run(procfile: str) -> int:
 
 @contextlib.contextmanager
 def own_process_group() -> Iterator[None]:
-    """On a terminal, take Ctrl-C for this process alone: `make`, which started it, would call it a failure."""
+    """On a terminal, take Ctrl-C for this process alone: `make`, which started it, would call it a failure.
+
+    Ctrl-Z is for nobody then: `make` would go on waiting, and the shell would not be back.
+    """
     try:
         before = os.tcgetpgrp(0)
     except OSError:  # no terminal
@@ -153,6 +156,7 @@ def own_process_group() -> Iterator[None]:
         yield
         return
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # or giving the terminal back would stop us
+    signal.signal(signal.SIGTSTP, signal.SIG_IGN)
     os.setpgid(0, 0)
     os.tcsetpgrp(0, os.getpid())
     try:
