@@ -49,9 +49,9 @@ WRONG = {
 
 @pytest.mark.parametrize("what", WRONG)
 def test_what_is_not_as_the_script_says_is_noticed(what, server_for, monkeypatch):
-    monkeypatch.setattr(talk, "PATIENCE", 0.05)
-    monkeypatch.setattr(talk, "LINK_PATIENCE", 0.3)
     (good,), (wrong,) = read_script(GOOD), read_script(GOOD.replace(*WRONG[what]))
     Talk(server_for("{}"), good).hold()
+    monkeypatch.setattr(talk, "PATIENCE", 0.05)  # what is wrong need not be waited for
+    monkeypatch.setattr(talk, "LINK_PATIENCE", 0.3)
     with pytest.raises((AssertionError, TimeoutError)):
         Talk(server_for("{}"), wrong).hold()
