@@ -65,17 +65,18 @@ class Allauth:
     @staticmethod
     def users_by_address(addresses: Iterable[str]) -> dict[str, Any]:
         """Those whose accounts are active."""
-        found = _allauth().filter(email__in=list(addresses)).select_related("user") if _installed() else ()
+        found = _allauth().filter(email__in=list(addresses)).select_related("user") if allauth_is_installed() else ()
         return {address.email.lower(): address.user for address in found if address.user.is_active}
 
     @staticmethod
     def address_by_user(users: Iterable[Any]) -> dict[Any, str]:
         """The primary address, when it is verified, before others."""
-        found = _allauth().filter(user__in=list(users)).order_by("primary", "-pk") if _installed() else ()
+        found = _allauth().filter(user__in=list(users)).order_by("primary", "-pk") if allauth_is_installed() else ()
         return {address.user_id: address.email for address in found}
 
 
-def _installed() -> bool:
+def allauth_is_installed() -> bool:
+    """Whether django-allauth keeps addresses on this site."""
     return apps.is_installed("allauth.account")
 
 

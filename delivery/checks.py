@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core import checks
 from django.urls import NoReverseMatch, reverse
 
-from .addresses import import_dotted
+from .addresses import allauth_is_installed, import_dotted
 from .conf import DEFAULTS, conf
 
 OWN_BACKEND = "delivery.email.EmailBackend"
@@ -124,7 +124,7 @@ def check_email(**_: Any) -> list[checks.CheckMessage]:
     found: list[checks.CheckMessage] = []
     if not find_spec("markdownify"):
         found.append(_error(7, "The e-mail backend needs markdownify.", 'pip install "markdownify>=1.1,<2"'))
-    if DEFAULTS["ADDRESSES"] == conf.ADDRESSES and not apps.is_installed("allauth.account"):
+    if DEFAULTS["ADDRESSES"] == conf.ADDRESSES and not allauth_is_installed():
         found.append(
             checks.Warning(
                 "No mail becomes a message: nobody is known to have confirmed an e-mail address.",

@@ -18,7 +18,6 @@ class NoticeAdmin(admin.ModelAdmin):
     list_select_related = ["account"]
     search_fields = [f"account__{get_user_model().USERNAME_FIELD}"]
     fields = ["account", "last", "unsubscribed"]
-    readonly_fields = ["last"]
     raw_id_fields = ["account"]
     show_full_result_count = False
 

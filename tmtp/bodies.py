@@ -70,10 +70,9 @@ class Part:
         try:
             if self._file is None:
                 self._name, self._file = spool.create()
-            data = memoryview(b"".join(pieces))
+            data = b"".join(pieces)
             self._digest.update(data)
-            while data:
-                data = data[self._file.write(data) :]
+            spool.write(self._file, data)
             if last:
                 spool.finish(self._name, self._file)
                 self._file = None

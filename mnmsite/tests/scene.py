@@ -44,6 +44,11 @@ class Scene:
     rendered: dict[str, str]  # pages that only a mistake leads to, by template
     laptop: Client  # Anna's, which is online
 
+    def every_page(self) -> Iterator[Shown]:
+        """All of them."""
+        for several in self.pages.values():
+            yield from several
+
     def open(self, page: Page, shown: Shown) -> None:
         """Open a page as the one who looks. The laptop, which would be let go in a while, says that it is there."""
         self.laptop.send({"op": 11})

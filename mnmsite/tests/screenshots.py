@@ -97,7 +97,7 @@ def write(tool: Any, file: Path, *pictures: bytes, scale: float = 1, quality: fl
 
 def tour(browser: Any, scene: Any, folder: Path) -> None:
     """The pictures of docs/tour.md."""
-    pages = {shown.name: shown for several in scene.pages.values() for shown in several}
+    pages = {shown.name: shown for shown in scene.every_page()}
     tool = browser.new_page()
     for name, look in TOUR.items():
         png = take(browser, scene, pages[name.removesuffix("-narrow")], look, whole=False)
@@ -108,23 +108,21 @@ def every_page(browser: Any, scene: Any, docs: Path) -> None:
     """docs/pages.md and its pictures. What is read on one is read on the next, so a page's looks follow each other."""
     tool, page = browser.new_page(), browser.new_page(base_url=scene.site.url)
     lines = [EVERY_PAGE]
-    for several in scene.pages.values():
-        for shown in several:
-            looks = [take(browser, scene, shown, look, whole=False) for _, look in every_look()]
-            write(tool, docs / "images/pages" / f"{shown.name}.webp", *looks, scale=0.5, quality=0.7)
-            scene.open(page, shown)
-            heading = page.get_by_role("heading", level=1).inner_text()
-            alternative = f"“{heading}”, for {FOR[shown.who]}: four times, light and dark, wide and narrow"
-            lines.append(f"## {heading}\n\n![{alternative}](images/pages/{shown.name}.webp)\n")
+    for shown in scene.every_page():
+        looks = [take(browser, scene, shown, look, whole=False) for _, look in every_look()]
+        write(tool, docs / "images/pages" / f"{shown.name}.webp", *looks, scale=0.5, quality=0.7)
+        scene.open(page, shown)
+        heading = page.get_by_role("heading", level=1).inner_text()
+        alternative = f"“{heading}”, for {FOR[shown.who]}: four times, light and dark, wide and narrow"
+        lines.append(f"## {heading}\n\n![{alternative}](images/pages/{shown.name}.webp)\n")
     (docs / "pages.md").write_text("\n".join(lines))
 
 
 def in_full(browser: Any, scene: Any, folder: Path) -> None:
     """Every page in every look, each a file."""
-    for several in scene.pages.values():
-        for shown in several:
-            for ending, look in every_look():
-                (folder / f"{shown.name}-{ending}.png").write_bytes(take(browser, scene, shown, look, whole=True))
+    for shown in scene.every_page():
+        for ending, look in every_look():
+            (folder / f"{shown.name}-{ending}.png").write_bytes(take(browser, scene, shown, look, whole=True))
 
 
 def main() -> None:

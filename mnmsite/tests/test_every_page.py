@@ -60,11 +60,10 @@ def problems(page: Any) -> list[str]:
 def test_every_page_is_accessible(scene: Scene, new_page: Any) -> None:
     page = new_page(base_url=scene.site.url)
     found = {}
-    for several in scene.pages.values():
-        for shown in several:
-            scene.open(page, shown)
-            expect(page.get_by_role("heading", level=1)).to_have_count(1)
-            found[shown.name] = problems(page)
+    for shown in scene.every_page():
+        scene.open(page, shown)
+        expect(page.get_by_role("heading", level=1)).to_have_count(1)
+        found[shown.name] = problems(page)
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
 
 
@@ -101,6 +100,6 @@ def test_the_list_of_pages_is_whole(scene: Scene) -> None:
 
 
 def test_the_documentation_shows_every_page(scene: Scene) -> None:
-    pictures = {shown.name for several in scene.pages.values() for shown in several}
+    pictures = {shown.name for shown in scene.every_page()}
     there = {file.stem for file in Path("docs/images/pages").iterdir()}
     assert there == pictures, "`make screenshots` makes docs/pages.md and its pictures again"
