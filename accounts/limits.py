@@ -6,7 +6,7 @@ from functools import cache
 
 from django.utils.translation import gettext as _
 
-from tmtp.limits import Limits
+from tmtp.engine.limits import Limits
 from tmtp.models import User
 from tmtp.services.errors import Refused
 

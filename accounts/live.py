@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from tmtp.conf import conf
-from tmtp.providers import parse_settings
+from tmtp.openid.providers import parse_settings
 
 # what the page's script says
 WORDS = {

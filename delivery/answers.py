@@ -11,10 +11,9 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from tmtp.models import Node, User
-from tmtp.services import reading
 from tmtp.services.errors import Refused
-from tmtp.services.posting import send_message
-from tmtp.services.reading import Received
+from tmtp.services.messages.mailbox import Received, remove
+from tmtp.services.messages.sending import send_message
 
 from .models import Attempt
 
@@ -68,7 +67,7 @@ class Answer(Received):
         It is done after the handler anyway; a handler does it where it writes, in one `transaction.atomic()`.
         """
         with transaction.atomic():
-            reading.remove(self.mailbox, [self.number])
+            remove(self.mailbox, [self.number])
             Attempt.objects.filter(pk=self.number).delete()
 
 

@@ -18,7 +18,7 @@ from django.utils.translation import ngettext
 from tmtp.admin.base import ViewAdmin
 from tmtp.admin.confirm import ask
 from tmtp.models import QueueEntry
-from tmtp.services.reading import Received
+from tmtp.services.messages.mailbox import Received
 
 from . import handling
 from .conf import conf

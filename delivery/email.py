@@ -26,7 +26,7 @@ from django.db import Error
 
 from tmtp.models import Node
 from tmtp.services.errors import Refused
-from tmtp.services.posting import send_message
+from tmtp.services.messages.sending import send_message
 
 from .addresses import users_by_address
 from .commonmark import files_of, text_of

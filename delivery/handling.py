@@ -24,7 +24,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from tmtp.models import Message, Node
-from tmtp.services import reading
+from tmtp.services.messages.mailbox import messages_of, remove
 
 from . import marks
 from .addresses import import_dotted
@@ -80,7 +80,7 @@ def due(mailbox: Node) -> QuerySet[Message]:
     """The messages that may be handled now, in the order they came."""
     now = timezone.now()
     taken = Q(dead__isnull=False) | Q(next_try__gt=now) | Q(claimed_until__gte=now)
-    return reading.messages_of(mailbox).exclude(Exists(Attempt.objects.filter(taken, pk=OuterRef("pk"))))
+    return messages_of(mailbox).exclude(Exists(Attempt.objects.filter(taken, pk=OuterRef("pk"))))
 
 
 def handle(handler: Handler, answer: Answer) -> None:
@@ -132,7 +132,7 @@ def take(answer: Answer, claim: str) -> Attempt | None:
         return None
     attempt = Attempt.objects.get(pk=answer.number)
     # It may have been acknowledged, with its attempt, just before ours was made.
-    if not reading.messages_of(answer.mailbox).filter(pk=answer.number).exists():
+    if not messages_of(answer.mailbox).filter(pk=answer.number).exists():
         attempt.delete()
         return None
     return attempt
@@ -212,6 +212,6 @@ def discard(attempts: QuerySet[Attempt]) -> int:
     numbers = list(attempts.values_list("pk", flat=True))
     mailbox = site_mailbox()
     if mailbox:
-        reading.remove(mailbox, numbers)
+        remove(mailbox, numbers)
     Attempt.objects.filter(pk__in=numbers).delete()
     return len(numbers)

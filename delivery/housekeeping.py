@@ -10,7 +10,9 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from tmtp.models import Message
-from tmtp.services import expiry, leases, receipts, reports, sweeping, users
+from tmtp.services.messages import expiry, sweeping
+from tmtp.services.people import identities
+from tmtp.services.queue import leases, receipts, reports
 
 from . import marks
 from .conf import conf
@@ -68,7 +70,7 @@ def sweep() -> None:
 def purge() -> None:
     """Forget what was kept for a time: reports, receipts, spent tokens, attempts, django-q2's failures."""
     budget = Budget()
-    users.forget_tokens()
+    identities.forget_tokens()
     Attempt.objects.exclude(Exists(Message.objects.filter(pk=OuterRef("pk")))).delete()
     again(receipts.purge, budget)
     if conf.REPORTS_KEPT is not None:

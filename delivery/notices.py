@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from tmtp.conf import conf as tmtp_conf
 from tmtp.models import Message, Node, QueueEntry, User
-from tmtp.services.expiry import OPS
+from tmtp.services.messages.expiry import OPS
 
 from . import marks
 from .addresses import address_by_user

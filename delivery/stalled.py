@@ -17,7 +17,7 @@ from django.utils import timezone
 from tmtp.conf import conf as tmtp_conf
 from tmtp.models import Node, QueueEntry
 from tmtp.services.errors import Refused
-from tmtp.services.users import redeliver
+from tmtp.services.people.users import redeliver
 
 from .models import Stalled
 from .work import Budget

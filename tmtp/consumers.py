@@ -15,12 +15,12 @@ from typing import Any
 from channels.consumer import AsyncConsumer
 
 from .conf import conf
-from .engine import FAREWELL, Engine
-from .handlers import HANDLERS
+from .engine.engine import FAREWELL, Engine
+from .links.handlers import HANDLERS
+from .links.session import Session
+from .links.writer import Send, Writer
 from .protocol.errors import Quit
 from .server.websocket import as_tcp
-from .session import Session
-from .writer import Send, Writer
 
 log = logging.getLogger("tmtp")
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -39,8 +39,8 @@ class TmtpConsumer(AsyncConsumer):
             log.error("the service does not start: %s", error)
             await send({"type": "tcp.close"})
             return
-        session = engine.open((scope.get("client") or ["?"])[0])
-        if session is None:
+        session = Session(engine, (scope.get("client") or ["?"])[0])
+        if not engine.open(session):
             await send({"type": "tcp.close"})
             return
         writer = Writer(session, send)

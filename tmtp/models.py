@@ -1,9 +1,9 @@
-"""What is stored. Only `tmtp.services` and `tmtp.store` write; the hot statements are in `tmtp.services.queue`.
+"""What is stored. Only `tmtp.services` and `tmtp.store` write; the hot statements are in `tmtp.services.storage.sql`.
 
 A message is stored once (`Message`), and for each node it waits for there is a `QueueEntry`, deleted when that node
 acknowledges it; a message without entries is deleted too. Entries without their message do not count: those of a post
-to many come before it (see services.fanout). A message's number counts nanoseconds since the epoch, so its number is
-its time, and the order of numbers is the order of delivery.
+to many come before it (see services.messages.fanout). A message's number counts nanoseconds since the epoch, so its
+number is its time, and the order of numbers is the order of delivery.
 """
 
 from __future__ import annotations
@@ -226,8 +226,8 @@ class Member(models.Model):
 class Message(models.Model):
     """What is delivered: the frame's head as it goes on the wire, and its body or where that is spooled.
 
-    `secret` is the sealed nodeid that a `user` message for a new node carries (see services.sealing). Of a `tracked`
-    message, one of the site's, there is a `SentMessage`, and a `Report` for each node it is for.
+    `secret` is the sealed nodeid that a `user` message for a new node carries (see services.storage.encryption). Of a
+    `tracked` message, one of the site's, there is a `SentMessage`, and a `Report` for each node it is for.
     """
 
     id = NumberField(primary_key=True)

@@ -1,10 +1,10 @@
 """Where a site's URLRouter has TMTP over WebSocket.
 
-    application = ProtocolTypeRouter({
-        "http": get_asgi_application(),
-        "tcp": TmtpConsumer.as_asgi(),
-        "websocket": URLRouter([*tmtp.routing.websocket_urlpatterns, ...]),
-    })
+application = ProtocolTypeRouter({
+    "http": get_asgi_application(),
+    "tcp": TmtpConsumer.as_asgi(),
+    "websocket": URLRouter([*tmtp.routing.websocket_urlpatterns, ...]),
+})
 """
 
 from __future__ import annotations

@@ -5,8 +5,9 @@ itself, whichever process queued it; argument `number`: the number of the newest
 messages may come with one signal, each running server sends its own, and one whose receiver fails is not repeated. It
 comes in a thread of its own, so a receiver may use the database, but keeps the next signal waiting.
 
-`messages_expired` is sent by the process that let messages of the site expire (`services.expiry`), once that has
-committed; argument `msgids`: a list of ids. Each has recipients who will not get it: `services.reports.report(msgid)`.
+`messages_expired` is sent by the process that let messages of the site expire (`services.messages.expiry`), once that
+has committed; argument `msgids`: a list of ids. Each has recipients who will not get it:
+`services.queue.reports.report(msgid)`.
 """
 
 from django.dispatch import Signal

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from tmtp.services.users import LABEL_MAX
+from tmtp.services.people.users import LABEL_MAX
 
 
 class LabelForm(forms.Form):

@@ -19,11 +19,11 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from tmtp.conf import conf
 from tmtp.models import Identity, Node
-from tmtp.providers import Provider, parse_settings
-from tmtp.services import users
-from tmtp.services.accounts import user_of
-from tmtp.services.leases import LIFETIME
-from tmtp.services.waiting import with_count
+from tmtp.openid.providers import Provider, parse_settings
+from tmtp.services.people import users
+from tmtp.services.people.linking import user_of
+from tmtp.services.queue.counts import with_count
+from tmtp.services.queue.leases import LIFETIME
 
 from ..reasons import attempt
 from .address import address, qr_code

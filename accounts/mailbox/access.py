@@ -9,9 +9,9 @@ from django.shortcuts import get_object_or_404
 
 from tmtp.models import Node
 from tmtp.protocol.values import parse_msgid
-from tmtp.services.accounts import user_of
-from tmtp.services.holding import mailbox_of
-from tmtp.services.reading import Received, messages_of
+from tmtp.services.messages.mailbox import Received, messages_of
+from tmtp.services.people.linking import user_of
+from tmtp.services.people.placeholders import mailbox_of
 
 from .models import Entry, Thread
 

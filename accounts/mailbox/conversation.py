@@ -11,8 +11,8 @@ from django.utils.safestring import SafeString
 
 from tmtp.markup import render
 from tmtp.models import Member, Message, Node, QueueEntry
-from tmtp.services.letters import FILE, Attached
-from tmtp.services.reading import Received
+from tmtp.services.messages.mailbox import Received
+from tmtp.services.messages.post_format import FILE, Attached
 
 from .models import Entry, Thread
 

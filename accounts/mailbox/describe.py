@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tmtp.models import User
-from tmtp.services.reading import Received
+from tmtp.services.messages.mailbox import Received
 
 from .models import KEY_MAX
 from .words import TEXT_MAX, Words

@@ -11,8 +11,8 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_safe
 
 from tmtp.models import Node
-from tmtp.services.attachments import safe_name
-from tmtp.services.letters import FILE, Attached
+from tmtp.services.messages.attachments import safe_name
+from tmtp.services.messages.post_format import FILE, Attached
 
 from .access import message_of
 from .views import page

@@ -18,8 +18,9 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from tmtp.models import Alias, Message, Node, QueueEntry, User
-from tmtp.services import reports
-from tmtp.services.reading import Received, remove
+from tmtp.services.messages.fanout import LATE
+from tmtp.services.messages.mailbox import Received, remove
+from tmtp.services.queue import reports
 
 from . import words
 from .describe import PEOPLE_MAX, Described, describe, text_of
@@ -30,7 +31,6 @@ AT_ONCE = 200  # messages indexed in one transaction
 GONE_AT_ONCE = 1000
 UNREAD_MAX = 99
 PATIENCE = 0.3  # seconds that a page waits for this
-LATE = 330 * 1_000_000_000  # nanoseconds that a number may be older than one committed before it (services.fanout)
 COMPARED_EVERY = timedelta(minutes=5)
 NORMAL = QueueEntry.Rank.NORMAL
 

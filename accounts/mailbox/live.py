@@ -23,14 +23,14 @@ from django.db.models import Count, Exists, Max, OuterRef
 
 from tmtp.conf import conf
 from tmtp.models import Message, QueueEntry
-from tmtp.services.wake import GROUP, shared_layer
-from tmtp.services.watch import others_wrote
+from tmtp.services.messages.fanout import LATE
+from tmtp.services.storage.dialect import others_wrote
+from tmtp.services.storage.hints import GROUP, shared_layer
 
 from .access import mailbox_for
 
 log = logging.getLogger("tmtp")
 SIGN_IN = 4401
-LATE = 330 * 1_000_000_000  # nanoseconds that a number may be older than one committed before it (services.fanout)
 REBASE_SECONDS = 60
 Queue = tuple[int, int]  # of a mailbox, since some time: how many messages, and the newest number
 

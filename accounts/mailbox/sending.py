@@ -21,14 +21,17 @@ from tmtp.conf import conf
 from tmtp.models import Alias, Group, Member, Node, User
 from tmtp.protocol.requests import TO_GROUP_WITHOUT_ME, TO_USER, Recipient
 from tmtp.protocol.values import parse_msgid
-from tmtp.services import groups, posting, receipts
-from tmtp.services.attachments import attachments_of
 from tmtp.services.errors import Refused, Unreachable
-from tmtp.services.holding import hold
-from tmtp.services.letters import Letter, Person, compose
-from tmtp.services.posting import Post, Sender
-from tmtp.services.reading import Received, messages_of
-from tmtp.services.spool import keep
+from tmtp.services.groups import groups
+from tmtp.services.messages import posting
+from tmtp.services.messages.attachments import attachments_of
+from tmtp.services.messages.mailbox import Received, messages_of
+from tmtp.services.messages.post_format import Letter, Person, compose
+from tmtp.services.messages.posting import Post
+from tmtp.services.people.actors import Sender
+from tmtp.services.people.placeholders import hold
+from tmtp.services.queue import receipts
+from tmtp.services.storage.spool import keep
 
 from ..limits import spend
 from .models import Thread

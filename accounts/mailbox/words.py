@@ -127,4 +127,3 @@ def _box(node: int) -> str:
 def is_there() -> bool:
     """Whether this database has a full-text index."""
     return connection.vendor == "postgresql" or TABLE in connection.introspection.table_names()
-

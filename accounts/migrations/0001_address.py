@@ -6,7 +6,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -15,19 +14,34 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Address',
+            name="Address",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('address', models.EmailField(max_length=254, verbose_name='e-mail address')),
-                ('verified', models.DateTimeField(blank=True, null=True, verbose_name='confirmed')),
-                ('mailed', models.DateTimeField(editable=False, null=True, verbose_name='last mailed a link')),
-                ('created', models.DateTimeField(auto_now_add=True, verbose_name='added')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='addresses', to=settings.AUTH_USER_MODEL, verbose_name='member')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("address", models.EmailField(max_length=254, verbose_name="e-mail address")),
+                ("verified", models.DateTimeField(blank=True, null=True, verbose_name="confirmed")),
+                ("mailed", models.DateTimeField(editable=False, null=True, verbose_name="last mailed a link")),
+                ("created", models.DateTimeField(auto_now_add=True, verbose_name="added")),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="addresses",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="member",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'e-mail address',
-                'verbose_name_plural': 'e-mail addresses',
-                'constraints': [models.UniqueConstraint(fields=('user', 'address'), name='accounts_address_once'), models.UniqueConstraint(condition=models.Q(('verified__isnull', False)), fields=('address',), name='accounts_address_of_one')],
+                "verbose_name": "e-mail address",
+                "verbose_name_plural": "e-mail addresses",
+                "constraints": [
+                    models.UniqueConstraint(fields=("user", "address"), name="accounts_address_once"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("verified__isnull", False)),
+                        fields=("address",),
+                        name="accounts_address_of_one",
+                    ),
+                ],
             },
         ),
     ]

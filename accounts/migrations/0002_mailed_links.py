@@ -4,26 +4,25 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0001_address'),
+        ("accounts", "0001_address"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='MailedLink',
+            name="MailedLink",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('address', models.EmailField(db_index=True, max_length=254, verbose_name='e-mail address')),
-                ('mailed', models.DateTimeField(auto_now_add=True, db_index=True, verbose_name='mailed')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("address", models.EmailField(db_index=True, max_length=254, verbose_name="e-mail address")),
+                ("mailed", models.DateTimeField(auto_now_add=True, db_index=True, verbose_name="mailed")),
             ],
             options={
-                'verbose_name': 'mailed link',
-                'verbose_name_plural': 'mailed links',
+                "verbose_name": "mailed link",
+                "verbose_name_plural": "mailed links",
             },
         ),
         migrations.RemoveField(
-            model_name='address',
-            name='mailed',
+            model_name="address",
+            name="mailed",
         ),
     ]

@@ -5,77 +5,103 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0002_mailed_links'),
-        ('tmtp', '0003_site_messages'),
+        ("accounts", "0002_mailed_links"),
+        ("tmtp", "0003_site_messages"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Mailbox',
+            name="Mailbox",
             fields=[
-                ('node', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='+', serialize=False, to='tmtp.node')),
-                ('newest', models.BigIntegerField(default=0)),
-                ('reached', models.BigIntegerField(null=True)),
-                ('complete', models.BooleanField(default=False)),
-                ('checked', models.DateTimeField(null=True)),
+                (
+                    "node",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="+",
+                        serialize=False,
+                        to="tmtp.node",
+                    ),
+                ),
+                ("newest", models.BigIntegerField(default=0)),
+                ("reached", models.BigIntegerField(null=True)),
+                ("complete", models.BooleanField(default=False)),
+                ("checked", models.DateTimeField(null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Thread',
+            name="Thread",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=300)),
-                ('subject', models.TextField(verbose_name='subject')),
-                ('people', models.JSONField(default=list)),
-                ('first', models.BigIntegerField()),
-                ('latest', models.BigIntegerField()),
-                ('messages', models.PositiveIntegerField(default=0)),
-                ('unread', models.PositiveIntegerField(default=0)),
-                ('node', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tmtp.node')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(max_length=300)),
+                ("subject", models.TextField(verbose_name="subject")),
+                ("people", models.JSONField(default=list)),
+                ("first", models.BigIntegerField()),
+                ("latest", models.BigIntegerField()),
+                ("messages", models.PositiveIntegerField(default=0)),
+                ("unread", models.PositiveIntegerField(default=0)),
+                (
+                    "node",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="+", to="tmtp.node"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'thread',
-                'verbose_name_plural': 'threads',
+                "verbose_name": "thread",
+                "verbose_name_plural": "threads",
             },
         ),
         migrations.CreateModel(
-            name='Entry',
+            name="Entry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.BigIntegerField()),
-                ('kind', models.CharField(max_length=8)),
-                ('uid', models.CharField(max_length=32, verbose_name='uid')),
-                ('alias', models.CharField(max_length=255, verbose_name='alias')),
-                ('subject', models.TextField(verbose_name='subject')),
-                ('read', models.DateTimeField(null=True, verbose_name='read')),
-                ('node', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tmtp.node')),
-                ('thread', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='entries', to='accounts.thread')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.BigIntegerField()),
+                ("kind", models.CharField(max_length=8)),
+                ("uid", models.CharField(max_length=32, verbose_name="uid")),
+                ("alias", models.CharField(max_length=255, verbose_name="alias")),
+                ("subject", models.TextField(verbose_name="subject")),
+                ("read", models.DateTimeField(null=True, verbose_name="read")),
+                (
+                    "node",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name="+", to="tmtp.node"
+                    ),
+                ),
+                (
+                    "thread",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="entries",
+                        to="accounts.thread",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'message in a mailbox',
-                'verbose_name_plural': 'messages in mailboxes',
+                "verbose_name": "message in a mailbox",
+                "verbose_name_plural": "messages in mailboxes",
             },
         ),
         migrations.AddIndex(
-            model_name='thread',
-            index=models.Index(fields=['node', 'latest'], name='accounts_thread_latest'),
+            model_name="thread",
+            index=models.Index(fields=["node", "latest"], name="accounts_thread_latest"),
         ),
         migrations.AddIndex(
-            model_name='thread',
-            index=models.Index(condition=models.Q(('unread__gt', 0)), fields=['node'], name='accounts_thread_unread'),
+            model_name="thread",
+            index=models.Index(condition=models.Q(("unread__gt", 0)), fields=["node"], name="accounts_thread_unread"),
         ),
         migrations.AddConstraint(
-            model_name='thread',
-            constraint=models.UniqueConstraint(fields=('node', 'key'), name='accounts_thread_once'),
+            model_name="thread",
+            constraint=models.UniqueConstraint(fields=("node", "key"), name="accounts_thread_once"),
         ),
         migrations.AddIndex(
-            model_name='entry',
-            index=models.Index(fields=['thread', 'number'], name='accounts_entry_of_thread'),
+            model_name="entry",
+            index=models.Index(fields=["thread", "number"], name="accounts_entry_of_thread"),
         ),
         migrations.AddConstraint(
-            model_name='entry',
-            constraint=models.UniqueConstraint(fields=('node', 'number'), name='accounts_entry_once'),
+            model_name="entry",
+            constraint=models.UniqueConstraint(fields=("node", "number"), name="accounts_entry_once"),
         ),
     ]

@@ -21,9 +21,9 @@ from mozilla_django_oidc.auth import OIDCAuthenticationBackend
 from mozilla_django_oidc.utils import add_state_and_verifier_and_nonce_to_session, generate_code_challenge
 
 from tmtp.conf import conf
-from tmtp.openid import Claims, OpenIDError, Verifier
-from tmtp.providers import OpenID, Provider, SiteClient, parse_settings
-from tmtp.services.users import IdentityShown
+from tmtp.openid.providers import OpenID, Provider, SiteClient, parse_settings
+from tmtp.openid.tokens import Claims, OpenIDError, Verifier
+from tmtp.services.people.identities import IdentityShown
 
 TIMEOUT = 10  # seconds for the provider to redeem a code
 STATE_LIFE = 900  # seconds to come back from the provider

@@ -11,10 +11,10 @@ from django.utils.translation import gettext as _
 
 from tmtp.conf import conf
 from tmtp.models import Identity
-from tmtp.providers import parse_settings
-from tmtp.services.accounts import link_account, user_of
+from tmtp.openid.providers import parse_settings
 from tmtp.services.errors import Refused
-from tmtp.services.identities import link_identity, unlink_identity
+from tmtp.services.people.identities import link_identity, unlink_identity
+from tmtp.services.people.linking import link_account, user_of
 
 from .client import providers
 

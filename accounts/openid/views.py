@@ -18,10 +18,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from tmtp.openid import OpenIDError
-from tmtp.providers import Provider
+from tmtp.openid.providers import Provider
+from tmtp.openid.tokens import OpenIDError
 from tmtp.services.errors import Refused
-from tmtp.services.users import AuthenticationRequired, spend_token
+from tmtp.services.people.identities import AuthenticationRequired, spend_token
 
 from ..signin.views import MODEL_BACKEND, back_to_account, welcome
 from . import people

@@ -13,9 +13,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from tmtp.models import Alias
-from tmtp.services import users
-from tmtp.services.accounts import user_of
-from tmtp.services.posting import Sender
+from tmtp.services.people import users
+from tmtp.services.people.actors import Sender
+from tmtp.services.people.linking import user_of
 
 from ..reasons import attempt
 from .forms import AliasForm

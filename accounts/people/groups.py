@@ -19,11 +19,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from tmtp.models import Alias, Block, Group, Member, User
-from tmtp.services import groups as services
-from tmtp.services import moderation
-from tmtp.services.accounts import user_of
-from tmtp.services.posting import Sender
-from tmtp.services.waiting import RowsOf
+from tmtp.services.groups import groups as services
+from tmtp.services.groups import moderation
+from tmtp.services.people.actors import Sender
+from tmtp.services.people.linking import user_of
+from tmtp.services.queue.counts import RowsOf
 
 from ..reasons import attempt
 from .forms import GroupForm, InviteForm, NameForm
@@ -88,8 +88,10 @@ def group(request: HttpRequest, pk: int) -> HttpResponse:
 def show(request: HttpRequest, place: Member, form: forms.Form | None = None) -> HttpResponse:
     """The page of a group; with a form that was refused, if any. Who is only invited does not see its members."""
     joined = place.status == JOINED
-    everyone = Member.objects.filter(group=place.group, status__in=(INVITED, JOINED)).select_related("user").annotate(
-        is_blocked=Exists(Block.objects.filter(user=place.user_id, blocked=OuterRef("user")))
+    everyone = (
+        Member.objects.filter(group=place.group, status__in=(INVITED, JOINED))
+        .select_related("user")
+        .annotate(is_blocked=Exists(Block.objects.filter(user=place.user_id, blocked=OuterRef("user"))))
     )
     page = Paginator(everyone.order_by("-status", "alias", "pk"), MEMBERS_AT_ONCE).get_page(request.GET.get("page"))
     context = {

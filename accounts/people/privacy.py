@@ -14,10 +14,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from tmtp.models import Block, User
-from tmtp.services import privacy
-from tmtp.services.accounts import user_of
 from tmtp.services.errors import Refused
-from tmtp.services.names import holder
+from tmtp.services.people import privacy
+from tmtp.services.people.linking import user_of
+from tmtp.services.people.names import holder
 
 from ..limits import spend
 from ..reasons import attempt, explain

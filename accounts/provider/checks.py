@@ -15,7 +15,7 @@ from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 from oauth2_provider.settings import oauth2_settings
 
 from tmtp.conf import conf
-from tmtp.providers import LOOPBACK, Provider, parse_settings
+from tmtp.openid.providers import LOOPBACK, Provider, parse_settings
 
 from .conf import CLIENT_ID, public_jwks
 

@@ -1,8 +1,8 @@
 """What the settings of a site hold when it is the provider. No models and no Django: a settings module imports this.
 
-    INSTALLED_APPS += APPS
-    OAUTH2_PROVIDER = oauth2_settings(url, key)
-    TMTP["OPENID"]["authby"].append(entry("My site", url, key))
+INSTALLED_APPS += APPS
+OAUTH2_PROVIDER = oauth2_settings(url, key)
+TMTP["OPENID"]["authby"].append(entry("My site", url, key))
 """
 
 from __future__ import annotations

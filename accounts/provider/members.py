@@ -12,8 +12,8 @@ from oauth2_provider.settings import oauth2_settings
 from oauth2_provider.signals import app_authorized
 
 from tmtp.models import Identity
-from tmtp.services.accounts import user_of
-from tmtp.services.identities import link_identity, unlink_identity
+from tmtp.services.people.identities import link_identity, unlink_identity
+from tmtp.services.people.linking import user_of
 
 from .conf import CLIENT_ID
 

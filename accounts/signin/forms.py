@@ -116,5 +116,3 @@ class AddressForm(forms.Form):
 def password_form(user: Any) -> type[forms.Form]:
     """The form to change a password; to set the first one when there is none, as of who signs in with a provider."""
     return auth_forms.PasswordChangeForm if user.has_usable_password() else auth_forms.SetPasswordForm
-
-

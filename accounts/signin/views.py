@@ -22,7 +22,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView
 
 from tmtp.conf import conf
-from tmtp.services.accounts import user_of
+from tmtp.services.people.linking import user_of
 
 from .. import addresses
 from .forms import PasswordResetForm, SignInForm, SignUpForm, password_form

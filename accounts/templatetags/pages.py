@@ -10,7 +10,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from tmtp.providers import Provider
+from tmtp.openid.providers import Provider
 
 from ..openid.client import providers
 

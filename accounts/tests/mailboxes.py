@@ -8,12 +8,13 @@ from accounts.mailbox import index
 from accounts.mailbox.access import mailbox_for
 from accounts.mailbox.models import Entry, Thread
 from tmtp.models import Group, Member
-from tmtp.services import posting
-from tmtp.services.attachments import attachments_of
-from tmtp.services.letters import Person, compose
-from tmtp.services.posting import Post, Sender
-from tmtp.services.reading import Received, messages_of
-from tmtp.services.users import add_alias
+from tmtp.services.messages import posting
+from tmtp.services.messages.attachments import attachments_of
+from tmtp.services.messages.mailbox import Received, messages_of
+from tmtp.services.messages.post_format import Person, compose
+from tmtp.services.messages.posting import Post
+from tmtp.services.people.actors import Sender
+from tmtp.services.people.users import add_alias
 from tmtp.tests.people import forget, to, unique
 
 

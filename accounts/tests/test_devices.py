@@ -14,11 +14,12 @@ from accounts.devices import address as address_module
 from accounts.devices.views import COUNTED, providers_for
 from tmtp.models import Node, QueueEntry
 from tmtp.server.certificate import make_self_signed
-from tmtp.services import leases, users
-from tmtp.services.accounts import user_of
-from tmtp.services.holding import mailbox_of
-from tmtp.services.identities import link_identity
-from tmtp.services.posting import send_message
+from tmtp.services.messages.sending import send_message
+from tmtp.services.people import users
+from tmtp.services.people.identities import link_identity
+from tmtp.services.people.linking import user_of
+from tmtp.services.people.placeholders import mailbox_of
+from tmtp.services.queue import leases
 
 pytestmark = pytest.mark.django_db
 
@@ -166,7 +167,12 @@ def test_ways_to_show_who_one_is(ann, settings):
         keys = {"keys": f"https://{label}.example/keys", "iss": f"https://{label}.example", "aud": "devices"}
         return {"label": label, **urls, **keys, **more}
 
-    site = {"client_id": "web", "client_secret": "hush", "login": "https://b.example/l", "token": "https://b.example/t"}
+    site = {
+        "client_id": "web",
+        "client_secret": "hush",
+        "login": "https://b.example/l",
+        "token": "https://b.example/t",
+    }
     authby = [provider("itself"), provider("linked"), provider("linkable", site=site), provider("unknown")]
     settings.TMTP = {**settings.TMTP, "OPENID": {"auth": 1, "authby": authby}}
     settings.OAUTH2_PROVIDER = {"OIDC_ISS_ENDPOINT": "https://itself.example"}

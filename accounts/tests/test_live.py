@@ -128,12 +128,15 @@ def test_large_and_odd_bodies_reach_a_page_whole(page: Page, phone: Any) -> None
     }""")
     size = 3_000_001
     sum_of = "(data) => data.reduce((sum, octet, at) => (sum * 31 + octet + at) % 1000003, 7)"
-    sent = page.evaluate(f"""async ([size, to]) => {{
+    sent = page.evaluate(
+        f"""async ([size, to]) => {{
         const data = Uint8Array.from({{ length: size }}, (_, at) => (at * at) >> 3);
         await link.post([me.uid], data, {{ subject: "Large" }});
         await link.post([to], data);
         return ({sum_of})(data);
-    }}""", [size, phone.uid])
+    }}""",
+        [size, phone.uid],
+    )
     assert page.evaluate(f"""async () => {{
         const {{ header, data }} = await came;
         return [header.datahead, data.length, ({sum_of})(data.subarray(header.datahead))];

@@ -21,13 +21,17 @@ from accounts.mailbox.live import SIGN_IN, MailboxConsumer
 from accounts.mailbox.models import Entry, Thread
 from mnmsite.asgi import application
 from tmtp.models import Member, Report, User
-from tmtp.services import groups, posting, privacy
-from tmtp.services.holding import mailbox_of
-from tmtp.services.posting import Post, send_message
-from tmtp.services.recall import recall
-from tmtp.services.site import site_user
-from tmtp.services.users import add_alias, add_node
-from tmtp.services.wake import wake
+from tmtp.services.groups import groups
+from tmtp.services.messages import posting
+from tmtp.services.messages.post_format import Person
+from tmtp.services.messages.posting import Post
+from tmtp.services.messages.recall import recall
+from tmtp.services.messages.sending import send_message
+from tmtp.services.people import privacy
+from tmtp.services.people.placeholders import mailbox_of
+from tmtp.services.people.site import site_user
+from tmtp.services.people.users import add_alias, add_node
+from tmtp.services.storage.hints import wake
 from tmtp.tests.people import forget, someone, to, unique, waiting
 
 from .mailboxes import group, letter, member, octets, person, received, sender_of, threads
@@ -188,9 +192,7 @@ def test_opening_a_thread_reads_it(browser, ann):
 
 
 def test_what_is_in_a_text_stays_a_text(browser, ann, bob):
-    letter(
-        bob, "<b>bob</b>", "<i>subject", "<script>x</script> ![p](https://far/p.png) [l](javascript:x)", ann.user
-    )
+    letter(bob, "<b>bob</b>", "<i>subject", "<script>x</script> ![p](https://far/p.png) [l](javascript:x)", ann.user)
     (thread,) = threads(ann)
     for shown in (page(browser, "thread", thread.pk), page(browser, "mailbox"), page(browser, "search", query="?q=x")):
         body = shown.split("<main")[1]
@@ -265,6 +267,7 @@ def test_names_of_files_are_theirs_to_choose_and_harm_nobody(browser, ann, bob):
 @pytest.mark.django_db(transaction=True)
 async def test_a_file_goes_out_in_pieces():
     """Under ASGI, as it is served: never all of it in memory."""
+
     def send():
         account, node = member()
         return account, letter(someone(), "bob", "Big", "text", node.user, files=[("big", os.urandom(1_000_000))])
@@ -295,7 +298,7 @@ def test_a_long_text_is_cut_and_can_be_saved(browser, ann, bob):
 def test_an_answer_goes_to_whom_the_first_message_names(browser, ann, bob):
     carl = someone("carl the third")
     readers = [person(bob, "bob the second"), person(ann.user, "ann the first"), person(carl, "carl the third")]
-    readers.append(posting.Person("nobody", "NOBODYNOBODYNOBODYNOBODYNOBODYNO"))
+    readers.append(Person("nobody", "NOBODYNOBODYNOBODYNOBODYNOBODYNO"))
     msgid = letter(bob, "bob the second", "Chess", "Tonight?", ann.user, readers=readers)
     add_node(sender_of(ann), "phone")
     forget(bob.node, carl.node)
@@ -336,7 +339,7 @@ def test_an_answer_in_a_thread_whose_beginning_is_gone_goes_to_who_wrote(browser
 def test_an_answer_in_a_group_s_thread_goes_to_the_group(browser, ann, bob):
     gid = group(bob, sender_of(ann))
     add_node(sender_of(ann), "phone")
-    reader = posting.Person(gid, gid)
+    reader = Person(gid, gid)
     letter(bob, "bob", "All", "Hello all", ann.user, readers=[reader])
     forget(bob.node)
     (thread,) = threads(ann)
@@ -387,9 +390,9 @@ def test_a_message_to_a_name_and_a_group(browser, ann, bob):
 
 
 def test_a_message_to_a_large_group(browser, ann, bob, monkeypatch):
-    """One that takes several steps, see services.fanout; and one more to a person in the same go."""
+    """One that takes several steps, see services.messages.fanout; and one more to a person in the same go."""
     for module in ("directory", "fanout"):
-        monkeypatch.setattr(f"tmtp.services.{module}.AT_ONCE", 1)
+        monkeypatch.setattr(f"tmtp.services.messages.{module}.AT_ONCE", 1)
     carl = someone("carl the third")
     gid = group(bob, carl, sender_of(ann))
     assert write(browser, f"{gid}, bob the second").status_code == 302

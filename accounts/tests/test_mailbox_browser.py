@@ -17,7 +17,7 @@ pytestmark = pytest.mark.once
 MEMBER = """
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.backends.db import SessionStore
-from tmtp.services.accounts import user_of
+from tmtp.services.people.linking import user_of
 account = get_user_model().objects.create_user({name!r})
 session = SessionStore()
 session["_auth_user_id"] = str(account.pk)
@@ -28,15 +28,15 @@ result = [session.session_key, user_of(account).uid]
 """
 NAMED = """
 from tmtp.models import User
-from tmtp.services.posting import Sender
-from tmtp.services.users import add_alias
+from tmtp.services.messages.posting import Sender
+from tmtp.services.people.users import add_alias
 user = User.objects.get(uid={uid!r})
 add_alias(Sender(user.uid, user.pk), {alias!r})
 result = True
 """
 SENT = """
 from django.contrib.auth import get_user_model
-from tmtp.services.posting import send_message
+from tmtp.services.messages.posting import send_message
 to = get_user_model().objects.get(username={name!r})
 result = send_message(to, {subject!r}, {text!r}, attachments=[("notes.txt", "First line")])
 """
@@ -118,7 +118,6 @@ def test_a_member_reads_and_answers(site, other, member, device):
     head = json.loads(answer.data[: answer.header["datahead"]])
     assert (answer.header["from"], head["threadid"], head["alias"]) == (uid, msgid, alias)
     assert answer.data[answer.header["datahead"] :] == b"Yes, at **eight**."
-
 
     # the next one appears under it while the member is looking
     page.get_by_label("Message", exact=True).fill("Half written")

@@ -13,9 +13,12 @@ from accounts.mailbox import index, words
 from accounts.mailbox.live import Look
 from accounts.mailbox.models import Entry, Mailbox, Thread
 from tmtp.models import QueueEntry, Report
-from tmtp.services import groups, posting, recall
-from tmtp.services.posting import Notification, Post, send_message
-from tmtp.services.queue import Outgoing, acknowledge, publish
+from tmtp.services.groups import groups
+from tmtp.services.messages import posting, recall
+from tmtp.services.messages.posting import Notification, Post
+from tmtp.services.messages.sending import send_message
+from tmtp.services.people import actors
+from tmtp.services.queue.queue import Outgoing, acknowledge, publish
 from tmtp.tests.people import own, someone, to, unique
 
 from .mailboxes import entries, letter, member, octets, received, sender_of, subjects, threads
@@ -100,7 +103,7 @@ def test_what_the_member_wrote_is_read(ann, bob):
 
 def test_pings_with_one_person_are_one_thread(ann, bob):
     posting.ping(bob, "bob the second", "ann the first", b"Hello?")
-    posting.ping(posting.Sender(ann.user.uid, ann.user_id), "ann the first", "bob the second", b"Yes?")
+    posting.ping(actors.Sender(ann.user.uid, ann.user_id), "ann the first", "bob the second", b"Yes?")
     (thread,) = threads(ann)
     assert thread.key == f"ping:{bob.uid}"
     assert (thread.messages, thread.unread, thread.people) == (2, 1, ["bob the second"])
@@ -287,7 +290,7 @@ def test_a_look_says_which_mailboxes_have_changed(ann, bob, monkeypatch):
 
 
 def test_a_post_to_many_is_news_when_its_message_is_there(ann, bob, monkeypatch):
-    """Its entries are written before, see services.fanout."""
+    """Its entries are written before, see services.messages.fanout."""
     monkeypatch.setattr("accounts.mailbox.live.others_wrote", lambda seen: (seen, True))
     look = Look()
     look.changed([ann.pk])

@@ -12,10 +12,10 @@ from django.urls import reverse
 from accounts import addresses
 from accounts.openid import client as openid_client
 from accounts.openid import people
-from tmtp import openid
 from tmtp.models import Identity, Node, User
-from tmtp.services import users
-from tmtp.services.accounts import user_of
+from tmtp.openid import tokens
+from tmtp.services.people import identities, users
+from tmtp.services.people.linking import user_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
@@ -156,7 +156,7 @@ def test_an_account_that_is_switched_off(client, stranger, provider):
 def test_keys_that_rotate(client, stranger, provider, monkeypatch):
     sign_up(client, provider)
     provider.rotate()
-    monkeypatch.setattr(openid, "KEYS_COOLDOWN", 0)
+    monkeypatch.setattr(tokens, "KEYS_COOLDOWN", 0)
     assert sign_in(stranger, provider).url == START
     assert member(stranger) == member(client)
 
@@ -313,7 +313,7 @@ def test_others_identities_are_not_mine(ann, client, stranger, provider):
 def register(provider, label="phone"):
     """Register a device, as op 1 does."""
     [entry] = openid_client.providers().values()
-    claims = openid.Verifier(openid.OpenID(1, providers=(entry,))).verify(provider.device_token())
+    claims = tokens.Verifier(tokens.OpenID(1, providers=(entry,))).verify(provider.device_token())
     return users.register(label, "_", openid_client.Shown(claims, {}).identity())
 
 
@@ -351,9 +351,9 @@ def test_a_token_of_the_website_registers_no_device(client, provider):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(openid_client.Redeemer, "verify_token", note)
         sign_up(client, provider)
-    with pytest.raises(openid.OpenIDError, match="aud"):
-        openid.Verifier(openid.OpenID(1, providers=(entry,))).verify(seen[0])
+    with pytest.raises(tokens.OpenIDError, match="aud"):
+        tokens.Verifier(tokens.OpenID(1, providers=(entry,))).verify(seen[0])
     shown = openid_client.Shown(openid_client.verifier(entry).verify(seen[0]), {})
-    with pytest.raises(users.AuthenticationRequired, match="used before"):
+    with pytest.raises(identities.AuthenticationRequired, match="used before"):
         users.register("phone", "_", shown.identity())
     assert not Node.objects.filter(kind=Node.Kind.DEVICE).exists()

@@ -114,9 +114,7 @@ def by_hand(payload: dict[str, Any], header: dict[str, Any], signature: Callable
 
 def with_public_key(payload: dict[str, Any]) -> str:
     """HS256, with what everybody can read as the secret."""
-    pem = KEY.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    pem = KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return by_hand(payload, {"alg": "HS256", "kid": "1"}, lambda text: hmac.digest(pem, text, "sha256"))
 
 

@@ -16,11 +16,13 @@ from accounts.devices import urls as device_urls
 from accounts.people import groups as pages
 from accounts.people import urls as people_urls
 from tmtp.models import Alias, Block, Group, Member, User
-from tmtp.services import groups, posting, privacy, users
-from tmtp.services.accounts import user_of
 from tmtp.services.errors import Refused
-from tmtp.services.posting import Sender
-from tmtp.services.site import site_user
+from tmtp.services.groups import groups
+from tmtp.services.messages import posting
+from tmtp.services.people import privacy, users
+from tmtp.services.people.actors import Sender
+from tmtp.services.people.linking import user_of
+from tmtp.services.people.site import site_user
 from tmtp.tests.people import waiting
 
 pytestmark = pytest.mark.django_db

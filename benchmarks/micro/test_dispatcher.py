@@ -2,8 +2,8 @@
 
 import pytest
 
-from tmtp.dispatcher import Dispatcher
-from tmtp.services.queue import NORMAL, Parcel
+from tmtp.engine.dispatcher import Dispatcher
+from tmtp.services.queue.queue import NORMAL, Parcel
 
 NODES, BATCH = 200, 200
 

@@ -7,10 +7,10 @@ import pytest
 from django.db import connection, connections, transaction
 
 from tmtp.protocol.requests import Recipient
-from tmtp.services import queue
-from tmtp.services.posting import Post, post
-from tmtp.services.users import register
-from tmtp.store import make_durable
+from tmtp.services.messages.posting import Post, post
+from tmtp.services.people.users import register
+from tmtp.services.queue import queue
+from tmtp.store.store import make_durable
 
 BATCH = 200
 serial = itertools.count()

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from tmtp.services.reports import State, summary
+from tmtp.services.queue.reports import State, summary
 
 from .models import Broadcast
 
@@ -18,7 +18,7 @@ RECIPIENTS = 100_000
 
 
 def report(broadcast: Broadcast) -> dict[str, int]:
-    """How many of those it was sent to are in which state (`tmtp.services.reports.State`)."""
+    """How many of those it was sent to are in which state (`tmtp.services.queue.reports.State`)."""
     if broadcast.report is None or not _is_fresh(broadcast):
         counts = {state.value: number for state, number in summary(broadcast.messages).items()}
         if broadcast.report is None or sum(counts.values()) >= sum(broadcast.report.values()):

@@ -19,9 +19,9 @@ from django.utils import timezone
 
 from tmtp.models import User
 from tmtp.protocol.values import parse_msgid
-from tmtp.services.accounts import users_of
 from tmtp.services.errors import Refused
-from tmtp.services.posting import send_message
+from tmtp.services.messages.sending import send_message
+from tmtp.services.people.linking import users_of
 
 from ..conf import conf
 from ..work import let_others_write

@@ -11,7 +11,7 @@ from django_q.tasks import async_task
 
 from tmtp.models import SentMessage
 from tmtp.services.errors import Refused
-from tmtp.services.recall import recall
+from tmtp.services.messages.recall import recall
 
 from ..work import Budget
 from .models import Broadcast, Part

@@ -7,77 +7,169 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('auth', '0012_alter_user_first_name_max_length'),
-        ('delivery', '0001_initial'),
-        ('tmtp', '0003_site_messages'),
+        ("auth", "0012_alter_user_first_name_max_length"),
+        ("delivery", "0001_initial"),
+        ("tmtp", "0003_site_messages"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Broadcast',
+            name="Broadcast",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('subject', models.CharField(max_length=200, verbose_name='subject')),
-                ('body', models.TextField(help_text='CommonMark (Markdown). The next page shows it as it will look.', verbose_name='text')),
-                ('everyone', models.BooleanField(default=False, verbose_name='everyone')),
-                ('staff_only', models.BooleanField(default=False, verbose_name='staff only')),
-                ('joined_since', models.DateField(blank=True, null=True, verbose_name='signed up since')),
-                ('joined_before', models.DateField(blank=True, null=True, verbose_name='signed up before')),
-                ('seen_since', models.DateField(blank=True, null=True, verbose_name='signed in since')),
-                ('send_at', models.DateTimeField(blank=True, null=True, verbose_name='send at')),
-                ('rate', models.PositiveIntegerField(blank=True, help_text='At most; empty: as fast as it goes. For a message that will bring many visitors at once.', null=True, validators=[django.core.validators.MinValueValidator(1)], verbose_name='recipients a minute')),
-                ('groups_named', models.PositiveIntegerField(default=0, editable=False)),
-                ('state', models.PositiveSmallIntegerField(choices=[(1, 'draft'), (2, 'scheduled'), (3, 'running'), (4, 'paused'), (5, 'cancelled'), (6, 'done')], default=1, editable=False, verbose_name='state')),
-                ('problem', models.TextField(default='', editable=False, verbose_name='problem')),
-                ('created', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('started', models.DateTimeField(editable=False, null=True, verbose_name='started')),
-                ('chosen', models.DateTimeField(editable=False, null=True, verbose_name='recipients chosen')),
-                ('finished', models.DateTimeField(editable=False, null=True, verbose_name='finished')),
-                ('recalled', models.DateTimeField(editable=False, null=True, verbose_name='taken back')),
-                ('total', models.PositiveIntegerField(default=0, editable=False, verbose_name='recipients')),
-                ('sent', models.PositiveIntegerField(default=0, editable=False, verbose_name='recipients it was queued for')),
-                ('claim', models.CharField(default='', editable=False, max_length=16)),
-                ('claimed_until', models.DateTimeField(editable=False, null=True)),
-                ('paced', models.DateTimeField(editable=False, null=True)),
-                ('report', models.JSONField(editable=False, null=True)),
-                ('reported', models.DateTimeField(editable=False, null=True)),
-                ('account_groups', models.ManyToManyField(blank=True, help_text='Members of the website in one of these groups of the administration.', related_name='+', to='auth.group', verbose_name='groups of accounts')),
-                ('by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='by')),
-                ('groups', models.ManyToManyField(blank=True, help_text='Who has joined one of these.', related_name='+', to='tmtp.group', verbose_name='groups')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("subject", models.CharField(max_length=200, verbose_name="subject")),
+                (
+                    "body",
+                    models.TextField(
+                        help_text="CommonMark (Markdown). The next page shows it as it will look.", verbose_name="text"
+                    ),
+                ),
+                ("everyone", models.BooleanField(default=False, verbose_name="everyone")),
+                ("staff_only", models.BooleanField(default=False, verbose_name="staff only")),
+                ("joined_since", models.DateField(blank=True, null=True, verbose_name="signed up since")),
+                ("joined_before", models.DateField(blank=True, null=True, verbose_name="signed up before")),
+                ("seen_since", models.DateField(blank=True, null=True, verbose_name="signed in since")),
+                ("send_at", models.DateTimeField(blank=True, null=True, verbose_name="send at")),
+                (
+                    "rate",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        help_text="At most; empty: as fast as it goes. For a message that will bring many visitors at once.",
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(1)],
+                        verbose_name="recipients a minute",
+                    ),
+                ),
+                ("groups_named", models.PositiveIntegerField(default=0, editable=False)),
+                (
+                    "state",
+                    models.PositiveSmallIntegerField(
+                        choices=[
+                            (1, "draft"),
+                            (2, "scheduled"),
+                            (3, "running"),
+                            (4, "paused"),
+                            (5, "cancelled"),
+                            (6, "done"),
+                        ],
+                        default=1,
+                        editable=False,
+                        verbose_name="state",
+                    ),
+                ),
+                ("problem", models.TextField(default="", editable=False, verbose_name="problem")),
+                ("created", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                ("started", models.DateTimeField(editable=False, null=True, verbose_name="started")),
+                ("chosen", models.DateTimeField(editable=False, null=True, verbose_name="recipients chosen")),
+                ("finished", models.DateTimeField(editable=False, null=True, verbose_name="finished")),
+                ("recalled", models.DateTimeField(editable=False, null=True, verbose_name="taken back")),
+                ("total", models.PositiveIntegerField(default=0, editable=False, verbose_name="recipients")),
+                (
+                    "sent",
+                    models.PositiveIntegerField(
+                        default=0, editable=False, verbose_name="recipients it was queued for"
+                    ),
+                ),
+                ("claim", models.CharField(default="", editable=False, max_length=16)),
+                ("claimed_until", models.DateTimeField(editable=False, null=True)),
+                ("paced", models.DateTimeField(editable=False, null=True)),
+                ("report", models.JSONField(editable=False, null=True)),
+                ("reported", models.DateTimeField(editable=False, null=True)),
+                (
+                    "account_groups",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="Members of the website in one of these groups of the administration.",
+                        related_name="+",
+                        to="auth.group",
+                        verbose_name="groups of accounts",
+                    ),
+                ),
+                (
+                    "by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="by",
+                    ),
+                ),
+                (
+                    "groups",
+                    models.ManyToManyField(
+                        blank=True,
+                        help_text="Who has joined one of these.",
+                        related_name="+",
+                        to="tmtp.group",
+                        verbose_name="groups",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'broadcast',
-                'verbose_name_plural': 'broadcasts',
+                "verbose_name": "broadcast",
+                "verbose_name_plural": "broadcasts",
             },
         ),
         migrations.CreateModel(
-            name='Part',
+            name="Part",
             fields=[
-                ('message', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='+', serialize=False, to='tmtp.sentmessage')),
-                ('broadcast', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='parts', to='delivery.broadcast')),
+                (
+                    "message",
+                    models.OneToOneField(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="+",
+                        serialize=False,
+                        to="tmtp.sentmessage",
+                    ),
+                ),
+                (
+                    "broadcast",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="parts", to="delivery.broadcast"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'part',
-                'verbose_name_plural': 'parts',
+                "verbose_name": "part",
+                "verbose_name_plural": "parts",
             },
         ),
         migrations.CreateModel(
-            name='Recipient',
+            name="Recipient",
             fields=[
-                ('pk', models.CompositePrimaryKey('broadcast_id', 'user_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('broadcast', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='recipients', to='delivery.broadcast')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tmtp.user')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "broadcast_id", "user_id", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "broadcast",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="recipients",
+                        to="delivery.broadcast",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="+", to="tmtp.user"),
+                ),
             ],
             options={
-                'verbose_name': 'recipient',
-                'verbose_name_plural': 'recipients',
+                "verbose_name": "recipient",
+                "verbose_name_plural": "recipients",
             },
         ),
         migrations.AddIndex(
-            model_name='broadcast',
-            index=models.Index(fields=['state'], name='delivery_broadcast_state'),
+            model_name="broadcast",
+            index=models.Index(fields=["state"], name="delivery_broadcast_state"),
         ),
     ]

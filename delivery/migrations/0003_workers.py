@@ -7,50 +7,79 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('auth', '0012_alter_user_first_name_max_length'),
-        ('delivery', '0002_broadcasts'),
-        ('tmtp', '0004_privacy'),
+        ("auth", "0012_alter_user_first_name_max_length"),
+        ("delivery", "0002_broadcasts"),
+        ("tmtp", "0004_privacy"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Attempt',
+            name="Attempt",
             fields=[
-                ('message', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='+', serialize=False, to='tmtp.message', verbose_name='message')),
-                ('tries', models.PositiveIntegerField(default=0, verbose_name='tries')),
-                ('next_try', models.DateTimeField(default=django.utils.timezone.now, verbose_name='next try')),
-                ('error', models.TextField(blank=True, verbose_name='error')),
-                ('dead', models.DateTimeField(db_index=True, null=True, verbose_name='given up')),
-                ('claim', models.CharField(blank=True, editable=False, max_length=32)),
-                ('claimed_until', models.DateTimeField(editable=False, null=True)),
+                (
+                    "message",
+                    models.OneToOneField(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="+",
+                        serialize=False,
+                        to="tmtp.message",
+                        verbose_name="message",
+                    ),
+                ),
+                ("tries", models.PositiveIntegerField(default=0, verbose_name="tries")),
+                ("next_try", models.DateTimeField(default=django.utils.timezone.now, verbose_name="next try")),
+                ("error", models.TextField(blank=True, verbose_name="error")),
+                ("dead", models.DateTimeField(db_index=True, null=True, verbose_name="given up")),
+                ("claim", models.CharField(blank=True, editable=False, max_length=32)),
+                ("claimed_until", models.DateTimeField(editable=False, null=True)),
             ],
             options={
-                'verbose_name': 'failed answer',
-                'verbose_name_plural': 'failed answers',
+                "verbose_name": "failed answer",
+                "verbose_name_plural": "failed answers",
             },
         ),
         migrations.CreateModel(
-            name='Notice',
+            name="Notice",
             fields=[
-                ('account', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='+', serialize=False, to=settings.AUTH_USER_MODEL, verbose_name='member')),
-                ('last', models.DateTimeField(editable=False, null=True, verbose_name='last told')),
-                ('unsubscribed', models.DateTimeField(blank=True, null=True, verbose_name='wants no notices since')),
+                (
+                    "account",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="+",
+                        serialize=False,
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="member",
+                    ),
+                ),
+                ("last", models.DateTimeField(editable=False, null=True, verbose_name="last told")),
+                ("unsubscribed", models.DateTimeField(blank=True, null=True, verbose_name="wants no notices since")),
             ],
             options={
-                'verbose_name': 'notice by e-mail',
-                'verbose_name_plural': 'notices by e-mail',
+                "verbose_name": "notice by e-mail",
+                "verbose_name_plural": "notices by e-mail",
             },
         ),
         migrations.CreateModel(
-            name='Stalled',
+            name="Stalled",
             fields=[
-                ('node', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='+', serialize=False, to='tmtp.node')),
-                ('number', models.BigIntegerField()),
-                ('since', models.DateTimeField()),
-                ('asked', models.PositiveIntegerField(default=0)),
-                ('next_try', models.DateTimeField()),
+                (
+                    "node",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="+",
+                        serialize=False,
+                        to="tmtp.node",
+                    ),
+                ),
+                ("number", models.BigIntegerField()),
+                ("since", models.DateTimeField()),
+                ("asked", models.PositiveIntegerField(default=0)),
+                ("next_try", models.DateTimeField()),
             ],
         ),
     ]

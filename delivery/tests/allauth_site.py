@@ -70,8 +70,8 @@ def run() -> None:
     from django.core.management import call_command
     from django.test import Client
 
-    from tmtp.services import users
-    from tmtp.services.accounts import user_of
+    from tmtp.services.people import users
+    from tmtp.services.people.linking import user_of
 
     call_command("migrate", verbosity=0)
     mail.outbox = []

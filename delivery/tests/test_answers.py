@@ -14,12 +14,16 @@ from delivery import handling, marks, tasks
 from delivery.models import Attempt
 from tmtp.models import Message
 from tmtp.protocol.requests import TO_USER, Recipient
-from tmtp.services import accounts, groups, posting, reading, spool
 from tmtp.services.errors import Refused
-from tmtp.services.holding import mailbox_of
-from tmtp.services.posting import Post
-from tmtp.services.queue import Outgoing, enqueue
-from tmtp.services.site import site_alias, site_user
+from tmtp.services.groups import groups
+from tmtp.services.messages import posting
+from tmtp.services.messages.mailbox import messages_of
+from tmtp.services.messages.posting import Post
+from tmtp.services.people import linking
+from tmtp.services.people.placeholders import mailbox_of
+from tmtp.services.people.site import site_alias, site_user
+from tmtp.services.queue.queue import Outgoing, enqueue
+from tmtp.services.storage import spool
 from tmtp.tests.people import someone, waiting
 
 pytestmark = pytest.mark.django_db
@@ -83,7 +87,7 @@ def write(author, text="Where is it?", head=None, attached=b""):
 
 def left():
     """The numbers of what waits for the site."""
-    return [message.pk for message in reading.messages_of(mailbox_of(site_user()))]
+    return [message.pk for message in messages_of(mailbox_of(site_user()))]
 
 
 def later(seconds=10**6):
@@ -99,7 +103,7 @@ def explode(answer):
 
 def test_a_post_is_parsed(ann, django_capture_on_commit_callbacks):
     member = get_user_model().objects.create(username="ann")
-    accounts.link_account(accounts.User.objects.get(pk=ann.user), member)
+    linking.link_account(linking.User.objects.get(pk=ann.user), member)
     number = write(ann, attached=b"x" * 100_000)
     with django_capture_on_commit_callbacks(execute=True):
         tasks.answers()
@@ -247,7 +251,7 @@ def test_a_message_whose_file_is_gone_is_a_dead_letter_at_once(ann):
 def test_what_a_killed_worker_had_begun_is_taken_up_when_its_claim_has_run_out(ann):
     number = write(ann)
     mailbox = mailbox_of(site_user())
-    answer = handling.Answer(reading.messages_of(mailbox).get(), mailbox)
+    answer = handling.Answer(messages_of(mailbox).get(), mailbox)
     assert handling.take(answer, "the one that is killed")
     assert handling.take(answer, "another") is None
     tasks.answers()
@@ -262,7 +266,7 @@ def test_what_a_killed_worker_had_begun_is_taken_up_when_its_claim_has_run_out(a
 def test_a_handler_that_kills_its_worker_each_time_is_given_up(ann):
     write(ann)
     mailbox = mailbox_of(site_user())
-    answer = handling.Answer(reading.messages_of(mailbox).get(), mailbox)
+    answer = handling.Answer(messages_of(mailbox).get(), mailbox)
     for number in range(3):
         assert handling.take(answer, f"killed {number}")
         later()
@@ -344,7 +348,7 @@ def test_a_claim_is_renewed_while_the_handler_runs(ann, settings, monkeypatch):
 def test_a_message_that_another_worker_has_just_acknowledged_is_left_alone(ann):
     write(ann)
     mailbox = mailbox_of(site_user())
-    answer = handling.Answer(reading.messages_of(mailbox).get(), mailbox)
+    answer = handling.Answer(messages_of(mailbox).get(), mailbox)
     tasks.answers()
     handling.handle(handler, answer)
     assert len(taken) == 1

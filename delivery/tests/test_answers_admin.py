@@ -9,7 +9,7 @@ from django.urls import reverse
 from delivery import handling, marks, tasks
 from delivery.models import Attempt, Notice
 from tmtp.models import Message
-from tmtp.services import spool
+from tmtp.services.storage import spool
 
 from .test_answers import ann, asked, behave, explode, later, left, quiet, taken, write  # noqa: F401 - fixtures
 

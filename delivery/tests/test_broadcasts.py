@@ -14,13 +14,14 @@ from django.utils import timezone
 from delivery.broadcasts import audience, reporting, sending, tasks, verbs
 from delivery.models import Broadcast, Recipient
 from tmtp.models import QueueEntry, User
-from tmtp.services import groups, users
-from tmtp.services.accounts import link_account, user_of
 from tmtp.services.errors import Refused
-from tmtp.services.holding import mailbox_of
-from tmtp.services.posting import Sender
-from tmtp.services.reports import has_read
-from tmtp.services.site import site_user
+from tmtp.services.groups import groups
+from tmtp.services.people import users
+from tmtp.services.people.actors import Sender
+from tmtp.services.people.linking import link_account, user_of
+from tmtp.services.people.placeholders import mailbox_of
+from tmtp.services.people.site import site_user
+from tmtp.services.queue.reports import has_read
 
 pytestmark = pytest.mark.django_db
 Account = get_user_model()

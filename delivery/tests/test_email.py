@@ -23,10 +23,10 @@ from django.core.mail.backends.locmem import EmailBackend as Outbox
 from delivery.commonmark import text_of
 from delivery.email import HEADER
 from tmtp.models import Message, SentMessage
-from tmtp.services import users
-from tmtp.services.accounts import user_of
-from tmtp.services.holding import mailbox_of
-from tmtp.services.reading import Received
+from tmtp.services.messages.mailbox import Received
+from tmtp.services.people import users
+from tmtp.services.people.linking import user_of
+from tmtp.services.people.placeholders import mailbox_of
 
 pytestmark = pytest.mark.django_db
 

@@ -14,8 +14,8 @@ from delivery.conf import DEFAULTS
 from delivery.schedules import SCHEDULES
 from tmtp.checks.site import check_tasks
 from tmtp.models import User
-from tmtp.services import accounts
-from tmtp.services.posting import send_message
+from tmtp.services.messages.sending import send_message
+from tmtp.services.people import linking
 from tmtp.signals import messages_expired
 from tmtp.tests.people import someone, waiting
 from tmtp.tests.test_docs import DOCS, blocks, run_block
@@ -33,7 +33,7 @@ def test_the_guide_to_answers(settings, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "shop_messages", module)
     settings.DELIVERY = {"HANDLER": "shop_messages.received"}
     ann, bob = someone("ann of rome"), someone("bob of ulm")
-    accounts.link_account(User.objects.get(pk=ann.user), get_user_model().objects.create(username="ann"))
+    linking.link_account(User.objects.get(pk=ann.user), get_user_model().objects.create(username="ann"))
     write(ann), write(bob)
     tasks.answers()
     assert left() == []

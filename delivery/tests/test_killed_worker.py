@@ -42,8 +42,9 @@ def received(message):
 WRITE = """
 from django.db import transaction
 from tmtp.protocol.requests import TO_USER, Recipient
-from tmtp.services import posting, users
-from tmtp.services.site import site_user
+from tmtp.services.messages import posting
+from tmtp.services.people import users
+from tmtp.services.people.site import site_user
 
 ann = users.register("phone", "ann of rome").sender
 for text in (b"slow", b"poison"):
@@ -53,7 +54,7 @@ for text in (b"slow", b"poison"):
 LOOK = """
 from delivery.handling import site_mailbox
 from delivery.models import Attempt
-from tmtp.services.reading import Received, messages_of
+from tmtp.services.messages.mailbox import Received, messages_of
 
 print([Received(message).text for message in messages_of(site_mailbox())])
 for attempt in Attempt.objects.all():

@@ -33,7 +33,7 @@ SET_UP = """
 from django.contrib.auth import get_user_model
 from orders.models import Order
 from tmtp.models import User
-from tmtp.services.accounts import link_account
+from tmtp.services.people.linking import link_account
 
 Account = get_user_model()
 Account.objects.create_superuser("staff", "", "staff")

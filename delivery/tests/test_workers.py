@@ -17,9 +17,12 @@ from delivery import checks, housekeeping, notices, stalled, tasks
 from delivery.models import Attempt, Mark, Notice, Stalled
 from tmtp.models import Message, Node, QueueEntry, Report, SentMessage, ServerLease, SpentToken
 from tmtp.models import User as TmtpUser
-from tmtp.services import accounts, posting, reading, reports
-from tmtp.services.holding import mailbox_of
-from tmtp.services.posting import send_message
+from tmtp.services.messages import posting
+from tmtp.services.messages.mailbox import remove
+from tmtp.services.messages.sending import send_message
+from tmtp.services.people import linking
+from tmtp.services.people.placeholders import mailbox_of
+from tmtp.services.queue import reports
 from tmtp.tests.people import forget, someone, waiting
 
 pytestmark = pytest.mark.django_db
@@ -82,7 +85,7 @@ def test_a_queue_that_drains_is_left_alone(lease):
         send_message(ann.uid, "Sale", "Today")
         tasks.retry()
         pause_ends()
-        reading.remove(Node.objects.get(pk=ann.node), [QueueEntry.objects.earliest("message_id").message_id])
+        remove(Node.objects.get(pk=ann.node), [QueueEntry.objects.earliest("message_id").message_id])
         send_message(ann.uid, "Sale", "Today")
     assert tasks.retry() == 0
     forget(ann)
@@ -236,7 +239,7 @@ def told(settings):
 
 def member(name):
     person, account = someone(), USER.objects.create(username=name)
-    accounts.link_account(TmtpUser.objects.get(pk=person.user), account)
+    linking.link_account(TmtpUser.objects.get(pk=person.user), account)
     return person
 
 

@@ -27,9 +27,9 @@ class Stage:
         """A member of the site, with names."""
         from django.contrib.auth import get_user_model
 
-        from tmtp.services.accounts import user_of
-        from tmtp.services.posting import Sender
-        from tmtp.services.users import add_alias
+        from tmtp.services.people.actors import Sender
+        from tmtp.services.people.linking import user_of
+        from tmtp.services.people.users import add_alias
 
         account = get_user_model().objects.create_user(username, password=password)
         user = user_of(account)
@@ -42,8 +42,8 @@ class Stage:
     def post(self, who: str, to: list[str], subject: str, text: str, thread: str = "", gid: str = "") -> str:
         """A message from one to others, or to a group; gives its msgid."""
         from tmtp.protocol.requests import TO_GROUP, TO_USER, Recipient
-        from tmtp.services import posting
-        from tmtp.services.letters import Person, compose
+        from tmtp.services.messages import posting
+        from tmtp.services.messages.post_format import Person, compose
 
         sender = self.senders[who]
         readers = [Person(self.aliases[one], self.senders[one].uid) for one in [who, *to]]
@@ -59,7 +59,7 @@ class Stage:
 @contextlib.contextmanager
 def ago(seconds: float) -> Iterator[None]:
     """What is sent within has happened so long ago."""
-    from tmtp.services.numbers import Numbers
+    from tmtp.services.storage.numbers import Numbers
 
     begun = time.time_ns() - int(seconds * 1e9)
     numbers = iter(range(begun, begun + MINUTE * 10**9, 10**6))
@@ -73,7 +73,7 @@ def stage() -> dict[str, Any]:
 
     from accounts.mailbox.access import mailbox_for
     from mnmsite.tests.scene_pages import list_pages
-    from tmtp.services.users import make_node
+    from tmtp.services.people.users import make_node
 
     on = Stage()
     with ago(41 * DAY):
@@ -107,7 +107,7 @@ def stage() -> dict[str, Any]:
 def _devices(user: Any) -> list[Any]:
     from django.utils import timezone
 
-    from tmtp.services.users import make_node
+    from tmtp.services.people.users import make_node
 
     phone, tablet = (make_node(user, label)[0] for label in ("My phone", "The old tablet in the kitchen"))
     phone.created, phone.last_seen = (timezone.now() - timezone.timedelta(days=days) for days in (33, 2))
@@ -116,7 +116,7 @@ def _devices(user: Any) -> list[Any]:
 
 
 def _groups(on: Stage) -> None:
-    from tmtp.services import groups
+    from tmtp.services.groups import groups
 
     blitz, board, study = "Tuesday night blitz", "Board of the chess club", "Endgames for people with little time"
     with ago(20 * DAY):
@@ -133,10 +133,10 @@ def _groups(on: Stage) -> None:
 
 
 def _letters(on: Stage, anna: Any, node: Any) -> None:
-    from tmtp.services import posting
+    from tmtp.services.messages import posting, sending
 
     with ago(40 * DAY):
-        posting.send_message(anna, "Welcome to the club", "Good to have you with us, **Anna**.")
+        sending.send_message(anna, "Welcome to the club", "Good to have you with us, **Anna**.")
     with ago(9 * DAY):
         subject = "Can anyone drive to Uppsala on the 28th? I have room for two boards and the clocks, not for five"
         thread = on.post("boris", ["anna", "chiara"], subject, "The bus goes at seven. I can take the *boards*.")
@@ -148,7 +148,7 @@ def _letters(on: Stage, anna: Any, node: Any) -> None:
         pairings = "Table 1: Anna, Dmitri. Table 2: Chiara, me."
         on.post("boris", [], "Pairings of round three", pairings, gid="Tuesday night blitz")
     with ago(DAY + HOUR):
-        posting.send_message(
+        sending.send_message(
             anna,
             "Your membership fee for 2027",
             "The invoice is attached. Nothing has changed since last year.",
@@ -159,7 +159,7 @@ def _letters(on: Stage, anna: Any, node: Any) -> None:
         posting.ping(on.senders["dmitri"], "Dmitri of Uppsala", "anna karlsson", text)
     with ago(40 * MINUTE):
         files = [("way-to-the-library.txt", "Left, left.")]
-        posting.send_message(anna, "The hall is closed on Monday", HALL, attachments=files)
+        sending.send_message(anna, "The hall is closed on Monday", HALL, attachments=files)
     with ago(12 * MINUTE):
         on.post("chiara", ["boris", "anna"], "", "One seat is free again: my sister stays at home.", thread)
 
@@ -182,9 +182,9 @@ def _people(on: Stage, anna: Any) -> None:
     from accounts import addresses
     from accounts.models import Address
     from tmtp.models import User
-    from tmtp.services import privacy
-    from tmtp.services.accounts import user_of
-    from tmtp.services.identities import link_identity
+    from tmtp.services.people import privacy
+    from tmtp.services.people.identities import link_identity
+    from tmtp.services.people.linking import user_of
 
     Address.objects.create(user=anna, address="anna@example.org", verified=timezone.now())
     addresses.add(anna, "anna.karlsson@university.example")
@@ -212,7 +212,7 @@ def _waiting(phone: Any, tablet: Any) -> None:
     """The phone has taken all but the last three."""
     from django.db import transaction
 
-    from tmtp.services.reading import messages_of, remove
+    from tmtp.services.messages.mailbox import messages_of, remove
 
     with transaction.atomic():
         remove(phone, [message.pk for message in messages_of(phone)][:-3])

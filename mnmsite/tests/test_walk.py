@@ -22,12 +22,12 @@ pytestmark = pytest.mark.once
 
 SEND = """
 from django.contrib.auth import get_user_model
-from tmtp.services.posting import send_message
+from tmtp.services.messages.posting import send_message
 send_message(get_user_model().objects.get(username="ann-of-rome"), "The hall is closed", "On *Monday*.")
 """
 ANSWERS = """
 from tmtp.models import Node
-from tmtp.services.reading import Received, messages_of
+from tmtp.services.messages.mailbox import Received, messages_of
 site = Node.objects.get(user__is_site=True, kind=Node.Kind.MAILBOX)
 result = [Received(message).text for message in messages_of(site)]
 """

@@ -18,10 +18,10 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Group, Member
-from ..services import groups
 from ..services.errors import Refused
-from ..services.names import holder
-from ..services.posting import Sender
+from ..services.groups import groups
+from ..services.people.actors import Sender
+from ..services.people.names import holder
 from .base import ServiceAdmin
 from .confirm import list_url
 from .members import MemberRows

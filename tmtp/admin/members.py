@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from ..models import Alias, Member
-from ..services import moderation
+from ..services.groups import moderation
 from .base import SomeRows, ViewAdmin, attempt
 
 Act = tuple[Any, Callable[[Member], int]]

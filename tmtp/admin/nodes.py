@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from ..models import Alias, Node
-from ..services import users
+from ..services.people import users
 from .base import ViewAdmin, attempt, name_of
 from .confirm import ask
 from .filters import InUseFilter, OnlineFilter, WaitingFilter

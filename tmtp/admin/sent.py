@@ -23,10 +23,10 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import Report, SentMessage, User
 from ..protocol.values import parse_msgid
-from ..services import reports
-from ..services.recall import Recalled, recall
-from ..services.recipients import aliases_of
-from ..services.reports import State
+from ..services.messages.recall import Recalled, recall
+from ..services.messages.recipients import aliases_of
+from ..services.queue import reports
+from ..services.queue.reports import State
 from .base import INLINE_ROWS, ViewAdmin, attempt, name_of
 from .confirm import ask
 from .filters import YesNoFilter

@@ -12,7 +12,7 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Node, ServerLease
-from ..services.leases import LIFETIME
+from ..services.queue.leases import LIFETIME
 from .base import ViewAdmin
 from .waiting import RowsOf
 

@@ -13,8 +13,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Alias, Block, Identity, Member, Node, User
-from ..services import accounts, users
-from ..services.posting import Sender
+from ..services.people import linking, users
+from ..services.people.actors import Sender
 from .base import ServiceAdmin, SomeRows, ViewRows, attempt
 from .filters import UserOnlineFilter, UserWithAccountFilter
 from .waiting import RowsOf, shown_age, shown_count, with_waiting
@@ -176,5 +176,5 @@ class UserAdmin(ServiceAdmin):
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """The account is the one thing to save."""
-        if "account" in form.changed_data and not attempt(request, partial(accounts.link_account, obj, obj.account)):
+        if "account" in form.changed_data and not attempt(request, partial(linking.link_account, obj, obj.account)):
             obj.refused = True  # type: ignore[attr-defined]

@@ -16,8 +16,8 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router, tran
 from django.utils import timezone
 
 from ..models import ServerLease
-from ..services.leases import LIFETIME
-from ..services.wake import shared_layer
+from ..services.queue.leases import LIFETIME
+from ..services.storage.hints import shared_layer
 
 OLDEST_SQLITE = (3, 35)  # has RETURNING
 OPTIONS = (

@@ -13,8 +13,8 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import DEFAULT_LIMITS, DEFAULTS, conf
+from ..openid.providers import parse_settings
 from ..protocol.values import check_name
-from ..providers import parse_settings
 
 Rule = tuple[Callable[[Any], bool], str]  # what a value must be, as a test and in words
 

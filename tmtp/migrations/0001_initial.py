@@ -7,7 +7,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -16,182 +15,285 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Group',
+            name="Group",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('gid', models.CharField(max_length=255, unique=True, verbose_name='gid')),
-                ('created', models.DateTimeField(auto_now_add=True, verbose_name='created')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("gid", models.CharField(max_length=255, unique=True, verbose_name="gid")),
+                ("created", models.DateTimeField(auto_now_add=True, verbose_name="created")),
             ],
             options={
-                'verbose_name': 'group',
-                'verbose_name_plural': 'groups',
+                "verbose_name": "group",
+                "verbose_name_plural": "groups",
             },
         ),
         migrations.CreateModel(
-            name='Message',
+            name="Message",
             fields=[
-                ('id', tmtp.models.NumberField(primary_key=True, serialize=False)),
-                ('op', models.CharField(max_length=8, verbose_name='kind')),
-                ('head', models.BinaryField()),
-                ('body', models.BinaryField(null=True)),
-                ('spool', models.CharField(default='', max_length=64)),
-                ('size', models.BigIntegerField(default=0, verbose_name='octets')),
-                ('secret', models.TextField(default='')),
+                ("id", tmtp.models.NumberField(primary_key=True, serialize=False)),
+                ("op", models.CharField(max_length=8, verbose_name="kind")),
+                ("head", models.BinaryField()),
+                ("body", models.BinaryField(null=True)),
+                ("spool", models.CharField(default="", max_length=64)),
+                ("size", models.BigIntegerField(default=0, verbose_name="octets")),
+                ("secret", models.TextField(default="")),
             ],
             options={
-                'verbose_name': 'message',
-                'verbose_name_plural': 'messages',
+                "verbose_name": "message",
+                "verbose_name_plural": "messages",
             },
         ),
         migrations.CreateModel(
-            name='Node',
+            name="Node",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('secret', models.BinaryField(max_length=32, unique=True, verbose_name='hash of its secret')),
-                ('label', models.CharField(max_length=255, verbose_name='label')),
-                ('created', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('last_seen', models.DateTimeField(editable=False, null=True, verbose_name='last seen')),
-                ('verified', models.DateTimeField(editable=False, null=True, verbose_name='identity last shown')),
-                ('dropped', models.DateTimeField(editable=False, null=True, verbose_name='dropped')),
-                ('start_over', models.DateTimeField(editable=False, null=True, verbose_name='to be sent again since')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("secret", models.BinaryField(max_length=32, unique=True, verbose_name="hash of its secret")),
+                ("label", models.CharField(max_length=255, verbose_name="label")),
+                ("created", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                ("last_seen", models.DateTimeField(editable=False, null=True, verbose_name="last seen")),
+                ("verified", models.DateTimeField(editable=False, null=True, verbose_name="identity last shown")),
+                ("dropped", models.DateTimeField(editable=False, null=True, verbose_name="dropped")),
+                ("start_over", models.DateTimeField(editable=False, null=True, verbose_name="to be sent again since")),
             ],
             options={
-                'verbose_name': 'node',
-                'verbose_name_plural': 'nodes',
+                "verbose_name": "node",
+                "verbose_name_plural": "nodes",
             },
         ),
         migrations.CreateModel(
-            name='Receipt',
+            name="Receipt",
             fields=[
-                ('key', tmtp.models.NumberField(primary_key=True, serialize=False)),
-                ('digest', models.BinaryField(max_length=32)),
-                ('number', models.BigIntegerField(db_index=True)),
+                ("key", tmtp.models.NumberField(primary_key=True, serialize=False)),
+                ("digest", models.BinaryField(max_length=32)),
+                ("number", models.BigIntegerField(db_index=True)),
             ],
         ),
         migrations.CreateModel(
-            name='ServerLease',
+            name="ServerLease",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('host', models.CharField(max_length=255, verbose_name='host')),
-                ('address', models.CharField(max_length=255, verbose_name='address')),
-                ('pid', models.PositiveIntegerField(verbose_name='process')),
-                ('started', models.DateTimeField(auto_now_add=True, verbose_name='started')),
-                ('seen', models.DateTimeField(verbose_name='last seen')),
-                ('batch', models.BigIntegerField(default=0, verbose_name='last batch committed')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("host", models.CharField(max_length=255, verbose_name="host")),
+                ("address", models.CharField(max_length=255, verbose_name="address")),
+                ("pid", models.PositiveIntegerField(verbose_name="process")),
+                ("started", models.DateTimeField(auto_now_add=True, verbose_name="started")),
+                ("seen", models.DateTimeField(verbose_name="last seen")),
+                ("batch", models.BigIntegerField(default=0, verbose_name="last batch committed")),
             ],
             options={
-                'verbose_name': 'server',
-                'verbose_name_plural': 'servers',
+                "verbose_name": "server",
+                "verbose_name_plural": "servers",
             },
         ),
         migrations.CreateModel(
-            name='SpentToken',
+            name="SpentToken",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('digest', models.BinaryField(max_length=32, unique=True)),
-                ('expires', models.DateTimeField(db_index=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("digest", models.BinaryField(max_length=32, unique=True)),
+                ("expires", models.DateTimeField(db_index=True)),
             ],
         ),
         migrations.CreateModel(
-            name='QueueEntry',
+            name="QueueEntry",
             fields=[
-                ('pk', models.CompositePrimaryKey('node_id', 'rank', 'message_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('rank', models.PositiveSmallIntegerField(choices=[(0, 'First'), (1, 'Normal')])),
-                ('message', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tmtp.message')),
-                ('node', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tmtp.node')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "node_id", "rank", "message_id", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("rank", models.PositiveSmallIntegerField(choices=[(0, "First"), (1, "Normal")])),
+                (
+                    "message",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="tmtp.message",
+                    ),
+                ),
+                (
+                    "node",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="tmtp.node",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'waiting message',
-                'verbose_name_plural': 'waiting messages',
+                "verbose_name": "waiting message",
+                "verbose_name_plural": "waiting messages",
             },
         ),
         migrations.AddField(
-            model_name='node',
-            name='server',
-            field=models.ForeignKey(db_constraint=False, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='nodes', to='tmtp.serverlease', verbose_name='online at'),
+            model_name="node",
+            name="server",
+            field=models.ForeignKey(
+                db_constraint=False,
+                editable=False,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="nodes",
+                to="tmtp.serverlease",
+                verbose_name="online at",
+            ),
         ),
         migrations.CreateModel(
-            name='User',
+            name="User",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('uid', models.CharField(editable=False, max_length=32, unique=True, verbose_name='uid')),
-                ('is_site', models.BooleanField(default=False, editable=False, verbose_name='the website itself')),
-                ('created', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('account', models.OneToOneField(blank=True, help_text='The member of the website who this is, if any.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='tmtp_user', to=settings.AUTH_USER_MODEL, verbose_name='account')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("uid", models.CharField(editable=False, max_length=32, unique=True, verbose_name="uid")),
+                ("is_site", models.BooleanField(default=False, editable=False, verbose_name="the website itself")),
+                ("created", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                (
+                    "account",
+                    models.OneToOneField(
+                        blank=True,
+                        help_text="The member of the website who this is, if any.",
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="tmtp_user",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="account",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'user',
-                'verbose_name_plural': 'users',
+                "verbose_name": "user",
+                "verbose_name_plural": "users",
             },
         ),
         migrations.AddField(
-            model_name='node',
-            name='user',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='nodes', to='tmtp.user', verbose_name='user'),
+            model_name="node",
+            name="user",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="nodes", to="tmtp.user", verbose_name="user"
+            ),
         ),
         migrations.AddField(
-            model_name='message',
-            name='sender',
-            field=models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='tmtp.user', verbose_name='sender'),
+            model_name="message",
+            name="sender",
+            field=models.ForeignKey(
+                db_constraint=False,
+                db_index=False,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to="tmtp.user",
+                verbose_name="sender",
+            ),
         ),
         migrations.CreateModel(
-            name='Member',
+            name="Member",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('alias', models.CharField(max_length=255, verbose_name='alias')),
-                ('status', models.PositiveSmallIntegerField(choices=[(1, 'invited'), (2, 'joined'), (3, 'barred')], verbose_name='status')),
-                ('group', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='members', to='tmtp.group', verbose_name='group')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to='tmtp.user', verbose_name='user')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("alias", models.CharField(max_length=255, verbose_name="alias")),
+                (
+                    "status",
+                    models.PositiveSmallIntegerField(
+                        choices=[(1, "invited"), (2, "joined"), (3, "barred")], verbose_name="status"
+                    ),
+                ),
+                (
+                    "group",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="members",
+                        to="tmtp.group",
+                        verbose_name="group",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="memberships",
+                        to="tmtp.user",
+                        verbose_name="user",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'member',
-                'verbose_name_plural': 'members',
+                "verbose_name": "member",
+                "verbose_name_plural": "members",
             },
         ),
         migrations.CreateModel(
-            name='Identity',
+            name="Identity",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('iss', models.CharField(max_length=255, verbose_name='provider')),
-                ('sub', models.CharField(max_length=255, verbose_name='subject')),
-                ('created', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='identities', to='tmtp.user', verbose_name='user')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("iss", models.CharField(max_length=255, verbose_name="provider")),
+                ("sub", models.CharField(max_length=255, verbose_name="subject")),
+                ("created", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="identities",
+                        to="tmtp.user",
+                        verbose_name="user",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'identity',
-                'verbose_name_plural': 'identities',
+                "verbose_name": "identity",
+                "verbose_name_plural": "identities",
             },
         ),
         migrations.CreateModel(
-            name='Alias',
+            name="Alias",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=255, unique=True, verbose_name='name')),
-                ('skeleton', models.CharField(editable=False, max_length=510, unique=True)),
-                ('created', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('dropped', models.DateTimeField(editable=False, null=True, verbose_name='dropped')),
-                ('group', models.OneToOneField(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='reserved_name', to='tmtp.group', verbose_name='group')),
-                ('user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='aliases', to='tmtp.user', verbose_name='user')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=255, unique=True, verbose_name="name")),
+                ("skeleton", models.CharField(editable=False, max_length=510, unique=True)),
+                ("created", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                ("dropped", models.DateTimeField(editable=False, null=True, verbose_name="dropped")),
+                (
+                    "group",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="reserved_name",
+                        to="tmtp.group",
+                        verbose_name="group",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="aliases",
+                        to="tmtp.user",
+                        verbose_name="user",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'alias',
-                'verbose_name_plural': 'aliases',
+                "verbose_name": "alias",
+                "verbose_name_plural": "aliases",
             },
         ),
         migrations.AddConstraint(
-            model_name='user',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_site', True)), fields=('is_site',), name='tmtp_one_site'),
+            model_name="user",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("is_site", True)), fields=("is_site",), name="tmtp_one_site"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='member',
-            constraint=models.UniqueConstraint(fields=('group', 'user'), name='tmtp_member_once'),
+            model_name="member",
+            constraint=models.UniqueConstraint(fields=("group", "user"), name="tmtp_member_once"),
         ),
         migrations.AddConstraint(
-            model_name='identity',
-            constraint=models.UniqueConstraint(fields=('iss', 'sub'), name='tmtp_identity_once'),
+            model_name="identity",
+            constraint=models.UniqueConstraint(fields=("iss", "sub"), name="tmtp_identity_once"),
         ),
         migrations.AddConstraint(
-            model_name='alias',
-            constraint=models.CheckConstraint(condition=models.Q(('user__isnull', True), ('group__isnull', True), _connector='OR'), name='tmtp_alias_of_user_or_group'),
+            model_name="alias",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("user__isnull", True), ("group__isnull", True), _connector="OR"),
+                name="tmtp_alias_of_user_or_group",
+            ),
         ),
     ]

@@ -4,14 +4,13 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('tmtp', '0001_initial'),
+        ("tmtp", "0001_initial"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(condition=models.Q(('spool__gt', '')), fields=['spool'], name='tmtp_message_spooled'),
+            model_name="message",
+            index=models.Index(condition=models.Q(("spool__gt", "")), fields=["spool"], name="tmtp_message_spooled"),
         ),
     ]

@@ -5,39 +5,59 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('tmtp', '0003_site_messages'),
+        ("tmtp", "0003_site_messages"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='node',
-            name='privacy_changed',
+            model_name="node",
+            name="privacy_changed",
             field=models.DateTimeField(editable=False, null=True),
         ),
         migrations.AddField(
-            model_name='user',
-            name='blocks_someone',
-            field=models.BooleanField(default=False, editable=False, verbose_name='blocks someone'),
+            model_name="user",
+            name="blocks_someone",
+            field=models.BooleanField(default=False, editable=False, verbose_name="blocks someone"),
         ),
         migrations.AddField(
-            model_name='user',
-            name='presence',
-            field=models.PositiveSmallIntegerField(choices=[(1, 'everyone'), (2, 'contacts'), (3, 'nobody')], default=1, editable=False, verbose_name='who sees when they are online'),
+            model_name="user",
+            name="presence",
+            field=models.PositiveSmallIntegerField(
+                choices=[(1, "everyone"), (2, "contacts"), (3, "nobody")],
+                default=1,
+                editable=False,
+                verbose_name="who sees when they are online",
+            ),
         ),
         migrations.CreateModel(
-            name='Block',
+            name="Block",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('created', models.DateTimeField(auto_now_add=True, verbose_name='since')),
-                ('blocked', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tmtp.user', verbose_name='blocked user')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='blocks', to='tmtp.user', verbose_name='user')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("created", models.DateTimeField(auto_now_add=True, verbose_name="since")),
+                (
+                    "blocked",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="tmtp.user",
+                        verbose_name="blocked user",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="blocks",
+                        to="tmtp.user",
+                        verbose_name="user",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'block',
-                'verbose_name_plural': 'blocks',
-                'constraints': [models.UniqueConstraint(fields=('user', 'blocked'), name='tmtp_block_once')],
+                "verbose_name": "block",
+                "verbose_name_plural": "blocks",
+                "constraints": [models.UniqueConstraint(fields=("user", "blocked"), name="tmtp_block_once")],
             },
         ),
     ]

@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('tmtp', '0004_privacy'),
+        ("tmtp", "0004_privacy"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='block',
-            name='name',
-            field=models.CharField(blank=True, max_length=255, verbose_name='known to the user as'),
+            model_name="block",
+            name="name",
+            field=models.CharField(blank=True, max_length=255, verbose_name="known to the user as"),
         ),
     ]

@@ -8,8 +8,11 @@ from django.utils import timezone
 
 from tmtp.models import Group, Node, QueueEntry
 from tmtp.protocol.requests import TO_USER, Recipient
-from tmtp.services import groups, posting, sql, users
-from tmtp.services.posting import Post
+from tmtp.services.groups import groups
+from tmtp.services.messages import posting
+from tmtp.services.messages.posting import Post
+from tmtp.services.people import users
+from tmtp.services.storage import sql
 
 CHOIR = "the choir of St. Olav"
 Account = get_user_model()

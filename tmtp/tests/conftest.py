@@ -59,7 +59,7 @@ def site(tmp_path: Path) -> Iterator[dict[str, str]]:
 @pytest.fixture
 def lease(db: None) -> int:
     """The lease of a server that runs."""
-    from tmtp.services import leases
+    from tmtp.services.queue import leases
 
     return leases.take("127.0.0.1:1").pk
 

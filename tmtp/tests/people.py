@@ -9,8 +9,9 @@ from typing import Any
 from django.db import transaction
 
 from tmtp.protocol.requests import TO_USER, Recipient
-from tmtp.services import posting, queue, users
-from tmtp.services.posting import Sender
+from tmtp.services.people import actors, users
+from tmtp.services.people.actors import Sender
+from tmtp.services.queue import queue
 
 _count = count()
 
@@ -27,7 +28,7 @@ def someone(alias: str = "", nodes: int = 1) -> Sender:
 
 def own(sender: Sender) -> list[int]:
     """The nodes in use of a user."""
-    return sorted(posting.nodes_of([sender.user]))
+    return sorted(actors.nodes_of([sender.user]))
 
 
 def waiting(node: int | Sender | None) -> list[dict[str, Any]]:

@@ -301,7 +301,7 @@ class Talk:
 
     def _on_the_website(self, who: str, code: str) -> None:
         assert self.website
-        begin = "from tmtp.models import User\nfrom tmtp.services import privacy\n"
+        begin = "from tmtp.models import User\nfrom tmtp.services.people import privacy\n"
         users = f"user = lambda uid: User.objects.get(uid=uid)\nme = user({self.names['$' + who]!r})\n"
         self.website(begin + users + code)
 

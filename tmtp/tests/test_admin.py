@@ -7,17 +7,10 @@ from django.utils import timezone
 
 from tmtp.admin import base, waiting
 from tmtp.models import Group, Identity, Member, Message, Node, QueueEntry, ServerLease, User
-from tmtp.services import accounts, leases, users
+from tmtp.services.people import linking, users
+from tmtp.services.queue import leases
 from tmtp.tests import admin_pages
-from tmtp.tests.admin_pages import (
-    Account,
-    connect,
-    node_of,
-    register,
-    send,
-    text,
-    url,
-)
+from tmtp.tests.admin_pages import Account, connect, node_of, register, send, text, url
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 ann, bob, choir, reader = admin_pages.ann, admin_pages.bob, admin_pages.choir, admin_pages.reader
@@ -87,7 +80,7 @@ def test_what_is_in_the_queue_has_no_page(admin_client):
 
 @pytest.mark.parametrize("query", ["ann of rome", "{uid}", "{prefix}", "anna-account"])
 def test_users_are_found(admin_client, ann, bob, query):
-    accounts.link_account(User.objects.get(pk=ann.user), Account.objects.create_user("anna-account"))
+    linking.link_account(User.objects.get(pk=ann.user), Account.objects.create_user("anna-account"))
     query = query.format(uid=ann.uid, prefix=ann.uid[:12])
     shown = text(admin_client.get(url("user_changelist"), {"q": query}))
     assert "ann of rome" in shown
@@ -111,7 +104,7 @@ def test_users_are_found(admin_client, ann, bob, query):
 )
 def test_filters(admin_client, ann, bob, page, query, found):
     connect(ann, leases.take("127.0.0.1:7443").pk)
-    accounts.link_account(User.objects.get(pk=bob.user), Account.objects.create_user("bob"))
+    linking.link_account(User.objects.get(pk=bob.user), Account.objects.create_user("bob"))
     send(ann, bob)
     shown = text(admin_client.get(url(page), query))
     assert {name for name in ("ann", "bob") if f">{name} of rome<" in shown} == found

@@ -3,16 +3,10 @@ import asyncio
 import pytest
 
 from tmtp.models import Message
-from tmtp.services import leases, users
+from tmtp.services.people import users
+from tmtp.services.queue import leases
 from tmtp.tests import admin_pages
-from tmtp.tests.admin_pages import (
-    connect,
-    node_of,
-    send,
-    text,
-    told,
-    url,
-)
+from tmtp.tests.admin_pages import connect, node_of, send, text, told, url
 from tmtp.tests.real import LoginRefused, installation
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]

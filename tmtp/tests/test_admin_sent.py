@@ -10,11 +10,13 @@ from django.utils import timezone
 
 from tmtp.admin import sent
 from tmtp.models import SentMessage, User
-from tmtp.services import groups, users
-from tmtp.services.accounts import link_account
-from tmtp.services.holding import mailbox_of
-from tmtp.services.posting import Sender, send_message
-from tmtp.services.reports import Note, has_read, note
+from tmtp.services.groups import groups
+from tmtp.services.messages.sending import send_message
+from tmtp.services.people import users
+from tmtp.services.people.actors import Sender
+from tmtp.services.people.linking import link_account
+from tmtp.services.people.placeholders import mailbox_of
+from tmtp.services.queue.reports import Note, has_read, note
 from tmtp.tests import admin_pages
 from tmtp.tests.admin_pages import Account, text, told, url
 

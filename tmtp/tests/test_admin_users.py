@@ -1,15 +1,9 @@
 import pytest
 
 from tmtp.models import Alias, User
-from tmtp.services import accounts, privacy
+from tmtp.services.people import linking, privacy
 from tmtp.tests import admin_pages
-from tmtp.tests.admin_pages import (
-    Account,
-    filled,
-    text,
-    told,
-    url,
-)
+from tmtp.tests.admin_pages import Account, filled, text, told, url
 
 pytestmark = pytest.mark.django_db
 ann, bob = admin_pages.ann, admin_pages.bob
@@ -32,8 +26,8 @@ def test_an_account_is_one_user(admin_client, ann, bob):
     account = Account.objects.create_user("anna")
     change_user(admin_client, ann, account=account.pk)
     assert "already exists" in text(change_user(admin_client, bob, account=account.pk))
-    with pytest.raises(accounts.Refused):
-        accounts.link_account(User.objects.get(pk=bob.user), account)
+    with pytest.raises(linking.Refused):
+        linking.link_account(User.objects.get(pk=bob.user), account)
     assert User.objects.get(pk=bob.user).account is None
 
 

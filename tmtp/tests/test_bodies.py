@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from tmtp.bodies import Incoming
+from tmtp.links.session import Session
+from tmtp.links.uploads import Incoming
 from tmtp.protocol.connection import State
-from tmtp.services import spool
 from tmtp.services.errors import Refused
-from tmtp.services.spool import INLINE_OCTETS, Spooled
-from tmtp.session import Session
+from tmtp.services.storage import spool
+from tmtp.services.storage.spool import INLINE_OCTETS, Spooled
 
 pytestmark = [pytest.mark.once, pytest.mark.usefixtures("spool_folder")]
 

@@ -12,11 +12,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tmtp import dispatcher as module
-from tmtp.dispatcher import Dispatcher, Lane
-from tmtp.services.queue import Parcel
-from tmtp.services.watch import News
-from tmtp.store import Unavailable
+from tmtp.engine import dispatcher as module
+from tmtp.engine.dispatcher import Dispatcher, Lane
+from tmtp.engine.polling import News
+from tmtp.services.queue.queue import Parcel
+from tmtp.store.store import Unavailable
 
 pytestmark = pytest.mark.once
 

@@ -21,8 +21,8 @@ from delivery.conf import DEFAULTS as DELIVERY_DEFAULTS
 from mnmsite import environment
 from tmtp.conf import DEFAULT_LIMITS, DEFAULTS
 from tmtp.models import User
+from tmtp.openid.providers import parse_settings
 from tmtp.protocol import errors
-from tmtp.providers import parse_settings
 from tmtp.testing import running_server
 
 from .people import someone, waiting

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 import pytest
 from django.db import OperationalError, transaction
 
-from tmtp.doorbell import Doorbell
-from tmtp.services import posting
-from tmtp.services.holding import mailbox_of
-from tmtp.services.posting import Post, Sender
-from tmtp.services.queue import discard_queue
-from tmtp.services.site import site_user
+from tmtp.engine.site_signal import Doorbell
+from tmtp.services.messages import posting
+from tmtp.services.messages.posting import Post
+from tmtp.services.people.actors import Sender
+from tmtp.services.people.placeholders import mailbox_of
+from tmtp.services.people.site import site_user
+from tmtp.services.queue.queue import discard_queue
 from tmtp.signals import site_received
 
 from .people import someone, to
@@ -96,7 +97,7 @@ def test_a_database_that_is_away_is_looked_at_again(heard: list[int], monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(bell, "_newest", away)
-        patch.setattr("tmtp.doorbell.connection.close", lambda: None)
+        patch.setattr("tmtp.engine.site_signal.connection.close", lambda: None)
         bell.look()
     bell.look()
     assert heard == [number]

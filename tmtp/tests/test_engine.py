@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from tmtp import engine as module
 from tmtp.consumers import TmtpConsumer
-from tmtp.engine import Engine
+from tmtp.engine import engine as module
+from tmtp.engine.engine import Engine
+from tmtp.links.session import Session
 from tmtp.models import Node, QueueEntry
-from tmtp.services import leases, sql, users
-from tmtp.session import Session
-from tmtp.store import Unavailable
+from tmtp.services.people import users
+from tmtp.services.queue import leases
+from tmtp.services.storage import sql
+from tmtp.store.store import Unavailable
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -83,8 +85,8 @@ async def test_links_that_come_together_start_it_once(monkeypatch: pytest.Monkey
 
 async def enter(engine: Engine, uid: str = "", nodeid: str = "") -> tuple[Session, str]:
     """A link that has logged in, or registered; and its nodeid."""
-    session, lease = engine.open("127.0.0.1"), engine.lease
-    assert session
+    session, lease = Session(engine, "127.0.0.1"), engine.lease
+    assert engine.open(session)
     if uid:
         sender = await session.run(partial(users.log_in, uid, nodeid, lease))
     else:

@@ -10,12 +10,16 @@ import pytest
 
 from tmtp.models import Group, Member, Message, Node, QueueEntry, User
 from tmtp.protocol.requests import TO_GROUP, TO_GROUP_WITHOUT_ME, TO_USER, Recipient
-from tmtp.services import directory, fanout, queue, spool, users
 from tmtp.services.errors import Refused
-from tmtp.services.fanout import Fanout
-from tmtp.services.posting import LATER, Notification, Post, Sender, post
-from tmtp.services.spool import Spooled
-from tmtp.services.sweeping import Sweeper
+from tmtp.services.messages import directory, fanout
+from tmtp.services.messages.fanout import Fanout
+from tmtp.services.messages.posting import LATER, Notification, Post, post
+from tmtp.services.messages.sweeping import Sweeper
+from tmtp.services.people import users
+from tmtp.services.people.actors import Sender
+from tmtp.services.queue import queue
+from tmtp.services.storage import spool
+from tmtp.services.storage.spool import Spooled
 
 from .people import own, someone, to, waiting
 
@@ -139,7 +143,7 @@ def test_entries_of_what_came_to_nothing_are_swept_but_not_of_what_is_under_way(
     crowd: list[Sender], ann: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = begin(Post(ann, CROWD, b"hello")).step()
-    monkeypatch.setattr("tmtp.services.sweeping.connection.close", lambda: None)
+    monkeypatch.setattr("tmtp.services.messages.sweeping.connection.close", lambda: None)
     now = fanout.time.time_ns()
     monkeypatch.setattr(fanout.time, "time_ns", lambda: now + fanout.PATIENCE - HOUR // 3600)
     assert not Sweeper().look()

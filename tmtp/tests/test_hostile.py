@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from tmtp.links.session import Session
 from tmtp.protocol import errors, messages
-from tmtp.session import Session
 
 from .real import PATIENCE, LoginRefused, frame, installation, until
 

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from tmtp.services import sql
+from tmtp.services.storage import sql
 
 USERS = 40_000  # with a node each, a place in one of 400 groups, and two messages that wait
 MESSAGES = 80_000

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tmtp import limits as module
 from tmtp.conf import DEFAULT_LIMITS, conf
-from tmtp.limits import HOUR, Limits
+from tmtp.engine import limits as module
+from tmtp.engine.limits import HOUR, Limits
 
 pytestmark = pytest.mark.once
 

@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from django.core.exceptions import ImproperlyConfigured
 
-from tmtp import openid
-from tmtp.openid import OpenIDError, Verifier
-from tmtp.providers import OpenID, SiteClient, parse_settings
+from tmtp.openid import tokens
+from tmtp.openid.providers import OpenID, SiteClient, parse_settings
+from tmtp.openid.tokens import OpenIDError, Verifier
 
 pytestmark = pytest.mark.once
 
@@ -285,7 +285,7 @@ def test_a_website_s_own_sign_in_is_not_announced() -> None:
         ({"slug": "a/b"}, "use a to z, digits"),
         ({"scope": "email"}, 'the word "openid"'),
         ({"login": "https://example.com/?a=b"}, "without parameters"),
-        ({"token": "http://example.com/token"}, 'must be an https URL'),
+        ({"token": "http://example.com/token"}, "must be an https URL"),
     ],
 )
 def test_a_website_s_own_sign_in_refused(site: Any, why: str) -> None:
@@ -731,7 +731,7 @@ def test_provider_down(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_provider_that_does_not_answer(verifier: Verifier, jwks: Jwks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openid, "KEYS_TIMEOUT", 0.05)
+    monkeypatch.setattr(tokens, "KEYS_TIMEOUT", 0.05)
     jwks.hold.clear()
     refused(verifier, token(), "keys are not to be had")
     jwks.hold.set()

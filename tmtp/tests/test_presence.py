@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tmtp.presence import OFFLINE, ONLINE, Change, Presence
-from tmtp.services.privacy import CONTACTS, EVERYONE, NOBODY, OPEN, Privacy
+from tmtp.engine.presence import OFFLINE, ONLINE, Change, Presence
+from tmtp.services.people.privacy import CONTACTS, EVERYONE, NOBODY, OPEN, Privacy
 
 pytestmark = pytest.mark.once
 

@@ -9,11 +9,15 @@ from django.db import connection
 
 from tmtp.models import Message, Node, QueueEntry, Report, ServerLease
 from tmtp.models import User as TmtpUser
-from tmtp.services import expiry, groups, leases, posting, reading, reports, spool
-from tmtp.services.expiry import expire
-from tmtp.services.holding import mailbox_of
-from tmtp.services.posting import send_message
-from tmtp.services.reports import State
+from tmtp.services.groups import groups
+from tmtp.services.messages import expiry, posting
+from tmtp.services.messages.expiry import expire
+from tmtp.services.messages.mailbox import messages_of, remove
+from tmtp.services.messages.sending import send_message
+from tmtp.services.people.placeholders import mailbox_of
+from tmtp.services.queue import leases, reports
+from tmtp.services.queue.reports import State
+from tmtp.services.storage import spool
 from tmtp.signals import messages_expired
 
 from .people import ops, someone, waiting
@@ -76,7 +80,7 @@ def test_nothing_leaves_a_mailbox() -> None:
     send_message(ann.uid, "Sale", "Today")
     expire(0, FAR, members=True)
     assert waiting(ann) == []
-    assert reading.messages_of(mailbox).count() == 1
+    assert messages_of(mailbox).count() == 1
     assert dict(Report.objects.values_list("node_id", "end")) == {ann.node: Report.End.EXPIRED, mailbox.pk: None}
 
 
@@ -84,7 +88,7 @@ def test_what_a_device_has_acknowledged_stays_so() -> None:
     ann = someone(nodes=2)
     send_message(ann.uid, "Sale", "Today")
     node = Node.objects.get(pk=ann.node)
-    reading.remove(node, [Message.objects.get(tracked=True).pk])
+    remove(node, [Message.objects.get(tracked=True).pk])
     expire(0, FAR, members=True)
     assert sorted(filter(None, Report.objects.values_list("end", flat=True))) == [Report.End.EXPIRED]
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from tmtp.models import Alias, Group, Member
-from tmtp.services import groups, users
 from tmtp.services.errors import Refused
-from tmtp.services.posting import Sender
+from tmtp.services.groups import groups
+from tmtp.services.people import users
+from tmtp.services.people.actors import Sender
 
 from .people import forget, ops, own, someone, waiting
 

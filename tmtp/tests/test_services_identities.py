@@ -8,9 +8,9 @@ import pytest
 from django.utils import timezone
 
 from tmtp.models import Identity, User
-from tmtp.services import users
 from tmtp.services.errors import Refused
-from tmtp.services.identities import link_identity, unlink_identity
+from tmtp.services.people import identities, users
+from tmtp.services.people.identities import link_identity, unlink_identity
 
 from .people import someone
 
@@ -20,7 +20,7 @@ ISS = "https://id.example"
 
 def registered(sub: str, token: bytes) -> int:
     return users.register(
-        "phone", "_", users.IdentityShown(ISS, sub, token, timezone.now() + timedelta(days=1))
+        "phone", "_", identities.IdentityShown(ISS, sub, token, timezone.now() + timedelta(days=1))
     ).sender.user
 
 

@@ -12,11 +12,15 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from tmtp.engine import polling
+from tmtp.engine.polling import Watch
 from tmtp.models import Node, ServerLease
-from tmtp.services import leases, numbers, users, watch
-from tmtp.services.numbers import Numbers
-from tmtp.services.posting import Post, Sender, post
-from tmtp.services.watch import Watch
+from tmtp.services.messages.posting import Post, post
+from tmtp.services.people import users
+from tmtp.services.people.actors import Sender
+from tmtp.services.queue import leases
+from tmtp.services.storage import numbers
+from tmtp.services.storage.numbers import Numbers
 
 from .people import own, to
 
@@ -129,9 +133,9 @@ def test_a_look_at_thousands_goes_on_where_much_waits(lease: int, monkeypatch: p
     people = [connected(lease) for _ in range(5)]
     post([Post(people[0], to(*people), b"x")] * 3)
     nodes = [person.node or 0 for person in people]
-    monkeypatch.setattr(watch, "NODES_AT_ONCE", 2)
+    monkeypatch.setattr(polling, "NODES_AT_ONCE", 2)
     assert Watch(lease).look(nodes, nodes).waiting.keys() == set(nodes)
-    monkeypatch.setattr(watch, "LOOK_LIMIT", 4)
+    monkeypatch.setattr(polling, "LOOK_LIMIT", 4)
     news = Watch(lease).look(nodes, nodes)
     assert len(news.waiting) == 5
     assert not news.complete

@@ -14,11 +14,16 @@ from django.test.utils import CaptureQueriesContext
 from tmtp.models import Message, Node, QueueEntry, Receipt
 from tmtp.protocol.requests import TO_GROUP, TO_GROUP_WITHOUT_ME, TO_USER, Recipient
 from tmtp.protocol.values import format_posted
-from tmtp.services import dialect, groups, ohi, posting, queue, receipts, spool, users
 from tmtp.services.errors import Refused
-from tmtp.services.posting import Notification, Post, Sender, post
-from tmtp.services.queue import Outgoing, Parcel, enqueue
-from tmtp.services.spool import Spooled
+from tmtp.services.groups import groups, ohi
+from tmtp.services.messages import posting
+from tmtp.services.messages.posting import Notification, Post, post
+from tmtp.services.people import users
+from tmtp.services.people.actors import Sender
+from tmtp.services.queue import queue, receipts
+from tmtp.services.queue.queue import Outgoing, Parcel, enqueue
+from tmtp.services.storage import dialect, spool
+from tmtp.services.storage.spool import Spooled
 
 from .people import forget, ops, own, someone, to, unique, waiting
 

@@ -6,15 +6,19 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
+from tmtp.engine.polling import Watch
 from tmtp.models import Block, Node, User
 from tmtp.protocol.requests import TO_GROUP, Recipient
-from tmtp.services import accounts, directory, groups, posting, privacy, room, users
-from tmtp.services.directory import look_up
 from tmtp.services.errors import Refused
-from tmtp.services.posting import Notification, Post, send_message
-from tmtp.services.privacy import CONTACTS, EVERYONE, NOBODY, OPEN, Privacy
-from tmtp.services.site import site_user
-from tmtp.services.watch import Watch
+from tmtp.services.groups import groups
+from tmtp.services.messages import directory, posting
+from tmtp.services.messages.directory import look_up
+from tmtp.services.messages.posting import Notification, Post
+from tmtp.services.messages.sending import send_message
+from tmtp.services.people import identities, linking, privacy, users
+from tmtp.services.people.privacy import CONTACTS, EVERYONE, NOBODY, OPEN, Privacy
+from tmtp.services.people.site import site_user
+from tmtp.services.queue import quota
 
 from .people import forget, own, someone, to, unique, waiting
 
@@ -73,9 +77,7 @@ def test_a_notification_is_refused(ann, bob, blocked):
 
 def test_other_posts_of_the_batch_stand(ann, bob, blocked):
     cid = someone()
-    first, second, third = posting.post(
-        [Post(cid, to(ann), b"1"), Post(bob, to(ann), b"2"), Post(ann, to(bob), b"3")]
-    )
+    first, second, third = posting.post([Post(cid, to(ann), b"1"), Post(bob, to(ann), b"2"), Post(ann, to(bob), b"3")])
     assert isinstance(first, int)
     assert isinstance(second, Refused)
     assert isinstance(third, int), "who blocks may still write"
@@ -103,7 +105,7 @@ def test_the_reason_is_that_of_a_user_with_no_room(ann, bob, blocked, names, mon
     """Whoever is refused cannot tell a block from a device that has been away for too long."""
     group, cids = unique("group no "), unique("cid of no ")
     cid = someone(cids)
-    for module in (room, posting, groups):
+    for module in (quota, posting, groups):
         monkeypatch.setattr(module, "full", {cid.node})
     blocks, full = posting.post([Post(bob, to(ann), b"x"), Post(bob, to(cid), b"x")])
     assert str(blocks).replace(ann.uid, "*") == str(full).replace(cid.uid, "*")
@@ -175,7 +177,7 @@ def log_in(sender, lease):
 
 def test_a_device_that_joins_its_user_by_identity_keeps_to_it(lease):
     def shown(token):
-        return users.IdentityShown("https://iss.example", "sub", token, timezone.now() + timedelta(minutes=5))
+        return identities.IdentityShown("https://iss.example", "sub", token, timezone.now() + timedelta(minutes=5))
 
     first = users.register("laptop", shown=shown(b"1" * 32)).sender
     privacy.set_presence(user(first), NOBODY)
@@ -209,11 +211,11 @@ def test_a_change_that_a_login_did_not_see_is_found_after_it(lease, ann):
 
 def test_what_was_chosen_before_the_first_device_goes_with_the_member(ann, bob):
     member = get_user_model().objects.create_user("ann")
-    before = accounts.user_of(member)
+    before = linking.user_of(member)
     privacy.set_presence(before, NOBODY)
     privacy.block(before, user(bob), "Bob")
     privacy.block(user(bob), before, "Ann")
-    accounts.link_account(user(ann), member)
+    linking.link_account(user(ann), member)
     assert user(ann).presence == NOBODY
     assert {str(block) for block in Block.objects.all()} == {"Ann", "Bob"}
     refused = posting.post([Post(bob, to(ann), b"x"), Post(ann, to(bob), b"x")])

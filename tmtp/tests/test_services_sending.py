@@ -24,13 +24,17 @@ from django.utils.translation import gettext_lazy
 
 from tmtp.models import Message, Node, QueueEntry, Report, SentMessage, User
 from tmtp.protocol.values import decode_base32
-from tmtp.services import groups, reading, reports, users
-from tmtp.services.accounts import link_account, user_of
 from tmtp.services.errors import Refused
-from tmtp.services.holding import mailbox_of
-from tmtp.services.posting import Sender, asend_message, send_message
-from tmtp.services.recall import recall
-from tmtp.services.reports import Note, State
+from tmtp.services.groups import groups
+from tmtp.services.messages.mailbox import Received, messages_of, remove
+from tmtp.services.messages.recall import recall
+from tmtp.services.messages.sending import asend_message, send_message
+from tmtp.services.people import users
+from tmtp.services.people.actors import Sender
+from tmtp.services.people.linking import link_account, user_of
+from tmtp.services.people.placeholders import mailbox_of
+from tmtp.services.queue import reports
+from tmtp.services.queue.reports import Note, State
 
 from .people import own, someone, unique, waiting
 
@@ -77,7 +81,7 @@ def test_a_member_without_a_device_gets_it_in_the_mailbox() -> None:
     ann = member()
     (msgid,) = send_message(ann, "Welcome", "to us")
     mailbox = mailbox_of(user_of(ann))
-    assert [message.msgid for message in reading.messages_of(mailbox)] == [msgid]
+    assert [message.msgid for message in messages_of(mailbox)] == [msgid]
     assert mailbox_of(user_of(ann)) == mailbox
     phone, _ = users.make_node(user_of(ann), "phone")
     assert not waiting(phone.pk)
@@ -242,8 +246,8 @@ def test_large_attachments_are_spooled_and_read_back() -> None:
     mailbox = mailbox_of(user_of(ann))
     large = bytes(range(256)) * 1024
     send_message(ann, "Large", "text", attachments=[("large.bin", large), ("small.txt", "small")])
-    (message,) = reading.messages_of(mailbox)
-    received = reading.Received(message)
+    (message,) = messages_of(mailbox)
+    received = Received(message)
     assert message.spool and (received.subject, received.text) == ("Large", "text")
     first, second = received.attachments
     assert (first.name, first.size, second.name) == ("large.bin", len(large), "small.txt")
@@ -257,14 +261,14 @@ def test_large_attachments_are_spooled_and_read_back() -> None:
 )
 def test_a_head_that_makes_no_sense_is_read_as_far_as_it_goes(head: bytes) -> None:
     body = head + b"text\xff"
-    received = reading.Received(Message(pk=1, op="delivery", head=_frame(head), body=body, size=len(body)))
+    received = Received(Message(pk=1, op="delivery", head=_frame(head), body=body, size=len(body)))
     assert (received.text, received.attachments, received.thread) == ("text\ufffd", [], received.msgid)
 
 
 def test_what_no_database_keeps_is_not_read() -> None:
     head = json.dumps({"threadid": "x" * 300, "subject": "a\0b"}).encode()
     body = head + b"c\0d"
-    received = reading.Received(Message(pk=1, op="delivery", head=_frame(head), body=body, size=len(body)))
+    received = Received(Message(pk=1, op="delivery", head=_frame(head), body=body, size=len(body)))
     assert (received.thread, received.subject, received.text) == (received.msgid, "a\ufffdb", "c\ufffdd")
 
 
@@ -350,7 +354,7 @@ def test_read_in_the_mailbox() -> None:
     (msgid,) = send_message(ann, "Hello", "Ann")
     reports.has_read(mailbox.pk, [int(msgid, 16)])
     assert [one.state for one in reports.report(msgid)] == [State.READ]
-    reading.remove(mailbox, [int(msgid, 16)])
+    remove(mailbox, [int(msgid, 16)])
     assert not Message.objects.exists() and [one.state for one in reports.report(msgid)] == [State.READ]
 
 

@@ -10,10 +10,14 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from tmtp.models import Message, Node, QueueEntry
-from tmtp.services import groups, posting, room, spool, sql, sweeping
 from tmtp.services.errors import Refused
-from tmtp.services.posting import Post, Sender, post
-from tmtp.services.sweeping import Found, Sweeper, remove
+from tmtp.services.groups import groups
+from tmtp.services.messages import posting, sending, sweeping
+from tmtp.services.messages.posting import Post, post
+from tmtp.services.messages.sweeping import Found, Sweeper, remove
+from tmtp.services.people.actors import Sender
+from tmtp.services.queue import quota
+from tmtp.services.storage import spool, sql
 
 from .people import ops, someone, to, waiting
 
@@ -46,9 +50,9 @@ class Open:
 @pytest.fixture(autouse=True)
 def nobody_is_full(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(sweeping, "connection", Open())
-    room.full.clear()
+    quota.full.clear()
     yield
-    room.full.clear()
+    quota.full.clear()
 
 
 @pytest.fixture
@@ -223,7 +227,7 @@ def test_a_user_without_room_is_named_and_gets_room_again(
 @pytest.mark.usefixtures("two")
 def test_a_device_with_room_is_enough_and_nothing_is_dropped() -> None:
     ann, bob = someone(), someone(nodes=2)
-    room.full.add(bob.node or 0)
+    quota.full.add(bob.node or 0)
     for _ in range(3):
         say(ann, bob)
     assert len(waiting(bob)) == 3
@@ -235,17 +239,17 @@ def test_a_group_and_the_site_are_heard_always(pair: tuple[Sender, Sender]) -> N
     groups.invite(ann, "club of all", "ann of rome", "bob of rome")
     groups.join(bob, "club of all")
     before = len(waiting(bob))
-    room.full.add(bob.node or 0)
+    quota.full.add(bob.node or 0)
     (number,) = post([Post(ann, [posting.Recipient("club of all", 2)], b"hello")])
     assert isinstance(number, int)
-    posting.send_message("bob of rome", "Hello", "from the site")
+    sending.send_message("bob of rome", "Hello", "from the site")
     assert len(waiting(bob)) == before + 2
 
 
 def test_a_limit_that_is_lifted(settings: Any, pair: tuple[Sender, Sender]) -> None:
     settings.TMTP = {**settings.TMTP, "LIMITS": None}
-    room.full.add(pair[1].node or 0)
+    quota.full.add(pair[1].node or 0)
     for _ in range(5):
         Sweeper().look()
-    assert not room.full
+    assert not quota.full
     say(*pair)

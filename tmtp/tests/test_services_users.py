@@ -12,10 +12,12 @@ from django.utils import timezone
 
 from tmtp.models import Alias, Message, Node, ServerLease, User
 from tmtp.protocol.values import decode_base32
-from tmtp.services import leases, users
 from tmtp.services.errors import Refused
-from tmtp.services.names import holder, skeleton
-from tmtp.services.posting import Post, Sender, post
+from tmtp.services.messages.posting import Post, post
+from tmtp.services.people import identities, users
+from tmtp.services.people.actors import Sender
+from tmtp.services.people.names import holder, skeleton
+from tmtp.services.queue import leases
 
 from .people import forget, ops, own, someone, to, waiting
 
@@ -23,8 +25,8 @@ pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
 
 
-def shown(sub: str = "ann", token: bytes = b"1") -> users.IdentityShown:
-    return users.IdentityShown("https://id.example", sub, token, timezone.now() + DAY)
+def shown(sub: str = "ann", token: bytes = b"1") -> identities.IdentityShown:
+    return identities.IdentityShown("https://id.example", sub, token, timezone.now() + DAY)
 
 
 # op 1
@@ -66,7 +68,7 @@ def test_the_same_identity_is_the_same_user() -> None:
 
 def test_an_id_token_is_good_once() -> None:
     users.register("laptop", shown=shown())
-    with pytest.raises(users.AuthenticationRequired):
+    with pytest.raises(identities.AuthenticationRequired):
         users.register("laptop", shown=shown())
 
 
@@ -257,14 +259,14 @@ def test_an_identity_must_be_shown_from_time_to_time(lease: int, settings: Any) 
     settings.TMTP = {**settings.TMTP, "OPENID_MAX_AGE": 3600}
     new = users.register("laptop", shown=shown(token=b"1"))
 
-    def log_in(who: users.IdentityShown | None = None) -> Sender:
+    def log_in(who: identities.IdentityShown | None = None) -> Sender:
         users.disconnect(_node(new.sender), lease)
         return users.log_in(new.sender.uid, new.nodeid, lease, who, identity_needed=True)
 
     log_in()
     Node.objects.update(verified=timezone.now() - DAY)
     for who in (None, shown("bob", token=b"2"), shown(token=b"1")):
-        with pytest.raises(users.AuthenticationRequired):
+        with pytest.raises(identities.AuthenticationRequired):
             log_in(who)
     log_in(shown(token=b"3"))
     log_in()

@@ -10,9 +10,12 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from tmtp.models import Alias, Group, Member, Message, Node, User
-from tmtp.services import groups, ohi, posting, queue, users
 from tmtp.services.errors import Refused
-from tmtp.services.posting import Sender
+from tmtp.services.groups import groups, ohi
+from tmtp.services.messages import posting
+from tmtp.services.people import users
+from tmtp.services.people.actors import Sender
+from tmtp.services.queue import queue
 
 from .people import someone, waiting
 

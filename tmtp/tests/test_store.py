@@ -13,15 +13,17 @@ from django.db import IntegrityError, OperationalError, connections
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tmtp import store as module
-from tmtp.jobs import Job, phases
 from tmtp.models import Group, Member, Message, QueueEntry, User
 from tmtp.protocol.requests import TO_GROUP, TO_USER, Recipient
-from tmtp.services import directory, fanout, leases, posting
 from tmtp.services.errors import Refused
-from tmtp.services.posting import Post, Sender
-from tmtp.services.queue import Parcel
-from tmtp.store import Store, Unavailable
+from tmtp.services.messages import directory, fanout, posting
+from tmtp.services.messages.posting import Post
+from tmtp.services.people.actors import Sender
+from tmtp.services.queue import leases
+from tmtp.services.queue.queue import Parcel
+from tmtp.store import store as module
+from tmtp.store.batching import Job, phases
+from tmtp.store.store import Store, Unavailable
 
 from .people import ops, own, someone, to, waiting
 
@@ -321,8 +323,8 @@ async def test_what_was_handed_in_is_done_before_it_stops() -> None:
 @on_disk
 async def test_a_fault_of_the_store_itself_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     signals: list[tuple[int, int]] = []
-    monkeypatch.setattr("tmtp.store.os.kill", lambda *args: signals.append(args))
-    monkeypatch.setattr("tmtp.store.Order.admit", lambda *args: 1 / 0)
+    monkeypatch.setattr("tmtp.store.store.os.kill", lambda *args: signals.append(args))
+    monkeypatch.setattr("tmtp.store.store.Order.admit", lambda *args: 1 / 0)
     store = Store(asyncio.get_running_loop(), lambda parcels: None)
     store.start()
     store.do(None, lambda: None)

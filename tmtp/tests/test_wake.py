@@ -12,8 +12,8 @@ SEND = """
 import time
 from django.db import transaction
 from tmtp.models import User
-from tmtp.services.posting import nodes_of
-from tmtp.services.queue import Outgoing, enqueue
+from tmtp.services.messages.posting import nodes_of
+from tmtp.services.queue.queue import Outgoing, enqueue
 user = User.objects.get(uid={uid!r})
 result = time.time()
 with transaction.atomic():
@@ -21,7 +21,7 @@ with transaction.atomic():
 """
 DROP = """
 from tmtp.models import Node
-from tmtp.services.users import drop_node
+from tmtp.services.people.users import drop_node
 drop_node(Node.objects.get(user__uid={uid!r}))
 """
 

@@ -13,7 +13,7 @@ from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
 from django.db import connection
 
-from tmtp.engine import Engine
+from tmtp.engine.engine import Engine
 from tmtp.models import Node, ServerLease
 from tmtp.routing import PagesOfThisSite, websocket_urlpatterns
 from tmtp.server.flow import UNREAD_MAX, DaphneFlow, Flow, flow_of
@@ -292,7 +292,7 @@ async def test_limits_are_those_of_tcp(engine: None, settings: Any) -> None:
 
 async def test_a_silent_link_is_closed(engine: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.TMTP = {**settings.TMTP, "LOGIN_TIMEOUT": 0.01}
-    monkeypatch.setattr("tmtp.engine.TICK", 0.02)
+    monkeypatch.setattr("tmtp.engine.engine.TICK", 0.02)
     link = dial()
     await link.connect()
     assert (await link.receive_output())["type"] == "websocket.close"

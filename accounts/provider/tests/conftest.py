@@ -9,8 +9,8 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from accounts.provider.conf import entry
-from tmtp.openid import Verifier
-from tmtp.providers import parse_settings
+from tmtp.openid.providers import parse_settings
+from tmtp.openid.tokens import Verifier
 
 from .device import FORM, Device
 

@@ -132,7 +132,7 @@ def test_a_device_becomes_its_members_and_gets_their_messages(chess, link):
 
     chess.shell.run(
         "from django.contrib.auth import get_user_model\n"
-        "from tmtp.services.posting import send_message\n"
+        "from tmtp.services.messages.sending import send_message\n"
         "send_message(get_user_model().objects.get(username='ann'), 'Welcome', 'Hello **Ann**.')"
     )
     oidc = token_for(Device(greeting["authby"][0]))

@@ -16,8 +16,9 @@ from oauth2_provider.models import AccessToken, Grant, IDToken, RefreshToken
 
 from accounts.provider.conf import CLIENT_ID
 from tmtp.models import Identity, Node, User
-from tmtp.services import leases, users
-from tmtp.services.accounts import user_of
+from tmtp.services.people import identities, users
+from tmtp.services.people.linking import user_of
+from tmtp.services.queue import leases
 
 from .conftest import OPENID, Visit
 
@@ -31,7 +32,7 @@ def register(claims):
 
 
 def shown(claims):
-    return users.IdentityShown(claims.iss, claims.sub, claims.token_hash, datetime.fromtimestamp(claims.exp, UTC))
+    return identities.IdentityShown(claims.iss, claims.sub, claims.token_hash, datetime.fromtimestamp(claims.exp, UTC))
 
 
 def changed(url, **parameters):
@@ -103,9 +104,9 @@ def test_a_device_that_must_show_its_identity_again_to_log_in(visit, verifier):
     new = users.register("phone", "_", shown(tokens[0]))
     Node.objects.update(verified=timezone.now() - timedelta(days=31))
     lease = leases.take("127.0.0.1:1").pk
-    with pytest.raises(users.AuthenticationRequired):
+    with pytest.raises(identities.AuthenticationRequired):
         users.log_in(new.sender.uid, new.nodeid, lease, identity_needed=True)
-    for token, error in ((tokens[0], users.AuthenticationRequired), (tokens[1], None)):
+    for token, error in ((tokens[0], identities.AuthenticationRequired), (tokens[1], None)):
         with pytest.raises(error) if error else nullcontext():
             users.log_in(new.sender.uid, new.nodeid, lease, shown(token), identity_needed=True)
 

@@ -14,7 +14,7 @@ from oauth2_provider.models import Application
 from accounts.provider import conf
 from accounts.provider.checks import check_provider
 from accounts.provider.client import make_client
-from tmtp.providers import parse_settings
+from tmtp.openid.providers import parse_settings
 
 from .conftest import KEY, OPENID
 

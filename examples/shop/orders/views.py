@@ -7,7 +7,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from tmtp.services.posting import send_message
+from tmtp.messaging import send_message
 
 from .models import Order
 

@@ -24,10 +24,10 @@ from django.utils.translation import gettext as _
 
 from ...checks.site import has_route
 from ...conf import conf
-from ...engine import Engine
+from ...engine.engine import Engine
 from ...server.context import Certificate
 from ...server.listener import Listener, bound_socket
-from ...store import Unavailable
+from ...store.store import Unavailable
 
 M_MMAP_THRESHOLD = -3
 GARBAGE = 10_000  # objects more than before, then Python looks for cycles: at 700, that took 7 % of the loop's time

@@ -1,0 +1,266 @@
+"""What to send next to whom: the nodes connected to this process, and what is under way to each (tmtp.md section 3).
+
+A node has at most TMTP["WINDOW"] messages in flight, the next ones goes when one is acknowledged. A bounded number
+more waits in memory; a node that falls further behind, or has just logged in, is `behind`: it reads its queue from
+the database, a page at a time, until it has caught up. All of this is in the loop; the store does the reading.
+
+Why nothing is missed or doubled: the store reports batches and pages in the order it made them. While a page is on
+its way its node takes nothing else, and a page that says "that is all" is up to date with every batch reported so far.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from math import inf
+from typing import Any, NamedTuple
+
+from django.utils import timezone
+
+from ..conf import conf
+from ..services.people.privacy import Privacy
+from ..services.queue import queue
+from ..services.queue.queue import Parcel
+from ..services.queue.reports import Note
+from ..store.store import Store
+from .polling import News, Watch
+
+log = logging.getLogger("tmtp")
+WAITING_OCTETS = 64 * 1024
+LEAVING_OCTETS = 64 * 1024
+WAITING_MAX = 64
+PAGE = 64
+
+
+class Flight(NamedTuple):
+    """What is kept of a message that was sent: not the message itself, which the database has."""
+
+    number: int
+    rank: int
+    sent: float  # when it had left for the node; before that, inf
+    tracked: bool
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """The way to one connected node. `send` puts a parcel on its link; `drop` ends the link."""
+
+    node: int
+    send: Callable[[Parcel], None]
+    drop: Callable[[], None]
+    window: int
+    waiting: deque[Parcel] = field(default_factory=deque)
+    flight: dict[str, Flight] = field(default_factory=dict)  # by msgid
+    octets: int = 0  # waiting
+    leaving: int = 0  # octets that are being sent
+    behind: bool = True
+    loading: bool = False
+    outdated: bool = False  # the page on its way was read before `forget`
+
+    def offer(self, parcel: Parcel) -> None:
+        """A new message for the node: send it, keep it, or leave it in the database when there are too many."""
+        if self.behind:
+            return
+        if not self.waiting and self.has_room():
+            self._put(parcel)
+        elif len(self.waiting) < WAITING_MAX and self.octets + len(parcel.frame) <= WAITING_OCTETS:
+            self._keep(parcel)
+        else:
+            self.behind = True
+
+    def fill(self) -> None:
+        """Send what waits while there is room."""
+        while self.waiting and self.has_room():
+            parcel = self.waiting.popleft()
+            self.octets -= len(parcel.frame)
+            self._put(parcel)
+
+    def extend(self, parcels: Iterable[Parcel]) -> None:
+        """Take a page."""
+        for parcel in parcels:
+            self._keep(parcel)
+
+    def is_overdue(self, before: float) -> bool:
+        """Whether something was sent before then, and is not acknowledged."""
+        return any([flight.sent < before for flight in self.flight.values()])
+
+    def forget(self, before: float = inf) -> None:
+        """Begin again with what is in the database; only what was not sent before then stays in flight."""
+        self.flight = {msgid: flight for msgid, flight in self.flight.items() if not flight.sent < before}
+        self.waiting.clear()
+        self.octets = 0
+        self.behind = True
+        self.outdated = self.loading
+
+    def sent(self, parcel: Parcel, now: float) -> None:
+        """The parcel has left for the node."""
+        self.leaving -= len(parcel.frame)
+        if parcel.msgid in self.flight:
+            self.flight[parcel.msgid] = Flight(parcel.number, parcel.rank, now, parcel.tracked)
+
+    def known(self) -> set[int]:
+        """The numbers of all messages that are on their way or wait in memory."""
+        return {flight.number for flight in self.flight.values()} | {parcel.number for parcel in self.waiting}
+
+    def _put(self, parcel: Parcel) -> None:
+        self.flight[parcel.msgid] = Flight(parcel.number, parcel.rank, inf, parcel.tracked)
+        self.leaving += len(parcel.frame)
+        self.send(parcel)
+
+    def has_room(self) -> bool:
+        """Whether the window has; and, so that large messages do not pile up in memory, the link."""
+        return len(self.flight) < self.window and self.leaving < LEAVING_OCTETS
+
+    def _keep(self, parcel: Parcel) -> None:
+        self.octets += len(parcel.frame)
+        if self.waiting and parcel.rank < self.waiting[-1].rank:
+            place = sum(other.rank <= parcel.rank for other in self.waiting)
+            self.waiting.insert(place, parcel)
+        else:
+            self.waiting.append(parcel)
+
+
+class Dispatcher:
+    """The lanes of this process. `protect` gets the privacy of users, by uid, when it may have changed elsewhere."""
+
+    def __init__(self, protect: Callable[[dict[str, Privacy]], None] | None = None) -> None:
+        self._protect = protect
+        self.lanes: dict[int, Lane] = {}
+        self._store: Store | None = None
+        self._watch: Watch | None = None
+        self._acked_meanwhile: set[tuple[int, int]] | None = None  # since a look began; None: none is under way
+        self._look_again = False  # asked for while one was under way
+        self._whoever_wrote = False  # the next look is due even if nobody else has written since the last
+
+    def start(self, store: Store, lease: int) -> None:
+        """Begin, with the store that reads for it."""
+        self._store = store
+        self._watch = Watch(lease)
+
+    def attach(self, node: int, send: Callable[[Parcel], None], drop: Callable[[], None]) -> Lane:
+        """A node is connected: it gets what waits for it, then what comes."""
+        lane = self.lanes[node] = Lane(node, send, drop, conf.WINDOW)
+        self._load(lane)
+        return lane
+
+    def detach(self, lane: Lane) -> None:
+        """A node is gone; what was in flight stays in its queue."""
+        if self.lanes.get(lane.node) is lane:
+            del self.lanes[lane.node]
+
+    def deliver(self, parcels: list[Parcel]) -> None:
+        """Messages that were just committed, to those of their nodes that are connected here."""
+        lanes = self.lanes
+        for parcel in parcels:
+            for node in parcel.nodes:
+                lane = lanes.get(node)
+                if lane:
+                    lane.offer(parcel)
+
+    def acknowledge(self, lane: Lane, msgid: str) -> None:
+        """The node has stored a message; an ack for one that is not in flight is ignored."""
+        flight = lane.flight.pop(msgid, None)
+        if flight is None:
+            return
+        assert self._store is not None
+        if flight.tracked:  # first, so that no report is behind what is on disk
+            self._store.note(Note(lane.node, flight.number, timezone.now(), True))
+        self._store.acknowledge((lane.node, flight.rank, flight.number))
+        if self._acked_meanwhile is not None:
+            self._acked_meanwhile.add((lane.node, flight.number))
+        self._go_on(lane)
+
+    def sent(self, lane: Lane, parcel: Parcel, now: float) -> None:
+        """A message has left for the node."""
+        if parcel.tracked and self._store:
+            self._store.note(Note(lane.node, parcel.number, timezone.now(), False))
+        lane.sent(parcel, now)
+        self._go_on(lane)
+
+    def _go_on(self, lane: Lane) -> None:
+        """Something has made room: send what waits, and have more read in time."""
+        lane.fill()
+        if lane.behind and lane.has_room() and len(lane.waiting) < lane.window:
+            self._load(lane)
+
+    def resend(self, now: float) -> None:
+        """Read and send again what was sent TMTP["RESEND_AFTER"] seconds ago and is not acknowledged."""
+        before = now - conf.RESEND_AFTER
+        for lane in self.lanes.values():
+            if lane.is_overdue(before):
+                lane.forget(before)
+                self._load(lane)
+
+    def look(self) -> None:
+        """See what other processes have put into the database. One look at a time."""
+        if self._acked_meanwhile is not None:
+            self._look_again = True
+            return
+        if not self.lanes:
+            return
+        assert self._store is not None and self._watch is not None
+        self._acked_meanwhile = set()
+        caught_up = [lane.node for lane in self.lanes.values() if not lane.behind]
+        whoever_wrote, self._whoever_wrote = self._whoever_wrote, False
+        self._store.read(partial(self._watch.look, caught_up, list(self.lanes), whoever_wrote), self._looked)
+
+    def _looked(self, news: Any) -> None:
+        acked, self._acked_meanwhile = self._acked_meanwhile or set(), None
+        if not isinstance(news, News):
+            self._whoever_wrote = True  # it could not see; what was written meanwhile is still to be found
+            return
+        self._whoever_wrote |= not news.complete
+        for node, numbers in news.waiting.items():
+            lane = self.lanes.get(node)
+            if lane and not lane.behind and self._has_unknown(lane, numbers, acked):
+                lane.behind = True
+                self._load(lane)
+        for node in news.gone:
+            lane = self.lanes.get(node)
+            if lane:
+                lane.drop()
+        for node in news.start_over:
+            lane = self.lanes.get(node)
+            if lane:
+                lane.forget()
+                self._load(lane)
+        if news.privacy and self._protect:
+            self._protect(news.privacy)
+        if self._look_again:
+            self._look_again = False
+            self.look()
+
+    @staticmethod
+    def _has_unknown(lane: Lane, numbers: list[int], acked: set[tuple[int, int]]) -> bool:
+        known = lane.known()
+        return any(number not in known and (lane.node, number) not in acked for number in numbers)
+
+    def _load(self, lane: Lane) -> None:
+        """Have the next page of a node's queue read."""
+        if lane.loading:
+            return
+        lane.loading = True
+        known = lane.known()
+        assert self._store is not None
+        self._store.read(partial(queue.read_page, lane.node, PAGE + len(known), known), partial(self._loaded, lane))
+
+    def _loaded(self, lane: Lane, result: Any) -> None:
+        lane.loading = False
+        if self.lanes.get(lane.node) is not lane:
+            return
+        if isinstance(result, Exception):
+            lane.drop()  # the device comes back, and finds all of it
+            return
+        if lane.outdated:
+            lane.outdated = False
+            self._load(lane)
+            return
+        page, complete = result
+        lane.behind = not complete
+        if complete and self._acked_meanwhile is not None:
+            self._whoever_wrote = True  # the look that is under way left this node out
+        lane.extend(page)
+        self._go_on(lane)

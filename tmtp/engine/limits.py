@@ -1,0 +1,60 @@
+"""How much one address or one user may ask for (TMTP["LIMITS"]); in memory, for this process."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from ..conf import DEFAULT_LIMITS, conf
+
+HOUR = 3600.0
+
+
+class Limits:
+    """Rates are buckets: a whole hour's allowance at once, which fills up again evenly."""
+
+    def __init__(self) -> None:
+        self._most = {name: conf.limit(name) for name in DEFAULT_LIMITS}
+        self._links: Counter[str] = Counter()
+        self._buckets: dict[tuple[str, str], tuple[float, float]] = {}  # what was spent, and when it was counted
+
+    def open(self, address: str) -> bool:
+        """A link from an address; False when it has too many."""
+        most = self._most["links_per_address"]
+        if most is not None and self._links[address] >= most:
+            return False
+        self._links[address] += 1
+        return True
+
+    def close(self, address: str) -> None:
+        """That link has ended."""
+        self._links[address] -= 1
+        if not self._links[address]:
+            del self._links[address]
+
+    def spend(self, name: str, who: str) -> bool:
+        """One more of what the limit `name` counts, by an address or user; False when the hour's are used up."""
+        most = self._most[name]
+        if most is None:
+            return True
+        spent = self._spent(name, who, most)
+        if spent + 1 > most:
+            return False
+        self._buckets[name, who] = spent + 1, time.monotonic()
+        return True
+
+    def exhausted(self, name: str, who: str) -> bool:
+        """Whether another one would be too many; spends nothing."""
+        most = self._most[name]
+        return most is not None and self._spent(name, who, most) + 1 > most
+
+    def forget(self) -> None:
+        """Drop the buckets that are full again."""
+        for name, who in list(self._buckets):
+            most = self._most[name]
+            if most is None or not self._spent(name, who, most):
+                del self._buckets[name, who]
+
+    def _spent(self, name: str, who: str, most: int) -> float:
+        spent, counted = self._buckets.get((name, who), (0.0, 0.0))
+        return max(0.0, spent - (time.monotonic() - counted) * most / HOUR)

@@ -1,0 +1,68 @@
+"""Notices that something came for the site itself, and sends `signals.site_received`.
+
+It looks into the database, so it does not matter which process queued the message; nor does the hot path know of it.
+A look reads one entry of an index, in a thread and over a connection of its own, and only when somebody listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from django.db import Error, connection
+
+from ..conf import conf
+from ..models import Node, QueueEntry
+from ..signals import site_received
+
+log = logging.getLogger("tmtp")
+
+
+LOOK_FOR_SITE = 10.0  # seconds; until somebody has made it
+
+
+class Doorbell:
+    """Remembers what it has seen."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._mailbox: int | None = None
+        self._look_for_it_at = 0.0
+
+    async def work(self) -> None:
+        """Look every TMTP["POLL"] seconds, for ever."""
+        if not site_received.has_listeners():
+            return
+        thread = ThreadPoolExecutor(1, "tmtp-doorbell")
+        try:
+            while True:
+                await asyncio.sleep(conf.POLL)
+                await asyncio.get_running_loop().run_in_executor(thread, self.look)
+        finally:
+            thread.submit(connection.close)
+            thread.shutdown(wait=False)
+
+    def look(self) -> None:
+        """Send the signal if there is something new."""
+        try:
+            newest = self._newest()
+        except Error as error:
+            log.warning("nobody knows whether something came for the site: %s", error)
+            connection.close()
+            return
+        if newest > self._last:
+            self._last = newest
+            site_received.send_robust(sender=Doorbell, number=newest)
+
+    def _newest(self) -> int:
+        """The number of the newest message in the site's mailbox; 0 when nothing waits there."""
+        if self._mailbox is None and time.monotonic() >= self._look_for_it_at:
+            self._look_for_it_at = time.monotonic() + LOOK_FOR_SITE
+            sites = Node.objects.filter(user__is_site=True, kind=Node.Kind.MAILBOX, dropped=None)
+            self._mailbox = sites.values_list("pk", flat=True).first()
+        if self._mailbox is None:
+            return 0
+        entries = QueueEntry.objects.filter(node=self._mailbox, rank=QueueEntry.Rank.NORMAL).order_by("-message_id")
+        return entries.values_list("message_id", flat=True).first() or 0

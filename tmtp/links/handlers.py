@@ -1,0 +1,226 @@
+"""What each operation does, one function an op, in the order of tmtp.md section 4.
+
+A handler gets the session and the request, complete. It answers by `session.write`, raises `Quit` to end the link,
+and may give something to wait for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from ..protocol import errors, messages
+from ..protocol.errors import Quit
+from ..protocol.requests import Op, Request
+from ..protocol.values import decode_base32
+from ..services.errors import Refused
+from ..services.groups import groups, ohi
+from ..services.messages import posting
+from ..services.messages.posting import Notification, Post
+from ..services.people import identities, users
+from ..services.people.actors import Sender
+from ..services.queue import receipts
+from ..store.store import Unavailable, Uncertain, log_failure
+from .session import Session
+
+PING_UTF16_UNITS = 140
+TOO_MANY = "too many requests, try again later"
+Handler = Callable[[Session, Request], Awaitable[None] | None]
+
+
+def tmtprev(session: Session, request: Request) -> None:
+    """Op 0."""
+    session.write(session.engine.greeting)
+
+
+async def register(session: Session, request: Request) -> None:
+    """Op 1."""
+    engine = session.engine
+    if not engine.limits.spend("registrations_per_address", session.address):
+        raise Quit(errors.REGISTER_FAILURE)
+    shown = await engine.identity(request.oidc, to_register=True)
+    if not engine.may_register(shown):
+        raise Quit(errors.REGISTER_FAILURE)
+    lease = engine.lease
+    enter = partial(users.register, request.newnode, request.newalias, shown, lease=lease)
+    try:
+        new = await session.run(enter, savepoint=shown is not None)
+    except identities.AuthenticationRequired as error:
+        raise Quit(errors.AUTHENTICATION_REQUIRED) from error
+    except (Refused, Unavailable) as error:
+        raise Quit(errors.REGISTER_FAILURE) from error
+    session.write(messages.registered(new.sender.uid, new.nodeid, new.alias_error))
+    engine.welcome(session, new.sender, lease)
+
+
+async def login(session: Session, request: Request) -> None:
+    """Op 2."""
+    engine = session.engine
+    try:
+        decode_base32(request.node)
+    except ValueError as error:
+        raise Quit(errors.CORRUPT_BASE32) from error
+    if engine.limits.exhausted("failed_logins_per_address", session.address):
+        raise Quit(errors.LOGIN_FAILED)
+    shown = await engine.identity(request.oidc, to_register=False)
+    lease = engine.lease
+    enter = partial(users.log_in, request.uid, request.node, lease, shown, engine.identity_needed)
+    try:
+        sender = await session.run(enter, savepoint=shown is not None)
+    except users.LoginFailed as error:
+        engine.limits.spend("failed_logins_per_address", session.address)
+        raise Quit(errors.LOGIN_FAILED) from error
+    except users.NodeConnected as error:
+        raise Quit(errors.NODE_CONNECTED) from error
+    except identities.AuthenticationRequired as error:
+        raise Quit(errors.AUTHENTICATION_REQUIRED) from error
+    except Unavailable:
+        session.close()
+        return
+    engine.welcome(session, sender, lease)
+
+
+async def useredit(session: Session, request: Request) -> None:
+    """Op 3."""
+    if request.newalias:
+        await _do(session, request, partial(users.add_alias, _sender(session), request.newalias))
+    else:
+        await _do(session, request, partial(users.add_node, _sender(session), request.newnode))
+
+
+async def ohiedit(session: Session, request: Request) -> None:
+    """Op 4."""
+    sender = _sender(session)
+    uids = [to.id for to in request.recipients]
+    edit = partial(ohi.edit, sender, uids, tell=request.type if request.type != "init" else "")
+    if await _do(session, request, edit):
+        session.engine.announce(sender.uid, uids, online=request.type != "drop")
+
+
+async def groupinvite(session: Session, request: Request) -> None:
+    """Op 5."""
+    text = _text(session)
+    invite = partial(groups.invite, _sender(session), request.gid, request.from_, request.to, text)
+    await _do(session, request, invite, with_msgid=True)
+
+
+async def groupedit(session: Session, request: Request) -> None:
+    """Op 6."""
+    edits: dict[str, Callable[[], int]] = {
+        "join": partial(groups.join, _sender(session), request.gid, request.newalias),
+        "alias": partial(groups.rename, _sender(session), request.gid, request.newalias),
+        "drop": partial(groups.drop, _sender(session), request.gid, request.to),
+    }
+    await _do(session, request, edits[request.act])
+
+
+def post(session: Session, request: Request) -> None:
+    """Ops 7 and 8. Does not wait for the disk: the ack comes when the store has committed."""
+    sender, incoming = _sender(session), session.incoming
+    assert incoming is not None
+    if not session.engine.limits.spend("requests_per_user", sender.uid):
+        incoming.abandon()
+        session.refuse(request, TOO_MANY)
+        return
+    digest = incoming.digest
+    *note, body = incoming.take()
+    item = Post(sender, request.recipients, body, request.datahead, request.datasum, digest)
+    if note:
+        item.notification = Notification(
+            request.notefor or [], note[0], request.notehead, request.notesum, request.fornotself
+        )
+    session.submit(item, request.datalen, partial(_answer, session, request.id))
+
+
+async def ping(session: Session, request: Request) -> None:
+    """Op 9."""
+    text = _text(session)
+    await _do(
+        session, request, partial(posting.ping, _sender(session), request.from_, request.to, text), with_msgid=True
+    )
+
+
+def ack(session: Session, request: Request) -> None:
+    """Op 10."""
+    if session.lane:
+        session.engine.dispatcher.acknowledge(session.lane, request.id)
+
+
+def pulse(session: Session, request: Request) -> None:
+    """Op 11: the link is alive, which it has shown by now."""
+
+
+def quit_(session: Session, request: Request) -> None:
+    """Op 12."""
+    raise Quit(errors.LOGOUT_OK)
+
+
+HANDLERS: dict[int, Handler] = {
+    Op.TMTPREV: tmtprev,
+    Op.REGISTER: register,
+    Op.LOGIN: login,
+    Op.USEREDIT: useredit,
+    Op.OHIEDIT: ohiedit,
+    Op.GROUPINVITE: groupinvite,
+    Op.GROUPEDIT: groupedit,
+    Op.POST: post,
+    Op.POSTNOTIFY: post,
+    Op.PING: ping,
+    Op.ACK: ack,
+    Op.PULSE: pulse,
+    Op.QUIT: quit_,
+}
+
+
+async def _do(session: Session, request: Request, make: Callable[[], int], *, with_msgid: bool = False) -> bool:
+    """Have a request done, once if it is sent twice, and acknowledge it; gives whether it was done."""
+    sender = _sender(session)
+    if not session.engine.limits.spend("requests_per_user", sender.uid):
+        session.refuse(request, TOO_MANY)
+        return False
+    digest = session.incoming.digest if session.incoming else hashlib.sha256(request.raw).digest()
+    try:
+        number = await session.run(partial(receipts.once, sender.node, digest, make))
+    except Uncertain:
+        session.close()
+        return False
+    except (Refused, Unavailable) as error:
+        session.refuse(request, str(error))
+        return False
+    session.write(messages.ack(request.id, number if with_msgid else None))
+    return True
+
+
+def _answer(session: Session, request_id: str, result: Any) -> None:
+    """Acknowledge a post."""
+    if isinstance(result, int):
+        session.write(messages.ack(request_id, result))
+    elif isinstance(result, Uncertain):
+        session.close()  # neither answer would be true; the client asks again over its next link
+    elif isinstance(result, Refused | Unavailable):
+        session.write(messages.ack_error(request_id, str(result)))
+    else:
+        log_failure(result)
+        session.write(messages.ack_error(request_id, "the server failed to store this"))
+
+
+def _sender(session: Session) -> Sender:
+    assert session.sender is not None  # the connection lets only ops 0, 1 and 2 through before
+    return session.sender
+
+
+def _text(session: Session) -> bytes:
+    """The data of a ping or an invitation: UTF-8 of at most 140 UTF-16 units."""
+    if session.incoming is None:
+        return b""
+    (octets,) = session.incoming.take()
+    assert isinstance(octets, bytes)
+    try:
+        text = octets.decode()
+    except UnicodeDecodeError as error:
+        raise Quit(errors.DATA_NOT_UTF8) from error
+    if len(text.encode("utf-16-le")) // 2 > PING_UTF16_UNITS:
+        raise Quit(errors.DATA_TOO_LONG)
+    return octets

@@ -1,0 +1,227 @@
+"""One link, without its socket: octets in, requests handled in order, frames out.
+
+The consumer feeds it with `receive`, and sends what `outgoing` gives when it is woken. Requests take effect in the
+order they came; posts do not wait for each other's commit, everything else waits for its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..conf import conf
+from ..engine.dispatcher import Lane
+from ..engine.engine import Engine
+from ..protocol import errors, messages
+from ..protocol.connection import END_OF_MESSAGE, NEED_DATA, Connection
+from ..protocol.errors import Quit
+from ..protocol.requests import Op, Request
+from ..services.messages.posting import Post
+from ..services.people.users import LoggedIn
+from ..services.queue.queue import Parcel
+from .uploads import Incoming
+
+log = logging.getLogger("tmtp")
+PENDING_POSTS = 64
+PENDING_OCTETS = 256 * 1024
+OUTBOX_OCTETS = 256 * 1024
+OUTBOX_FRAMES = 20_000
+PING_OCTETS = 420
+Outbox = list[bytes | Parcel]
+
+
+class Session:
+    """One link's state. `sender` is set once it has logged in."""
+
+    def __init__(self, engine: Engine, address: str) -> None:
+        self.engine = engine
+        self.address = address
+        self.connection = Connection()
+        self.sender: LoggedIn | None = None
+        self.lease = 0  # the server's, under which it logged in
+        self.lane: Lane | None = None
+        self.opened = self.heard = time.monotonic()
+        self.asked_to_log_in = False
+        self.closing = False
+        self.request: Request | None = None  # the one coming in
+        self.incoming: Incoming | None = None  # its data
+        self.wake: Callable[[], None] = nobody  # called when there is something to send, set by the consumer
+        self._outbox: Outbox = []
+        self.unsent_octets = 0  # of all that was to be sent and has not left yet
+        self._pending = 0  # posts handed to the store
+        self._pending_octets = 0
+        self._eased: asyncio.Future[None] | None = None  # of whoever waits for fewer pending or unsent octets
+
+    # in
+
+    async def receive(self, data: bytes, handlers: Any) -> None:
+        """Take octets from the wire and handle the requests they complete. Raises Quit."""
+        self.heard = time.monotonic()
+        connection = self.connection
+        connection.receive_data(data)
+        while not self.closing and (event := connection.next_event()) is not NEED_DATA:
+            if event is END_OF_MESSAGE:
+                await self._complete(handlers)
+            elif isinstance(event, Request):
+                self._begin(event)
+            elif self.incoming:
+                await self.incoming.add(event)  # type: ignore[arg-type]
+
+    def _begin(self, request: Request) -> None:
+        self.request = request
+        self.incoming = None
+        if request.datalen:
+            self.incoming = Incoming(request.raw, lengths(request, self.engine.max_body))
+        elif request.op in (Op.LOGIN, Op.REGISTER):
+            self.asked_to_log_in = True
+
+    async def _complete(self, handlers: Any) -> None:
+        request, incoming = self.request, self.incoming
+        self.request = None
+        assert request is not None
+        if incoming and incoming.error:
+            self.incoming = None
+            incoming.abandon()
+            self.refuse(request, "the server has no room for so much data now")
+            return
+        waits = handlers[request.op](self, request)
+        if waits is not None:
+            await waits
+        self.incoming = None
+        while self._crowded() and not self.closing:
+            await self._ease()
+
+    # out
+
+    def greet(self, contacts: list[str]) -> None:
+        """Tell the client that it has logged in, and which of its contacts are online."""
+        self.connection.logged_in()
+        self.write(messages.login_ok(contacts))
+
+    def write(self, frame: bytes) -> None:
+        """Send a frame, with all else that is written in this turn of the loop."""
+        self._outbox.append(frame)
+        self.unsent_octets += len(frame)
+        self.wake()
+
+    def send(self, parcel: Parcel) -> None:
+        """Send a message from the queue."""
+        self._outbox.append(parcel)
+        self.unsent_octets += len(parcel.frame)
+        self.wake()
+
+    def tell(self, frame: bytes) -> None:
+        """Send what others cause, however often they do: a client that is far behind has to come again instead."""
+        if len(self._outbox) < OUTBOX_FRAMES:
+            self.write(frame)
+        else:
+            self.close()
+
+    def refuse(self, request: Request, reason: str) -> None:
+        """Answer that a request was not done."""
+        self.write(messages.ack_error(request.id, reason))
+
+    def outgoing(self) -> Outbox:
+        """All that is to be sent now. When there is nothing, and the session is closing, that was all."""
+        outbox, self._outbox = self._outbox, []
+        return outbox
+
+    def give_up(self, parcel: Parcel) -> None:
+        """A message's body is not in the spool: its node has just acknowledged it, or somebody removed the file."""
+        if self.lane and parcel.msgid in self.lane.flight:
+            log.error("message %s cannot be delivered: its file in the spool is gone", parcel.msgid)
+            self.engine.dispatcher.acknowledge(self.lane, parcel.msgid)
+
+    def was_sent(self, outbox: Outbox) -> None:
+        """The consumer has put these on the wire."""
+        now = time.monotonic()
+        for item in outbox:
+            if type(item) is Parcel:
+                self.unsent_octets -= len(item.frame)
+                if self.lane:
+                    self.engine.dispatcher.sent(self.lane, item, now)
+            else:
+                self.unsent_octets -= len(item)  # type: ignore[arg-type]
+        self._relieve()
+
+    def close(self, reason: str | None = None) -> None:
+        """End the link, with a `quit` when there is a reason and the client may be told it."""
+        if self.closing:
+            return
+        if reason and self.connection.may_say_quit:
+            self.write(messages.quit_message(reason))
+        self.closing = True
+        self.wake()
+        self._relieve()
+
+    # posts on their way to the disk
+
+    def submit(self, post: Post, octets: int, done: Callable[[Any], None]) -> None:
+        """Hand a post to the store. `done` gets the result, unless the link has ended meanwhile."""
+        self._pending += 1
+        self._pending_octets += octets
+
+        def finished(result: Any) -> None:
+            self._pending -= 1
+            self._pending_octets -= octets
+            done(result)
+            self._relieve()
+
+        self.engine.store.post(self, post, finished)
+
+    async def run(self, function: Callable[[], Any], *, savepoint: bool = True) -> Any:
+        """Have the store run a service for this link, after all that the link asked for before."""
+        return await self.engine.store.run(self, function, savepoint=savepoint)
+
+    async def settle(self) -> None:
+        """Wait until the store has done all this link has asked for."""
+        while self._pending:
+            await self._ease()
+
+    def _crowded(self) -> bool:
+        return (
+            self._pending >= PENDING_POSTS
+            or self._pending_octets >= PENDING_OCTETS
+            or self.unsent_octets >= OUTBOX_OCTETS
+        )
+
+    async def _ease(self) -> None:
+        """Wait for a change for the better. Nothing is read from the link meanwhile."""
+        self._eased = asyncio.get_running_loop().create_future()
+        await self._eased
+
+    def _relieve(self) -> None:
+        if self._eased and not self._eased.done():
+            self._eased.set_result(None)
+
+    # time
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether the client has been silent for too long."""
+        if self.sender is None:
+            return not self.asked_to_log_in and now - self.opened > conf.LOGIN_TIMEOUT
+        return now - self.heard > conf.IDLE_TIMEOUT
+
+
+def nobody() -> None:
+    """Nobody sends yet."""
+
+
+def lengths(request: Request, max_body: int) -> list[int]:
+    """The octets of each part of a request's data; raises Quit when they are too many or too few for its op."""
+    if request.op == Op.POSTNOTIFY:
+        if request.datalen <= request.notelen:
+            raise Quit(errors.DATA_TOO_SHORT)
+        if request.fornotself and not request.recipients:
+            raise Quit(errors.RECIPIENTS_EMPTY)
+        if request.datahead > request.datalen - request.notelen:
+            raise Quit(errors.INVALID_HEADER)
+    most = max_body if request.op in (Op.POST, Op.POSTNOTIFY) else PING_OCTETS
+    if request.datalen > most:
+        raise Quit(errors.DATA_TOO_LONG)
+    if request.op == Op.POSTNOTIFY:
+        return [request.notelen, request.datalen - request.notelen]
+    return [request.datalen]

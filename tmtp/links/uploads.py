@@ -1,0 +1,118 @@
+"""The data of one request as it comes in: small parts stay in memory, large ones go to the spool (design: 64 KiB).
+
+A large one is hashed by the thread that writes it: the loop would wait for its turn after each piece.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import BinaryIO
+
+from ..services.messages.posting import Body
+from ..services.storage import spool
+from ..services.storage.spool import INLINE_OCTETS, Spooled
+
+WRITE_OCTETS = 128 * 1024
+disk = ThreadPoolExecutor(4, thread_name_prefix="tmtp-spool")  # what waits for the disk, so that the loop does not
+
+
+class Part:
+    """One part of the data: `length` octets, which go into the request's `digest` as well."""
+
+    def __init__(self, length: int, digest: hashlib._Hash) -> None:
+        self.left = length
+        self._digest = digest
+        self._spools = length > INLINE_OCTETS
+        self._length = length
+        self._pieces: list[bytes] = []
+        self._octets = 0
+        self._name = ""
+        self._file: BinaryIO | None = None
+        self.error: OSError | None = None
+
+    async def add(self, piece: bytes) -> None:
+        """Take the next octets."""
+        self.left -= len(piece)
+        self._pieces.append(piece)
+        self._octets += len(piece)
+        if self._spools:
+            if self._octets >= WRITE_OCTETS or not self.left:
+                await self._spool()
+        elif not self.left:
+            self._pieces = [b"".join(self._pieces)]
+            self._digest.update(self._pieces[0])
+
+    def take(self) -> Body:
+        """The whole part. Of a spooled one, the file is on disk, and the caller's to keep or discard."""
+        if not self._spools:
+            return b"".join(self._pieces)
+        name, self._name = self._name, ""
+        return Spooled(name, self._length)
+
+    def abandon(self) -> None:
+        """Remove what was spooled and not taken."""
+        if self._file:
+            self._file.close()
+        if self._name:
+            spool.discard([self._name])
+            self._name = ""
+
+    async def _spool(self) -> None:
+        pieces, self._pieces, self._octets = self._pieces, [], 0
+        if self.error is None:
+            await asyncio.get_running_loop().run_in_executor(disk, self._write, pieces, not self.left)
+
+    def _write(self, pieces: Sequence[bytes], last: bool) -> None:
+        """Append to the file; a disk that is full or broken is remembered, and the rest of the data passed over."""
+        try:
+            if self._file is None:
+                self._name, self._file = spool.create()
+            data = b"".join(pieces)
+            self._digest.update(data)
+            spool.write(self._file, data)
+            if last:
+                spool.finish(self._name, self._file)
+                self._file = None
+        except OSError as error:
+            self.error = error
+            self.abandon()
+
+
+class Incoming:
+    """The data of a request: its parts one after another, and the digest that the request is known again by."""
+
+    def __init__(self, header: bytes, lengths: Sequence[int]) -> None:
+        self._digest = hashlib.sha256(header)
+        self.parts = [Part(length, self._digest) for length in lengths]
+        self._at = 0
+
+    async def add(self, piece: bytes) -> None:
+        """Take the next octets, which may go over the end of a part."""
+        while piece:
+            part = self.parts[self._at]
+            mine, piece = piece[: part.left], piece[part.left :]
+            await part.add(mine)
+            if not part.left:
+                self._at += 1
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the header and the data."""
+        return self._digest.digest()
+
+    @property
+    def error(self) -> OSError | None:
+        """Why a part could not be spooled, if so."""
+        return next((part.error for part in self.parts if part.error), None)
+
+    def take(self) -> list[Body]:
+        """All parts, see Part.take."""
+        return [part.take() for part in self.parts]
+
+    def abandon(self) -> None:
+        """The request comes to nothing."""
+        for part in self.parts:
+            part.abandon()

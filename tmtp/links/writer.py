@@ -1,0 +1,132 @@
+"""Puts on the wire what a session has to send: all of one turn of the loop in one write.
+
+As long as the peer keeps up no task is involved: `send` of our own server writes when it is called, and gives a
+future that is done. Pressure, a body from the spool, or another ASGI server's `send` is a task's work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, BinaryIO
+
+from ..services.queue.queue import Parcel
+from ..services.storage import spool
+from .session import Outbox, Session, nobody
+from .uploads import disk
+
+log = logging.getLogger("tmtp")
+READ_OCTETS = 128 * 1024
+PIECE = 64 * 1024  # more is sent piece by piece
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Writer:
+    """Sends for one session. `finished` is done when the link is closed."""
+
+    def __init__(self, session: Session, send: Send) -> None:
+        self._session = session
+        self._send = send
+        self._loop = asyncio.get_running_loop()
+        self._due = False  # a flush comes with this turn of the loop
+        self._task: asyncio.Task[None] | None = None  # what is sent takes a while
+        self.finished: asyncio.Future[None] = self._loop.create_future()
+        session.wake = self.wake
+
+    def wake(self) -> None:
+        """There is something to send."""
+        if not self._due:
+            self._due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._due = False
+        if self._task is None and not self.finished.done():
+            outbox = self._session.outgoing()
+            if outbox and self._session.unsent_octets <= PIECE and not any(map(_is_spooled, outbox)):
+                self._write(outbox)
+            elif outbox or self._session.closing:
+                self._task = self._loop.create_task(self._work(outbox))
+
+    def _write(self, outbox: Outbox) -> None:
+        """Send frames; leave the waiting, if any, to a task."""
+        frames = [item.frame if type(item) is Parcel else item for item in outbox]
+        waiter = self._send({"type": "tcp.send", "data": b"".join(frames)})  # type: ignore[arg-type]
+        if isinstance(waiter, asyncio.Future) and waiter.done():
+            self._session.was_sent(outbox)
+            if self._session.closing:
+                self.wake()
+        else:
+            self._task = self._loop.create_task(self._work(outbox, waiter))
+
+    async def _work(self, outbox: Outbox, waiter: Awaitable[None] | None = None) -> None:
+        """Send all there is, then close if the session is closing."""
+        try:
+            if waiter is not None:
+                await waiter
+            else:
+                await self._send_all(outbox)
+            self._session.was_sent(outbox)
+            while outbox := self._session.outgoing():
+                await self._send_all(outbox)
+                self._session.was_sent(outbox)
+        except OSError:
+            self._session.close()  # the client is gone
+            self._session.outgoing()
+        except Exception:
+            log.exception("a link failed")
+            self._session.close()
+            self._session.outgoing()
+        self._task = None
+        if self._session.closing and not self.finished.done():
+            self.finished.set_result(None)
+            self._session.wake = nobody
+            await self._send({"type": "tcp.close", "unread": self._session.connection.expects_more})
+
+    async def _send_all(self, outbox: Outbox) -> None:
+        for item in outbox:
+            if not isinstance(item, Parcel):
+                await self._send_frame(item)
+            elif item.spooled:
+                await self._send_spooled(item)
+            else:
+                await self._send_frame(item.frame)
+
+    async def _send_frame(self, frame: bytes) -> None:
+        """Send a frame, a large one in pieces: what TLS holds of it stays small, and the peer sets the pace."""
+        view = memoryview(frame)
+        for at in range(0, len(view), PIECE):
+            await self._send({"type": "tcp.send", "data": view[at : at + PIECE]})
+
+    async def _send_spooled(self, parcel: Parcel) -> None:
+        """Send a frame whose body is in the spool, the head together with the body's first piece."""
+        assert parcel.spooled is not None
+        left = parcel.spooled.size
+        try:
+            file, piece = await self._loop.run_in_executor(disk, _open, parcel.spooled.name)
+        except FileNotFoundError:
+            self._session.give_up(parcel)
+            return
+        with file:
+            left -= len(piece)
+            piece = parcel.frame + piece  # and no longer both of them in memory, while the peer takes its time
+            await self._send_frame(piece)
+            while left:
+                piece = spool.read_cached(file, READ_OCTETS)
+                if piece is None:
+                    piece = await self._loop.run_in_executor(disk, file.read, READ_OCTETS)
+                if not piece:
+                    raise EOFError(f"the spool's file {parcel.spooled.name} is shorter than it was")
+                left -= len(piece)
+                await self._send_frame(piece)
+
+
+def _open(name: str) -> tuple[BinaryIO, bytes]:
+    """A file of the spool, and its first piece."""
+    file = open(spool.path(name), "rb", buffering=0)  # noqa: SIM115 - the caller closes it
+    return file, file.read(READ_OCTETS)
+
+
+def _is_spooled(item: bytes | Parcel) -> bool:
+    return type(item) is Parcel and item.spooled is not None

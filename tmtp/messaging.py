@@ -1,0 +1,46 @@
+"""The calls that a site uses: to send messages, follow them and take them back, and to say who a member is.
+
+These stay as they are, as do `tmtp.consumers`, `tmtp.signals` and `tmtp.testing`. Everything else in `tmtp` may change
+from one version to the next (docs/reference/services.md).
+"""
+
+from __future__ import annotations
+
+from .services.errors import Refused, Unreachable
+from .services.messages.mailbox import Received, messages_of, remove
+from .services.messages.recall import Recalled, recall
+from .services.messages.sending import asend_message, send_message
+from .services.people.identities import link_identity, unlink_identity
+from .services.people.linking import link_account, user_of
+from .services.people.placeholders import mailbox_of
+from .services.people.privacy import block, set_presence, unblock
+from .services.people.site import site_alias, site_user
+from .services.people.users import drop_node, make_node
+from .services.queue.reports import Recipient, State, report
+
+__all__ = [
+    "Recalled",
+    "Received",
+    "Recipient",
+    "Refused",
+    "State",
+    "Unreachable",
+    "asend_message",
+    "block",
+    "drop_node",
+    "link_account",
+    "link_identity",
+    "mailbox_of",
+    "make_node",
+    "messages_of",
+    "recall",
+    "remove",
+    "report",
+    "send_message",
+    "set_presence",
+    "site_alias",
+    "site_user",
+    "unblock",
+    "unlink_identity",
+    "user_of",
+]

@@ -1,0 +1,183 @@
+"""Groups and who is in them (tmtp.md ops 5 and 6). The admin and the site call the same verbs as the protocol.
+
+Each tells the group's members; all raise `Refused` when they cannot be done, and then have changed nothing. They give
+the number of the first message made.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...conf import conf
+from ...models import Group, Member, User
+from ..errors import Refused
+from ..people.actors import Sender, nodes_of, own_and, owns
+from ..people.names import check, holder, reserve
+from ..people.privacy import check_blocks
+from ..queue.atomic import verb
+from ..queue.queue import Outgoing, enqueue
+from ..queue.quota import check_room, full
+
+INVITED, JOINED, BARRED = Member.Status.INVITED, Member.Status.JOINED, Member.Status.BARRED
+
+
+@verb
+def invite(sender: Sender, gid: str, alias: str, to: str, text: bytes = b"") -> int:
+    """Op 5: invite the user behind the alias `to`. A group that is not there is made, with the sender in it."""
+    invitee = _invitee(sender, alias, to)
+    group = Group.objects.select_for_update().filter(gid=gid).first()
+    if group is None:
+        group = create(sender, gid, alias)
+    else:
+        _joined(group, sender)
+    _make_invited(group, invitee, to)
+    members = {"gid": gid, "alias": alias, "to": to}
+    nodes = own_and(sender, [invitee.pk])
+    told = {"act": "invite", "gid": gid, "alias": to}
+    number, _ = enqueue(
+        [
+            Outgoing("invite", sender.uid, sender.user, nodes, members, text),
+            Outgoing("member", sender.uid, sender.user, joined_nodes(group), told),
+        ]
+    )
+    return number
+
+
+@verb
+def create(sender: Sender, gid: str, alias: str) -> Group:
+    """A new group with the sender as its first member, known there as `alias`."""
+    most = conf.limit("groups_per_user")
+    if most is not None and Member.objects.filter(user=sender.user, status=JOINED).count() >= most:
+        raise Refused(f"you are in {most} groups, which is the most one may be in")
+    check(gid, "gid")
+    group, made = Group.objects.get_or_create(gid=gid)
+    if not made:
+        raise Refused(f"gid {gid} is not available")
+    reserve(gid, "gid", group=group)
+    Member.objects.create(group=group, user_id=sender.user, alias=alias, status=JOINED)
+    return group
+
+
+@verb
+def join(sender: Sender, gid: str, newalias: str = "") -> int:
+    """Op 6, join: an invited user joins, or a joined one again, as `newalias` when it is given."""
+    group = _group(gid)
+    member = Member.objects.filter(group=group, user=sender.user, status__in=[INVITED, JOINED]).first()
+    if member is None:
+        raise Refused(f"you are not invited to {gid}")
+    _check_room(group, member)
+    if newalias and newalias != member.alias:
+        _check_own(sender, newalias)
+        member.alias = newalias
+    member.status = JOINED
+    member.save()
+    return _tell(sender, group, {"act": "join", "alias": member.alias})
+
+
+@verb
+def rename(sender: Sender, gid: str, newalias: str) -> int:
+    """Op 6, alias: a joined member is known by another of their aliases from now on."""
+    group = _group(gid)
+    member = _joined(group, sender)
+    before = member.alias
+    if newalias != before:
+        _check_own(sender, newalias)
+        member.alias = newalias
+        member.save()
+    return _tell(sender, group, {"act": "alias", "alias": before, "newalias": newalias})
+
+
+@verb
+def drop(sender: Sender, gid: str, alias: str) -> int:
+    """Op 6, drop: a member leaves, and may come back; one dropped by another member is barred."""
+    group = _group(gid)
+    member = Member.objects.filter(group=group, alias=alias).first()
+    if member is None:
+        raise Refused(f"{alias} is not a member of {gid}")
+    if member.user_id == sender.user:
+        if member.status == BARRED:
+            raise Refused(f"you are not a member of {gid}")
+        return leave(sender, group, member)
+    _joined(group, sender)
+    return bar(sender, group, member)
+
+
+@verb
+def leave(sender: Sender, group: Group, member: Member) -> int:
+    """A member goes back to invited."""
+    return _demote(sender, group, member, INVITED)
+
+
+@verb
+def bar(sender: Sender, group: Group, member: Member) -> int:
+    """A member is out until invited again."""
+    return _demote(sender, group, member, BARRED)
+
+
+def joined_nodes(group: Group, *others: int) -> list[int]:
+    """The nodes of a group's joined members, and of other users."""
+    users = Member.objects.filter(group=group, status=JOINED).values_list("user_id", flat=True)
+    return nodes_of({*users, *others})
+
+
+def _demote(sender: Sender, group: Group, member: Member, status: Member.Status) -> int:
+    member.status = status
+    member.save()
+    return _tell(sender, group, {"act": "drop", "alias": member.alias}, member.user_id)
+
+
+def _tell(sender: Sender, group: Group, members: dict[str, Any], *others: int) -> int:
+    """Queue a `member` message for the joined members, the sender too, and for other users."""
+    nodes = joined_nodes(group, *others)
+    (number,) = enqueue([Outgoing("member", sender.uid, sender.user, nodes, {"gid": group.gid, **members})])
+    return number
+
+
+def _group(gid: str) -> Group:
+    group = Group.objects.select_for_update().filter(gid=gid).first()
+    if group is None:
+        raise Refused(f"group {gid} not found")
+    return group
+
+
+def _invitee(sender: Sender, alias: str, to: str) -> User:
+    if not owns(sender, alias):
+        raise Refused("from must identify sender")
+    invitee = holder(to)
+    if invitee is None:
+        raise Refused(f"alias {to} not found")
+    check_blocks(to, invitee, sender.user)
+    check_room(to, nodes_of([invitee.pk]) if full else ())
+    return invitee
+
+
+def _make_invited(group: Group, invitee: User, alias: str) -> None:
+    """Invited from nothing or barred; an invitation that stands is kept as it is."""
+    member = Member.objects.filter(group=group, user=invitee).first()
+    if member and member.status == JOINED:
+        raise Refused(f"{alias} is a member of {group.gid} already")
+    if member is None:
+        Member.objects.create(group=group, user=invitee, alias=alias, status=INVITED)
+    elif member.status == BARRED:
+        member.alias, member.status = alias, INVITED
+        member.save()
+
+
+def _joined(group: Group, sender: Sender) -> Member:
+    member = Member.objects.filter(group=group, user=sender.user, status=JOINED).first()
+    if member is None:
+        raise Refused(f"you are not a member of {group.gid}")
+    return member
+
+
+def _check_room(group: Group, member: Member) -> None:
+    most = conf.limit("members_per_group")
+    if most is None or member.status == JOINED:
+        return
+    if Member.objects.filter(group=group, status=JOINED).count() >= most:
+        raise Refused(f"{group.gid} has {most} members, which is the most a group may have")
+
+
+def _check_own(sender: Sender, alias: str) -> None:
+    if not owns(sender, alias):
+        raise Refused("newalias must identify sender")

@@ -1,0 +1,33 @@
+"""Presence lists (tmtp.md op 4): that those named exist, and telling the user's other nodes. The list is in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...models import User
+from ..errors import Refused
+from ..people.actors import Sender, devices_of
+from ..queue.atomic import verb
+from ..queue.queue import Outgoing, enqueue
+
+MOST = 1200  # what an `ohiedit` header has room for
+
+
+@verb
+def edit(sender: Sender, uids: Sequence[str], *, tell: str) -> int:
+    """Check that the users exist, and tell the sender's nodes of an edit of type `tell`, if it is not empty.
+
+    Gives the number of the message, 1 without one. Raises Refused.
+    """
+    if len(uids) > MOST:
+        raise Refused(f"for must have {MOST} elements or fewer")
+    known = set(User.objects.filter(uid__in=set(uids)).values_list("uid", flat=True))
+    for uid in uids:
+        if uid not in known:
+            raise Refused(f"user {uid} not found")
+    if not tell:
+        return 1
+    # The client in the field was made for the reference's way of writing the elements.
+    members = {"for": [{"Id": uid, "Type": 0} for uid in uids], "type": tell}
+    (number,) = enqueue([Outgoing("ohiedit", sender.uid, sender.user, devices_of([sender.user]), members)])
+    return number

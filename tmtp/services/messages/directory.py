@@ -1,0 +1,86 @@
+"""Who is behind the uids and gids that posts name: looked up for many posts at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ...models import Member
+from ...protocol.requests import TO_USER, Recipient
+from ..people.privacy import blocks_among
+from ..storage import sql
+from .fanout import AT_ONCE
+
+if TYPE_CHECKING:
+    from .posting import Post
+
+_JOINED, _INVITED = Member.Status.JOINED.value, Member.Status.INVITED.value
+
+
+@dataclass(slots=True)
+class Directory:
+    """The nodes of all users and groups that a batch of posts names; of groups that large posts name, their sizes."""
+
+    nodes: dict[str, list[int]] = field(default_factory=dict)  # by uid
+    ids: dict[str, int] = field(default_factory=dict)  # user id by uid
+    groups: dict[str, tuple[int, int]] = field(default_factory=dict)  # id, and members up to AT_ONCE + 1, by gid
+    joined: dict[str, dict[int, list[int]]] = field(default_factory=dict)  # nodes by user id, by gid
+    invited: dict[str, set[int]] = field(default_factory=dict)  # user ids by gid
+    blocks: set[tuple[int, int]] = field(default_factory=set)  # user ids: who blocks, and whom
+
+    def is_large(self, item: Post) -> bool:
+        """Whether a post is for more members of groups than are written at once."""
+        if not self.groups:
+            return False
+        return sum(self.groups[gid][1] for gid in gids_of(item) if gid in self.groups) > AT_ONCE
+
+
+def look_up(posts: Sequence[Post]) -> Directory:
+    """The nodes of everyone named in the posts, senders included; of a large post's groups, their sizes.
+
+    Takes a query, two more if they name groups, and one more if anybody named blocks someone.
+    """
+    uids: set[str] = set()
+    gids: set[str] = set()
+    for item in posts:
+        uids.add(item.sender.uid)
+        for to in recipients_of(item):
+            (uids if to.type == TO_USER else gids).add(to.id)
+    directory = Directory(groups=sql.group_sizes(gids, AT_ONCE + 1) if gids else {})
+    wary: set[int] = set()
+    for uid, user, node, blocks_someone in sql.nodes_of_uids(uids):
+        directory.ids[uid] = user
+        if blocks_someone:
+            wary.add(user)
+        nodes = directory.nodes.setdefault(uid, [])
+        if node is not None:
+            nodes.append(node)
+    small = {gid for item in posts if not directory.is_large(item) for gid in gids_of(item)} if gids else None
+    if small:
+        _look_up_groups(directory, small)
+    if wary:
+        directory.blocks = blocks_among(wary, {item.sender.user for item in posts})
+    return directory
+
+
+def recipients_of(item: Post) -> Sequence[Recipient]:
+    """All that a post names."""
+    return [*item.recipients, *item.notification.recipients] if item.notification else item.recipients
+
+
+def gids_of(item: Post) -> set[str]:
+    """The groups that a post names."""
+    return {to.id for to in recipients_of(item) if to.type != TO_USER}
+
+
+def _look_up_groups(directory: Directory, gids: Iterable[str]) -> None:
+    for gid, user, status, node in sql.nodes_of_gids(gids):
+        joined = directory.joined.setdefault(gid, {})
+        invited = directory.invited.setdefault(gid, set())
+        if status == _JOINED:
+            nodes = joined.setdefault(user, [])
+            if node is not None:
+                nodes.append(node)
+        elif status == _INVITED:
+            invited.add(user)

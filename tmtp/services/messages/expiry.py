@@ -1,0 +1,62 @@
+"""What has waited too long is dropped: what somebody wrote, where a device or a first device never came for it.
+
+A message's number is its time, so the old ones are a range of numbers. Nothing leaves a mailbox, since what is there
+has arrived; and what keeps a device's own picture of groups and aliases right (`member`, `user`, …) stays.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+from django.db import transaction
+from django.utils import timezone
+
+from ...models import Message, Node, QueueEntry, Report
+from ...protocol.values import format_msgid
+from ...signals import messages_expired
+from ..queue.queue import discard_on_commit, wake_on_commit
+from ..storage import sql
+
+OPS = ("delivery", "notify", "ping", "invite")
+MESSAGES, ENTRIES = 1000, 2000  # in one transaction
+
+
+class Expired(NamedTuple):
+    """The number up to which all is done, and how many entries of queues were dropped."""
+
+    up_to: int
+    entries: int
+
+
+@transaction.atomic
+def expire(after: int, before: int, *, members: bool) -> Expired:
+    """Drop some of what waits and is numbered above `after` and below `before`; `members`: also what members wrote.
+
+    Call it again with `up_to` as `after`, until that is `before` - 1. The reports of the site's messages say EXPIRED,
+    and the signal `messages_expired` is sent.
+    """
+    old = Message.objects.filter(pk__gt=after, pk__lt=before, op__in=OPS).order_by("pk")
+    numbers = dict((old if members else old.filter(tracked=True)).values_list("pk", "tracked")[:MESSAGES])
+    up_to = max(numbers) if len(numbers) == MESSAGES else before - 1
+    waiting = QueueEntry.objects.filter(message_id__in=list(numbers)).exclude(node__kind=Node.Kind.MAILBOX)
+    rows = list(waiting.order_by("message_id").values_list("node_id", "rank", "message_id")[:ENTRIES])
+    if len(rows) == ENTRIES:
+        up_to = rows[-1][2] - 1  # there may be more of its entries
+    _drop(rows, {number for _, _, number in rows if numbers[number]})
+    return Expired(up_to, len(rows))
+
+
+def _drop(rows: list[tuple[int, int, int]], tracked: set[int]) -> None:
+    if not rows:
+        return
+    now = timezone.now()
+    # The servers that hold them in memory read their queues again.
+    Node.objects.filter(pk__in={node for node, _, _ in rows}, server__isnull=False).update(start_over=now)
+    sql.end_reports([(node, number, now, Report.End.EXPIRED.value) for node, _, number in rows if number in tracked])
+    sql.delete_entries(rows)
+    discard_on_commit(sql.delete_finished({number for _, _, number in rows}))
+    wake_on_commit()
+    if tracked:
+        msgids = [format_msgid(number) for number in sorted(tracked)]
+        transaction.on_commit(partial(messages_expired.send_robust, sender=expire, msgids=msgids))

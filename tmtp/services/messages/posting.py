@@ -1,0 +1,217 @@
+"""Posts: resolved, numbered and queued many at a time (tmtp.md ops 7, 8 and 9), and what the site itself sends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from typing import Any
+
+from django.db.models import Max
+
+from ...conf import conf
+from ...models import Member, Node
+from ...protocol.requests import TO_GROUP_WITHOUT_ME, TO_USER, Recipient
+from ...protocol.values import format_msgid
+from ..errors import Refused, Unreachable
+from ..people.actors import Sender, nodes_of, own_and, owns
+from ..people.names import holder
+from ..people.privacy import check_blocks
+from ..queue.atomic import verb
+from ..queue.queue import Outgoing, discard_on_commit, enqueue
+from ..queue.quota import check_room, full
+from ..queue.receipts import Receipts
+from ..storage.numbers import numbers
+from ..storage.spool import Spooled
+from .directory import Directory, gids_of, look_up, recipients_of
+from .fanout import Fanout, Share
+
+_JOINED, _INVITED = Member.Status.JOINED.value, Member.Status.INVITED.value
+Body = bytes | Spooled
+
+
+@dataclass(slots=True)
+class Post:
+    """Op 7 or 8, as asked for. A notification makes it op 8."""
+
+    sender: Sender
+    recipients: Sequence[Recipient]
+    body: Body
+    datahead: int = 0
+    datasum: int = 0
+    digest: bytes = b""  # of the request, to know it again
+    notification: Notification | None = None
+
+
+@dataclass(slots=True)
+class Notification:
+    """What op 8 has over op 7."""
+
+    recipients: Sequence[Recipient]
+    body: Body
+    notehead: int = 0
+    notesum: int = 0
+    not_self: bool = False
+
+
+class Later(Enum):
+    """What becomes of a post that has to wait for the end of another one of its sender's."""
+
+    LATER = auto()
+
+
+LATER = Later.LATER
+
+
+def post(posts: Sequence[Post]) -> list[int | Refused | Fanout | Later]:
+    """Queue posts. For each, in order: its number; the number it had when it was sent before; or why it is refused.
+
+    A refused post has no effect at all; the others stand. One to many members of groups becomes a Fanout, to be
+    taken on step by step; LATER is what else its sender has posted, not done yet.
+    For the store: in the caller's transaction.
+    """
+    receipts = Receipts((item.sender.node, item.digest) for item in posts)
+    directory = look_up(posts)
+    outgoing: list[Outgoing] = []
+    results: list[int | Refused | Fanout | Later] = []
+    unfinished: set[int | None] = set()  # sending nodes
+    for item in posts:
+        if item.sender.node in unfinished:
+            results.append(LATER)
+            continue
+        known = receipts.number(item.sender.node, item.digest)
+        if known:
+            results.append(known)
+            continue
+        try:
+            if directory.is_large(item):
+                results.append(_fan_out(item, directory))
+                unfinished.add(item.sender.node)
+                continue
+            messages = _messages(item, directory)
+        except Refused as refused:
+            results.append(refused)
+            continue
+        outgoing += messages
+        results.append(messages[0].number)
+        receipts.add(item.sender.node, item.digest, messages[0].number)
+    enqueue(outgoing)
+    receipts.save()
+    finished = [item for item, result in zip(posts, results, strict=True) if isinstance(result, int | Refused)]
+    _discard_unused(finished, outgoing)
+    return results
+
+
+@verb
+def post_whole(item: Post) -> int:
+    """Queue one post, to however many, in one transaction; gives its number. For all but the store. Raises Refused."""
+    (result,) = post([item])
+    while isinstance(result, Fanout):
+        result = result.step()
+    if isinstance(result, Refused):
+        raise result
+    assert isinstance(result, int)  # there was nothing before it to wait for
+    return result
+
+
+def _discard_unused(posts: Iterable[Post], outgoing: Iterable[Outgoing]) -> None:
+    """Remove the spooled bodies that no message kept: of posts refused, known, or for nobody."""
+    kept = {item.body.name for item in outgoing if item.nodes and isinstance(item.body, Spooled)}
+    discard_on_commit(name for item in posts for name in spool_names(item) if name not in kept)
+
+
+def spool_names(item: Post) -> list[str]:
+    """The spool files that a post came with."""
+    bodies = (item.body, item.notification and item.notification.body)
+    return [body.name for body in bodies if isinstance(body, Spooled)]
+
+
+def _messages(item: Post, directory: Directory) -> list[Outgoing]:
+    """The messages a post makes; raises Refused when it names someone who does not exist."""
+    sender, note = item.sender, item.notification
+    to_self = note is None or not note.not_self
+    members: dict[str, Any] = {"datahead": item.datahead, "datasum": item.datasum}
+    if note:
+        members["notify"] = len(item.recipients) + len(note.recipients) + to_self
+    nodes = _nodes(item.recipients, sender, directory, to_self)
+    number = numbers.next()
+    made = [Outgoing("delivery", sender.uid, sender.user, nodes, members, item.body, number=number)]
+    if note:
+        members = {"postid": format_msgid(number), "datahead": note.notehead, "datasum": note.notesum}
+        nodes = _nodes([*item.recipients, *note.recipients], sender, directory, True)
+        made.append(Outgoing("notify", sender.uid, sender.user, nodes, members, note.body, number=numbers.next()))
+    return made
+
+
+def _fan_out(item: Post, directory: Directory) -> Fanout:
+    """A post to many: all that there is to check, and what is to be written. Raises Refused as _messages does."""
+    sender = item.sender
+    groups = {gid: directory.groups[gid][0] for gid in gids_of(item) if gid in directory.groups}
+    places = Member.objects.filter(user=sender.user, group__in=groups.values()).values_list("group_id", "status")
+    status = dict(places)
+    joined: dict[str, dict[int, list[int]]] = {
+        gid: {sender.user: []} if status.get(group) == _JOINED else {} for gid, group in groups.items()
+    }
+    invited = {gid: {sender.user} if status.get(group) == _INVITED else set() for gid, group in groups.items()}
+    messages = _messages(item, replace(directory, joined=joined, invited=invited))
+    shares = [
+        Share(message, groups[to.id], sender.user if to.type == TO_GROUP_WITHOUT_ME else None)
+        for message, recipients in zip(messages, (item.recipients, recipients_of(item)), strict=False)
+        for to in recipients
+        if to.type != TO_USER
+    ]
+    newest = Node.objects.aggregate(newest=Max("pk"))["newest"]
+    return Fanout(messages, tuple(shares), sender.node, item.digest, newest)
+
+
+def _nodes(recipients: Sequence[Recipient], sender: Sender, directory: Directory, to_self: bool) -> list[int]:
+    """The nodes a message is for, each once: the recipients', and the sender's other ones when it is `to_self`.
+
+    The sending node is among them only when the sender is a recipient by name or as a member (tmtp.md section 3).
+    """
+    nodes: dict[int, None] = {}
+    for to in recipients:
+        if to.type == TO_USER:
+            if to.id not in directory.nodes:
+                raise Refused(f"user {to.id} not found")
+            if directory.blocks and (directory.ids[to.id], sender.user) in directory.blocks:
+                raise Unreachable(to.id)
+            check_room(to.id, directory.nodes[to.id])
+            nodes.update(dict.fromkeys(directory.nodes[to.id]))
+        else:
+            _add_group(nodes, to, sender, directory)
+    if to_self:
+        for node in directory.nodes.get(sender.uid, ()):
+            if node != sender.node:
+                nodes[node] = None
+    return list(nodes)
+
+
+def _add_group(nodes: dict[int, None], to: Recipient, sender: Sender, directory: Directory) -> None:
+    joined = directory.joined.get(to.id)
+    if joined is None:
+        raise Refused(f"group {to.id} not found")
+    invited = conf.INVITED_MAY_POST and sender.user in directory.invited[to.id]
+    if sender.node is not None and sender.user not in joined and not invited:
+        raise Refused(f"you are not a member of {to.id}")
+    for user, its in joined.items():
+        if user != sender.user or to.type != TO_GROUP_WITHOUT_ME:
+            nodes.update(dict.fromkeys(its))
+
+
+@verb
+def ping(sender: Sender, alias: str, to: str, text: bytes) -> int:
+    """Op 9: a short text to the user behind an alias; gives the message's number.
+
+    Raises Refused when `alias` is not the sender's, nobody has the alias `to`, or that user cannot be reached.
+    """
+    if not owns(sender, alias):
+        raise Refused("from must identify sender")
+    recipient = holder(to)
+    if recipient is None:
+        raise Refused(f"alias {to} not found")
+    check_blocks(to, recipient, sender.user)
+    check_room(to, nodes_of([recipient.pk]) if full else ())
+    nodes = own_and(sender, [recipient.pk])
+    (number,) = enqueue([Outgoing("ping", sender.uid, sender.user, nodes, {"alias": alias, "to": to}, text)])
+    return number

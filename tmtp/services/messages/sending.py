@@ -1,0 +1,155 @@
+"""Messages that the site's own code sends: composed, queued, tracked, and sent once per key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import IntegrityError, transaction
+
+from ...models import Member, SentMessage, User
+from ...protocol.values import format_msgid
+from ..errors import Refused
+from ..people.actors import nodes_of
+from ..people.placeholders import hold
+from ..people.privacy import check_all
+from ..people.site import site_alias, site_user
+from ..queue import reports
+from ..queue.queue import Outgoing, enqueue
+from ..storage.numbers import numbers
+from ..storage.spool import keep
+from .attachments import attachments_of
+from .post_format import Letter, Person, checked, compose, plain
+from .recipients import aliases_of, resolve
+
+KEY_MAX = 255
+_JOINED = Member.Status.JOINED.value
+
+
+@transaction.atomic
+def send_message(
+    to: Any,
+    subject: str,
+    body: str,
+    *,
+    sender: Any = None,
+    thread: str = "",
+    attachments: Iterable[Any] = (),
+    key: str = "",
+    together: bool = False,
+) -> list[str]:
+    """Send a message to members; gives the msgid of each message made.
+
+    `to` is a member of the website, a TMTP user or group, a uid, an alias or a gid, or any collection of these, a
+    queryset too; each recipient gets a message of their own, users first, then groups. With `together`, all get one
+    and the same, stored once, and do not see each other. A member without any device waits for nothing: the message
+    does, for their first one.
+
+    `body` is CommonMark. `attachments` are paths, Django's `File`s or tuples (name, content). `thread` is the msgid
+    of the message that began the thread, empty to begin one. `sender` is who sends, like one recipient; None: the
+    site. With a `key`, a message is sent once: the same key again gives the first call's msgids, and nothing is sent.
+
+    It is sent if and only if the caller's transaction commits. Raises Refused, naming the recipient, when one does not
+    exist or blocks the member in whose name it is sent, and for what cannot be sent; then nothing is sent to anyone.
+    """
+    key = _checked_key(key)
+    if before := _sent_before(key):
+        return before
+    subject, body, thread = checked(subject, body, thread)
+    author = _author(sender)
+    users, groups = resolve(to)
+    check_all(users, author.user.pk)
+    files = attachments_of(attachments or ())
+    write = partial(compose, author.person, subject, body, thread=thread, attachments=files)
+    outgoing = [author.outgoing(nodes, write(readers=readers)) for nodes, readers in _shares(author, users, together)]
+    for group in groups:
+        joined = Member.objects.filter(group=group, status=_JOINED).values_list("user_id", flat=True)
+        outgoing.append(author.outgoing(nodes_of(joined), write()))
+    return _send(outgoing, subject, thread, key)
+
+
+async def asend_message(to: Any, subject: str, body: str, **options: Any) -> list[str]:
+    """`send_message` for async views. In a transaction of its own: Django has none for async code."""
+    return await sync_to_async(send_message)(to, subject, body, **options)
+
+
+@dataclass(frozen=True, slots=True)
+class _Author:
+    """Who sends a message of the site's: the site itself, or a member in whose name it sends."""
+
+    user: User
+    person: Person
+    own: Sequence[int] = ()  # their own nodes, which get a copy
+
+    def outgoing(self, nodes: Iterable[int], letter: Letter) -> Outgoing:
+        """The letter, for nodes and the author's own."""
+        nodes = list(dict.fromkeys([*nodes, *self.own]))
+        members, body = {"datahead": letter.datahead}, keep(letter.pieces(), letter.size)
+        return Outgoing("delivery", self.user.uid, self.user.pk, nodes, members, body, tracked=True)
+
+
+def _author(sender: Any) -> _Author:
+    if sender is None:
+        site = site_user()
+        return _Author(site, Person(site_alias(site), site.uid))
+    (users, groups) = resolve(sender)
+    if groups or len(users) != 1:
+        raise Refused("the sender must be one user")
+    return _Author(users[0], Person(aliases_of(users)[users[0].pk], users[0].uid), nodes_of([users[0].pk]))
+
+
+def _shares(author: _Author, users: Sequence[User], together: bool) -> Iterable[tuple[list[int], list[Person]]]:
+    """The nodes of each message to users, and whom it names as its readers."""
+    if not users:
+        return
+    hold([user.pk for user in users])
+    if together:
+        yield nodes_of(user.pk for user in users), [author.person]
+        return
+    names = aliases_of(users)
+    for user in users:
+        yield nodes_of([user.pk]), [author.person, Person(names[user.pk], user.uid)]
+
+
+def _send(outgoing: Sequence[Outgoing], subject: str, thread: str, key: str) -> list[str]:
+    """Queue tracked messages; gives their msgids, or those that the same key was given before."""
+    for item in outgoing:
+        item.number = numbers.next()
+    try:
+        with transaction.atomic():  # another process may be sending with the same key: it waits here for our commit
+            SentMessage.objects.bulk_create(
+                SentMessage(
+                    id=item.number,
+                    sender_id=item.sender,
+                    subject=subject,
+                    thread=thread,
+                    key=key or None,
+                    place=place,
+                )
+                for place, item in enumerate(outgoing)
+            )
+    except IntegrityError:
+        if before := _sent_before(key):
+            return before
+        raise
+    enqueue(outgoing)
+    for item in outgoing:
+        reports.begin(item.number, item.nodes)
+    return [format_msgid(item.number) for item in outgoing]
+
+
+def _checked_key(given: Any) -> str:
+    """A key as a plain string. Raises Refused when it is longer than it may be, or no database keeps it."""
+    key = plain(str(given or ""), "the key")
+    if len(key) > KEY_MAX:
+        raise Refused(f"the key has {len(key)} characters; {KEY_MAX} are the most")
+    return key
+
+
+def _sent_before(key: str) -> list[str]:
+    """The msgids of what was sent with this key; none when nothing was."""
+    sent = SentMessage.objects.filter(key=key).order_by("place") if key else []
+    return [message.msgid for message in sent]

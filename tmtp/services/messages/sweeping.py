@@ -1,0 +1,133 @@
+"""What should not be there any more is found little by little, while the service runs; and how much waits for whom.
+
+Processes that write at once on PostgreSQL may leave a message that nobody waits for (two acknowledge the last two
+entries), an entry without its message (a queue is copied while it is acknowledged), or entries of a dropped node (a
+post comes as it is dropped). A crash may leave a file in the spool, and entries of a post to many whose message was
+not written yet. A look takes the next few of each, in the order of an index, and goes round for ever.
+
+Nothing that someone still waits for is removed: only what is a minute old is looked at, a message is removed when two
+looks a minute apart found nobody, and once more asks for entries as it is deleted.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from django.db import Error, connection
+from django.db.models import Exists, OuterRef
+
+from ...conf import conf
+from ...models import Message, Node, QueueEntry
+from ..queue.queue import discard_on_commit
+from ..queue.quota import full
+from ..storage import spool, sql
+from . import fanout
+
+log = logging.getLogger("tmtp")
+ENTRIES, MESSAGES = 5000, 2000  # at one look
+SETTLED = 60_000_000_000  # nanoseconds: what is younger may still be changing
+Entry = tuple[int, int, int]  # node id, rank, number
+BEGINNING: Entry = (0, -1, 0)
+
+
+@dataclass(slots=True)
+class Found:
+    """What is to be removed: entries, and the numbers of messages."""
+
+    entries: list[Entry] = field(default_factory=list)
+    messages: list[int] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.entries or self.messages)
+
+
+class Sweeper:
+    """Remembers how far it has come."""
+
+    def __init__(self) -> None:
+        self._entry = BEGINNING
+        self._message = 0
+        self._folder = secrets.randbelow(spool.FOLDERS)
+        self._suspects: dict[int, int] = {}  # messages that nobody waited for, and when that was seen
+        self._counting = 0, 0  # a node, and how many of its entries have been passed
+
+    def look(self) -> Found:
+        """Look at the next few, and remove files. For a thread of its own: it waits for disk and database."""
+        try:
+            self._folder = (self._folder + 1) % spool.FOLDERS
+            spool.sweep([self._folder])
+            self._empty()
+            return Found(self._entries(), self._messages())
+        except (Error, OSError) as error:
+            log.warning("nothing was swept: %s", error)
+            return Found()
+        finally:
+            connection.close()
+
+    def _entries(self) -> list[Entry]:
+        """The entries among the next few that have no message, or no node in use."""
+        entries = sql.entries_after(self._entry, ENTRIES)
+        before, abandoned = _settled(), time.time_ns() - 2 * fanout.PATIENCE
+        nodes = Node.objects.filter(pk__in={entry[0] for entry in entries}, dropped=None)
+        in_use = set(nodes.values_list("pk", flat=True))
+        numbers = {entry[2] for entry in entries if entry[2] < before}
+        there = set(Message.objects.filter(pk__in=numbers).values_list("pk", flat=True))
+        self._count([entry[0] for entry in entries])
+        self._entry = entries[-1] if len(entries) == ENTRIES else BEGINNING
+        return [
+            (node, rank, number)
+            for node, rank, number in entries
+            if (node not in in_use and number < before) or (number not in there and number < abandoned)
+        ]
+
+    def _messages(self) -> list[int]:
+        """The messages that nobody waited for a minute ago; the next few are asked whether anybody does."""
+        old = Message.objects.filter(pk__gt=self._message, pk__lt=_settled()).order_by("pk")
+        numbers = list(old.values_list("pk", flat=True)[:MESSAGES])
+        self._message = numbers[-1] if len(numbers) == MESSAGES else 0
+        # Asked in two steps, so that the database knows how few they are.
+        waited_for = Exists(QueueEntry.objects.filter(message_id=OuterRef("pk")))
+        orphans = list(Message.objects.filter(~waited_for, pk__in=numbers).values_list("pk", flat=True))
+        now = time.monotonic_ns()
+        due = [number for number, seen in self._suspects.items() if seen < now - SETTLED]
+        for number in due:
+            del self._suspects[number]
+        for number in orphans:
+            self._suspects.setdefault(number, now)
+        return due
+
+    # how much waits
+
+    def _count(self, nodes: Sequence[int]) -> None:
+        """Note the nodes that are full; entries of one node come one after another."""
+        most = conf.limit("waiting_per_node")
+        node, count = self._counting if self._entry != BEGINNING else (0, 0)
+        for other in nodes:
+            node, count = other, count + 1 if other == node else 1
+            if most is not None and count > most and node not in full:
+                full.add(node)
+                log.warning("more than %s messages wait for node %s", most, node)
+        self._counting = node, count
+
+    def _empty(self) -> None:
+        """See whether one of the nodes that were full still is."""
+        if not full:
+            return
+        most, node = conf.limit("waiting_per_node"), full.pop()
+        if most is not None and QueueEntry.objects.filter(node=node).values_list("rank")[most : most + 1]:
+            full.add(node)
+
+
+def remove(found: Found) -> None:
+    """Remove what a look found. Messages that somebody waits for after all stay."""
+    sql.delete_entries(found.entries)
+    if found.messages:
+        discard_on_commit(sql.delete_finished(found.messages))
+
+
+def _settled() -> int:
+    return time.time_ns() - SETTLED

@@ -1,0 +1,50 @@
+"""Where messages wait for users who have no device and no mailbox yet, or no more: a node of the kind HOLDING.
+
+It becomes the first device or the mailbox, with all that waits there. So whoever is written to has a queue.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from ...models import Node, User
+from ..storage import sql
+
+SECRET_OCTETS = 32  # as many as a hash; nobody has a nodeid that hashes to it
+
+
+@transaction.atomic
+def hold(users: Collection[int]) -> QuerySet[Node]:
+    """A place to wait for those of the users (by their ids) who have no node in use; gives the new ones."""
+    without = sql.users_without_node(users)
+    if not without:
+        return Node.objects.none()
+    # Locked, since they may be getting a device at this moment.
+    locked = User.objects.select_for_update().filter(pk__in=without).order_by("pk")
+    without = sql.users_without_node(locked.values_list("pk", flat=True))
+    kind, now = Node.Kind.HOLDING.value, timezone.now()
+    sql.add_nodes([(user, kind, secrets.token_bytes(SECRET_OCTETS), "", now) for user in without])
+    return Node.objects.filter(user__in=without, kind=kind, dropped=None)
+
+
+@transaction.atomic
+def mailbox_of(user: User) -> Node:
+    """The user's mailbox on the website: a node whose queue is what is in it. Made when it is first asked for.
+
+    It takes over what waited for a first device.
+    """
+    own = user.nodes.filter(dropped=None)
+    mailbox = own.filter(kind=Node.Kind.MAILBOX).first()
+    if mailbox is None:
+        User.objects.select_for_update().get(pk=user.pk)
+        found = own.filter(kind__in=(Node.Kind.MAILBOX, Node.Kind.HOLDING)).order_by("kind")
+        mailbox = found.first() or Node(user=user)
+        if mailbox.kind != Node.Kind.MAILBOX:
+            mailbox.kind, mailbox.secret = Node.Kind.MAILBOX, secrets.token_bytes(SECRET_OCTETS)
+            mailbox.save()
+    return mailbox

@@ -1,0 +1,183 @@
+"""The queue: messages in, one entry for each node they are for; out again when a node acknowledges.
+
+`enqueue` is the one way in. What it wrote is handed, as parcels, to whoever collects in this thread (the store, so
+that devices connected to this process need no look into the database); otherwise servers are woken when the
+transaction commits.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+
+from ...models import QueueEntry
+from ...protocol.messages import queued_message, with_members
+from ...protocol.values import format_msgid
+from ..storage import sql
+from ..storage.encryption import seal, unseal
+from ..storage.hints import wake
+from ..storage.numbers import numbers
+from ..storage.spool import Spooled, discard
+
+PAGE_OCTETS = 128 * 1024
+FIRST, NORMAL = QueueEntry.Rank.FIRST.value, QueueEntry.Rank.NORMAL.value
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """A message to be queued for nodes. `members` are its header's, over those that every message has."""
+
+    op: str
+    uid: str  # the sender's
+    sender: int | None  # the sender's id
+    nodes: Sequence[int]
+    members: dict[str, Any] = field(default_factory=dict)
+    body: bytes | Spooled = b""
+    rank: int = NORMAL
+    nodeid: str = ""  # a new node's secret, sealed while it waits
+    tracked: bool = False  # what becomes of it is reported
+    number: int = 0  # assigned when queued, unless it is given
+
+
+@dataclass(slots=True, eq=False)
+class Parcel:
+    """A message as it goes to a node: `frame` is its head, with the body when that is not spooled."""
+
+    number: int
+    rank: int
+    frame: bytes
+    spooled: Spooled | None = None
+    nodes: Sequence[int] = ()
+    msgid: str = ""
+    tracked: bool = False
+
+    def __post_init__(self) -> None:
+        self.msgid = format_msgid(self.number)
+
+    @property
+    def octets(self) -> int:
+        """How much memory it holds."""
+        return len(self.frame)
+
+
+_local = threading.local()
+
+
+@contextmanager
+def collecting() -> Iterator[list[Parcel]]:
+    """Gather the parcels of all that this thread queues in the block."""
+    parcels: list[Parcel] = []
+    _local.parcels = parcels
+    try:
+        yield parcels
+    finally:
+        _local.parcels = None
+
+
+def is_collecting() -> bool:
+    """Whether this thread is the store's, in a batch."""
+    return getattr(_local, "parcels", None) is not None
+
+
+def enqueue(outgoing: Iterable[Outgoing]) -> list[int]:
+    """Queue messages for their nodes, in order; gives their numbers. One for no node is numbered, and gone.
+
+    In the caller's transaction, which it must have: messages and entries belong together.
+    """
+    outgoing = list(outgoing)
+    for item in outgoing:
+        item.number = item.number or numbers.next()
+    sql.add_entries([(node, item.rank, item.number) for item in outgoing for node in item.nodes])
+    publish(outgoing)
+    return [item.number for item in outgoing]
+
+
+def publish(outgoing: Iterable[Outgoing]) -> None:
+    """Let messages count that have numbers, and whose entries have been written. One for no node is gone."""
+    packed = [_packed(item, item.number) for item in outgoing if item.nodes]
+    sql.add_messages([row for row, _ in packed])
+    _announce([parcel for _, parcel in packed])
+
+
+def _packed(item: Outgoing, number: int) -> tuple[tuple[Any, ...], Parcel]:
+    """A message's row, and the parcel of it."""
+    spooled = item.body if isinstance(item.body, Spooled) else None
+    body = b"" if isinstance(item.body, Spooled) else item.body
+    size = spooled.size if spooled else len(body)
+    head = queued_message(item.op, number, item.uid, size, item.members)
+    sealed = seal(item.nodeid) if item.nodeid else ""
+    name = spooled.name if spooled else ""
+    row = (number, item.op, item.sender, head, body or None, name, size, sealed, item.tracked)
+    if item.nodeid:
+        head = with_members(head, {"nodeid": item.nodeid})
+    return row, Parcel(number, item.rank, head + body, spooled, item.nodes, tracked=item.tracked)
+
+
+def _announce(parcels: list[Parcel]) -> None:
+    collector = getattr(_local, "parcels", None)
+    if collector is not None:
+        collector.extend(parcels)
+    elif parcels:
+        wake_on_commit()
+
+
+def wake_on_commit() -> None:
+    """Tell the servers, once the transaction commits, that there is something new in the database.
+
+    Only a hint: without a shared channel layer they find it by looking (TMTP["POLL"]).
+    """
+    transaction.on_commit(wake)
+
+
+def acknowledge(entries: Sequence[tuple[int, int, int]]) -> list[str]:
+    """Nodes have stored messages, (node id, rank, number) each; gives the spool files that nobody needs any more.
+
+    They may be removed once the transaction has committed.
+    """
+    sql.delete_entries(entries)
+    return sql.delete_finished({number for _, _, number in entries})
+
+
+def read_page(node: int, limit: int, known: Container[int] = ()) -> tuple[list[Parcel], bool]:
+    """The first messages waiting for a node that are not `known`, and whether that is all.
+
+    Reads `limit` entries, known ones included; stops before the page holds much more than PAGE_OCTETS.
+    """
+    rows = sql.read_page(node, limit)
+    page: list[Parcel] = []
+    octets = 0
+    for row in rows:
+        if row[0] in known:
+            continue
+        if octets > PAGE_OCTETS:
+            return page, False
+        page.append(_parcel(row))
+        octets += page[-1].octets
+    return page, len(rows) < limit
+
+
+def _parcel(row: tuple[Any, ...]) -> Parcel:
+    number, rank, head, body, spool, size, sealed, tracked = row
+    if sealed:  # unreadable when the site's SECRET_KEY has changed: then the device is told of the node alone
+        head = with_members(head, {"nodeid": unseal(sealed)})
+    spooled = Spooled(spool, size) if spool else None
+    return Parcel(number, rank, head + body if body else bytes(head), spooled, tracked=bool(tracked))
+
+
+def discard_queue(node: int) -> int:
+    """Drop all that waits for a node; gives how many messages. Their spool files go once this has committed."""
+    dropped = sql.clear_queue(node)
+    discard_on_commit(sql.delete_finished(dropped))
+    return len(dropped)
+
+
+def discard_on_commit(names: Iterable[str]) -> None:
+    """Remove spool files once the transaction has committed."""
+    names = list(names)
+    if names:
+        transaction.on_commit(lambda: discard(names))

@@ -1,0 +1,67 @@
+"""Requests sent again: the first ack may have been lost, with the link or with the server (tmtp.md section 7).
+
+A request of the same node with the same op, id, header and data within ten minutes is the same request; it is
+answered with the number that the first one was given. Receipts are in the database, in the transaction of what
+they are for, so they survive whatever that survives.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from ..storage import sql
+
+KEPT_NANOSECONDS = 600 * 1_000_000_000
+PURGED_AT_ONCE = 2000
+
+
+class Receipts:
+    """The receipts of a batch of requests: looked up at once, added to, saved at once.
+
+    A request is a node's id and the digest of the request; without a digest it has no receipt.
+    """
+
+    def __init__(self, requests: Iterable[tuple[int | None, bytes]]) -> None:
+        keys = {_key(node, digest) for node, digest in requests if node is not None and digest}
+        oldest = time.time_ns() - KEPT_NANOSECONDS
+        rows = sql.receipts(keys) if keys else []
+        self._known = {key: (bytes(digest), number) for key, digest, number in rows if number > oldest}
+        self._new: dict[int, tuple[bytes, int]] = {}
+
+    def number(self, node: int | None, digest: bytes) -> int | None:
+        """The number that this request was given before, or None when it is new."""
+        if node is None or not digest:
+            return None
+        known, number = self._known.get(_key(node, digest), (b"", 0))
+        return number if known == digest else None
+
+    def add(self, node: int | None, digest: bytes, number: int) -> None:
+        """Remember what number a request was given."""
+        if node is not None and digest:
+            key = _key(node, digest)
+            self._known[key] = self._new[key] = (digest, number)
+
+    def save(self) -> None:
+        """Write what was added."""
+        sql.add_receipts([(key, digest, number) for key, (digest, number) in sorted(self._new.items())])
+
+
+def once(node: int | None, digest: bytes, make: Callable[[], int]) -> int:
+    """The number of the message that `make` makes, or that it made when this request came before."""
+    receipts = Receipts([(node, digest)])
+    number = receipts.number(node, digest)
+    if number is None:
+        number = make()
+        receipts.add(node, digest, number)
+        receipts.save()
+    return number
+
+
+def _key(node: int, digest: bytes) -> int:
+    return (node << 32 | int.from_bytes(digest[:4], "big")) & 0x7FFF_FFFF_FFFF_FFFF
+
+
+def purge() -> int:
+    """Forget some receipts of more than ten minutes ago; gives how many, PURGED_AT_ONCE when there may be more."""
+    return sql.purge_receipts(time.time_ns() - KEPT_NANOSECONDS, PURGED_AT_ONCE)

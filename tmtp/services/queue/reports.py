@@ -1,0 +1,162 @@
+"""What became of the site's messages: at which device, when, or why not (`SentMessage` and `Report`).
+
+Members' own posts are not followed. The store notes what happens on links; all else is noted by the service that
+does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from django.db import transaction
+from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Value, When
+from django.utils import timezone
+
+from ...models import Message, Node, Report, SentMessage, User
+from ...protocol.values import parse_msgid
+from ..errors import Refused
+from ..storage import sql
+
+OPEN = Q(acknowledged=None, read=None, ended=None)
+KEPT = Q(acknowledged__isnull=False) | Q(read__isnull=False)
+
+
+class Note(NamedTuple):
+    """A node was sent a message, or has acknowledged it."""
+
+    node: int
+    number: int
+    at: datetime
+    acknowledged: bool
+
+
+class State(StrEnum):
+    """How far a message has come, for one recipient."""
+
+    QUEUED = "queued"
+    SENT = "sent"  # to a device that has not acknowledged it
+    DELIVERED = "delivered"  # every device that it was for has acknowledged it
+    READ = "read"  # in the mailbox
+    UNDELIVERABLE = "undeliverable"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """What became of a message for one user. `reports` has their devices and mailbox, each with its `node`."""
+
+    user: User
+    reports: Sequence[Report]
+
+    @property
+    def state(self) -> State:
+        """How far it has come."""
+        if any(report.read for report in self.reports):
+            return State.READ
+        wanted = [report for report in self.reports if report.ended is None]
+        devices = [report for report in wanted if report.node.kind == Node.Kind.DEVICE]
+        if not wanted:
+            return State.UNDELIVERABLE
+        if devices and all(report.acknowledged for report in devices):
+            return State.DELIVERED
+        return State.SENT if any(report.sent for report in wanted) else State.QUEUED
+
+
+def report(msgid: str, users: Collection[int] | None = None) -> list[Recipient]:
+    """What became of a message that the site sent, for each user it was for, or for those among `users` (their ids).
+
+    Raises Refused for an unknown msgid.
+    """
+    wanted = Q() if users is None else Q(node__user__in=users)
+    found: dict[User, list[Report]] = {}
+    for one in find(msgid).reports.filter(wanted).select_related("node__user").order_by("node__user_id", "node_id"):
+        found.setdefault(one.node.user, []).append(one)
+    return [Recipient(user, its) for user, its in found.items()]
+
+
+def find(msgid: str) -> SentMessage:
+    """The message that the site sent under this msgid. Raises Refused when there is none."""
+    try:
+        return SentMessage.objects.get(pk=parse_msgid(msgid))
+    except (ValueError, SentMessage.DoesNotExist) as error:
+        raise Refused(f"the site has sent no message {msgid}, or its report is no longer kept") from error
+
+
+def summary(messages: QuerySet[SentMessage]) -> dict[State, int]:
+    """How many recipients of the messages are in which state; for many recipients, counted by the database."""
+    counts = {state.value: Count("state", filter=Q(state=state.value)) for state in State}
+    return {State(state): count for state, count in states(messages).aggregate(**counts).items()}
+
+
+def states(messages: QuerySet[SentMessage]) -> Any:
+    """A queryset with a row for each message and recipient: `message_id`, `node__user_id`, `state`."""
+    wanted = Q(ended=None)
+    device = wanted & Q(node__kind=Node.Kind.DEVICE)
+    of_user = Report.objects.filter(message__in=messages).values("message_id", "node__user_id")
+    counted = of_user.annotate(
+        last_read=Max("read"),
+        wanted=Count("node_id", filter=wanted),
+        devices=Count("node_id", filter=device),
+        stored=Count("node_id", filter=device & Q(acknowledged__isnull=False)),
+        first_sent=Min("sent", filter=wanted),
+    )
+    state = Case(
+        When(last_read__isnull=False, then=Value(State.READ.value)),
+        When(wanted=0, then=Value(State.UNDELIVERABLE.value)),
+        When(devices__gt=0, devices=F("stored"), then=Value(State.DELIVERED.value)),
+        When(first_sent__isnull=False, then=Value(State.SENT.value)),
+        default=Value(State.QUEUED.value),
+    )
+    return counted.annotate(state=state).values("message_id", "node__user_id", "state")
+
+
+# kept by the other services and the store
+
+
+def begin(number: int, nodes: Iterable[int]) -> None:
+    """A tracked message waits for these nodes."""
+    sql.add_reports([(number, node) for node in nodes])
+
+
+def note(notes: Sequence[Note]) -> None:
+    """Keep what happened on links; what was noted before stays as it was."""
+    sql.note_sent([(one.node, one.number, one.at) for one in notes if not one.acknowledged])
+    sql.note_acknowledged([(one.node, one.number, one.at) for one in notes if one.acknowledged])
+
+
+def has_read(node: int, numbers: Iterable[int]) -> None:
+    """The user has opened these messages in the mailbox, a node of theirs, and so was there."""
+    now = timezone.now()
+    Report.objects.filter(node_id=node, message_id__in=list(numbers), read=None).update(read=now)
+    Node.objects.filter(pk=node).update(last_seen=now)
+
+
+def end_at(node: int, why: Report.End, numbers: Iterable[int] | None = None) -> None:
+    """What was still on its way to a node, all or these messages, will not get there."""
+    reports = Report.objects.filter(OPEN, node_id=node)
+    if numbers is not None:
+        reports = reports.filter(message_id__in=list(numbers))
+    reports.update(ended=timezone.now(), end=why)
+
+
+def move(from_node: int, to_node: int) -> None:
+    """What was still on its way to a node goes to another one of the user, which may have had it as well."""
+    has = Report.objects.filter(node_id=to_node).values("message_id")
+    Report.objects.filter(OPEN, node_id=from_node).exclude(message_id__in=has).update(node_id=to_node, sent=None)
+
+
+@transaction.atomic
+def purge(before: datetime, limit: int) -> int:
+    """Forget some messages of the site that are older and wait for nobody, with their reports and keys; how many.
+
+    `limit` when there may be more.
+    """
+    waits = Exists(Message.objects.filter(pk=OuterRef("pk")))
+    old = SentMessage.objects.filter(~waits, pk__lt=int(before.timestamp() * 1e9)).order_by("pk")
+    numbers = list(old.values_list("pk", flat=True)[:limit])
+    Report.objects.filter(message_id__in=numbers).delete()
+    SentMessage.objects.filter(pk__in=numbers).delete()
+    return len(numbers)
