@@ -20,7 +20,7 @@ from .consumers import TmtpConsumer
 LOCAL = ["localhost", "127.0.0.1", "[::1]"]
 
 
-class PagesOfThisSite(OriginValidator):
+class PagesOfThisSite(OriginValidator):  # type: ignore[misc]
     """A browser must come from a page of this site (ALLOWED_HOSTS). A program that is no browser names no origin.
 
     Browsers always name one. A foreign page could take nothing, since a link has no more rights than what it logs in

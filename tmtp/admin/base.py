@@ -63,9 +63,18 @@ class ServiceAdmin(admin.ModelAdmin):
             else:
                 form.instance.refused = True
 
-    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **options: Any) -> HttpResponse:
-        """Another row is not added in the same way."""
-        return super().render_change_form(request, {**context, "show_save_and_add_another": False}, **options)
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> HttpResponse:
+        """Leave out the button "Save and add another"."""
+        context = {**context, "show_save_and_add_another": False}
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
         """Nothing is called saved when something was refused."""

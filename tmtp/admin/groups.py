@@ -77,15 +77,16 @@ class GroupAdmin(ServiceAdmin):
     search_fields = ["gid", "members__alias"]
     search_help_text = _("Gid, or a member’s alias")
     ordering = ["-pk"]
-    fields = ["gid", "created", "joined"]
-    readonly_fields = fields
+    readonly_fields = ("gid", "created", "joined")
+    fields = readonly_fields
     inlines = [MemberRows]
     change_form_template = "admin/tmtp/group/change_form.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         """With the number of joined members."""
         joined = Member.objects.filter(group=OuterRef("pk"), status=Member.Status.JOINED).values("pk")
-        return super().get_queryset(request).annotate(joined=RowsOf(joined[:COUNTED]))
+        groups: QuerySet[Group] = super().get_queryset(request)
+        return groups.annotate(joined=RowsOf(joined[:COUNTED]))
 
     @admin.display(description=_("joined members"))
     def joined(self, group: Any) -> str:

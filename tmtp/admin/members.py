@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from django import forms
@@ -51,10 +51,12 @@ class MemberForm(forms.ModelForm):
 
     def _offer(self, member: Member) -> None:
         joined = member.status == Member.Status.JOINED
-        names = [alias.name for alias in member.user.first_aliases] if joined else []
-        known_as, act = self.fields["known_as"], self.fields["act"]
-        known_as.choices = [(name, name) for name in dict.fromkeys([member.alias, *names])]
-        known_as.initial, known_as.disabled = member.alias, len(known_as.choices) == 1
+        aliases: list[Alias] = getattr(member.user, "first_aliases") if joined else []  # noqa: B009 - see MemberRows
+        names = list(dict.fromkeys([member.alias, *(alias.name for alias in aliases)]))
+        known_as = cast(forms.ChoiceField, self.fields["known_as"])
+        act = cast(forms.ChoiceField, self.fields["act"])
+        known_as.choices = [(name, name) for name in names]
+        known_as.initial, known_as.disabled = member.alias, len(names) == 1
         allowed = ALLOWED[Member.Status(member.status)]
         act.choices = [("", "—"), *((name, ACTS[name][0]) for name in allowed)]
         act.disabled = not allowed

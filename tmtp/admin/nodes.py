@@ -138,12 +138,18 @@ class NodeAdmin(ViewAdmin):
     @admin.action(description=_("Discard what waits"), permissions=["act"])
     def discard(self, request: HttpRequest, nodes: QuerySet[Node]) -> HttpResponse | None:
         """Ask, then discard."""
-        return self._ask(request, nodes, "discard") or self._do(request, nodes, "discard")
+        return self._ask_first(request, nodes, "discard")
 
     @admin.action(description=_("Drop nodes"), permissions=["act"])
     def drop(self, request: HttpRequest, nodes: QuerySet[Node]) -> HttpResponse | None:
         """Ask, then drop."""
-        return self._ask(request, nodes, "drop") or self._do(request, nodes, "drop")
+        return self._ask_first(request, nodes, "drop")
+
+    def _ask_first(self, request: HttpRequest, nodes: QuerySet[Node], name: str) -> HttpResponse | None:
+        question = self._ask(request, nodes, name)
+        if question is None:
+            self._do(request, nodes, name)
+        return question
 
     def _ask(self, request: HttpRequest, nodes: QuerySet[Node], name: str) -> HttpResponse | None:
         verb = VERBS[name]

@@ -109,7 +109,8 @@ class SentMessageAdmin(ViewAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[SentMessage]:
         """With the number of nodes each was for, as far as the list looks."""
         of_message = Report.objects.filter(message=OuterRef("pk")).values("node_id")
-        return super().get_queryset(request).annotate(reported=RowsOf(of_message[: COUNTED + 1]))
+        sent: QuerySet[SentMessage] = super().get_queryset(request)
+        return sent.annotate(reported=RowsOf(of_message[: COUNTED + 1]))
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
         """With what became of each."""
@@ -213,7 +214,10 @@ class SentMessageAdmin(ViewAdmin):
     @admin.action(description=_("Recall"), permissions=["act"])
     def recall(self, request: HttpRequest, chosen: QuerySet[SentMessage]) -> HttpResponse | None:
         """Ask, then take them back."""
-        return self._ask(request, chosen) or self._recall(request, chosen)
+        question = self._ask(request, chosen)
+        if question is None:
+            self._recall(request, chosen)
+        return question
 
     def _ask(self, request: HttpRequest, chosen: QuerySet[SentMessage]) -> HttpResponse | None:
         question = gettext("Take these messages back from everyone who does not have them yet? Who has one keeps it.")

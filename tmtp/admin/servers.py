@@ -30,7 +30,8 @@ class ServerAdmin(ViewAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[ServerLease]:
         """With the number of nodes online, counted in the index."""
         nodes = Node.objects.filter(server=OuterRef("pk")).values("pk")
-        return super().get_queryset(request).annotate(online=RowsOf(nodes[:COUNTED]))
+        leases: QuerySet[ServerLease] = super().get_queryset(request)
+        return leases.annotate(online=RowsOf(nodes[:COUNTED]))
 
     @admin.display(description=_("address"), ordering="address")
     def server(self, lease: ServerLease) -> str:

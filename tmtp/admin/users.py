@@ -65,8 +65,8 @@ class NodeRows(ViewRows):
     """The user's nodes; what can be done about one is on its own page."""
 
     model = Node
-    fields = ["kind", "created", "last_seen", "online", "waiting", "oldest", "dropped"]
-    readonly_fields = fields
+    readonly_fields = ("kind", "created", "last_seen", "online", "waiting", "oldest", "dropped")
+    fields = readonly_fields
     classes: list[str] = []
     show_change_link = True
     first = (F("dropped").asc(nulls_first=True), "pk")
@@ -96,8 +96,8 @@ class GroupRows(ViewRows):
 
     model = Member
     verbose_name_plural = _("groups")
-    fields = ["group", "alias", "status"]
-    readonly_fields = fields
+    readonly_fields = ("group", "alias", "status")
+    fields = readonly_fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Member]:
         """With their groups."""
@@ -108,8 +108,8 @@ class IdentityRows(ViewRows):
     """Who the user is at OpenID providers."""
 
     model = Identity
-    fields = ["iss", "sub", "created"]
-    readonly_fields = fields
+    readonly_fields = ("iss", "sub", "created")
+    fields = readonly_fields
 
 
 class BlockRows(ViewRows):
@@ -118,8 +118,8 @@ class BlockRows(ViewRows):
     model = Block
     fk_name = "user"
     verbose_name_plural = _("blocked users")
-    fields = ["blocked", "created"]
-    readonly_fields = fields
+    readonly_fields = ("blocked", "created")
+    fields = readonly_fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Block]:
         """With the users."""
@@ -146,12 +146,10 @@ class UserAdmin(ServiceAdmin):
         """With the first names, the number of nodes, and whether one is online."""
         nodes = Node.objects.filter(user=OuterRef("pk"), dropped=None)
         names = Alias.objects.filter(dropped=None).order_by("pk")[: NAMES_SHOWN + 1]
-        return (
-            super()
-            .get_queryset(request)
-            .annotate(in_use=RowsOf(nodes.values("pk")), is_online=Exists(nodes.exclude(server=None)))
-            .prefetch_related(Prefetch("aliases", names, to_attr="first_aliases"))
-        )
+        users: QuerySet[User] = super().get_queryset(request)
+        return users.annotate(
+            in_use=RowsOf(nodes.values("pk")), is_online=Exists(nodes.exclude(server=None))
+        ).prefetch_related(Prefetch("aliases", names, to_attr="first_aliases"))
 
     @admin.display(description=_("aliases"))
     def names(self, user: Any) -> str:
@@ -171,8 +169,12 @@ class UserAdmin(ServiceAdmin):
 
     def get_inlines(self, request: HttpRequest, obj: User | None) -> list[Any]:
         """Without identities and blocks for those who have none: most people."""
-        empty = {IdentityRows: not (obj and obj.identities.exists()), BlockRows: not (obj and obj.blocks.exists())}
-        return [rows for rows in self.inlines if not empty.get(rows)]
+        hidden: set[type[ViewRows]] = set()
+        if not (obj and obj.identities.exists()):
+            hidden.add(IdentityRows)
+        if not (obj and obj.blocks.exists()):
+            hidden.add(BlockRows)
+        return [rows for rows in self.inlines if rows not in hidden]
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """The account is the one thing to save."""

@@ -108,11 +108,11 @@ class TlsTransport(asyncio.BufferedProtocol):
         pieces = []
         with suppress(ssl.SSLWantReadError):  # what came was TLS's own business, such as new keys
             while _incoming.pending or self._tls.pending():
-                length = self._tls.read(RECORD, _plain)  # type: ignore[arg-type]
+                length = cast(int, self._tls.read(RECORD, _plain))  # with a buffer it returns a length
                 if not length:  # the client has said good-bye
                     self._transport.close()
                     break
-                pieces.append(bytes(_plain[:length]))  # type: ignore[index]
+                pieces.append(bytes(_plain[:length]))
         self._flush()  # what TLS itself has to say
         if pieces and not self._closing:
             self._protocol.data_received(pieces[0] if len(pieces) == 1 else b"".join(pieces))

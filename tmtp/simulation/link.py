@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -98,7 +98,12 @@ class Link(asyncio.Protocol):
         if self.ended.done():
             raise LinkEnded(self.reason)
         future: asyncio.Future[Head] = self.ended.get_loop().create_future()
-        self.call(key, octets, lambda head: future.done() or future.set_result(head))
+
+        def done(head: Head) -> None:
+            if not future.done():
+                future.set_result(head)
+
+        self.call(key, octets, done)
         async with asyncio.timeout(PATIENCE):
             await asyncio.wait((future, self.ended), return_when=asyncio.FIRST_COMPLETED)
         if not future.done():
@@ -134,7 +139,7 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The link is there."""
-        self._transport = transport  # type: ignore[assignment]
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         """Take octets; handle the messages that they complete; send what that asks for, in one write."""

@@ -57,7 +57,7 @@ def temporary_server(
     with tempfile.TemporaryDirectory(prefix="tmtp-simulation-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         with temporary_database(database or settings.DATABASES["default"], folder) as new:
-            replaced = {"LIMITS": None, "OPENID": {"auth": 0, "authby": []}, "OPEN_REGISTRATION": True}
+            replaced: dict[str, Any] = {"LIMITS": None, "OPENID": {"auth": 0, "authby": []}, "OPEN_REGISTRATION": True}
             replaced |= {"SPOOL_DIR": str(folder / "spool"), **(tmtp or {})}
             environment = prepare(folder, new, replaced)
             with running_server(manage=folder / "manage.py", migrate=True, env=environment) as server:

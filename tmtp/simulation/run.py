@@ -9,7 +9,7 @@ import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from .link import Address
 from .member import Run
@@ -17,6 +17,7 @@ from .report import Memory, Report
 from .world import World
 
 TICK = 0.5
+T = TypeVar("T")
 SETTLE = 30.0  # seconds without a delivery after which what is due is lost
 
 
@@ -39,7 +40,7 @@ def simulate(plan: Plan) -> tuple[Report, float]:
     return run_loop(Simulation(plan).go())
 
 
-def run_loop(main: Coroutine[Any, Any, Any]) -> Any:
+def run_loop(main: Coroutine[Any, Any, T]) -> T:
     """Run on uvloop where it is installed."""
     try:
         import uvloop
@@ -78,8 +79,11 @@ class Simulation:
 
     async def _populated(self) -> bool:
         """Whether everyone is there; a signal meanwhile ends it."""
-        plan = self.plan
-        work = asyncio.ensure_future(self.run.world.populate(plan.members, lambda phase: plan.out.write(f"{phase}\n")))
+
+        def say(phase: str) -> None:
+            self.plan.out.write(f"{phase}\n")
+
+        work = asyncio.ensure_future(self.run.world.populate(self.plan.members, say))
         stop = asyncio.ensure_future(self.run.stop.wait())
         await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
@@ -117,9 +121,9 @@ class Simulation:
     async def _end(self) -> None:
         for task in self.run.tasks:
             task.cancel()
-        for task in await asyncio.gather(*self.run.tasks, return_exceptions=True):
-            if isinstance(task, Exception):
-                raise task
+        for result in await asyncio.gather(*self.run.tasks, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
 
     def _catch_signals(self) -> None:
         def stop() -> None:

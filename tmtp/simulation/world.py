@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -158,11 +158,11 @@ class World:
         node.link = None
 
 
-async def _all(work: Iterable[Awaitable[None]]) -> None:
+async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
     """Do it all; the first exception ends it."""
     try:
         async with asyncio.TaskGroup() as group:
             for item in work:
-                group.create_task(item)  # type: ignore[arg-type]
+                group.create_task(item)
     except BaseExceptionGroup as error:
         raise error.exceptions[0] from error

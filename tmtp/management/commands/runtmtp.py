@@ -9,11 +9,11 @@ import ipaddress
 import signal
 import socket
 from argparse import ArgumentParser
+from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from asgiref.typing import ASGI3Application
 from channels.routing import get_default_application
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -27,6 +27,7 @@ from ...conf import conf
 from ...engine.engine import Engine
 from ...server.context import Certificate
 from ...server.listener import Listener, bound_socket
+from ...server.tcp import Application
 from ...store.store import Unavailable
 
 M_MMAP_THRESHOLD = -3
@@ -94,9 +95,7 @@ class Command(BaseCommand):
                 _("Cannot listen on %(host)s:%(port)s: %(reason)s") % {"host": host, "port": port, "reason": reason}
             ) from error
 
-    async def _serve(
-        self, application: ASGI3Application, sock: socket.socket, certificate: Certificate | None
-    ) -> None:
+    async def _serve(self, application: Application, sock: socket.socket, certificate: Certificate | None) -> None:
         stop = _stop_signals()
         host, port = sock.getsockname()[:2]
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -105,7 +104,7 @@ class Command(BaseCommand):
             await engine.start(address)
         except Unavailable as error:
             raise CommandError(_("The database cannot be used: %s") % error) from error
-        listener = Listener(application, sock, certificate.context if certificate else None)  # type: ignore[arg-type]
+        listener = Listener(application, sock, certificate.context if certificate else None)
         await listener.start(conf.WRITE_TIMEOUT, conf.LOGIN_TIMEOUT)
         renewal = asyncio.ensure_future(certificate.keep_renewed()) if certificate else None
         how = _("with TLS") if certificate else _("without TLS")
@@ -151,14 +150,14 @@ def check_loopback(host: str) -> None:
         raise CommandError(_("--plain is for loopback only: bind to 127.0.0.1 or [::1], or use TLS."))
 
 
-def site_application() -> ASGI3Application:
+def site_application() -> Application:
     """What answers links: the site's ASGI application. Raises CommandError when it is not set or knows no TCP."""
     name = getattr(settings, "ASGI_APPLICATION", None)
     if not name:
         raise CommandError(
             _('ASGI_APPLICATION is not set: name the site\'s, such as ASGI_APPLICATION = "mysite.asgi.application".')
         )
-    application: ASGI3Application = get_default_application()
+    application: Application = get_default_application()
     if has_route(application) is False:
         raise CommandError(
             _('%s has no route "tcp": let it be ProtocolTypeRouter({"http": ..., "tcp": TmtpConsumer.as_asgi()}).')
@@ -188,7 +187,7 @@ def _spare_memory() -> None:
     gc.set_threshold(GARBAGE)
 
 
-def _run(main: Any) -> None:
+def _run(main: Coroutine[Any, Any, None]) -> None:
     """Run on uvloop where it is installed: a third faster."""
     _spare_memory()
     try:

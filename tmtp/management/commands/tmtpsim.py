@@ -8,7 +8,7 @@ from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
@@ -72,7 +72,7 @@ class Command(BaseCommand):
                         address,
                         tls,
                         members,
-                        self.stdout._out,  # type: ignore[attr-defined]
+                        cast(TextIO, self.stdout._out),
                         used,
                         options["speedup"],
                         options["duration"],
