@@ -34,10 +34,10 @@ test: setup
 
 # Everything runs on SQLite, the app and the site around it side by side.
 test-app: setup
-	$(PY) -m pytest tmtp
+	$(PY) -m pytest tmtp/tests
 
 test-site: setup
-	$(PY) -m pytest accounts delivery mnmsite
+	$(PY) -m pytest tmtp/delivery accounts mnmsite
 
 # And again, what has to do with the database.
 test-postgresql: setup

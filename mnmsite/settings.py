@@ -54,7 +54,7 @@ INSTALLED_APPS = [
     "channels",
     "django_q",
     "tmtp",
-    "delivery",
+    "tmtp.delivery",
     "accounts",
     "mnmsite",
 ]
@@ -132,12 +132,12 @@ AUTH_PASSWORD_VALIDATORS = [
 
 EMAIL = env.read("MNM_EMAIL", env.email, env.email("console://"))
 globals().update(EMAIL)
-EMAIL_BACKEND = "delivery.email.EmailBackend"
+EMAIL_BACKEND = "tmtp.delivery.email.EmailBackend"
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.read("MNM_EMAIL_FROM", env.sender, "mnm@localhost")
 
 # -- what workers do
 
-DELIVERY: dict[str, Any] = {
+TMTP_DELIVERY: dict[str, Any] = {
     "SITE_URL": URL,
     "ADDRESSES": "accounts.addresses",
     "FALLBACK_EMAIL_BACKEND": EMAIL["EMAIL_BACKEND"],

@@ -13,7 +13,7 @@ admin.site.site_header = admin.site.site_title = format_lazy(
 
 urlpatterns = [
     path("admin/", admin.site.urls),
-    path("delivery/", include("delivery.urls")),
+    path("delivery/", include("tmtp.delivery.urls")),
     path("", include("accounts.urls")),
 ]
 

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[2]))  # tmtp and delivery; a site of your own installs them
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # tmtp; a site of your own installs them
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")

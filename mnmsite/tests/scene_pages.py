@@ -22,7 +22,7 @@ def list_pages(on: Any, anna: Any, node: Any, newcomer: Any) -> dict[str, list[t
     from accounts.mailbox.models import Thread
     from accounts.openid.people import identities_of
     from accounts.provider.conf import CLIENT_ID, REDIRECT
-    from delivery import notices
+    from tmtp.delivery import notices
     from tmtp.models import Alias, Group, Node
     from tmtp.protocol.values import format_msgid
 
@@ -106,8 +106,8 @@ def list_pages(on: Any, anna: Any, node: Any, newcomer: Any) -> dict[str, list[t
             add("accounts:thread", f"thread-{slugify(key)}", thread.pk)
     add("accounts:thread_delete", "thread-delete", drive.pk)
     add("accounts:message_delete", "message-delete", format_msgid(hall.latest))
-    add("delivery:no_notices", "no-notices", signing.dumps(anna.pk, salt=notices.SALT), who=VISITOR)
-    add("delivery:no_notices", "no-notices-wrong", "nonsense", who=VISITOR)
+    add("tmtp_delivery:no_notices", "no-notices", signing.dumps(anna.pk, salt=notices.SALT), who=VISITOR)
+    add("tmtp_delivery:no_notices", "no-notices-wrong", "nonsense", who=VISITOR)
     add("oauth2_provider:authorize", "device-allow", query="?" + urlencode(authorize))
     add("oauth2_provider:authorize", "device-refuse")
     pages["404.html"] = [("nowhere", VISITOR, "/nowhere/")]

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.once
 BEGIN = """
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
-from delivery.models import Broadcast
+from tmtp.delivery.models import Broadcast
 
 Account = get_user_model()
 Account.objects.create_superuser("editor", password="an editor's password")
@@ -22,8 +22,8 @@ broadcast.account_groups.add(readers)
 result = broadcast.pk
 """
 SEND = """
-from delivery.broadcasts import sending
-from delivery.models import Broadcast
+from tmtp.delivery.broadcasts import sending
+from tmtp.delivery.models import Broadcast
 
 sending.PORTION = 2
 sending.work(%(pk)d, lambda: Broadcast.objects.get(pk=%(pk)d).sent < %(until)d)
@@ -41,7 +41,7 @@ def test_a_broadcast_in_a_browser(site, page):
     """From its preview to the end: the page shows how far it is, and is loaded anew when it is done."""
     with site.other_process() as other:
         pk = other.run(BEGIN)
-        page.goto(f"/admin/login/?next=/admin/delivery/broadcast/{pk}/review/")
+        page.goto(f"/admin/login/?next=/admin/tmtp_delivery/broadcast/{pk}/review/")
         page.get_by_label("Username").fill("editor")
         page.get_by_label("Password").fill("an editor's password")
         page.get_by_role("button", name="Log in").click()

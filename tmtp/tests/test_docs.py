@@ -17,9 +17,9 @@ from types import SimpleNamespace
 import pytest
 from django.contrib.auth import get_user_model
 
-from delivery.conf import DEFAULTS as DELIVERY_DEFAULTS
 from mnmsite import environment
 from tmtp.conf import DEFAULT_LIMITS, DEFAULTS
+from tmtp.delivery.conf import DEFAULTS as DELIVERY_DEFAULTS
 from tmtp.models import User
 from tmtp.openid.providers import parse_settings
 from tmtp.protocol import errors
@@ -34,7 +34,7 @@ DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 SETTINGS = (DOCS / "reference" / "settings.md").read_text()
-NAME = re.compile(r"\b(?:MNM|TMTP)_[A-Z_]+\b|\b(?:DATABASE|REDIS)_URL\b")
+NAME = re.compile(r"\b(?!TMTP_DELIVERY\b)(?:MNM|TMTP)_[A-Z_]+\b|\b(?:DATABASE|REDIS)_URL\b")
 
 
 def page_id(page):
@@ -69,7 +69,7 @@ def rows(text, cells):
 
 @pytest.mark.parametrize(
     ("section", "cells", "column", "defaults"),
-    [("`TMTP`", 5, 2, DEFAULTS), ("`TMTP`", 4, 1, DEFAULT_LIMITS), ("`DELIVERY`", 5, 2, DELIVERY_DEFAULTS)],
+    [("`TMTP`", 5, 2, DEFAULTS), ("`TMTP`", 4, 1, DEFAULT_LIMITS), ("`TMTP_DELIVERY`", 5, 2, DELIVERY_DEFAULTS)],
 )
 def test_each_setting_is_documented_with_its_default(section, cells, column, defaults):
     documented = rows(SETTINGS.split(f"\n## {section}\n")[1].split("\n## ")[0], cells)
@@ -94,7 +94,7 @@ def test_each_variable_named_anywhere_exists():
 
 def test_each_command_is_documented():
     text = (DOCS / "reference" / "commands.md").read_text()
-    for file in ROOT.glob("*/management/commands/[a-z]*.py"):
+    for file in [*ROOT.glob("*/management/commands/[a-z]*.py"), *ROOT.glob("*/*/management/commands/[a-z]*.py")]:
         assert f"### `manage.py {file.stem}`" in text
         for option in re.findall(r'add_argument\(\s*"(--[a-z-]+)"', file.read_text()):
             assert option in text, (file.stem, option)
@@ -249,15 +249,15 @@ def test_the_guide_to_reports(capsys):
 def test_the_guide_to_email(settings, mailoutbox):
     configure, send = blocks(DOCS / "how-to" / "email.md")
     names = run_block(*configure)
-    settings.EMAIL_BACKEND, settings.DELIVERY = names["EMAIL_BACKEND"], names["DELIVERY"]
-    settings.DELIVERY["FALLBACK_EMAIL_BACKEND"] = "django.core.mail.backends.locmem.EmailBackend"
+    settings.EMAIL_BACKEND, settings.TMTP_DELIVERY = names["EMAIL_BACKEND"], names["TMTP_DELIVERY"]
+    settings.TMTP_DELIVERY["FALLBACK_EMAIL_BACKEND"] = "django.core.mail.backends.locmem.EmailBackend"
     run_block(*send)
     assert [mail.to for mail in mailoutbox] == [["ann@example.org"]]
 
 
 @pytest.mark.django_db
 def test_the_guide_to_broadcasts(capsys):
-    from delivery.broadcasts.sending import work
+    from tmtp.delivery.broadcasts.sending import work
 
     ann = someone("ann of rome")
     start, report = blocks(DOCS / "how-to" / "broadcasts.md")

@@ -15,12 +15,14 @@ from tmtp.conf import DEFAULT_LIMITS, DEFAULTS
 pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("mnmsite", "accounts", "delivery", "tmtp")
+ROOMS = ("mnmsite", "accounts", "tmtp")
 # What a room may import of the others.
-MAY_KNOW = {"mnmsite": {"accounts", "delivery", "tmtp"}, "accounts": {"tmtp"}, "delivery": {"tmtp"}, "tmtp": set()}
+MAY_KNOW = {"mnmsite": {"accounts", "tmtp"}, "accounts": {"tmtp"}, "tmtp": set()}
+OPTIONAL = {"delivery"}  # apps of their own, which nothing else in tmtp imports
 # The diagram of CONTRIBUTING.md: the floors of tmtp, the highest first. A module imports from its own room and from
 # the floors below.
 FLOORS = (
+    OPTIONAL,
     {"apps", "management"},
     {"admin", "checks", "routing", "simulation"},
     {"consumers", "messaging", "testing"},
@@ -72,6 +74,11 @@ def test_rooms_know_only_those_below(room: str) -> None:
     for path in sources(room):
         known = {name.split(".")[0] for name in imports(path)} & set(ROOMS)
         assert known <= {room} | MAY_KNOW[room], path
+
+
+def test_accounts_does_not_need_delivery() -> None:
+    for path in sources("accounts"):
+        assert not [name for name in imports(path) if name.startswith("tmtp.delivery")], path
 
 
 @pytest.mark.parametrize(("house", "floors"), [("tmtp", FLOORS), ("tmtp/services", SERVICE_FLOORS)])

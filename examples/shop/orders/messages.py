@@ -1,4 +1,4 @@
-"""What customers write to the shop. A worker calls `received` with each message: DELIVERY["HANDLER"]."""
+"""What customers write to the shop. A worker calls `received` with each message: TMTP_DELIVERY["HANDLER"]."""
 
 from typing import Any
 

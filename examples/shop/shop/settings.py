@@ -20,7 +20,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_q",
     "tmtp",
-    "delivery",
+    "tmtp.delivery",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -69,5 +69,5 @@ TMTP = {
     "KEY": VAR / "key.pem",
     "SPOOL_DIR": VAR / "spool",
 }
-DELIVERY = {"HANDLER": "orders.messages.received"}
+TMTP_DELIVERY = {"HANDLER": "orders.messages.received"}
 Q_CLUSTER = {"name": "shop", "orm": "default", "workers": 1, "poll": 0.5, "timeout": 60, "retry": 120}

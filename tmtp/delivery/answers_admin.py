@@ -1,0 +1,156 @@
+"""Failed answers: what the site's handler could not take, with the reason, to try again or to discard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import F, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.timesince import timeuntil
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from tmtp.admin.base import ViewAdmin
+from tmtp.admin.confirm import ask
+from tmtp.models import QueueEntry
+from tmtp.services.messages.mailbox import Received
+
+from . import handling
+from .conf import conf
+from .models import Attempt
+
+LAST_LINES = 12
+COUNTED = 1000
+
+
+class DeadFilter(admin.SimpleListFilter):
+    """Dead letters, or what is still tried."""
+
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Both."""
+        return [("dead", _("given up")), ("tried", _("still tried"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Attempt]) -> QuerySet[Attempt]:
+        """Those chosen."""
+        return queryset.filter(dead__isnull=self.value() == "tried") if self.value() else queryset
+
+
+@admin.register(Attempt)
+class AttemptAdmin(ViewAdmin):
+    """What the handler could not take. Messages are not shown, only what they are about."""
+
+    list_display = ["subject", "state", "reason", "tries", "posted", "author"]
+    list_filter = [DeadFilter]
+    list_select_related = ["message__sender__account"]
+    ordering = [F("dead").desc(nulls_last=True), "pk"]
+    actions = ["try_again", "discard"]
+    fields = ["subject", "author", "posted", "tries", "state", "last_lines"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Attempt]:
+        """Not what has just been given to the handler for the first time."""
+        return super().get_queryset(request).exclude(error="").filter(message__id__isnull=False)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """With how many messages wait in the mailbox of the site."""
+        if request.method == "GET":
+            messages.add_message(request, messages.INFO if conf.HANDLER else messages.WARNING, waiting_line())
+        return super().changelist_view(request, extra_context)
+
+    @admin.display(description=_("subject"))
+    def subject(self, attempt: Attempt) -> str:
+        """What it is about, or what it is."""
+        received = Received(attempt.message)
+        try:
+            return received.subject or received.op
+        except FileNotFoundError:
+            return str(_("its file is gone"))
+
+    @admin.display(description=_("from"))
+    def author(self, attempt: Attempt) -> str:
+        """The member of the website, or the user."""
+        sender = attempt.message.sender
+        if sender is None:
+            return "-"
+        where = reverse("admin:tmtp_user_change", args=[sender.pk], current_app=self.admin_site.name)
+        return format_html('<a href="{}">{}</a>', where, sender.account or sender.uid)
+
+    @admin.display(description=_("posted"), ordering="pk")
+    def posted(self, attempt: Attempt) -> Any:
+        """When it was accepted."""
+        return attempt.message.posted
+
+    @admin.display(description=_("state"), ordering="dead")
+    def state(self, attempt: Attempt) -> str:
+        """What comes next."""
+        now = timezone.now()
+        if attempt.dead:
+            return str(_("given up"))
+        if attempt.claimed_until and attempt.claimed_until > now:
+            return str(_("the handler has it now"))
+        if attempt.next_try <= now:
+            return str(_("tried again next"))
+        return str(_("tried again in %(time)s") % {"time": timeuntil(attempt.next_try, now)})
+
+    @admin.display(description=_("error"))
+    def reason(self, attempt: Attempt) -> str:
+        """Its last line."""
+        return attempt.error.strip().rpartition("\n")[2][:200]
+
+    @admin.display(description=_("error"))
+    def last_lines(self, attempt: Attempt) -> str:
+        """The end of the traceback."""
+        return format_html("<pre>{}</pre>", "\n".join(attempt.error.strip().split("\n")[-LAST_LINES:]))
+
+    @admin.action(description=_("Try again"), permissions=["act"])
+    def try_again(self, request: HttpRequest, attempts: QuerySet[Attempt]) -> None:
+        """Nothing is lost by it, so nothing is asked."""
+        self._log(request, attempts, _("Try again"))
+        count = handling.try_again(Attempt.objects.filter(pk__in=list(attempts.values_list("pk", flat=True))))
+        text = ngettext("%d message is tried again.", "%d messages are tried again.", count) % count
+        self.message_user(request, text, messages.SUCCESS)
+
+    @admin.action(description=_("Discard"), permissions=["act"])
+    def discard(self, request: HttpRequest, attempts: QuerySet[Attempt]) -> HttpResponse | None:
+        """Ask, then discard."""
+        question = str(_("Discard these messages? Nobody will ever answer them."))
+        answer = ask(
+            self, request, attempts, self._describe, action="discard", question=question, button=str(_("Discard"))
+        )
+        if answer:
+            return answer
+        self._log(request, attempts, _("Discard"))
+        count = handling.discard(attempts)
+        text = ngettext("%d message was discarded.", "%d messages were discarded.", count) % count
+        self.message_user(request, text, messages.SUCCESS)
+        return None
+
+    def _describe(self, attempt: Attempt) -> str:
+        return f"{self.subject(attempt)} · {attempt.message.sender or '-'}"
+
+    def _log(self, request: HttpRequest, attempts: QuerySet[Attempt], what: Any) -> None:
+        if not self.has_act_permission(request):
+            raise PermissionDenied
+        for attempt in attempts:
+            self.log_change(request, attempt, str(what))
+
+
+def waiting_line() -> str:
+    """How many messages wait in the mailbox of the site, and for what."""
+    mailbox = handling.site_mailbox()
+    entries = QueueEntry.objects.filter(node=mailbox).values_list("message_id")[: COUNTED + 1] if mailbox else ()
+    count = len(entries)
+    shown = f"{COUNTED}+" if count > COUNTED else str(count)
+    if conf.HANDLER:
+        return str(_("Messages in the mailbox of the site: %(count)s.") % {"count": shown})
+    return str(
+        _("Messages in the mailbox of the site: %(count)s. They wait, since TMTP_DELIVERY[“HANDLER”] is not set.")
+        % {"count": shown}
+    )

@@ -1,0 +1,138 @@
+"""A broadcast, who is still to get it, and the messages it was sent as.
+
+Each portion is sent in one transaction with the deletion of its `Recipient`s: whoever has no row any more has the
+message, whoever has one has it not. So whatever dies and whenever, nobody gets it twice and nobody is left out.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from tmtp.models import Group, SentMessage, User
+
+
+class Broadcast(models.Model):
+    """A message to many: what it says, to whom, and how far it has come.
+
+    It is for `everyone`, or for those who fulfil all conditions that are set.
+    """
+
+    class State(models.IntegerChoices):
+        """What is going on."""
+
+        DRAFT = 1, _("draft")
+        SCHEDULED = 2, _("scheduled")
+        RUNNING = 3, _("running")
+        PAUSED = 4, _("paused")
+        CANCELLED = 5, _("cancelled")
+        DONE = 6, _("done")
+
+    subject = models.CharField(_("subject"), max_length=200)
+    body = models.TextField(_("text"), help_text=_("CommonMark (Markdown). The next page shows it as it will look."))
+
+    everyone = models.BooleanField(_("everyone"), default=False)
+    groups = models.ManyToManyField(
+        Group, verbose_name=_("groups"), blank=True, help_text=_("Who has joined one of these."), related_name="+"
+    )
+    account_groups = models.ManyToManyField(
+        "auth.Group",
+        verbose_name=_("groups of accounts"),
+        blank=True,
+        help_text=_("Members of the website in one of these groups of the administration."),
+        related_name="+",
+    )
+    staff_only = models.BooleanField(_("staff only"), default=False)
+    joined_since = models.DateField(_("signed up since"), null=True, blank=True)
+    joined_before = models.DateField(_("signed up before"), null=True, blank=True)
+    seen_since = models.DateField(_("signed in since"), null=True, blank=True)
+
+    send_at = models.DateTimeField(_("send at"), null=True, blank=True)
+    rate = models.PositiveIntegerField(
+        _("recipients a minute"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("At most; empty: as fast as it goes. For a message that will bring many visitors at once."),
+    )
+
+    # How many groups were named when it was sent off: one that is deleted since must not make it one for more.
+    groups_named = models.PositiveIntegerField(default=0, editable=False)
+
+    state = models.PositiveSmallIntegerField(_("state"), choices=State, default=State.DRAFT, editable=False)
+    problem = models.TextField(_("problem"), default="", editable=False)
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("by"),
+        null=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+    created = models.DateTimeField(_("created"), auto_now_add=True)
+    started = models.DateTimeField(_("started"), null=True, editable=False)
+    chosen = models.DateTimeField(_("recipients chosen"), null=True, editable=False)
+    finished = models.DateTimeField(_("finished"), null=True, editable=False)
+    recalled = models.DateTimeField(_("taken back"), null=True, editable=False)
+    total = models.PositiveIntegerField(_("recipients"), default=0, editable=False)
+    sent = models.PositiveIntegerField(_("recipients it was queued for"), default=0, editable=False)
+
+    # Who works at it, so that two do not; the database keeps it right all the same.
+    claim = models.CharField(max_length=16, default="", editable=False)
+    claimed_until = models.DateTimeField(null=True, editable=False)
+    paced = models.DateTimeField(null=True, editable=False)  # up to when the rate has been used
+
+    # The report as it was last counted.
+    report = models.JSONField(null=True, editable=False)
+    reported = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("broadcast")
+        verbose_name_plural = _("broadcasts")
+        indexes = [models.Index(fields=["state"], name="tmtp_delivery_broadcast_state")]
+
+    def __str__(self) -> str:
+        return self.subject
+
+    @property
+    def editable(self) -> bool:
+        """Whether it can still be changed."""
+        return self.state == self.State.DRAFT
+
+    @property
+    def messages(self) -> models.QuerySet[SentMessage]:
+        """What it was sent as, a message for each portion."""
+        return SentMessage.objects.filter(pk__in=self.parts.values("message_id"))
+
+
+class Recipient(models.Model):
+    """A user who is still to get a broadcast."""
+
+    pk = models.CompositePrimaryKey("broadcast_id", "user_id")
+    broadcast = models.ForeignKey(Broadcast, on_delete=models.CASCADE, db_index=False, related_name="recipients")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        verbose_name = _("recipient")
+        verbose_name_plural = _("recipients")
+
+    def __str__(self) -> str:
+        return f"{self.broadcast_id} {self.user_id}"
+
+
+class Part(models.Model):
+    """A message that a broadcast was sent as, to a portion of its recipients."""
+
+    message = models.OneToOneField(
+        SentMessage, primary_key=True, on_delete=models.CASCADE, db_constraint=False, related_name="+"
+    )
+    broadcast = models.ForeignKey(Broadcast, on_delete=models.CASCADE, related_name="parts")
+
+    class Meta:
+        verbose_name = _("part")
+        verbose_name_plural = _("parts")
+
+    def __str__(self) -> str:
+        return f"{self.broadcast_id} {self.message_id}"

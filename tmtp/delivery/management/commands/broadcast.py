@@ -1,0 +1,194 @@
+"""`manage.py broadcast`: send one message to many members, and see how far it is. Ctrl-C pauses it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from argparse import ArgumentParser, ArgumentTypeError
+from datetime import date
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from django.contrib.auth.models import Group as AccountGroup
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from tmtp.delivery.broadcasts import audience, verbs
+from tmtp.delivery.broadcasts.sending import work
+from tmtp.delivery.models import Broadcast
+from tmtp.models import Group
+from tmtp.services.errors import Refused
+
+LOOK = 0.5  # seconds between two looks at what another process does, or until the rate allows more
+State = Broadcast.State
+
+
+def day(text: str) -> date:
+    """A date."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(_("%(text)s is not a date such as 2026-01-31") % {"text": text}) from None
+
+
+def rate(text: str) -> int:
+    """A number above 0."""
+    if not text.isdecimal() or not int(text):
+        raise ArgumentTypeError(_("%(text)s is not a number above 0") % {"text": text})
+    return int(text)
+
+
+class Command(BaseCommand):
+    """Sends a new broadcast, or goes on with one; ends with 0 when it is done, and with 130 when it was paused."""
+
+    help = "Sends one message to many members. Ctrl-C pauses it; --resume goes on."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """What, to whom, how fast."""
+        parser.add_argument("--subject", help="the subject")
+        parser.add_argument("--body-file", metavar="FILE", help="the text, CommonMark in UTF-8; - for standard input")
+        parser.add_argument("--all", action="store_true", help="to everyone")
+        parser.add_argument("--group", metavar="GID", action="append", default=[], help="who has joined this group")
+        parser.add_argument("--account-group", metavar="NAME", action="append", default=[], help="accounts in it")
+        parser.add_argument("--staff", action="store_true", help="staff only")
+        parser.add_argument("--joined-since", metavar="DATE", type=day, help="who signed up since then")
+        parser.add_argument("--joined-before", metavar="DATE", type=day, help="who signed up before then")
+        parser.add_argument("--seen-since", metavar="DATE", type=day, help="who has signed in since then")
+        parser.add_argument("--rate", metavar="N", type=rate, help="at most so many recipients a minute")
+        parser.add_argument("--resume", metavar="ID", type=int, help="go on with one that was begun")
+
+    def handle(self, *args: Any, resume: int | None, **options: Any) -> None:
+        """Send, then say how it went."""
+        stopped: list[int] = []
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            stopped.append(number)
+
+        try:
+            broadcast = self._begun(resume) if resume is not None else self._new(options)
+            before = signal.signal(signal.SIGINT, stop)
+            try:
+                self._follow(broadcast, stopped)
+            finally:
+                signal.signal(signal.SIGINT, before)
+        except Refused as refused:
+            raise CommandError(str(refused)) from None
+
+    def _begun(self, pk: int) -> Broadcast:
+        broadcast = Broadcast.objects.filter(pk=pk).first()
+        if broadcast is None:
+            raise CommandError(_("There is no broadcast %(number)d.") % {"number": pk})
+        if broadcast.state in (State.DRAFT, State.SCHEDULED):
+            verbs.start(broadcast)
+        elif broadcast.state == State.PAUSED:
+            verbs.resume(broadcast)
+        return broadcast
+
+    @transaction.atomic
+    def _new(self, options: dict[str, Any]) -> Broadcast:
+        if not options["subject"] or not options["body_file"]:
+            raise CommandError(_("Say --subject and --body-file, or --resume ID."))
+        broadcast = Broadcast(
+            subject=options["subject"],
+            body=text_of(options["body_file"]),
+            everyone=options["all"],
+            staff_only=options["staff"],
+            **{name: options[name] for name in ("joined_since", "joined_before", "seen_since", "rate")},
+        )
+        try:
+            broadcast.full_clean()
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from None
+        broadcast.save()
+        broadcast.groups.set(named(Group, "gid", options["group"]))
+        broadcast.account_groups.set(named(AccountGroup, "name", options["account_group"]))
+        if options["all"] and audience.described(broadcast):
+            raise CommandError(_("--all is for everyone: leave out the other conditions, or leave out --all."))
+        verbs.start(broadcast)
+        return broadcast
+
+    def _follow(self, broadcast: Broadcast, stopped: list[int]) -> None:
+        """Work at it, or watch who does, until it is no longer running."""
+        self.stdout.write(_("Broadcast %(number)d: “%(subject)s”") % {"number": broadcast.pk, "subject": broadcast})
+        shown = Progress(self.stdout)
+        while broadcast.state == State.RUNNING and not stopped:
+
+            def go_on() -> bool:
+                broadcast.refresh_from_db()
+                shown.show(broadcast)
+                return not stopped
+
+            if not work(broadcast.pk, go_on) and not stopped:
+                time.sleep(LOOK)
+            broadcast.refresh_from_db()
+            shown.show(broadcast)
+        if stopped and broadcast.state == State.RUNNING:
+            verbs.pause(broadcast)
+        shown.end(broadcast)
+        if broadcast.state != State.DONE:
+            self._unfinished(broadcast)
+
+    def _unfinished(self, broadcast: Broadcast) -> None:
+        if broadcast.problem:
+            raise CommandError(broadcast.problem)
+        if broadcast.state == State.PAUSED:
+            self.stdout.write(_("Go on with: manage.py broadcast --resume %(number)d") % {"number": broadcast.pk})
+        sys.exit(130)
+
+
+class Progress:
+    """Says how far a broadcast is: on one line of a terminal, else a line for each tenth."""
+
+    def __init__(self, out: Any) -> None:
+        self._out = out
+        self._said = ""
+        self._tenth = -1
+
+    def show(self, broadcast: Broadcast) -> None:
+        """Say it, if there is anything new."""
+        tenth = broadcast.sent * 10 // broadcast.total if broadcast.total else -1
+        text = described(broadcast)
+        if text == self._said or (not self._out.isatty() and tenth == self._tenth):
+            return
+        if self._out.isatty():
+            self._out.write(f"\r{text}\033[K", ending="")
+        else:
+            self._out.write(text)
+        self._out.flush()
+        self._said, self._tenth = text, tenth
+
+    def end(self, broadcast: Broadcast) -> None:
+        """Say how it ended."""
+        last = f"{described(broadcast)}: {broadcast.get_state_display()}"
+        self._out.write(f"\r{last}\033[K" if self._out.isatty() else last)
+
+
+def described(broadcast: Broadcast) -> str:
+    """How far it is, in words."""
+    if not broadcast.chosen:
+        return _("choosing recipients")
+    return _("queued for %(sent)d of %(total)d") % {"sent": broadcast.sent, "total": broadcast.total}
+
+
+def text_of(name: str) -> str:
+    """What a file says."""
+    try:
+        octets = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        return octets.decode()
+    except OSError as error:
+        raise CommandError(_("%(file)s cannot be read: %(why)s") % {"file": name, "why": error.strerror}) from None
+    except UnicodeDecodeError:
+        raise CommandError(_("%(file)s is not in UTF-8") % {"file": name}) from None
+
+
+def named(model: Any, field: str, names: list[str]) -> list[Any]:
+    """The rows of these names."""
+    found = {getattr(row, field): row for row in model.objects.filter(**{f"{field}__in": names})}
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise CommandError(_("There is no group “%(name)s”.") % {"name": missing[0]})
+    return [found[name] for name in names]

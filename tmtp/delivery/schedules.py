@@ -1,0 +1,51 @@
+"""When each task runs. `migrate` makes django-q2's schedules match this list: it adds, changes and removes rows.
+
+A row is known by its name, which begins with “tmtp_delivery: ”. Other schedules of the site are left alone, and so are
+the time when a row is due next and the number of repeats, with which somebody has switched it off.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from django.apps import apps as installed
+from django.db import router, transaction
+
+PREFIX = "tmtp_delivery: "
+
+
+class Every(NamedTuple):
+    """A function of no arguments, by its dotted path, and the minutes from one run to the next."""
+
+    name: str
+    function: str
+    minutes: int
+
+
+SCHEDULES = (
+    Every("heartbeat", "tmtp.delivery.tasks.heartbeat", 1),
+    Every("broadcasts", "tmtp.delivery.broadcasts.tasks.look", 1),
+    Every("answers", "tmtp.delivery.tasks.answers", 1),
+    Every("retry", "tmtp.delivery.tasks.retry", 1),
+    Every("expire", "tmtp.delivery.tasks.expire", 10),
+    Every("sweep", "tmtp.delivery.tasks.sweep", 10),
+    Every("notify", "tmtp.delivery.tasks.notify", 10),
+    Every("purge", "tmtp.delivery.tasks.purge", 60),
+)
+
+
+def make_schedules(using: str = "default", apps: Any = installed, **_: Any) -> None:
+    """Make the rows what the list says. Receives `post_migrate`."""
+    try:
+        Schedule = apps.get_model("django_q", "Schedule")
+    except LookupError:
+        return  # migrated back to before there was one
+    if not router.allow_migrate_model(using, Schedule):
+        return
+    rows = Schedule.objects.using(using).filter(name__startswith=PREFIX)
+    with transaction.atomic(using=using):
+        rows.exclude(name__in=[PREFIX + every.name for every in SCHEDULES]).delete()
+        for every in SCHEDULES:
+            wanted = {"func": every.function, "schedule_type": "I", "minutes": every.minutes}
+            if not rows.filter(name=PREFIX + every.name).update(**wanted):
+                Schedule.objects.using(using).create(name=PREFIX + every.name, **wanted)

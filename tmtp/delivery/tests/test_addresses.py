@@ -1,0 +1,41 @@
+"""Who has which confirmed address."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from django.contrib.auth import get_user_model
+
+from tmtp.delivery import addresses
+
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
+
+
+class Book:
+    """A site's own book of addresses."""
+
+    users = {"ann@example.org": SimpleNamespace(pk=1)}
+
+    @classmethod
+    def users_by_address(cls, addresses):
+        return {address: cls.users[address] for address in addresses if address in cls.users}
+
+    @classmethod
+    def address_by_user(cls, users):
+        known = {user.pk: address for address, user in cls.users.items()}
+        return {user.pk: known[user.pk] for user in users if user.pk in known}
+
+
+def test_the_sites_own_book_is_asked(settings):
+    settings.TMTP_DELIVERY = {"ADDRESSES": f"{__name__}.Book"}
+    found = addresses.users_by_address([" Ann@Example.org", "bob@example.org"])
+    assert found == {"ann@example.org": Book.users["ann@example.org"]}
+    assert addresses.address_by_user([SimpleNamespace(pk=1), SimpleNamespace(pk=2)]) == {1: "ann@example.org"}
+
+
+def test_nobody_is_known_by_default():
+    """An address in `User.email` may be anybody's."""
+    user = get_user_model().objects.create(username="ann", email="ann@example.org")
+    assert addresses.users_by_address(["ann@example.org"]) == {}
+    assert addresses.address_by_user([user]) == {}

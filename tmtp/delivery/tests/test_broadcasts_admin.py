@@ -1,0 +1,179 @@
+"""Broadcasts in the admin: written, looked at, sent or scheduled, watched, stopped."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group as AccountGroup
+from django.contrib.auth.models import Permission
+from django.urls import reverse
+from django.utils import timezone
+
+from tmtp.delivery import marks
+from tmtp.delivery.broadcasts import sending, verbs
+from tmtp.delivery.models import Broadcast
+
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
+Account = get_user_model()
+State = Broadcast.State
+
+
+def url(name, *args):
+    return reverse(f"admin:tmtp_delivery_broadcast_{name}", args=args)
+
+
+def text(response):
+    return response.content.decode()
+
+
+def draft(**fields):
+    fields = {"subject": "We move", "body": "Come *early* <b>", "everyone": True, **fields}
+    return Broadcast.objects.create(**fields)
+
+
+def running(**fields):
+    one = draft(**fields)
+    verbs.start(one)
+    return one
+
+
+def state(one):
+    one.refresh_from_db()
+    return one.state
+
+
+def write(client, where, **fields):
+    """Fill in the form."""
+    return client.post(where, {"subject": "We move", "body": "On *Sunday*.", "_save": "1", **fields}, follow=True)
+
+
+@pytest.fixture
+def members():
+    return [Account.objects.create(username=f"member {number}") for number in range(3)]
+
+
+def test_from_the_form_to_the_queue(admin_client, members):
+    page = write(admin_client, url("add"), everyone="on")
+    (one,) = Broadcast.objects.all()
+    assert one.by == Account.objects.get(username="admin")
+    assert page.redirect_chain == [(url("review", one.pk), 302)]
+    assert "On <em>Sunday</em>." in text(page)
+    assert "Send now to 4 members" in text(page)
+    page = admin_client.post(url("review", one.pk), {"now": ""}, follow=True)
+    assert "It is being sent." in text(page)
+    assert state(one) == State.RUNNING
+    sending.work(one.pk, lambda: True)
+    page = text(admin_client.get(url("change", one.pk)))
+    assert "Queued for 4 of 4" in page
+    assert '<progress id="bar" value="4" max="4">' in page
+
+
+def test_it_says_for_whom(admin_client):
+    assert "Say whom it is for" in text(write(admin_client, url("add")))
+    assert "not both" in text(write(admin_client, url("add"), everyone="on", staff_only="on"))
+    choir = AccountGroup.objects.create(name="the choir")
+    page = write(admin_client, url("add"), account_groups=[choir.pk], joined_since="2026-01-31")
+    assert "in the choir, signed up since Jan. 31, 2026" in text(page)
+    assert "Send now to 0 members" in text(page)
+    assert "disabled" in text(page)
+
+
+def test_a_draft_can_be_kept_and_changed(admin_client):
+    one = draft()
+    page = write(admin_client, url("change", one.pk), everyone="on", rate="0")
+    assert "greater than or equal to 1" in text(page)
+    write(admin_client, url("change", one.pk), everyone="on", rate="60", subject="Later", _continue="1")
+    assert (state(one), one.subject, one.rate) == (State.DRAFT, "Later", 60)
+
+
+def test_schedule_and_think_again(admin_client, members):
+    one = draft()
+    for at, said in (("", "Say when."), ("2020-01-01T12:00", "has passed"), ("soon", "valid date")):
+        assert said in text(admin_client.post(url("review", one.pk), {"later": "", "send_at": at}))
+        assert state(one) == State.DRAFT
+    at = (timezone.now() + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M")
+    page = admin_client.post(url("review", one.pk), {"later": "", "send_at": at}, follow=True)
+    assert "It is scheduled." in text(page)
+    assert (state(one), one.send_at.strftime("%Y-%m-%dT%H:%M")) == (State.SCHEDULED, at)
+    assert admin_client.get(url("review", one.pk)).url == url("change", one.pk)
+    admin_client.post(url("do", one.pk, "unschedule"))
+    assert state(one) == State.DRAFT
+
+
+def test_buttons(admin_client, members):
+    one = running()
+    assert {verb.name for verb in admin_client.get(url("change", one.pk)).context["verbs"]} == {
+        "pause", "cancel", "take_back"
+    }  # fmt: skip
+    admin_client.post(url("do", one.pk, "pause"))
+    assert state(one) == State.PAUSED
+    admin_client.post(url("do", one.pk, "resume"))
+    assert state(one) == State.RUNNING
+    assert "nobody else?" in text(admin_client.post(url("do", one.pk, "cancel")))
+    assert state(one) == State.RUNNING
+    admin_client.post(url("do", one.pk, "cancel"), {"confirmed": "yes"})
+    assert state(one) == State.CANCELLED
+    page = admin_client.post(url("do", one.pk, "pause"), follow=True)
+    assert "“We move” is cancelled." in text(page)
+    admin_client.post(url("do", one.pk, "take_back"), {"confirmed": "yes"})
+    assert "taken back" in text(admin_client.get(url("change", one.pk)))
+    assert admin_client.get(url("do", one.pk, "explode")).status_code == 404
+
+
+def test_only_the_part_is_fetched_until_something_else_happens(admin_client, members):
+    one = running()
+    page = text(admin_client.get(url("change", one.pk)))
+    part = f"{url('progress', one.pk)}?state={State.RUNNING.value}"
+    assert f'hx-get="{part}"' in page
+    response = admin_client.get(part)
+    assert "HX-Refresh" not in response
+    assert "<html" not in text(response)
+    verbs.pause(one, "the name is taken")
+    response = admin_client.get(part)
+    assert response["HX-Refresh"] == "true"
+    assert "the name is taken" in text(response)
+
+
+def test_a_missing_worker_is_told(admin_client, members):
+    one = running()
+    assert "waits for a worker" in text(admin_client.get(url("change", one.pk)))
+    marks.set_mark(marks.WORKER)
+    assert "waits for a worker" not in text(admin_client.get(url("change", one.pk)))
+
+
+def test_what_is_on_its_way_is_not_deleted(admin_client, members):
+    one = running()
+    assert admin_client.post(url("delete", one.pk), {"post": "yes"}).status_code == 403
+    sending.work(one.pk, lambda: True)
+    admin_client.post(url("delete", one.pk), {"post": "yes"})
+    assert not Broadcast.objects.exists()
+
+
+def test_the_list(admin_client, members):
+    running(), draft(), running(problem="x")
+    sending.work(Broadcast.objects.first().pk, lambda: True)
+    page = text(admin_client.get(url("changelist")))
+    assert "4 of 4" in page
+    assert "running: a problem" in page
+
+
+def test_who_may_only_look(client, members):
+    looker = Account.objects.create(username="looker", is_staff=True)
+    looker.user_permissions.add(Permission.objects.get(codename="view_broadcast"))
+    client.force_login(looker)
+    one, other = draft(), running()
+    assert not client.get(url("change", other.pk)).context["verbs"]
+    assert client.get(url("change", one.pk)).status_code == 200
+    assert client.get(url("progress", other.pk)).status_code == 200
+    assert client.get(url("review", one.pk)).status_code == 403
+    assert client.post(url("do", other.pk, "pause")).status_code == 403
+    assert state(other) == State.RUNNING
+
+
+def test_others_see_nothing(client, members):
+    client.force_login(Account.objects.create(username="staff", is_staff=True))
+    one = running()
+    for where in (url("change", one.pk), url("progress", one.pk), url("review", one.pk)):
+        assert client.get(where).status_code == 403
