@@ -1,1 +1,1 @@
-"""The deployable site: settings from the environment, HTTP and TCP routes, and `serve`, which runs all of it."""
+"""The deployable site: settings from the environment, HTTP and TCP routes, and the command `serve`."""

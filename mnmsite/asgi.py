@@ -1,4 +1,4 @@
-"""What each kind of connection is answered by: pages over HTTP, TMTP over TCP and WebSocket."""
+"""The ASGI application: pages over HTTP, TMTP over TCP and WebSocket."""
 
 import os
 from typing import Any
@@ -10,7 +10,7 @@ from django.core.asgi import get_asgi_application
 from django.urls import path, re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mnmsite.settings")
-http = get_asgi_application()  # first: it loads the apps, which the consumer imports models of
+http = get_asgi_application()  # first: it loads the apps, and the consumers import models
 
 from accounts.mailbox.live import MailboxConsumer  # noqa: E402
 from tmtp import routing as tmtp  # noqa: E402
@@ -18,15 +18,15 @@ from tmtp.consumers import TmtpConsumer  # noqa: E402
 
 
 async def nowhere(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Refuse a WebSocket for which there is no route, without the traceback that URLRouter would log."""
+    """Refuse a WebSocket without a route. URLRouter alone would raise, and log a traceback."""
     await receive()
     await send({"type": "websocket.close"})
 
 
 websocket = URLRouter(
     [
-        *tmtp.websocket_urlpatterns,  # no sessions, no cookies: a member's device logs in by its own secret
-        # for pages of this site, of people who have signed in
+        *tmtp.websocket_urlpatterns,  # without sessions and cookies: a device logs in with its own secret
+        # for pages of this site whose reader has signed in
         path("live/mailbox", AllowedHostsOriginValidator(AuthMiddlewareStack(MailboxConsumer.as_asgi()))),
         re_path("", nowhere),
     ]

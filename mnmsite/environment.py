@@ -1,6 +1,6 @@
-"""Reads the site's settings from environment variables, and names the variable when its value makes no sense.
+"""Read the site's settings from environment variables.
 
-A variable that is empty counts as not set. A message never repeats a value that may hold a password.
+An error names the variable, and never repeats a value that may hold a password. An empty variable counts as not set.
 """
 
 from __future__ import annotations
@@ -18,20 +18,26 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 from environ import Env
 
+from tmtp.conf import parse_address
+from tmtp.openid.providers import split_settings
+
 T = TypeVar("T")
 
-WILDCARDS = ("0.0.0.0", "[::]")  # noqa: S104 (a name for them, nothing is bound here)
+ALL_INTERFACES = ("0.0.0.0", "::")  # noqa: S104 (nothing is bound here)
 SQLITE_OPTIONS = {
-    # a transaction takes the write lock when it begins, so that it waits for its turn instead of failing half-way
+    # take the write lock when a transaction begins, so that it waits for its turn instead of failing half-way
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,
-    # readers never wait for the writer; a commit is on disk when it returns
+    # readers do not wait for the writer; when COMMIT returns, the data is on disk
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY",
 }
 
 
 def read(name: str, parse: Callable[[str], T], default: T) -> T:
-    """Return what `parse` makes of the variable; its ValueError becomes one line that names the variable."""
+    """Return `parse(value)` of a variable, or the default if it is not set.
+
+    Raise ImproperlyConfigured, with one line that names the variable, if `parse` raises ValueError.
+    """
     text = os.environ.get(name, "").strip()
     if not text:
         return default
@@ -42,7 +48,7 @@ def read(name: str, parse: Callable[[str], T], default: T) -> T:
 
 
 def flag(text: str) -> bool:
-    """Parse yes or no."""
+    """Parse 1, true, yes or on as True; 0, false, no or off as False."""
     word = text.lower()
     if word in ("1", "true", "yes", "on"):
         return True
@@ -52,34 +58,30 @@ def flag(text: str) -> bool:
 
 
 def words(text: str) -> list[str]:
-    """Parse a list with commas."""
+    """Parse a comma-separated list."""
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def window(text: str) -> int:
-    """Parse how many messages may wait for a device's acknowledgment at a time."""
+    """Parse how many unacknowledged messages a device may have at a time: 1 to 1000."""
     if not text.isdecimal() or not 1 <= int(text) <= 1000:
         raise ValueError(f"“{text}” is not a whole number from 1 to 1000")
     return int(text)
 
 
-def address(text: str, port_for_example: int = 7443) -> str:
-    """Check HOST:PORT, an IPv6 host in brackets."""
-    host, _, port = text.rpartition(":")
-    bare = host.removeprefix("[").removesuffix("]")
-    if not bare or (":" in bare) != host.startswith("[") or not port.isdecimal() or int(port) > 65535:
-        example = f"127.0.0.1:{port_for_example} or [::1]:{port_for_example}"
-        raise ValueError(f"“{text}” is not HOST:PORT, such as {example}")
+def address(text: str, port_in_example: int = 7443) -> str:
+    """Check HOST:PORT, with an IPv6 host in brackets, and return it."""
+    parse_address(text, port_in_example)
     return text
 
 
 def http() -> str:
-    """Return where the website listens."""
+    """Return the HOST:PORT the website listens on (MNM_HTTP)."""
     return read("MNM_HTTP", lambda text: address(text, 8000), "127.0.0.1:8000")
 
 
 def url(text: str) -> str:
-    """Check the beginning of the website's addresses; a slash at its end does not count."""
+    """Check the URL of the website and return it without a trailing slash."""
     try:
         parts = urlsplit(text)
         whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -91,9 +93,11 @@ def url(text: str) -> str:
 
 
 def url_of(address: str) -> str:
-    """Return the website's address on this machine, from where it listens."""
-    host = address.rpartition(":")[0]
-    if host in WILDCARDS:
+    """Return the URL of a website that listens on HOST:PORT.
+
+    Raise ImproperlyConfigured if it listens on all interfaces, since then its host name is unknown.
+    """
+    if parse_address(address)[0] in ALL_INTERFACES:
         raise ImproperlyConfigured(
             f"MNM_URL: set it to the website's address, such as https://example.org, as MNM_HTTP is {address}"
         )
@@ -101,7 +105,7 @@ def url_of(address: str) -> str:
 
 
 def limits(text: str) -> dict[str, int] | None:
-    """Parse "off" (None: no limits) or "on" (the limits of tmtp)."""
+    """Parse "off" as None, which lifts all limits, and "on" as {}, the default limits."""
     try:
         return {} if flag(text) else None
     except ValueError:
@@ -109,23 +113,20 @@ def limits(text: str) -> dict[str, int] | None:
 
 
 def openid(text: str) -> dict[str, Any]:
-    """Parse {"auth": 0|1|2, "authby": [{...}]}."""
+    """Parse {"auth": 0|1|2, "authby": [{...}]}. A system check examines the providers, once all of them are known."""
     try:
         value = json.loads(text)
     except ValueError as error:
         raise ValueError(f"not JSON ({error})") from None
-    if not isinstance(value, dict) or not value.keys() <= {"auth", "authby"}:
-        raise ValueError('must be an object {"auth": ..., "authby": [...]}')
-    auth, authby = value.get("auth", 0), value.get("authby", [])
-    if type(auth) is not int or auth not in (0, 1, 2):
-        raise ValueError('"auth" must be 0 (none), 1 (to register) or 2 (to register and to log in)')
-    if not isinstance(authby, list) or not all(isinstance(provider, dict) for provider in authby):
-        raise ValueError('"authby" must be a list of objects, one for each provider')
+    try:
+        auth, authby = split_settings(value)
+    except ImproperlyConfigured as error:
+        raise ValueError(str(error)) from None
     return {"auth": auth, "authby": authby}
 
 
 def email(text: str) -> dict[str, Any]:
-    """Parse smtp+tls://user:password@host:587 or console:// into Django's settings for mail."""
+    """Parse a URL such as smtp+tls://user:password@host:587 or console:// into Django's EMAIL_... settings."""
     scheme = text.partition("://")[0]
     schemes = {"smtp": "smtp", "smtp+tls": "smtp+tls", "smtp+ssl": "smtp+ssl", "console": "consolemail"}
     try:
@@ -140,7 +141,7 @@ def email(text: str) -> dict[str, Any]:
 
 
 def sender(text: str) -> str:
-    """Check whom mails are from: an address, or “Name <address>”."""
+    """Check the sender of the site's e-mail: an address, or “Name <address>”."""
     _, address = parseaddr(text)
     if "@" not in address or any(sign in text for sign in "\r\n"):
         raise ValueError(f"“{text}” is not an e-mail address")
@@ -148,7 +149,7 @@ def sender(text: str) -> str:
 
 
 def redis(text: str) -> str:
-    """Check the address of a Redis server."""
+    """Check the URL of a Redis server."""
     if not text.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("must start with redis://, rediss:// or unix://")
     return text
@@ -167,7 +168,7 @@ def database(text: str) -> dict[str, Any]:
 
 
 def sqlite(path: Path) -> dict[str, Any]:
-    """Return an entry for SQLite; the file's folder must be there."""
+    """Return an entry of DATABASES for this SQLite file. Its folder must exist."""
     if not path.is_absolute():
         raise ValueError("an absolute path is needed, with four slashes: sqlite:////path")
     if not path.parent.is_dir():
@@ -176,20 +177,20 @@ def sqlite(path: Path) -> dict[str, Any]:
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": str(path),
         "OPTIONS": SQLITE_OPTIONS,
-        # tests use a file too: a database in memory locks differently
+        # tests use a file too: an in-memory database locks differently
         "TEST": {"NAME": str(path.with_name(f"test_{path.name}"))},
     }
 
 
 def postgresql(config: dict[str, Any]) -> dict[str, Any]:
-    """Complete an entry for PostgreSQL."""
+    """Complete an entry of DATABASES for PostgreSQL."""
     if not config["NAME"]:
         raise ValueError("the name of the database is missing: postgres://user:password@host:port/name")
-    return {**config, "CONN_MAX_AGE": 0}  # a connection outlives no request: threads of an ASGI server come and go
+    return {**config, "CONN_MAX_AGE": 0}  # persistent connections leak when an ASGI server's threads end
 
 
 def folder(path: Path) -> Path:
-    """Make the folder of all that the site keeps, for its owner only."""
+    """Create the folder for the site's data, readable by its owner only."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -198,7 +199,7 @@ def folder(path: Path) -> Path:
 
 
 def templates(text: str) -> list[Path]:
-    """Parse the path of a folder of templates that go before the site's own."""
+    """Parse the path of a folder whose templates override the site's own."""
     path = Path(text).absolute()
     if not path.is_dir():
         raise ValueError(f"there is no folder {path}")
@@ -206,7 +207,10 @@ def templates(text: str) -> list[Path]:
 
 
 def secret(path: Path, make: Callable[[], str] = lambda: secrets.token_urlsafe(50)) -> str:
-    """Return the secret kept in this file, made when it is not there; processes that start together get the same."""
+    """Return the secret in this file, after creating the file if it is missing.
+
+    Processes that start at the same time get the same secret.
+    """
     if not path.exists():
         draft = path.with_name(f"{path.name}.{os.getpid()}")
         try:
@@ -226,7 +230,10 @@ def secret(path: Path, make: Callable[[], str] = lambda: secrets.token_urlsafe(5
 
 
 def private_key(path: Path, make: Callable[[], str], check: Callable[[str], Any]) -> str:
-    """Return the private key kept in this file, made when it is not there; `check` raises ValueError for another."""
+    """Return the private key in this file, after creating it if it is missing.
+
+    Raise ImproperlyConfigured if `check` raises ValueError for the key.
+    """
     key = secret(path, make)
     try:
         check(key)
@@ -236,6 +243,6 @@ def private_key(path: Path, make: Callable[[], str], check: Callable[[str], Any]
 
 
 def needs(variable: str, module: str, package: str) -> None:
-    """Say what to install for what a variable asks for, when it is not there."""
+    """Raise ImproperlyConfigured, naming the package to install, if a variable needs a module that is missing."""
     if importlib.util.find_spec(module) is None:
         raise ImproperlyConfigured(f"{variable}: needs a package that is not there: pip install {package}")

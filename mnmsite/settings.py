@@ -1,6 +1,6 @@
-"""Settings of the site. What differs from one place to another comes from the environment: docs/reference/settings.md.
+"""Settings of the site. What differs between installations comes from the environment: docs/reference/settings.md.
 
-A value that makes no sense raises ImproperlyConfigured with one line that names the variable.
+An invalid value raises ImproperlyConfigured with one line that names the variable.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from . import environment as env
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = env.folder(env.read("MNM_VAR", lambda text: Path(text).absolute(), BASE_DIR / "var"))
 
-PROVIDER = env.read("MNM_PROVIDER", env.flag, False)  # of identities, for members' devices: see the end
+PROVIDER = env.read("MNM_PROVIDER", env.flag, False)  # whether the site is its devices' OpenID provider: see the end
 
 # -- the service
 
@@ -47,7 +47,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "django.forms",  # so that forms are rendered with templates of the site
+    "django.forms",  # forms are rendered with the site's templates
     "csp",
     "django_htmx",
     "axes",
@@ -71,7 +71,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "axes.middleware.AxesMiddleware",  # last: it answers for a sign-in that was refused unread
+    "axes.middleware.AxesMiddleware",  # last: it replaces the response to a sign-in that is locked out
 ]
 
 TEMPLATES_OF_THE_PLACE = env.read("MNM_TEMPLATES", env.templates, [])
@@ -93,7 +93,7 @@ TEMPLATES = [
 
 FORM_RENDERER = "accounts.rendering.PageRenderer"
 
-# Everything comes from this site, nothing is inline. A view that needs more says so: csp.decorators.
+# Pages load from this site only, and have nothing inline. A view that needs more uses csp.decorators.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'self'"],
@@ -105,14 +105,14 @@ CONTENT_SECURITY_POLICY = {
 }
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.read("MNM_HTTPS", env.flag, False)
-# Ten wrong passwords for one member from one IP address: that address waits. The member, elsewhere, does not.
+# Ten wrong passwords for one member lock out the IP address they came from, not the member elsewhere.
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AXES_FAILURE_LIMIT = 10
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_TEMPLATE = "accounts/locked_out.html"
-AXES_DISABLE_ACCESS_LOG = True  # who signed in when and from where is nobody's business
+AXES_DISABLE_ACCESS_LOG = True  # do not record who signed in when and from where
 AXES_VERBOSE = False
 
 LOGIN_URL = "accounts:sign_in"
@@ -128,14 +128,15 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
-# -- mail: to members' devices; and by e-mail, for all others, and for links that confirm an address or set a password
+# -- mail: delivered to members' devices. Everyone else gets e-mail, as do links that confirm an address or set a
+# password.
 
 EMAIL = env.read("MNM_EMAIL", env.email, env.email("console://"))
 globals().update(EMAIL)
 EMAIL_BACKEND = "tmtp.delivery.email.EmailBackend"
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.read("MNM_EMAIL_FROM", env.sender, "mnm@localhost")
 
-# -- what workers do
+# -- workers
 
 TMTP_DELIVERY: dict[str, Any] = {
     "SITE_URL": URL,
@@ -143,7 +144,7 @@ TMTP_DELIVERY: dict[str, Any] = {
     "FALLBACK_EMAIL_BACKEND": EMAIL["EMAIL_BACKEND"],
 }
 
-# -- what is kept, and what passes between processes
+# -- the database, and messages between processes
 
 DATABASES = {"default": env.read("DATABASE_URL", env.database, env.sqlite(VAR / "mnm.sqlite3"))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -162,7 +163,7 @@ Q_CLUSTER = {
     "workers": 2,
     "poll": 0.5,
     "timeout": 300,
-    "retry": 600,  # longer than timeout: a task that still runs is not started again
+    "retry": 600,  # longer than timeout, so that a running task is not started again
     "max_attempts": 5,
     "save_limit": 1000,
     "catch_up": False,
@@ -171,15 +172,15 @@ Q_CLUSTER = {
 # -- pages
 
 STATIC_URL = "static/"
-WHITENOISE_USE_FINDERS = True  # files are served from where the apps have them: there is no collectstatic to forget
+WHITENOISE_USE_FINDERS = True  # serve files from the apps' own folders, without collectstatic
 
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English")]  # what there are translations for: else Django's own texts are in one, ours in another
+LANGUAGES = [("en", "English")]  # those with translations, so that our texts and Django's are in the same language
 USE_I18N = True
 TIME_ZONE = "UTC"
 USE_TZ = True
 
-# -- the site's own sign-in for its members' devices
+# -- the site as the OpenID provider of its members' devices
 
 if PROVIDER:
     env.needs("MNM_PROVIDER", "oauth2_provider", "django-oauth-toolkit")
@@ -190,9 +191,9 @@ if PROVIDER:
     INSTALLED_APPS += provider.APPS
     OAUTH2_PROVIDER = provider.oauth2_settings(address, key)
     TMTP["OPENID"]["authby"] += [provider.entry(TMTP["SITE_NAME"], address, key)]
-    SILENCED_SYSTEM_CHECKS = ["oauth2_provider.W008"]  # http, but only to the device's own computer
+    SILENCED_SYSTEM_CHECKS = ["oauth2_provider.W008"]  # http redirects go to the device's own computer only
 
-# -- one line for each thing worth knowing, on stderr
+# -- the log: one line for each event, on stderr
 
 LOGGING = {
     "version": 1,

@@ -1,4 +1,4 @@
-"""The addresses of the site's pages."""
+"""The URLs of the site."""
 
 from django.apps import apps
 from django.conf import settings

@@ -1,9 +1,9 @@
-"""The settings: one dict `TMTP` in the site's settings, with defaults, read when it is used.
+"""The settings of tmtp: the dict `TMTP` in the site's settings, over the defaults below.
 
     from tmtp.conf import conf
     conf.WINDOW
 
-Each key is explained in docs/reference/settings.md.
+A setting is read each time it is used. docs/reference/settings.md explains each key.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 DEFAULTS: dict[str, Any] = {
-    # what is served, and where
+    # the service and where it listens
     "SITE_NAME": "mnm",
     "SITE_ALIAS": "",
     "BIND": "127.0.0.1:7443",
@@ -23,7 +23,7 @@ DEFAULTS: dict[str, Any] = {
     "CERT": None,
     "KEY": None,
     "SPOOL_DIR": None,
-    # who may come in
+    # who may register and log in
     "OPEN_REGISTRATION": True,
     "OPENID": {"auth": 0, "authby": []},
     "OPENID_MAX_AGE": 30 * 86400,
@@ -32,7 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "WINDOW": 4,
     "RESEND_AFTER": 30,
     "POLL": 0.25,
-    # patience, in seconds
+    # timeouts, in seconds
     "LOGIN_TIMEOUT": 5,
     "IDLE_TIMEOUT": 120,
     "WRITE_TIMEOUT": 30,
@@ -53,8 +53,23 @@ DEFAULT_LIMITS: dict[str, int] = {
 }
 
 
+def parse_address(text: str, port_in_example: int = 7443) -> tuple[str, int]:
+    """Return the host and port of HOST:PORT, where an IPv6 host is in brackets. Raise ValueError for other text."""
+    host, _, port = text.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if not bare or (":" in bare) != host.startswith("[") or not port.isdecimal() or int(port) > 65535:
+        example = f"127.0.0.1:{port_in_example} or [::]:{port_in_example}"
+        raise ValueError(f"“{text}” is not HOST:PORT, such as {example}")
+    return bare, int(port)
+
+
+def format_address(host: str, port: int) -> str:
+    """Return HOST:PORT, with an IPv6 host in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class Conf:
-    """Attribute access to `settings.TMTP` over the defaults."""
+    """Return the value of a setting as an attribute: from `settings.TMTP`, else the default."""
 
     def __getattr__(self, name: str) -> Any:
         if name not in DEFAULTS:
@@ -64,17 +79,17 @@ class Conf:
 
     @property
     def site_alias(self) -> str:
-        """The alias of the site itself: SITE_ALIAS, or its name and “website”."""
+        """Return the site's own alias: SITE_ALIAS, or SITE_NAME followed by "website"."""
         return str(self.SITE_ALIAS or f"{self.SITE_NAME} website")
 
     @property
     def spool_dir(self) -> Path:
-        """The folder of large bodies: SPOOL_DIR, or `tmtp-spool` beside the site's code."""
+        """Return the folder for large bodies: SPOOL_DIR, or `tmtp-spool` in BASE_DIR."""
         configured = self.SPOOL_DIR or Path(getattr(settings, "BASE_DIR", ".")) / "tmtp-spool"
         return Path(configured)
 
     def limit(self, name: str) -> int | None:
-        """A limit from LIMITS; None when it is lifted (LIMITS=None lifts all, a limit of None that one)."""
+        """Return a limit from LIMITS, or None if it is lifted (LIMITS = None lifts them all)."""
         limits = self.LIMITS
         if limits is None:
             return None
@@ -82,13 +97,11 @@ class Conf:
         return value
 
     def address(self, bind: str | None = None) -> tuple[str, int]:
-        """HOST:PORT (an IPv6 host in brackets) as a pair; raises ImproperlyConfigured when it is not that."""
-        text = bind or self.BIND
-        host, _, port = str(text).rpartition(":")
-        bare = host.removeprefix("[").removesuffix("]")
-        if not bare or (":" in bare) != host.startswith("[") or not port.isdecimal() or int(port) > 65535:
-            raise ImproperlyConfigured(f"“{text}” is not HOST:PORT, such as 127.0.0.1:7443 or [::]:7443")
-        return bare, int(port)
+        """Return the host and port of `bind`, or of BIND. Raise ImproperlyConfigured unless it is HOST:PORT."""
+        try:
+            return parse_address(str(bind or self.BIND))
+        except ValueError as error:
+            raise ImproperlyConfigured(str(error)) from None
 
 
 conf = Conf()

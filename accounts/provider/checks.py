@@ -1,4 +1,4 @@
-"""Does what the site says of itself as a provider fit together."""
+"""System checks of the settings with which the site is an OpenID provider."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 from oauth2_provider.settings import oauth2_settings
 
 from tmtp.conf import conf
-from tmtp.openid.providers import LOOPBACK, Provider, parse_settings
+from tmtp.openid.providers import SAFE, Provider, parse_settings, parse_url
 
 from .conf import CLIENT_ID, public_jwks
 
@@ -25,9 +25,9 @@ ENTRY = "accounts.provider.conf.entry(label, url, key)"
 
 @checks.register("provider")
 def check_provider(**_: Any) -> list[checks.CheckMessage]:
-    """E001 to E008."""
+    """Check OAUTH2_PROVIDER, the URLs and TMTP["OPENID"]: E001 to E008."""
     iss, key = oauth2_settings.OIDC_ISS_ENDPOINT, oauth2_settings.OIDC_RSA_PRIVATE_KEY
-    if not iss or urlsplit(iss).scheme not in ("http", "https"):
+    if not iss or parse_url(iss) is None:
         message = f"OAUTH2_PROVIDER[“OIDC_ISS_ENDPOINT”] is {iss!r}, and must be the provider's address."
         return [_error(1, message, f"Let {SETTINGS}.")]
     try:
@@ -38,15 +38,15 @@ def check_provider(**_: Any) -> list[checks.CheckMessage]:
 
 
 def _check_addresses(iss: str) -> Iterator[checks.CheckMessage]:
-    parts = urlsplit(iss)
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+    path = urlsplit(iss).path
+    if parse_url(iss) not in SAFE:
         message = f"The provider's address is {iss}: passwords and codes cross the network for everyone to read."
         yield _warning(3, message, "Serve the site over https, and say so in its address (of mnmsite: MNM_URL).")
     try:
-        if not f"{parts.path}/authorize/".endswith(reverse("oauth2_provider:authorize")):
+        if not f"{path}/authorize/".endswith(reverse("oauth2_provider:authorize")):
             raise NoReverseMatch
     except NoReverseMatch:
-        hint = f'Add to the site\'s urls: path("{parts.path.strip("/")}/", include("accounts.provider.urls")).'
+        hint = f'Add to the site\'s urls: path("{path.strip("/")}/", include("accounts.provider.urls")).'
         yield _error(4, f"The provider's pages are not at its address, {iss}.", hint)
     try:
         resolve(urlsplit(resolve_url(settings.LOGIN_URL)).path)
@@ -73,7 +73,7 @@ def _check_announced(iss: str, kids: set[str]) -> Iterator[checks.CheckMessage]:
 
 
 def _kids(provider: Provider, default: set[str]) -> set[str]:
-    """The names of a provider's keys; the default when they are at a URL."""
+    """Return the ids of a provider's keys, or the default if the provider only names their URL."""
     if not provider.keys.startswith("{"):
         return default
     return {jwk.get("kid", "") for jwk in json.loads(provider.keys)["keys"]}

@@ -1,4 +1,4 @@
-"""OpenID Connect providers as the settings name them (TMTP["OPENID"]), and what op 0 announces of them."""
+"""The OpenID Connect providers in the setting TMTP["OPENID"], and how op 0 announces them to clients."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.text import slugify
 
-MAX_PROVIDERS = 26  # clients number them with one letter
+MAX_PROVIDERS = 26  # clients use one letter for each
 DEFAULT_ALGORITHMS = ("RS256", "ES256")
 MEMBERS = ("label", "login", "token", "std", "keys", "iss", "aud", "alg", "site")
 SITE_MEMBERS = ("slug", "client_id", "client_secret", "login", "token", "scope")
-SAFE = (("https", False), ("https", True), ("http", True))  # what _url gives for URLs that may carry secrets
-LOOPBACK = ("127.0.0.1", "localhost", "::1")  # where http is as good as https
-# Algorithm -> the (kty, crv) of its keys. Only public-key ones: an HS256 "key" would be something anyone can read.
+SAFE = (("https", False), ("https", True), ("http", True))  # the results of parse_url that may carry secrets
+LOOPBACK = ("127.0.0.1", "localhost", "::1")  # hosts for which http is as safe as https
+# Algorithm -> (kty, crv) of its keys. Public-key algorithms only: anyone can read the "key" of HS256.
 KEY_TYPES: dict[str, tuple[str, str | None]] = {
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), ("RSA", None)),
     "ES256": ("EC", "P-256"),
@@ -29,10 +29,10 @@ KEY_TYPES: dict[str, tuple[str, str | None]] = {
 
 @dataclass(frozen=True)
 class SiteClient:
-    """A provider's member "site": how the website's own sign-in page is known there. Never announced to devices.
+    """A provider's member "site": the website's own sign-in as a client there. It is never announced to devices.
 
-    `slug` is in the address that the provider sends people back to; `login` and `token` are URLs; no secret: a public
-    client."""
+    `slug` is part of the URL that the provider redirects to. `login` and `token` are URLs. Without `client_secret` it
+    is a public client."""
 
     slug: str
     client_id: str
@@ -44,9 +44,10 @@ class SiteClient:
 
 @dataclass(frozen=True)
 class Provider:
-    """One entry of "authby". `login` and `token` are a URL and its parameters, `std` parameters of both; `keys` is the
-    URL of its JWKS, or the JWKS itself as a JSON object; `iss` and `aud` (our client id) are what its tokens must say;
-    `algorithms` are those we accept."""
+    """One entry of "authby".
+
+    `login` and `token` are a URL and its parameters; `std` are parameters of both. `keys` is the URL of the JWKS, or
+    the JWKS itself as JSON. Tokens must have this `iss` and `aud` (our client id), and one of these `algorithms`."""
 
     label: str
     login: tuple[str, ...]
@@ -59,11 +60,11 @@ class Provider:
     site: SiteClient | None = None
 
     def announce(self) -> dict[str, Any]:
-        """What a client is told: {"label", "login": [url, params], "token": [url, params]}."""
+        """Return what clients are told: {"label", "login": [url, params], "token": [url, params]}."""
         return {"label": self.label, "login": self._target(self.login), "token": self._target(self.token)}
 
     def for_site(self) -> Provider:
-        """The same provider, for tokens that are meant for the website's sign-in instead of a device."""
+        """Return the same provider for tokens that the website's sign-in receives, instead of a device."""
         assert self.site is not None
         return replace(self, aud=self.site.client_id)
 
@@ -73,42 +74,56 @@ class Provider:
 
 @dataclass(frozen=True)
 class OpenID:
-    """Parsed settings. `auth` is 0 (none), 1 (to register) or 2 (also to log in); `optional`: a request without `oidc`
-    passes, one with it is checked."""
+    """The parsed setting. A token is needed for nothing if `auth` is 0, to register if 1, to log in as well if 2.
+
+    If `optional`, requests without `oidc` pass as well; requests with it are checked."""
 
     auth: int = 0
     optional: bool = False
     providers: tuple[Provider, ...] = ()
 
     def announce(self) -> dict[str, Any]:
-        """The members for the tmtprev header: {"auth", "authby"}, or {} when there is nothing to announce."""
+        """Return the members for the `tmtprev` header: {"auth", "authby"}, or {} if there is nothing to announce."""
         if not self.auth or not self.providers:
             return {}
         return {"auth": self.auth, "authby": [provider.announce() for provider in self.providers]}
 
 
-def parse_settings(value: dict[str, Any]) -> OpenID:
-    """Takes {"auth": 0|1|2, "authby": [provider, ...]}; a first empty provider makes it optional. Members whose name
-    begins with "#" are comments. Raises ImproperlyConfigured, saying what to change."""
-    if not isinstance(value, dict):
-        raise _improper('give a dict: {"auth": 0, 1 or 2, "authby": [providers]}')
-    auth, entries = value.get("auth", 0), value.get("authby")
-    if type(auth) is not int or auth not in (0, 1, 2):
-        raise _improper(f'"auth" is {auth!r}: use 0 (none), 1 (to register) or 2 (to register and to log in)')
-    optional, providers = _parse_authby([] if entries is None else entries)
+def parse_settings(value: object) -> OpenID:
+    """Parse {"auth": 0|1|2, "authby": [provider, ...]}. Raise ImproperlyConfigured, which says what to change.
+
+    An empty first provider makes authentication optional. Members whose names begin with "#" are comments."""
+    auth, entries = split_settings(value)
+    optional, providers = _parse_authby(entries)
     if auth and not providers and not optional:
         raise _improper(f'"auth" is {auth} without a provider: add one to "authby", or set "auth" to 0')
     return OpenID(auth, optional, providers)
+
+
+def split_settings(value: object) -> tuple[int, list[dict[str, Any]]]:
+    """Return `auth` and `authby`, without examining the providers. Raise ImproperlyConfigured for other types."""
+    members = _without_comments(value) if isinstance(value, dict) else None
+    if members is None or not members.keys() <= {"auth", "authby"}:
+        raise _improper('give a dict: {"auth": 0, 1 or 2, "authby": [providers]}')
+    auth, entries = members.get("auth", 0), members.get("authby")
+    if type(auth) is not int or auth not in (0, 1, 2):
+        raise _improper(f'"auth" is {auth!r}: use 0 (none), 1 (to register) or 2 (to register and to log in)')
+    entries = [] if entries is None else entries
+    if not isinstance(entries, list | tuple) or not all(isinstance(entry, dict) for entry in entries):
+        raise _improper('"authby" must be a list of dicts, one per provider')
+    return auth, list(entries)
+
+
+def _without_comments(members: dict[Any, Any]) -> dict[Any, Any]:
+    return {key: item for key, item in members.items() if not str(key).startswith("#")}
 
 
 def _improper(what: str) -> ImproperlyConfigured:
     return ImproperlyConfigured(f"OpenID settings: {what}.")
 
 
-def _parse_authby(entries: Any) -> tuple[bool, tuple[Provider, ...]]:
-    if not isinstance(entries, list | tuple) or not all(isinstance(entry, dict) for entry in entries):
-        raise _improper('"authby" must be a list of dicts, one per provider')
-    plain = [{key: item for key, item in entry.items() if not str(key).startswith("#")} for entry in entries]
+def _parse_authby(entries: list[dict[str, Any]]) -> tuple[bool, tuple[Provider, ...]]:
+    plain = [_without_comments(entry) for entry in entries]
     optional = bool(plain) and not plain[0]
     if len(plain) - optional > MAX_PROVIDERS:
         raise _improper(f'"authby" has more than {MAX_PROVIDERS} providers: remove some')
@@ -127,7 +142,7 @@ def _parse_provider(where: str, entry: dict[str, Any]) -> Provider:
     for name, parts in (("login", login), ("token", token)):
         if not parts or len(parts + std) < 2:
             raise _improper(f'{where} needs "{name}": [URL, parameters...] (those in "std" are added)')
-        if _url(parts[0]) is None:
+        if parse_url(parts[0]) is None:
             raise _improper(f'{where}: "{name}" begins with {parts[0]!r}: it must be an https or http URL')
     algorithms = _algorithms(where, entry.get("alg"))
     provider = Provider(label, login, token, std, _keys(where, entry, algorithms), iss, aud, algorithms)
@@ -153,19 +168,19 @@ def _site(where: str, entry: Any, provider: Provider) -> SiteClient:
         raise _improper(f'{where}: "slug" is {members["slug"]!r}: use a to z, digits and "-"')
     if "openid" not in members["scope"].split():
         raise _improper(f'{where}: "scope" must hold the word "openid"')
-    if _url(members["login"]) is None or "?" in members["login"]:
+    if parse_url(members["login"]) is None or "?" in members["login"]:
         raise _improper(f'{where}: "login" must be an https or http URL without parameters')
-    if _url(members["token"]) not in SAFE:
+    if parse_url(members["token"]) not in SAFE:
         raise _improper(f'{where}: "token" must be an https URL (http only on {", ".join(LOOPBACK)})')
     return SiteClient(**members)
 
 
 def _keys(where: str, entry: dict[str, Any], algorithms: tuple[str, ...]) -> str:
-    """A JWKS URL as it is, a JWKS as JSON."""
+    """Return the URL of a JWKS unchanged, or a JWKS as JSON."""
     if isinstance(entry.get("keys"), dict):
         return _jwks(f'{where}: "keys"', entry["keys"], algorithms)
     keys = _text(where, entry, "keys")
-    if _url(keys) not in SAFE:
+    if parse_url(keys) not in SAFE:
         local = ", ".join(LOOPBACK)
         raise _improper(f'{where}: "keys" must be the https URL of the provider\'s JWKS (http only on {local})')
     return keys
@@ -186,8 +201,8 @@ def _jwks(where: str, jwks: dict[str, Any], algorithms: tuple[str, ...]) -> str:
         raise _improper(f"{where} must hold nothing but what JSON has") from None
 
 
-def _url(text: str) -> tuple[str, bool] | None:
-    """The scheme of an http or https URL, and whether its host is this one; None when it is no such URL."""
+def parse_url(text: str) -> tuple[str, bool] | None:
+    """Return the scheme of an http or https URL and whether its host is loopback, or None for other text."""
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port

@@ -1,9 +1,9 @@
-"""OpenID Connect: whether the id_token of op 1 or 2 is to be believed.
+"""Verify the id_token of op 1 or 2, as OpenID Connect requires.
 
-Rules: OpenID Connect Core 1.0 section 3.1.3.7 (the token), RFC 7519 section 4.1 (its claims), RFC 8725 section 3
-(algorithms are pinned by us, never taken from the token). Nothing here touches the database: that a token is good only
-once, and who iss + sub is, are for the caller, with the Claims given here. Everything is synchronous and may fetch
-keys over HTTP: call it from worker threads, never on the event loop.
+The rules are those of OpenID Connect Core 1.0 section 3.1.3.7 (the token), RFC 7519 section 4.1 (its claims) and
+RFC 8725 section 3 (the algorithm is ours to choose, never the token's). Nothing here uses the database: the caller
+makes sure that a token is used only once, and finds the user that iss and sub stand for. All of it is synchronous and
+may fetch keys over HTTP, so call it from a worker thread, never on the event loop.
 """
 
 from __future__ import annotations
@@ -25,26 +25,27 @@ from .providers import KEY_TYPES, OpenID, Provider
 
 logger = logging.getLogger(__name__)
 
-LEEWAY = 60  # seconds that our clock and a provider's may differ; a token is good until exp + LEEWAY
+LEEWAY = 60  # seconds that our clock and a provider's may differ; a token is valid until exp + LEEWAY
 MAX_TOKEN = 16 * 1024  # octets
 MAX_SUB = 255  # OpenID Connect Core, section 2
-KEYS_COOLDOWN = 30  # seconds from one fetch of a provider's keys to the next, whatever became of the first
-KEYS_LIFESPAN = 300  # seconds after which keys are fetched again, so that a withdrawn one stops working
+KEYS_COOLDOWN = 30  # seconds between two fetches of a provider's keys, successful or not
+KEYS_LIFESPAN = 300  # seconds after which keys are fetched again, so that a withdrawn key stops working
 KEYS_TIMEOUT = 5  # seconds
-LATEST = 253402300799  # 9999-12-31: a later time is no datetime
-# header.payload.signature without padding: PyJWT lets "=" pass, and with it one token in several spellings.
+LATEST = 253402300799  # 9999-12-31, the last day that a datetime can hold
+# header.payload.signature without padding. PyJWT accepts "=" too, which gives one token several spellings.
 TOKEN_SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
 class OpenIDError(Exception):
-    """An id_token is refused. Its text is a short reason, fit for a log: it never holds any part of the token."""
+    """An id_token is refused. The text is a short reason for the log, without any part of the token."""
 
 
 @dataclass(frozen=True)
 class Claims:
-    """What a verified id_token says. `exp`, `iat`: seconds since the epoch. `token_hash`: SHA-256 of its signed part,
-    to be remembered until exp + LEEWAY. The signature is left out, for an ECDSA one can be changed by anyone into
-    another that is valid too, and the same token would pass as a new one."""
+    """The claims of a verified id_token. `exp` and `iat` are seconds since the epoch.
+
+    `token_hash` is the SHA-256 of the signed part; remember it until exp + LEEWAY. It leaves out the signature: anyone
+    can turn an ECDSA signature into another valid one, and the same token would then pass as a new one."""
 
     iss: str
     sub: str
@@ -54,10 +55,10 @@ class Claims:
 
 
 class Verifier:
-    """Checks id_tokens against the providers of `openid`. One per process, shared by its worker threads.
+    """Verifies id_tokens of the providers in `openid`. One per process, shared by its worker threads.
 
-    `clock` gives seconds since the epoch; `fetch` takes a JWKS URL and gives the JWKS as a dict, or raises OSError,
-    ValueError or PyJWTError (when None: HTTP GET, no redirects, KEYS_TIMEOUT)."""
+    `clock` returns seconds since the epoch. `fetch` takes the URL of a JWKS and returns the JWKS as a dict, or raises
+    OSError, ValueError or PyJWTError. The default is an HTTP GET without redirects, with KEYS_TIMEOUT."""
 
     def __init__(
         self, openid: OpenID, clock: Callable[[], float] = time.time, fetch: Callable[[str], Any] | None = None
@@ -67,12 +68,13 @@ class Verifier:
         self._keys = {p.keys: _KeySet(p.keys, clock, _source(p.keys, fetch)) for p in openid.providers}
 
     def verify(self, id_token: str, nonce: str | None = None) -> Claims:
-        """Gives the claims of a token that is sound; raises OpenIDError for any other. With `nonce`, the token must
-        hold that nonce. A token without `kid` is checked only when its provider publishes exactly one key for its
-        algorithm. May take KEYS_TIMEOUT when keys have to be fetched."""
+        """Return the claims of a valid token; raise OpenIDError for any other.
+
+        If `nonce` is given, the token must have it. A token without `kid` is accepted only if its provider publishes
+        exactly one key for its algorithm. This may take KEYS_TIMEOUT seconds, if keys have to be fetched."""
         header, payload = _parse(id_token)
         provider = self._provider_of(payload)
-        self._check_signature(id_token, header, provider)  # from here on, payload is what the provider said
+        self._check_signature(id_token, header, provider)  # from here on, the payload can be trusted
         exp, iat = _check_times(payload, self._clock())
         if nonce is not None and payload.get("nonce") != nonce:
             raise OpenIDError("nonce is another")
@@ -80,7 +82,7 @@ class Verifier:
         return Claims(provider.iss, _subject(payload), exp, iat, hashlib.sha256(signed).digest())
 
     def _provider_of(self, payload: dict[str, Any]) -> Provider:
-        """By iss and aud, not yet verified: the choice only says whose keys must have signed just these claims."""
+        """Return the provider with this iss and aud. They are not verified yet: its keys must have signed them."""
         issued = [provider for provider in self._openid.providers if provider.iss == payload.get("iss")]
         if not issued:
             raise OpenIDError("iss is not a provider of ours")
@@ -93,19 +95,21 @@ class Verifier:
         alg = header.get("alg")
         if alg not in provider.algorithms:
             raise OpenIDError("alg is not allowed for this provider")
-        # Other tokens of the same issuer and audience (logout+jwt, at+jwt) are no id_tokens: RFC 8725, section 3.11.
+        # Not another kind of token of the same issuer and audience (logout+jwt, at+jwt): RFC 8725, section 3.11.
         if str(header.get("typ", "JWT")).upper() not in ("JWT", "APPLICATION/JWT"):
             raise OpenIDError("typ is not JWT")
         try:
             key = self._keys[provider.keys].find(header.get("kid"), alg)
             jwt.PyJWS().decode(id_token, key, [alg], {"verify_signature": True, "enforce_minimum_key_length": True})
-        except jwt.PyJWTError as error:  # its text may quote the token: only its kind is told
+        except jwt.PyJWTError as error:  # its text may quote the token, so report its type only
             raise OpenIDError(f"signature is not valid ({type(error).__name__})") from None
 
 
 def _parse(id_token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Gives header and claims, believing nothing yet. The claims are checked below and not by PyJWT, which takes the
-    time from the wall, numbers from strings, and knows nothing of azp."""
+    """Return the header and the claims, unverified.
+
+    The claims are checked below, not by PyJWT: it reads the system clock, takes strings for numbers, and ignores azp.
+    """
     if not isinstance(id_token, str) or len(id_token) > MAX_TOKEN or not TOKEN_SHAPE.fullmatch(id_token):
         raise OpenIDError("id_token is too long or not a signed JWT")
     try:
@@ -142,28 +146,29 @@ def _instant(payload: dict[str, Any], name: str) -> int:
 
 def _subject(payload: dict[str, Any]) -> str:
     sub = payload.get("sub")
-    # Not printable: a NUL, which PostgreSQL cannot store, or half a surrogate pair, which no database can.
+    # Among what is not printable: NUL, which PostgreSQL cannot store, and lone surrogates, which no database can.
     if not isinstance(sub, str) or not 0 < len(sub) <= MAX_SUB or not sub.isprintable():
         raise OpenIDError("sub is missing, empty, too long or not text")
     return sub
 
 
 class _KeySet:
-    """The published keys of one provider, as last fetched; used by several threads.
+    """The keys of one provider, as last fetched. Several threads use it.
 
-    PyJWKClient does the HTTP; its cache does not fit: it drops the keys when they age and the provider is down, slows
-    only fetches that succeed, locks out those who need no fetch, and passes over keys without kid. Here the known keys
-    last until a fetch gives others, and there is at most one fetch per KEYS_COOLDOWN, the first one counted."""
+    PyJWKClient only makes the HTTP request. Its cache drops old keys even if the provider is down, limits the rate of
+    successful fetches only, blocks threads that need no fetch, and ignores keys without kid. Here, known keys stay
+    until a fetch returns others, and there is at most one fetch per KEYS_COOLDOWN, from the first one on."""
 
     def __init__(self, url: str, clock: Callable[[], float], fetch: Callable[[str], Any]) -> None:
         self._url, self._clock, self._fetch = url, clock, fetch
         self._lock = threading.Lock()
-        self._keys: list[dict[str, Any]] = []  # replaced as a whole, never changed: read without the lock
+        self._keys: list[dict[str, Any]] = []  # replaced, never mutated, so it can be read without the lock
         self._fetched = self._tried = -math.inf
 
     def find(self, kid: str | None, alg: str) -> jwt.PyJWK:
-        """The key for a token with this header; fetches when it is not known, or the keys are old. Raises OpenIDError
-        when there is none, PyJWTError when it is malformed."""
+        """Return the key for a token with this header. Fetch keys if it is unknown, or if the known keys are old.
+
+        Raise OpenIDError if there is none, PyJWTError if it is malformed."""
         jwk = self._match(kid, alg)
         if jwk is None or self._is_over(self._fetched, KEYS_LIFESPAN):
             self._refetch(wait=jwk is None)
@@ -179,10 +184,12 @@ class _KeySet:
         return next((jwk for jwk in fitting if jwk.get("kid") == kid), None)
 
     def _is_over(self, since: float, seconds: float) -> bool:
-        return not 0 <= self._clock() - since < seconds  # below 0: the clock was set back, `since` means nothing
+        return not 0 <= self._clock() - since < seconds  # below 0: the clock was set back
 
     def _refetch(self, wait: bool) -> None:
-        """Unless there was a fetch just now. One thread does it; those who cannot go on without it wait."""
+        """Fetch the keys, unless that was done or tried within KEYS_COOLDOWN.
+
+        One thread at a time fetches. With `wait`, other threads wait for it; without, they return at once."""
         if not self._lock.acquire(blocking=wait):
             return
         try:
@@ -197,7 +204,7 @@ class _KeySet:
 
 
 def _fits(jwk: dict[str, Any], alg: str) -> bool:
-    # "d" makes it a private key, which whoever can read the JWKS can sign with.
+    # With "d" it is a private key: anyone who can read the JWKS could sign with it.
     typed = (jwk.get("kty"), jwk.get("crv")) == KEY_TYPES[alg] and "d" not in jwk
     return typed and jwk.get("alg") in (None, alg) and jwk.get("use") in (None, "sig")
 
@@ -211,10 +218,10 @@ def _keys_in(jwks: Any) -> list[dict[str, Any]]:
 
 
 def _source(keys: str, fetch: Callable[[str], Any] | None) -> Callable[[str], Any]:
-    """What makes a JWKS of a provider's `keys`: there is nothing to fetch when they are in the settings."""
+    """Return the function that turns a provider's `keys` into a JWKS: json.loads if they are in the settings."""
     return json.loads if keys.startswith("{") else fetch or _fetch_keys
 
 
 def _fetch_keys(url: str) -> Any:
-    headers = {"Accept": "application/json", "User-Agent": "mnm-tmtp"}  # some providers refuse urllib's own name
+    headers = {"Accept": "application/json", "User-Agent": "mnm-tmtp"}  # some providers refuse urllib's own
     return jwt.PyJWKClient(url, cache_jwk_set=False, headers=headers, timeout=KEYS_TIMEOUT).fetch_data()

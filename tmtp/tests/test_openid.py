@@ -234,6 +234,7 @@ def test_algorithms_refused(alg: Any) -> None:
     [
         (None, "give a dict"),
         ([], "give a dict"),
+        ({"auht": 1}, "give a dict"),
         ({"auth": 3, "authby": [entry()]}, '"auth" is 3: use 0'),
         ({"auth": "1", "authby": [entry()]}, "\"auth\" is '1': use 0"),
         ({"auth": True, "authby": [entry()]}, '"auth" is True: use 0'),

@@ -1,4 +1,4 @@
-"""`manage.py serve`: the TMTP service, the website and the worker under one command, until Ctrl-C."""
+"""`manage.py serve`: run the TMTP service, the website and the worker until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from honcho.command import main as honcho
 from honcho.compat import ProcessManager
 
 from mnmsite import environment as env
+from tmtp.conf import format_address, parse_address
 from tmtp.server.certificate import is_self_signed
 from tmtp.server.listener import bound_socket
 
@@ -36,16 +37,15 @@ SUMMARY = """
 
 
 class Command(BaseCommand):
-    """Migrate, print where everything is, run the Procfile. Ends with 0 when it was stopped by a signal."""
+    """Migrate, print the addresses, then run the Procfile. Exit with 0 after SIGINT or SIGTERM."""
 
     help = "Migrates the database, then runs the TMTP service, the website and the worker (the Procfile) until Ctrl-C."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Offer another Procfile."""
         parser.add_argument("--procfile", default=str(settings.BASE_DIR / "Procfile"), help="what to run")
 
     def handle(self, *args: Any, procfile: str, **options: Any) -> None:
-        """Run until a signal comes or one of the processes ends."""
+        """Run until a signal arrives or one of the processes ends."""
         http = env.http()
         check_addresses(TMTP_BIND=settings.TMTP["BIND"], MNM_HTTP=http)
         migrate()
@@ -60,13 +60,12 @@ class Command(BaseCommand):
 
 
 def check_addresses(**addresses: str) -> None:
-    """Raise CommandError, which names the variable, when one cannot listen at all of these addresses."""
+    """Raise CommandError, naming the variable, unless all these addresses are free to listen on."""
     with contextlib.ExitStack() as taken:
         for variable, address in addresses.items():
-            host, _, port = address.rpartition(":")
             try:
-                # it listens, or SO_REUSEADDR would let two of ours have the same address
-                taken.enter_context(bound_socket(host.strip("[]"), int(port))).listen()
+                # without listen(), SO_REUSEADDR would let two of these sockets share an address
+                taken.enter_context(bound_socket(*parse_address(address))).listen()
             except OSError as error:
                 reason = error.strerror or error
                 raise CommandError(
@@ -75,7 +74,7 @@ def check_addresses(**addresses: str) -> None:
 
 
 def migrate() -> None:
-    """Make the tables that are missing. Raises CommandError when the database cannot be used."""
+    """Run `migrate`. Raise CommandError if the database cannot be used."""
     try:
         call_command("migrate", verbosity=0)
     except Error as error:
@@ -85,31 +84,31 @@ def migrate() -> None:
 
 
 def summary(bind: str, http: str) -> str:
-    """Say where things are, in the forms that clients and browsers take."""
+    """Return the text with the addresses, as TMTP clients and browsers take them."""
     mark = "=" if is_self_signed(settings.TMTP["CERT"]) else ""
     python = os.path.relpath(sys.executable)
     return SUMMARY.format(tmtp=mark + dialable(bind), site=f"http://{dialable(http)}/", python=python).strip("\n")
 
 
 def dialable(address: str) -> str:
-    """Return HOST:PORT with this machine's name in place of “every interface”."""
-    host, _, port = address.rpartition(":")
-    return f"{socket.gethostname() if host in env.WILDCARDS else host}:{port}"
+    """Return HOST:PORT for clients, with this machine's name if the service listens on all interfaces."""
+    host, port = parse_address(address)
+    return format_address(socket.gethostname() if host in env.ALL_INTERFACES else host, port)
 
 
 class AskTheParent(ProcessManager):  # type: ignore[misc]
-    """Stops a process by a signal to it, not to all it has started: qcluster hangs when its own children are gone."""
+    """Signal the process alone, not its children: qcluster hangs if they end before it does."""
 
     def terminate(self, pid: int) -> None:
-        """Ask one process to end; it ends its children."""
+        """Send SIGTERM to one process, which ends its own children."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
 
 
 class Group(process.Popen):  # type: ignore[misc]
-    """A process in a group of its own (honcho's do that), the rest of which is killed when the process has ended.
+    """A process in its own process group. When the process ends, the rest of its group is killed.
 
-    Orphans, such as those of a qcluster that was killed, would hold its output open, for whose end honcho waits.
+    Otherwise orphans, such as those of a killed qcluster, would keep its output open, and honcho waits for its end.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -123,7 +122,7 @@ class Group(process.Popen):  # type: ignore[misc]
 
 
 class ProcessWithGroup(process.Process):  # type: ignore[misc]
-    """Starts its process as a Group."""
+    """A honcho process that starts a `Group`."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -134,7 +133,7 @@ def run(procfile: str) -> int:
     """Run the Procfile and return honcho's exit code."""
     manager.ProcessManager, manager.Process = AskTheParent, ProcessWithGroup
     try:
-        # no .env: the other commands do not read one either
+        # do not read a .env file: the other commands do not read one either
         honcho(["start", "--env", os.devnull, "--app-root", str(settings.BASE_DIR), "--procfile", procfile])
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
@@ -143,9 +142,9 @@ def run(procfile: str) -> int:
 
 @contextlib.contextmanager
 def own_process_group() -> Iterator[None]:
-    """On a terminal, take Ctrl-C for this process alone: `make`, which started it, would call it a failure.
+    """On a terminal, receive Ctrl-C in this process alone. If `make` received it too, it would report a failure.
 
-    Ctrl-Z is for nobody then: `make` would go on waiting, and the shell would not be back.
+    Ctrl-Z is ignored: it would stop this process alone, while `make` waits for it and the shell for `make`.
     """
     try:
         before = os.tcgetpgrp(0)

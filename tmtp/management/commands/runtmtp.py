@@ -23,7 +23,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import gettext as _
 
 from ...checks.site import has_route
-from ...conf import conf
+from ...conf import conf, format_address
 from ...engine.engine import Engine
 from ...server.context import Certificate
 from ...server.listener import Listener, bound_socket
@@ -97,8 +97,7 @@ class Command(BaseCommand):
 
     async def _serve(self, application: Application, sock: socket.socket, certificate: Certificate | None) -> None:
         stop = _stop_signals()
-        host, port = sock.getsockname()[:2]
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        address = format_address(*sock.getsockname()[:2])
         engine = Engine()
         try:
             await engine.start(address)
