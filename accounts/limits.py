@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
-from django.utils.translation import gettext as _
+from django import forms
+from django.db import transaction
 
 from tmtp.engine.limits import Limits
 from tmtp.models import User
@@ -13,11 +15,23 @@ from tmtp.services.errors import Refused
 
 @cache
 def limits() -> Limits:
-    """What members have asked for through this process."""
+    """Return the counts of what members have asked for through this process."""
     return Limits()
 
 
 def spend(user: User) -> None:
-    """One more request of the user's. Raises Refused when there were too many."""
+    """Count a request of the user. Raise Refused when there were too many."""
     if not limits().spend("requests_per_user", user.uid):
-        raise Refused(_("That is a lot in a short time. Try again later."))
+        raise Refused("too_many_requests")
+
+
+def attempt(user: User, form: forms.Form, field: str | None, act: Callable[[], object]) -> bool:
+    """Have a service do something for a user, and return whether it did. A refusal becomes an error of the field."""
+    try:
+        spend(user)
+        with transaction.atomic():
+            act()
+    except Refused as refused:
+        form.add_error(field, refused.text_for_people())
+        return False
+    return True

@@ -25,7 +25,7 @@ from tmtp.services.people.linking import user_of
 from tmtp.services.queue.counts import with_count
 from tmtp.services.queue.leases import LIFETIME
 
-from ..reasons import attempt
+from ..limits import attempt
 from .address import address, qr_code
 from .forms import LabelForm
 

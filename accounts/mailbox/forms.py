@@ -98,11 +98,11 @@ class MessageForm(WritingForm):
         except Refused as refused:
             names = [name.strip() for name in text.split(",") if name.strip()]
             if len(names) < 2:
-                raise forms.ValidationError(str(refused)) from refused
+                raise forms.ValidationError(refused.text_for_people()) from refused
         try:
             return sending.named(names)
         except Refused as refused:
-            raise forms.ValidationError(str(refused)) from refused
+            raise forms.ValidationError(refused.text_for_people()) from refused
 
 
 class ReplyForm(WritingForm):

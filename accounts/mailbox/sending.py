@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.utils.translation import gettext as _
 
 from tmtp.conf import conf
 from tmtp.models import Alias, Group, Member, Node, User
@@ -75,7 +74,7 @@ def named(names: Iterable[str]) -> Readers:
         elif Group.objects.filter(gid=name).exists():
             circles[name] = Person(name, name)
         else:
-            raise Refused(_("Nobody is called “%(name)s”. Mind upper and lower case.") % {"name": name})
+            raise Refused("alias_not_found", name=name)
     return Readers(list(users.values()), list(circles.values()))
 
 
@@ -172,7 +171,7 @@ def _post(mailbox: Node, letters: Sequence[tuple[Readers, Letter]], once: str) -
         spend(me)
         most = conf.MAX_BODY
         if most is not None and letter.size > most:
-            raise Refused(_("This is too large to be sent here. Shorten it, or send fewer or smaller files."))
+            raise Refused("message_too_large")
         recipients = [Recipient(person.uid, TO_USER) for person in to.users]
         recipients += [Recipient(person.uid, TO_GROUP_WITHOUT_ME) for person in to.groups]
         recipients.append(Recipient(me.uid, TO_USER))
@@ -192,7 +191,8 @@ def _in_their_names(letters: Sequence[tuple[Readers, Letter]]) -> Iterator[None]
         yield
     except Unreachable as refused:
         names = {person.uid: person.alias for to, _letter in letters for person in to.users}
-        raise Unreachable(names.get(refused.name, refused.name)) from refused
+        uid = str(refused.parameters["name"])
+        raise Unreachable("unreachable", name=names.get(uid, uid)) from refused
 
 
 def _digest(once: str, *what: str) -> bytes:

@@ -22,7 +22,6 @@ from tmtp.models import Node
 from tmtp.protocol.values import format_msgid
 from tmtp.services.errors import Refused
 
-from ..reasons import explain
 from . import conversation, index, sending, words
 from .access import NUMBER_MAX, entry_of, mailbox_for, thread_of
 from .conversation import Part
@@ -146,7 +145,7 @@ def _answered(request: HttpRequest, node: Node, the: Thread) -> tuple[WritingFor
     try:
         number = _answer(node, the, form)
     except Refused as refused:
-        form.add_error("text", ValidationError(explain(refused)))
+        form.add_error("text", ValidationError(refused.text_for_people()))
         return form, None
     return form, redirect(reverse("accounts:thread", args=[the.pk]) + f"#m{format_msgid(number)}")
 

@@ -14,7 +14,6 @@ from tmtp.models import Member, Node
 from tmtp.protocol.values import format_msgid
 from tmtp.services.errors import Refused
 
-from ..reasons import explain
 from . import index, sending
 from .access import entry_of, message_of, thread_of
 from .forms import MessageForm, PingForm
@@ -38,7 +37,7 @@ def compose(request: HttpRequest, node: Node) -> HttpResponse:
                 node, form.alias, said["to"], said["subject"], said["text"], files=said["files"], once=said["once"]
             )
         except Refused as refused:
-            form.add_error("to", ValidationError(explain(refused)))
+            form.add_error("to", ValidationError(refused.text_for_people()))
         else:
             index.catch_up(node)
             messages.success(request, _("Sent."))
@@ -59,7 +58,7 @@ def ping(request: HttpRequest, node: Node) -> HttpResponse:
         try:
             number = sending.ping(node, form.alias, said["to"], said["text"], once=said["once"])
         except Refused as refused:
-            form.add_error("to", ValidationError(explain(refused)))
+            form.add_error("to", ValidationError(refused.text_for_people()))
         else:
             index.catch_up(node)
             messages.success(request, _("Sent."))
@@ -87,7 +86,7 @@ def accept(request: HttpRequest, node: Node, msgid: str) -> HttpResponse:
     try:
         sending.join(node, str(received.header.get("gid", "")))
     except Refused as refused:
-        messages.error(request, explain(refused))
+        messages.error(request, refused.text_for_people())
     index.catch_up(node)
     return redirect("accounts:message", msgid)
 

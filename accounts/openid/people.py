@@ -7,15 +7,14 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.utils.translation import gettext as _
 
 from tmtp.conf import conf
 from tmtp.models import Identity
 from tmtp.openid.providers import parse_settings
-from tmtp.services.errors import Refused
 from tmtp.services.people.identities import link_identity, unlink_identity
 from tmtp.services.people.linking import link_account, user_of
 
+from ..errors import Refused
 from .client import providers
 
 
@@ -39,11 +38,9 @@ def link(account: Any, iss: str, sub: str) -> None:
         try:
             link_account(identity.user, account)
         except Refused:
-            raise Refused(
-                _("A device has used that account before, as somebody else here. Ask the people who run this site.")
-            ) from None
+            raise Refused("openid_known_from_device") from None
     elif identity.user.account_id != account.pk:
-        raise Refused(_("Another member has linked that account. Unlink it there first."))
+        raise Refused("openid_linked_elsewhere")
 
 
 def identities_of(account: Any) -> list[Identity]:
@@ -59,7 +56,7 @@ def unlink(account: Any, identity: Identity) -> None:
     known = {provider.iss for provider in providers().values()}
     others = [one for one in identities_of(account) if one.pk != identity.pk and one.iss in known]
     if not account.has_usable_password() and not others:
-        raise Refused(_("It is the only way you can sign in. Set a password first."))
+        raise Refused("openid_only_way")
     unlink_identity(identity.iss, identity.sub)
 
 

@@ -20,9 +20,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from tmtp.openid.providers import Provider
 from tmtp.openid.tokens import OpenIDError
-from tmtp.services.errors import Refused
 from tmtp.services.people.identities import AuthenticationRequired, spend_token
 
+from ..errors import Refused
 from ..signin.views import MODEL_BACKEND, back_to_account, welcome
 from . import people
 from .client import STATE_LIFE, STATES, Redeemer, Shown, begin, providers
@@ -78,7 +78,7 @@ def callback(request: HttpRequest, slug: str) -> HttpResponse:
         logger.info("a sign-in with %s was refused: %s", provider.iss, error)
         reason = _("Signing in with %(provider)s did not work. Please try again.") % {"provider": provider.label}
     except Refused as refused:
-        reason = str(refused)
+        reason = refused.text_for_people()
     messages.error(request, reason)
     return redirect("accounts:account" if request.user.is_authenticated else "accounts:sign_in")
 
@@ -111,7 +111,7 @@ def redeem(request: HttpRequest, provider: Provider, begun: dict[str, Any] | Non
 def finish_link(request: HttpRequest, provider: Provider, begun: dict[str, Any], shown: Shown) -> HttpResponse:
     """Link, for the member who asked for it. Raises Refused."""
     if request.user.pk != begun["link"]:
-        raise Refused(_("You have signed out meanwhile. Sign in and link it again."))
+        raise Refused("openid_signed_out")
     people.link(request.user, shown.claims.iss, shown.claims.sub)
     messages.success(request, _("You can sign in with %(provider)s now.") % {"provider": provider.label})
     return back_to_account()
@@ -121,7 +121,7 @@ def finish_sign_in(request: HttpRequest, provider: Provider, begun: dict[str, An
     """Sign the member in, or let a new one choose a name. Raises Refused."""
     member = people.member_of(shown.claims.iss, shown.claims.sub)
     if member is None and request.user.is_authenticated:
-        raise Refused(_("You are signed in already. Link that account here, and you can sign in with it."))
+        raise Refused("openid_signed_in")
     if member is None:
         request.session[PENDING] = {
             "slug": provider.site.slug,
@@ -133,7 +133,7 @@ def finish_sign_in(request: HttpRequest, provider: Provider, begun: dict[str, An
         }
         return redirect("accounts:openid_sign_up")
     if not member.is_active:
-        raise Refused(_("This account is switched off. Ask the people who run this site."))
+        raise Refused("openid_inactive")
     login(request, member, MODEL_BACKEND)
     return HttpResponseRedirect(begun["next"] or resolve_url(settings.LOGIN_REDIRECT_URL))
 
@@ -154,7 +154,7 @@ def sign_up(request: HttpRequest) -> HttpResponse:
             member = form.save()
             people.link(member, pending["iss"], pending["sub"])
     except Refused as refused:
-        messages.error(request, str(refused))
+        messages.error(request, refused.text_for_people())
         return redirect("accounts:sign_in")
     del request.session[PENDING]
     login(request, member, MODEL_BACKEND)
@@ -176,7 +176,7 @@ def unlink(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         people.unlink(request.user, identity)
     except Refused as refused:
-        messages.error(request, str(refused))
+        messages.error(request, refused.text_for_people())
     else:
         messages.success(request, _("You no longer sign in with %(provider)s.") % {"provider": label})
     return back_to_account()

@@ -17,7 +17,7 @@ from tmtp.services.people import users
 from tmtp.services.people.actors import Sender
 from tmtp.services.people.linking import user_of
 
-from ..reasons import attempt
+from ..limits import attempt
 from .forms import AliasForm
 
 

@@ -25,7 +25,7 @@ from tmtp.services.people.actors import Sender
 from tmtp.services.people.linking import user_of
 from tmtp.services.queue.counts import RowsOf
 
-from ..reasons import attempt
+from ..limits import attempt
 from .forms import GroupForm, InviteForm, NameForm
 
 INVITED, JOINED = Member.Status.INVITED, Member.Status.JOINED

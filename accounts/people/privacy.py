@@ -19,8 +19,7 @@ from tmtp.services.people import privacy
 from tmtp.services.people.linking import user_of
 from tmtp.services.people.names import holder
 
-from ..limits import spend
-from ..reasons import attempt, explain
+from ..limits import attempt, spend
 from .forms import BlockForm, PresenceForm
 
 BLOCKED_AT_ONCE = 100
@@ -75,7 +74,7 @@ def block(request: HttpRequest, uid: str) -> HttpResponse:
             spend(user)
             privacy.block(user, other, name)
         except Refused as error:
-            refused = explain(error)
+            refused = error.text_for_people()
         else:
             return _done(request, name or uid)
     return render(request, "accounts/people/block.html", {"name": name or uid, "uid": uid, "refused": refused})

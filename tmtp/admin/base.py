@@ -21,7 +21,7 @@ def attempt(request: HttpRequest, function: Callable[[], object]) -> bool:
         with transaction.atomic():
             function()
     except Refused as refused:
-        messages.error(request, str(refused))
+        messages.error(request, refused.text_for_people())
         return False
     return True
 

@@ -64,7 +64,7 @@ class InvitationForm(forms.Form):
             with transaction.atomic():
                 groups.invite(Sender(inviter.uid, inviter.pk), gid, alias, to)
         except Refused as refused:
-            self.add_error(None, str(refused))
+            self.add_error(None, refused.text_for_people())
             return False
         return True
 

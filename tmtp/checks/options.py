@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import DEFAULT_LIMITS, DEFAULTS, conf
 from ..openid.providers import parse_settings
-from ..protocol.values import check_name
+from ..services.people.names import is_name
 
 Rule = tuple[Callable[[Any], bool], str]  # what a value must be, as a test and in words
 
@@ -37,7 +37,7 @@ def _is_seconds(value: Any) -> bool:
 
 TEXT: Rule = (lambda value: isinstance(value, str) and 0 < len(value.encode()) <= 1000, "a name of 1 to 1,000 octets")
 ALIAS: Rule = (
-    lambda value: isinstance(value, str) and (not value or not check_name(value, "")),
+    lambda value: isinstance(value, str) and (not value or is_name(value)),
     "printable characters, 8 or more octets",
 )
 ADDRESS: Rule = (_is_address, "HOST:PORT, such as “0.0.0.0:7443” or “[::]:7443”")

@@ -11,10 +11,10 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from tmtp.models import Node, User
-from tmtp.services.errors import Refused
 from tmtp.services.messages.mailbox import Received, remove
 from tmtp.services.messages.sending import send_message
 
+from .errors import Refused
 from .models import Attempt
 
 OPS = ("delivery", "ping", "invite")  # what somebody has written; all else in the mailbox is news for devices
@@ -50,7 +50,7 @@ class Answer(Received):
         The same text is sent once, however often the handler runs. Raises Refused when the author is gone.
         """
         if self.author is None:
-            raise Refused(f"whoever wrote {self.msgid} is gone")
+            raise Refused("author_gone", msgid=self.msgid)
         in_thread = self.op == "delivery"
         return send_message(
             self.author,

@@ -26,7 +26,6 @@ from ..store.store import Unavailable, Uncertain, log_failure
 from .session import Session
 
 PING_UTF16_UNITS = 140
-TOO_MANY = "too many requests, try again later"
 Handler = Callable[[Session, Request], Awaitable[None] | None]
 
 
@@ -122,7 +121,7 @@ def post(session: Session, request: Request) -> None:
     assert incoming is not None
     if not session.engine.limits.spend("requests_per_user", sender.uid):
         incoming.abandon()
-        session.refuse(request, TOO_MANY)
+        session.refuse(request, str(Refused("too_many_requests")))
         return
     digest = incoming.digest
     *note, body = incoming.take()
@@ -178,7 +177,7 @@ async def _do(session: Session, request: Request, make: Callable[[], int], *, wi
     """Have a request done, once if it is sent twice, and acknowledge it; gives whether it was done."""
     sender = _sender(session)
     if not session.engine.limits.spend("requests_per_user", sender.uid):
-        session.refuse(request, TOO_MANY)
+        session.refuse(request, str(Refused("too_many_requests")))
         return False
     digest = session.incoming.digest if session.incoming else hashlib.sha256(request.raw).digest()
     try:

@@ -77,19 +77,3 @@ def _second(seconds: int) -> str:
     if last[0] != seconds:
         last = _last_second = (seconds, datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S"))
     return last[1]
-
-
-def check_name(name: str, field: str) -> str | None:
-    """Why `name` cannot be an alias or a gid, in words for the client, or None when it can.
-
-    `field` is what the protocol calls it: `newalias` or `gid`.
-    """
-    if len(name.encode("utf-8", "surrogatepass")) < NAME_MIN_OCTETS:
-        return f"{field} must be {NAME_MIN_OCTETS}+ characters"
-    if len(name) > NAME_MAX_CHARACTERS:
-        return f"{field} must be {NAME_MAX_CHARACTERS} characters or fewer"
-    if not name.isprintable():
-        return f"{field} has characters that cannot be printed"
-    if name != name.strip():
-        return f"{field} must not begin or end with a space"
-    return None

@@ -1,16 +1,166 @@
-"""How a service says no."""
+"""How a service says no: `Refused`, with a code for programs and two texts, one for the wire and one for people.
+
+`TEXTS` is the table of the codes of `tmtp`. An app above it adds its own with `add_texts`. A text names the parameters
+of its code as `%(name)s`. Parameters may come from strangers: they are put into a text, and never read as one.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The texts of a code. `wire` is for clients and developers, always in English.
+
+    `people` is for the pages and the admin, translated; when it is empty, they show a translation of `wire`.
+    """
+
+    wire: str
+    people: str = ""
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """The names of the parameters that the code has."""
+        return placeholders(self.wire)
+
+
+@cache
+def placeholders(text: str) -> frozenset[str]:
+    """Return the names of the placeholders in a text."""
+    return frozenset(re.findall(r"%\((\w+)\)", text))
+
+
+TEXTS: dict[str, Text] = {
+    # names
+    "name_too_short": Text("%(field)s must be %(least)s+ characters", _("A name has %(least)s characters or more.")),
+    "name_too_long": Text(
+        "%(field)s must be %(most)s characters or fewer", _("A name has %(most)s characters or fewer.")
+    ),
+    "name_not_printable": Text(
+        "%(field)s has characters that cannot be printed", _("A name has only characters that one can see.")
+    ),
+    "name_has_outer_space": Text(
+        "%(field)s must not begin or end with a space", _("A name does not begin or end with a space.")
+    ),
+    "name_taken": Text("%(field)s %(name)s is not available", _("“%(name)s” is taken, or looks like a name that is.")),
+    "alias_not_found": Text("alias %(name)s not found", _("Nobody is called “%(name)s”. Mind upper and lower case.")),
+    "alias_not_yours": Text("%(field)s must identify sender", _("That name is not yours any more.")),
+    "site_alias_refused": Text(_("the site cannot be called “%(alias)s” (%(reason)s): set TMTP['SITE_ALIAS']")),
+    # users and devices
+    "user_not_found": Text(_("user %(uid)s not found")),
+    "unreachable": Text("%(name)s cannot be reached now", _("“%(name)s” cannot be reached now.")),
+    "too_many_nodes": Text(
+        "a user has at most %(most)s nodes", _("You have %(most)s devices, which is the most there may be.")
+    ),
+    "label_missing": Text("a device needs a label", _("A device needs a name.")),
+    "label_too_long": Text(
+        "%(field)s must be %(most)s characters or fewer",
+        _("The name of a device has %(most)s characters or fewer."),
+    ),
+    "device_not_connected": Text(_("the device is not connected; it gets what waits when it logs in")),
+    "cannot_block_oneself": Text("one cannot block oneself", _("That is you: nobody can block themselves.")),
+    "cannot_block_site": Text(
+        "the site itself cannot be blocked", _("That is this website, which cannot be blocked.")
+    ),
+    "too_many_requests": Text(
+        "too many requests, try again later", _("That is a lot in a short time. Try again later.")
+    ),
+    # logging in, identities, accounts
+    "login_failed": Text(_("login failed")),
+    "node_connected": Text(_("node already connected")),
+    "token_used": Text(_("this id_token was used before")),
+    "identity_mismatch": Text(_("the identity shown is not this user's")),
+    "identity_needed": Text(_("the identity must be shown again")),
+    "identity_taken": Text(_("this identity belongs to another user already")),
+    "account_taken": Text(_("this member of the website is another user already")),
+    # groups
+    "group_not_found": Text(_("group %(gid)s not found")),
+    "group_full": Text(
+        "%(gid)s has %(most)s members, which is the most a group may have",
+        _("The group has room for %(most)s members, and no more."),
+    ),
+    "too_many_groups": Text(
+        "you are in %(most)s groups, which is the most one may be in",
+        _("You are in %(most)s groups, which is the most there may be."),
+    ),
+    "not_member": Text("you are not a member of %(gid)s", _("You are not a member of “%(gid)s”.")),
+    "not_invited": Text("you are not invited to %(gid)s", _("You are not invited to “%(gid)s”.")),
+    "alias_not_member": Text(_("%(alias)s is not a member of %(gid)s")),
+    "already_member": Text("%(name)s is a member of %(gid)s already", _("“%(name)s” is a member already.")),
+    "wrong_member_status": Text(_("“%(alias)s” is %(status)s in %(gid)s")),
+    "too_many_uids": Text(_("for must have %(most)s elements or fewer")),
+    # messages
+    "no_recipient": Text(_("there is no recipient")),
+    "recipient_unknown": Text(_("%(recipient)s is not a user, an alias or a group")),
+    "recipient_not_saved": Text(_("%(recipient)s is not saved, or has been deleted")),
+    "sender_not_one_user": Text(_("the sender must be one user")),
+    "key_too_long": Text(_("the key has %(length)s characters; %(most)s are the most")),
+    "thread_not_msgid": Text(_("the thread must be the msgid of the message that began it, not %(thread)s")),
+    "text_wrong_type": Text(_("%(what)s must be text, not %(type)s")),
+    "text_not_unicode": Text(_("%(what)s is not valid Unicode: %(reason)s")),
+    "text_has_nul": Text(_("%(what)s has a NUL character in it")),
+    "attachments_not_list": Text(_("attachments must be a list, not %(given)s")),
+    "file_unreadable": Text(_("%(file)s cannot be attached: %(reason)s")),
+    "file_wrong_type": Text(_("%(file)s cannot be attached: give a path, a File, or (name, content)")),
+    "message_too_large": Text(
+        "the message is larger than TMTP['MAX_BODY']",
+        _("This is too large to be sent here. Shorten it, or send fewer or smaller files."),
+    ),
+    "spool_failed": Text(_("the text and its files cannot be kept: %(reason)s")),
+    "took_too_long": Text(_("the server took too long to store this, try again later")),
+    "message_not_found": Text(_("the site has sent no message %(msgid)s, or its report is no longer kept")),
+}
+
+
+_known = dict(TEXTS)  # the codes of all apps
+
+
+def text_of(code: str) -> Text | None:
+    """Return the texts of a code of any app."""
+    return _known.get(code)
+
+
+def add_texts(texts: Mapping[str, Text]) -> None:
+    """Add the codes of another app. Raises ValueError when one of them exists already, with other texts."""
+    for code, text in texts.items():
+        if _known.setdefault(code, text) != text:
+            raise ValueError(f"the code {code!r} exists already")
+
 
 class Refused(Exception):
-    """What was asked for cannot be done, and nothing has changed. Its text is for a person to read."""
+    """What was asked for cannot be done, and nothing has changed.
+
+    `code` says why, and `parameters` has the details. `str()` is the text for the wire.
+    """
+
+    def __init__(self, code: str, /, **parameters: str | int) -> None:
+        """Raise TypeError for a code that is not in the table, or whose parameters are others."""
+        text = text_of(code)
+        if text is None:
+            raise TypeError(f"there is no text for the code {code!r}")
+        if text.parameters != parameters.keys():
+            raise TypeError(f"the parameters of {code!r} are {sorted(text.parameters)}, not {sorted(parameters)}")
+        super().__init__(text.wire % parameters)
+        self.code = code
+        self.parameters = parameters
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let a process pool or a task queue pickle it."""
+        return partial(type(self), self.code, **self.parameters), ()
+
+    def text_for_people(self) -> str:
+        """Return the text for a page, in the active language."""
+        text = _known[self.code]
+        return gettext(text.people or text.wire) % self.parameters
 
 
 class Unreachable(Refused):
     """A user cannot be written to: they block the sender, or too much waits for them. It does not say which."""
-
-    def __init__(self, name: str) -> None:
-        """`name` is what the sender called them."""
-        self.name = name
-        super().__init__(f"{name} cannot be reached now")

@@ -50,7 +50,11 @@ def test_aliases(admin_client, ann):
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("bob of rome", "already exists"), ("short", "8+ characters"), ("bob of r\u043eme", "not available")],
+    [
+        ("bob of rome", "already exists"),
+        ("short", "A name has 8 characters or more."),
+        ("bob of r\u043eme", "“bob of r\u043eme” is taken, or looks like a name that is."),
+    ],
 )
 def test_aliases_refused(admin_client, ann, bob, name, reason):
     new = {"aliases-TOTAL_FORMS": 2, "aliases-1-name": name, "aliases-1-user": ann.user}

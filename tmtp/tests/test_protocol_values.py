@@ -68,27 +68,6 @@ def test_posted_keeps_its_zeros() -> None:
     assert values.format_posted(1_795_372_082_000_000_000 + 7_999_999) == "2026-11-22T18:28:02.007Z"
 
 
-@pytest.mark.parametrize(
-    ("name", "why"),
-    [
-        ("seven 7", "newalias must be 8+ characters"),
-        ("x" * 8, None),
-        ("漢字漢", None),  # nine octets
-        ("漢" * 30, None),
-        ("é" * 4, None),
-        ("x" * 255, None),
-        ("x" * 256, "newalias must be 255 characters or fewer"),
-        ("bell\a ringing", "newalias has characters that cannot be printed"),
-        ("zero\u200bwidth", "newalias has characters that cannot be printed"),
-        ("no\1 names", "newalias has characters that cannot be printed"),
-        (" begins with a space", "newalias must not begin or end with a space"),
-    ],
-)
-def test_names(name: str, why: str | None) -> None:
-    assert values.check_name(name, "newalias") == why
-    assert values.check_name(name, "gid") == (why and why.replace("newalias", "gid"))
-
-
 def decoded(frame: bytes) -> dict[str, Any]:
     assert int(frame[:4], 16) == len(frame) - 4
     header: dict[str, Any] = json.loads(frame[4:])

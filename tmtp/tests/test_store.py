@@ -162,7 +162,7 @@ def test_a_job_that_fails_undoes_only_itself(bench: Bench) -> None:
 
     def half_done() -> None:
         User.objects.create(uid="half done")
-        raise Refused("no")
+        raise Refused("no_recipient")
 
     def broken() -> None:
         User.objects.create(uid=ann.uid)
@@ -174,7 +174,12 @@ def test_a_job_that_fails_undoes_only_itself(bench: Bench) -> None:
     bench.store.post(None, Post(ann, [Recipient("nobody", TO_USER)], b""), bench.seen.append)
     first, refused, error, done, unknown, parcels = bench.work()
     assert isinstance(first, int)
-    assert [str(refused), type(error), done, type(unknown)] == ["no", IntegrityError, "done", Refused]
+    assert [str(refused), type(error), done, type(unknown)] == [
+        "there is no recipient",
+        IntegrityError,
+        "done",
+        Refused,
+    ]
     assert len(parcels) == 1
     assert not User.objects.filter(uid="half done").exists()
     assert ops(bob) == ["delivery"]
@@ -313,7 +318,7 @@ async def test_what_was_handed_in_is_done_before_it_stops() -> None:
         store.do(None, lambda n=n: ran.append(n))  # type: ignore[misc]
     assert await store.run("a link", lambda: "done") == "done"
     with pytest.raises(Refused):
-        await store.run("a link", lambda: _raise(Refused("no")))
+        await store.run("a link", lambda: _raise(Refused("no_recipient")))
     store.do(None, lambda: ran.append(2500))
     await store.stop()
     assert ran == list(range(2501))

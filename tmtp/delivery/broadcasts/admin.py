@@ -232,7 +232,7 @@ class BroadcastAdmin(admin.ModelAdmin):
             with transaction.atomic():
                 does(broadcast)
         except Refused as refused:
-            self.message_user(request, str(refused), messages.ERROR)
+            self.message_user(request, refused.text_for_people(), messages.ERROR)
             return False
         self.log_change(request, broadcast, did)
         self.message_user(request, did, messages.SUCCESS)

@@ -17,8 +17,8 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from tmtp.models import Member, User
-from tmtp.services.errors import Refused
 
+from ..errors import Refused
 from .models import Broadcast
 
 # Conditions on accounts, and the field of the account model that each needs.
@@ -58,9 +58,9 @@ def groups_named(broadcast: Broadcast) -> int:
 def check(broadcast: Broadcast) -> None:
     """Raises Refused when nothing says whom it is for, or when a group that did is gone."""
     if groups_named(broadcast) < broadcast.groups_named:
-        raise Refused(_("A group that it was for is no more. Cancel it, and write another one."))
+        raise Refused("broadcast_group_gone")
     if not broadcast.everyone and not described(broadcast):
-        raise Refused(_("Nothing says whom it is for."))
+        raise Refused("broadcast_for_nobody")
 
 
 def newcomers(broadcast: Broadcast) -> QuerySet[Any]:

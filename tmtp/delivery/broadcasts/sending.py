@@ -54,7 +54,7 @@ def work(pk: int, go_on: Callable[[], Any]) -> bool:
         return True
     except Refused as refused:
         with suppress(Refused):
-            pause(Broadcast.objects.get(pk=pk), str(refused))
+            pause(Broadcast.objects.get(pk=pk), refused.text_for_people())
         return False
     finally:
         Broadcast.objects.filter(pk=pk, claim=claim).update(claim="", claimed_until=None)

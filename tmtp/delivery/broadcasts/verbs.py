@@ -9,11 +9,9 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from django_q.tasks import async_task
 
-from tmtp.services.errors import Refused
-
+from ..errors import Refused
 from . import audience
 from .models import Broadcast, Recipient
 
@@ -78,5 +76,4 @@ def _move(broadcast: Broadcast, from_states: set[Any], to: Any, **more: Any) -> 
     moved = Broadcast.objects.filter(pk=broadcast.pk, state__in=from_states).update(state=to, **more)
     broadcast.refresh_from_db()
     if not moved:
-        names = {"subject": broadcast.subject, "state": broadcast.get_state_display()}
-        raise Refused(_("“%(subject)s” is %(state)s.") % names)
+        raise Refused("broadcast_wrong_state", subject=broadcast.subject, state=broadcast.get_state_display())

@@ -48,11 +48,11 @@ def create(sender: Sender, gid: str, alias: str) -> Group:
     """A new group with the sender as its first member, known there as `alias`."""
     most = conf.limit("groups_per_user")
     if most is not None and Member.objects.filter(user=sender.user, status=JOINED).count() >= most:
-        raise Refused(f"you are in {most} groups, which is the most one may be in")
+        raise Refused("too_many_groups", most=most)
     check(gid, "gid")
     group, made = Group.objects.get_or_create(gid=gid)
     if not made:
-        raise Refused(f"gid {gid} is not available")
+        raise Refused("name_taken", field="gid", name=gid)
     reserve(gid, "gid", group=group)
     Member.objects.create(group=group, user_id=sender.user, alias=alias, status=JOINED)
     return group
@@ -64,7 +64,7 @@ def join(sender: Sender, gid: str, newalias: str = "") -> int:
     group = _group(gid)
     member = Member.objects.filter(group=group, user=sender.user, status__in=[INVITED, JOINED]).first()
     if member is None:
-        raise Refused(f"you are not invited to {gid}")
+        raise Refused("not_invited", gid=gid)
     _check_room(group, member)
     if newalias and newalias != member.alias:
         _check_own(sender, newalias)
@@ -93,10 +93,10 @@ def drop(sender: Sender, gid: str, alias: str) -> int:
     group = _group(gid)
     member = Member.objects.filter(group=group, alias=alias).first()
     if member is None:
-        raise Refused(f"{alias} is not a member of {gid}")
+        raise Refused("alias_not_member", alias=alias, gid=gid)
     if member.user_id == sender.user:
         if member.status == BARRED:
-            raise Refused(f"you are not a member of {gid}")
+            raise Refused("not_member", gid=gid)
         return leave(sender, group, member)
     _joined(group, sender)
     return bar(sender, group, member)
@@ -136,16 +136,16 @@ def _tell(sender: Sender, group: Group, members: dict[str, Any], *others: int) -
 def _group(gid: str) -> Group:
     group = Group.objects.select_for_update().filter(gid=gid).first()
     if group is None:
-        raise Refused(f"group {gid} not found")
+        raise Refused("group_not_found", gid=gid)
     return group
 
 
 def _invitee(sender: Sender, alias: str, to: str) -> User:
     if not owns(sender, alias):
-        raise Refused("from must identify sender")
+        raise Refused("alias_not_yours", field="from")
     invitee = holder(to)
     if invitee is None:
-        raise Refused(f"alias {to} not found")
+        raise Refused("alias_not_found", name=to)
     check_blocks(to, invitee, sender.user)
     check_room(to, nodes_of([invitee.pk]) if full else ())
     return invitee
@@ -155,7 +155,7 @@ def _make_invited(group: Group, invitee: User, alias: str) -> None:
     """Invited from nothing or barred; an invitation that stands is kept as it is."""
     member = Member.objects.filter(group=group, user=invitee).first()
     if member and member.status == JOINED:
-        raise Refused(f"{alias} is a member of {group.gid} already")
+        raise Refused("already_member", name=alias, gid=group.gid)
     if member is None:
         Member.objects.create(group=group, user=invitee, alias=alias, status=INVITED)
     elif member.status == BARRED:
@@ -166,7 +166,7 @@ def _make_invited(group: Group, invitee: User, alias: str) -> None:
 def _joined(group: Group, sender: Sender) -> Member:
     member = Member.objects.filter(group=group, user=sender.user, status=JOINED).first()
     if member is None:
-        raise Refused(f"you are not a member of {group.gid}")
+        raise Refused("not_member", gid=group.gid)
     return member
 
 
@@ -175,9 +175,9 @@ def _check_room(group: Group, member: Member) -> None:
     if most is None or member.status == JOINED:
         return
     if Member.objects.filter(group=group, status=JOINED).count() >= most:
-        raise Refused(f"{group.gid} has {most} members, which is the most a group may have")
+        raise Refused("group_full", gid=group.gid, most=most)
 
 
 def _check_own(sender: Sender, alias: str) -> None:
     if not owns(sender, alias):
-        raise Refused("newalias must identify sender")
+        raise Refused("alias_not_yours", field="newalias")

@@ -53,7 +53,8 @@ def _locked(member: Member, *statuses: Member.Status) -> Member:
     Group.objects.select_for_update().get(pk=member.group_id)
     now = Member.objects.select_related("group", "user").get(pk=member.pk)
     if now.status not in statuses:
-        raise Refused(f"“{now.alias}” is {Member.Status(now.status).name.lower()} in {now.group.gid}")
+        status = Member.Status(now.status).name.lower()
+        raise Refused("wrong_member_status", alias=now.alias, status=status, gid=now.group.gid)
     return now
 
 

@@ -20,11 +20,11 @@ def edit(sender: Sender, uids: Sequence[str], *, tell: str) -> int:
     Gives the number of the message, 1 without one. Raises Refused.
     """
     if len(uids) > MOST:
-        raise Refused(f"for must have {MOST} elements or fewer")
+        raise Refused("too_many_uids", most=MOST)
     known = set(User.objects.filter(uid__in=set(uids)).values_list("uid", flat=True))
     for uid in uids:
         if uid not in known:
-            raise Refused(f"user {uid} not found")
+            raise Refused("user_not_found", uid=uid)
     if not tell:
         return 1
     # The client in the field was made for the reference's way of writing the elements.

@@ -31,7 +31,7 @@ def attachments_of(files: Iterable[Any]) -> list[Attachment]:
     Raises Refused for what is none of these, or cannot be read.
     """
     if isinstance(files, str | bytes | os.PathLike | File):
-        raise Refused(f"attachments must be a list, not {files!r}")
+        raise Refused("attachments_not_list", given=repr(files))
     return [_attachment(file) for file in files]
 
 
@@ -47,9 +47,9 @@ def _attachment(file: Any) -> Attachment:
             size = path.stat().st_size
             path.open("rb").close()
         except OSError as error:
-            raise Refused(f"{path} cannot be attached: {error.strerror}") from error
+            raise Refused("file_unreadable", file=str(path), reason=str(error.strerror)) from error
         return Attachment(path.name, size, lambda: _pieces_of(File(path.open("rb")), close=True))
-    raise Refused(f"{file!r} cannot be attached: give a path, a File, or (name, content)")
+    raise Refused("file_wrong_type", file=repr(file))
 
 
 def _size_of(file: File[Any]) -> int:
@@ -59,7 +59,7 @@ def _size_of(file: File[Any]) -> int:
             return sum(len(piece) for piece in _pieces_of(file))
         return file.size
     except (OSError, ValueError, AttributeError) as error:  # a field without a file, a file that is gone or closed
-        raise Refused(f"{file!r} cannot be attached: {error}") from error
+        raise Refused("file_unreadable", file=repr(file), reason=str(error)) from error
 
 
 def _pieces_of(file: File[Any], close: bool = False) -> Iterator[bytes]:

@@ -72,7 +72,7 @@ class Fanout:
             return known
         if time.time_ns() - number > PATIENCE:
             self._discard(self.messages)
-            raise Refused("the server took too long to store this, try again later")
+            raise Refused("took_too_long")
         for message in self.messages:
             sql.add_missing_entries([(node, message.rank, message.number) for node in message.nodes])
         complete = [replace(message, nodes=self._nodes(message)) for message in self.messages]

@@ -79,20 +79,20 @@ def checked(subject: Any, text: Any, thread: Any) -> tuple[str, str, str]:
     """
     subject, text = plain(subject, "the subject"), plain(text, "the text")
     if thread and not (isinstance(thread, str) and is_msgid(thread)):
-        raise Refused(f"the thread must be the msgid of the message that began it, not {thread!r:.40}")
+        raise Refused("thread_not_msgid", thread=f"{thread!r:.40}")
     return subject, text, thread or ""
 
 
 def plain(text: Any, what: str) -> str:
     """`text`, which `what` names, as a plain string. Raises Refused."""
     if not isinstance(text, str | Promise):
-        raise Refused(f"{what} must be text, not {type(text).__name__}")
+        raise Refused("text_wrong_type", what=what, type=type(text).__name__)
     try:
         octets = str(text).encode()
     except UnicodeEncodeError as error:
-        raise Refused(f"{what} is not valid Unicode: {error.reason}") from error
+        raise Refused("text_not_unicode", what=what, reason=error.reason) from error
     if 0 in octets:
-        raise Refused(f"{what} has a NUL character in it")
+        raise Refused("text_has_nul", what=what)
     return octets.decode()  # not a SafeString, nor what else there is of str
 
 

@@ -173,9 +173,9 @@ def _nodes(recipients: Sequence[Recipient], sender: Sender, directory: Directory
     for to in recipients:
         if to.type == TO_USER:
             if to.id not in directory.nodes:
-                raise Refused(f"user {to.id} not found")
+                raise Refused("user_not_found", uid=to.id)
             if directory.blocks and (directory.ids[to.id], sender.user) in directory.blocks:
-                raise Unreachable(to.id)
+                raise Unreachable("unreachable", name=to.id)
             check_room(to.id, directory.nodes[to.id])
             nodes.update(dict.fromkeys(directory.nodes[to.id]))
         else:
@@ -190,10 +190,10 @@ def _nodes(recipients: Sequence[Recipient], sender: Sender, directory: Directory
 def _add_group(nodes: dict[int, None], to: Recipient, sender: Sender, directory: Directory) -> None:
     joined = directory.joined.get(to.id)
     if joined is None:
-        raise Refused(f"group {to.id} not found")
+        raise Refused("group_not_found", gid=to.id)
     invited = conf.INVITED_MAY_POST and sender.user in directory.invited[to.id]
     if sender.node is not None and sender.user not in joined and not invited:
-        raise Refused(f"you are not a member of {to.id}")
+        raise Refused("not_member", gid=to.id)
     for user, its in joined.items():
         if user != sender.user or to.type != TO_GROUP_WITHOUT_ME:
             nodes.update(dict.fromkeys(its))
@@ -206,10 +206,10 @@ def ping(sender: Sender, alias: str, to: str, text: bytes) -> int:
     Raises Refused when `alias` is not the sender's, nobody has the alias `to`, or that user cannot be reached.
     """
     if not owns(sender, alias):
-        raise Refused("from must identify sender")
+        raise Refused("alias_not_yours", field="from")
     recipient = holder(to)
     if recipient is None:
-        raise Refused(f"alias {to} not found")
+        raise Refused("alias_not_found", name=to)
     check_blocks(to, recipient, sender.user)
     check_room(to, nodes_of([recipient.pk]) if full else ())
     nodes = own_and(sender, [recipient.pk])

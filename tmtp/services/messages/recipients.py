@@ -32,7 +32,7 @@ def resolve(to: Any) -> tuple[list[User], list[Group]]:
             recipient = _recipient(one, users, names)
             found[type(recipient), recipient.pk] = recipient
     if not found:
-        raise Refused("there is no recipient")
+        raise Refused("no_recipient")
     people = [one for one in found.values() if isinstance(one, User)]
     return people, [one for one in found.values() if isinstance(one, Group)]
 
@@ -46,7 +46,7 @@ def _check_there(some: Sequence[Any]) -> None:
             there = set(model._base_manager.filter(pk__in=keys).values_list("pk", flat=True))
             for one in ours:
                 if one.pk not in there:
-                    raise Refused(f"{one} is not saved, or has been deleted")
+                    raise Refused("recipient_not_saved", recipient=str(one))
 
 
 def aliases_of(users: Sequence[User]) -> dict[int, str]:
@@ -69,7 +69,7 @@ def _recipient(one: Any, users: dict[Any, User], names: dict[str, User | Group])
         return users[one.pk]
     recipient = None if isinstance(one, Model) else names.get(str(one))
     if recipient is None:
-        raise Refused(f"{one} is not a user, an alias or a group")
+        raise Refused("recipient_unknown", recipient=str(one))
     return recipient
 
 

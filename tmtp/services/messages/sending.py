@@ -97,7 +97,7 @@ def _author(sender: Any) -> _Author:
         return _Author(site, Person(site_alias(site), site.uid))
     (users, groups) = resolve(sender)
     if groups or len(users) != 1:
-        raise Refused("the sender must be one user")
+        raise Refused("sender_not_one_user")
     return _Author(users[0], Person(aliases_of(users)[users[0].pk], users[0].uid), nodes_of([users[0].pk]))
 
 
@@ -145,7 +145,7 @@ def _checked_key(given: Any) -> str:
     """A key as a plain string. Raises Refused when it is longer than it may be, or no database keeps it."""
     key = plain(str(given or ""), "the key")
     if len(key) > KEY_MAX:
-        raise Refused(f"the key has {len(key)} characters; {KEY_MAX} are the most")
+        raise Refused("key_too_long", length=len(key), most=KEY_MAX)
     return key
 
 

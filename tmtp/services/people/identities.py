@@ -33,7 +33,7 @@ def link_identity(user: User, iss: str, sub: str) -> Identity:
     it. Done again, nothing changes. Raises Refused when the person is another user already."""
     identity, _ = Identity.objects.get_or_create(iss=iss, sub=sub, defaults={"user": user})
     if identity.user_id != user.pk:
-        raise Refused("this identity belongs to another user already")
+        raise Refused("identity_taken")
     return identity
 
 
@@ -56,20 +56,20 @@ def spend_token(shown: IdentityShown) -> None:
     forget_tokens()
     _, fresh = SpentToken.objects.get_or_create(digest=shown.digest, defaults={"expires": shown.expires})
     if not fresh:
-        raise AuthenticationRequired("this id_token was used before")
+        raise AuthenticationRequired("token_used")
 
 
 def check_identity(node: Node, shown: IdentityShown | None) -> None:
     """Raise AuthenticationRequired unless the node shows its user's identity, or has done so lately."""
     if shown:
         if not node.user.identities.filter(iss=shown.iss, sub=shown.sub).exists():
-            raise AuthenticationRequired("the identity shown is not this user's")
+            raise AuthenticationRequired("identity_mismatch")
         spend_token(shown)
         Node.objects.filter(pk=node.pk).update(verified=timezone.now())
         return
     oldest = timezone.now() - timedelta(seconds=conf.OPENID_MAX_AGE)
     if node.verified is None or node.verified < oldest:
-        raise AuthenticationRequired("the identity must be shown again")
+        raise AuthenticationRequired("identity_needed")
 
 
 def forget_tokens() -> int:

@@ -53,7 +53,7 @@ def _absorb(user: User, other: User) -> None:
     """Give all that waits for `other`, who has no device or name, and their identities to the user; delete them."""
     places = other.nodes.filter(dropped=None)
     if places.exclude(kind=Node.Kind.HOLDING) or other.aliases.exists() or other.memberships.exists():
-        raise Refused("this member of the website is another user already")
+        raise Refused("account_taken")
     for place in places:
         for node in user.nodes.filter(dropped=None).order_by("pk"):
             sql.copy_queue(node.pk, place.pk)

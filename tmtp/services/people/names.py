@@ -8,22 +8,39 @@ from functools import lru_cache
 from django.utils import timezone
 
 from ...models import Alias, Group, User
-from ...protocol.values import check_name
+from ...protocol.values import NAME_MAX_CHARACTERS, NAME_MIN_OCTETS
 from ..errors import Refused
 from ..storage import sql
 
 
 def check(name: str, field: str) -> None:
-    """Raises Refused when `name` cannot be a name at all."""
-    wrong = check_name(name, field)
-    if wrong:
-        raise Refused(wrong)
+    """Raise Refused when `name` cannot be an alias or a gid (tmtp.md section 2).
+
+    `field` is what the protocol calls it: `newalias` or `gid`.
+    """
+    if len(name.encode("utf-8", "surrogatepass")) < NAME_MIN_OCTETS:
+        raise Refused("name_too_short", field=field, least=NAME_MIN_OCTETS)
+    if len(name) > NAME_MAX_CHARACTERS:
+        raise Refused("name_too_long", field=field, most=NAME_MAX_CHARACTERS)
+    if not name.isprintable():
+        raise Refused("name_not_printable", field=field)
+    if name != name.strip():
+        raise Refused("name_has_outer_space", field=field)
+
+
+def is_name(text: str) -> bool:
+    """Return whether a text can be an alias or a gid."""
+    try:
+        check(text, "")
+    except Refused:
+        return False
+    return True
 
 
 def reserve(name: str, field: str, *, user: User | None = None, group: Group | None = None) -> None:
-    """Take `name` for a user or a group; raises Refused when it is not a name, taken, or looks like a taken one.
+    """Take `name` for a user or a group. Raise Refused when it is no name, is taken, or looks like one that is.
 
-    `field` is what the protocol calls it in the reason: `newalias` or `gid`.
+    `field`: see `check`.
     """
     check(name, field)
     # Let the database decide who comes first, without an error that would end the transaction.
@@ -31,7 +48,7 @@ def reserve(name: str, field: str, *, user: User | None = None, group: Group | N
     if sql.add_name(name, skeleton(name), *ids, timezone.now()):
         return
     if not Alias.objects.filter(name=name, user=user, group=group, dropped=None).exists():
-        raise Refused(f"{field} {name} is not available")
+        raise Refused("name_taken", field=field, name=name)
 
 
 def holder(name: str) -> User | None:

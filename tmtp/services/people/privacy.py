@@ -45,9 +45,9 @@ def block(user: User, other: User, name: str = "") -> None:
     `name` is what the user calls them, to be shown to the user again: they may not know other aliases of theirs.
     """
     if other.pk == user.pk:
-        raise Refused("one cannot block oneself")
+        raise Refused("cannot_block_oneself")
     if other.is_site:
-        raise Refused("the site itself cannot be blocked")
+        raise Refused("cannot_block_site")
     User.objects.filter(pk=user.pk).update(blocks_someone=True)
     Block.objects.bulk_create([Block(user=user, blocked=other, name=name)], ignore_conflicts=True)
     _changed(user)
@@ -85,14 +85,14 @@ def blocks_among(users: Collection[int], others: Collection[int]) -> set[tuple[i
 def check_blocks(name: str, user: User, sender: int) -> None:
     """Raises Unreachable when the user, whom the sender calls by this name, blocks them."""
     if user.blocks_someone and blocks_among([user.pk], [sender]):
-        raise Unreachable(name)
+        raise Unreachable("unreachable", name=name)
 
 
 def check_all(users: Iterable[User], sender: int) -> None:
     """Raises Unreachable, with the uid, when one of the users blocks the sender."""
     wary = {user.pk: user for user in users if user.blocks_someone}
     for user, _ in blocks_among(wary.keys(), [sender]):
-        raise Unreachable(wary[user].uid)
+        raise Unreachable("unreachable", name=wary[user].uid)
 
 
 def move(to: User, old: User) -> None:

@@ -45,4 +45,4 @@ def _name(user: User, alias: str) -> None:
     try:
         reserve(alias, "newalias", user=user)
     except Refused as refused:
-        raise Refused(f"the site cannot be called “{alias}” ({refused}): set TMTP['SITE_ALIAS']") from refused
+        raise Refused("site_alias_refused", alias=alias, reason=str(refused)) from refused

@@ -102,7 +102,7 @@ def _next_node(user: User) -> Node:
     """
     User.objects.select_for_update().get(pk=user.pk)
     if user.nodes.filter(dropped=None, kind=Node.Kind.DEVICE).count() >= MAX_NODES:
-        raise Refused(f"a user has at most {MAX_NODES} nodes")
+        raise Refused("too_many_nodes", most=MAX_NODES)
     return user.nodes.filter(dropped=None, kind=Node.Kind.HOLDING).first() or Node(user=user)
 
 
@@ -130,10 +130,10 @@ def log_in(
     """
     found = sql.node_by_secret(hash_nodeid(nodeid))
     if found is None or found[2] != uid:
-        raise LoginFailed
+        raise LoginFailed("login_failed")
     node, user, _, server, own, guarded = found
     if server is not None and (server == lease or is_alive(server)):
-        raise NodeConnected
+        raise NodeConnected("node_connected")
     if shown or identity_needed:
         check_identity(Node.objects.get(pk=node), shown)
     sql.claim_node(node, lease, timezone.now())
@@ -167,7 +167,7 @@ def drop_alias(alias: Alias) -> None:
 def add_node(sender: Sender, label: str) -> int:
     """Op 3: a new node, whose queue starts as a copy of the sending node's; all nodes are told its nodeid."""
     if len(label) > LABEL_MAX:
-        raise Refused(f"newnode must be {LABEL_MAX} characters or fewer")
+        raise Refused("label_too_long", field="newnode", most=LABEL_MAX)
     node, nodeid = make_node(User.objects.get(pk=sender.user), label)
     if sender.node is not None:
         sql.copy_queue(node.pk, sender.node)
@@ -185,9 +185,9 @@ def _tell(sender: Sender, members: dict[str, Any], nodeid: str = "") -> int:
 def rename_node(node: Node, label: str) -> None:
     """Call a device something else. Nobody is told: the protocol has no words for it. Raises Refused."""
     if not label.strip():
-        raise Refused("a device needs a label")
+        raise Refused("label_missing")
     if len(label) > LABEL_MAX:
-        raise Refused(f"a label has {LABEL_MAX} characters or fewer")
+        raise Refused("label_too_long", field="label", most=LABEL_MAX)
     Node.objects.filter(pk=node.pk).update(label=label)
 
 
@@ -217,7 +217,7 @@ def redeliver(node: Node) -> None:
     is not connected: then there is nothing to do, it gets all of it when it logs in.
     """
     if not _ask_to_start_over(node):
-        raise Refused("the device is not connected; it gets what waits when it logs in")
+        raise Refused("device_not_connected")
 
 
 @transaction.atomic

@@ -16,4 +16,4 @@ full: set[int] = set()
 def check_room(name: str, nodes: Collection[int]) -> None:
     """Raises Unreachable when all nodes of the user called `name` are full."""
     if full and nodes and full.issuperset(nodes):
-        raise Unreachable(name)
+        raise Unreachable("unreachable", name=name)

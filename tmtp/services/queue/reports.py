@@ -82,7 +82,7 @@ def find(msgid: str) -> SentMessage:
     try:
         return SentMessage.objects.get(pk=parse_msgid(msgid))
     except (ValueError, SentMessage.DoesNotExist) as error:
-        raise Refused(f"the site has sent no message {msgid}, or its report is no longer kept") from error
+        raise Refused("message_not_found", msgid=msgid) from error
 
 
 def summary(messages: QuerySet[SentMessage]) -> dict[State, int]:

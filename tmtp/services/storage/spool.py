@@ -111,7 +111,7 @@ def read_cached(file: BinaryIO, octets: int) -> bytes | None:
 
 
 def _no_room(error: OSError) -> Refused:
-    return Refused(f"the text and its files cannot be kept: {error.strerror}")
+    return Refused("spool_failed", reason=str(error.strerror))
 
 
 def _check_size(there: int, size: int) -> None:

@@ -76,7 +76,7 @@ class Command(BaseCommand):
             finally:
                 signal.signal(signal.SIGINT, before)
         except Refused as refused:
-            raise CommandError(str(refused)) from None
+            raise CommandError(refused.text_for_people()) from None
 
     def _begun(self, pk: int) -> Broadcast:
         broadcast = Broadcast.objects.filter(pk=pk).first()

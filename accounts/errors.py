@@ -1,0 +1,21 @@
+"""The codes that this app adds to those of `tmtp`. Its modules import `Refused` from here, so that they are known."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_noop as _
+
+from tmtp.services.errors import Refused, Text, add_texts
+
+TEXTS = {
+    "openid_known_from_device": Text(
+        _("A device has used that account before, as somebody else here. Ask the people who run this site.")
+    ),
+    "openid_linked_elsewhere": Text(_("Another member has linked that account. Unlink it there first.")),
+    "openid_only_way": Text(_("It is the only way you can sign in. Set a password first.")),
+    "openid_signed_out": Text(_("You have signed out meanwhile. Sign in and link it again.")),
+    "openid_signed_in": Text(_("You are signed in already. Link that account here, and you can sign in with it.")),
+    "openid_inactive": Text(_("This account is switched off. Ask the people who run this site.")),
+}
+add_texts(TEXTS)
+
+__all__ = ["TEXTS", "Refused"]

@@ -1,0 +1,17 @@
+"""The codes that this app adds to those of `tmtp`. Its modules import `Refused` from here, so that they are known."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_noop as _
+
+from tmtp.services.errors import Refused, Text, add_texts
+
+TEXTS = {
+    "author_gone": Text(_("whoever wrote %(msgid)s is gone")),
+    "broadcast_group_gone": Text(_("A group that it was for is no more. Cancel it, and write another one.")),
+    "broadcast_for_nobody": Text(_("Nothing says whom it is for.")),
+    "broadcast_wrong_state": Text(_("“%(subject)s” is %(state)s.")),
+}
+add_texts(TEXTS)
+
+__all__ = ["TEXTS", "Refused"]

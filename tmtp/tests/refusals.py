@@ -1,0 +1,53 @@
+"""What a test of an app needs to check its refusals: each fits the table of codes, and no code is left unused."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tmtp.services.errors import Refused, Text, placeholders, text_of
+from tmtp.services.people import identities, users  # noqa: F401 (kinds of Refused)
+
+ROOT = Path(__file__).resolve().parents[2]
+STRANGE = "100% %(uid)s %s {0} {uid} <b>\\"
+
+
+def check_refusals(texts: Mapping[str, Text], *folders: str) -> None:
+    """Assert that the texts of an app are sound, and that the sources in `folders` use them as they should."""
+    assert texts
+    for code, text in texts.items():
+        assert text_of(code) == text
+        assert placeholders(text.people) <= text.parameters, code
+        refused = Refused(code, **dict.fromkeys(text.parameters, STRANGE))
+        for line in (str(refused), refused.text_for_people()):
+            assert line
+            assert not placeholders(line.replace(STRANGE, "")), code
+    used = {code for folder in folders for code in used_codes(ROOT / folder)}
+    assert texts.keys() <= used, f"unused: {texts.keys() - used}"
+
+
+def used_codes(folder: Path) -> Iterator[str]:
+    """Yield the code of each `Refused(…)` in the sources. Assert that it is known and has the right parameters."""
+    for path in sorted(folder.rglob("*.py")):
+        if {"tests", "migrations"} & set(path.relative_to(ROOT).parts):
+            continue
+        for call in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(call, ast.Call) or _name(call.func) not in _kinds():
+                continue
+            where = f"{path.relative_to(ROOT)}:{call.lineno}"
+            assert len(call.args) == 1 and isinstance(call.args[0], ast.Constant), f"{where}: the code is no literal"
+            code = call.args[0].value
+            text = text_of(code)
+            assert text is not None, f"{where}: {code!r} is in no table"
+            assert {keyword.arg for keyword in call.keywords} == text.parameters, f"{where}: parameters of {code!r}"
+            yield code
+
+
+def _name(function: ast.expr) -> str:
+    return function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
+
+
+def _kinds(kind: type[Refused] = Refused) -> set[str]:
+    """Return the names of Refused and of all its kinds."""
+    return {kind.__name__}.union(*(_kinds(one) for one in kind.__subclasses__()))
