@@ -3,7 +3,8 @@
 import pytest
 
 from tmtp.engine.dispatcher import Dispatcher
-from tmtp.services.queue.queue import NORMAL, Parcel
+from tmtp.services.queue.batch import Parcel
+from tmtp.services.queue.queue import NORMAL
 
 NODES, BATCH = 200, 200
 

@@ -10,6 +10,7 @@ from tmtp.protocol.requests import Recipient
 from tmtp.services.messages.posting import Post, post
 from tmtp.services.people.users import register
 from tmtp.services.queue import queue
+from tmtp.services.queue.batch import Batch
 from tmtp.store.store import make_durable
 
 BATCH = 200
@@ -54,10 +55,11 @@ def posts(on_disk):
     return make
 
 
-def commit(batch):
-    with transaction.atomic(), queue.collecting() as parcels:
-        post(batch)
-    return parcels
+def commit(posts):
+    batch = Batch()
+    with transaction.atomic():
+        post(posts, batch=batch)
+    return batch.parcels
 
 
 def test_post_200_to_two(benchmark, posts):

@@ -23,7 +23,7 @@ from django.utils import timezone
 from ..conf import conf
 from ..services.people.privacy import Privacy
 from ..services.queue import queue
-from ..services.queue.queue import Parcel
+from ..services.queue.batch import Parcel
 from ..services.queue.reports import Note
 from ..store.store import Store
 from .polling import News, Watch

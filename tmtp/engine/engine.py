@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db.models import Max
@@ -24,7 +23,7 @@ from ..services.people import users
 from ..services.people.identities import IdentityShown
 from ..services.people.privacy import Privacy
 from ..services.queue import leases, receipts
-from ..services.queue.queue import Parcel
+from ..services.queue.batch import Parcel, without_batch
 from ..services.storage.hints import GROUP, shared_layer
 from ..services.storage.numbers import numbers
 from ..store.store import Store, Unavailable
@@ -124,7 +123,7 @@ class Engine:
         """Take a lease for `address` and begin. Raises Unavailable when the database is."""
         self._address = address
         self.store.start()
-        await self.store.run(None, _prepare)
+        await self.store.run(None, without_batch(_prepare))
         await self._take_lease()
         works = (self._tick, self._poll, self._listen, self._sweep, Doorbell().work)
         self._tasks = [asyncio.ensure_future(work()) for work in works]
@@ -146,7 +145,7 @@ class Engine:
 
     def _release(self) -> None:
         if self.lease:
-            self.store.do(None, partial(leases.release, self.lease))
+            self.store.do(None, without_batch(leases.release, self.lease))
 
     # links
 
@@ -182,7 +181,9 @@ class Engine:
             del self._online[sender.uid]
         self._tell(self.presence.leave(sender.uid))
         # By now this server may have another lease, under which the node may have come again.
-        self.store.do(session, partial(users.disconnect, sender.node, session.lease), savepoint=False)
+        assert sender.node is not None
+        gone = without_batch(users.disconnect, sender.node, session.lease)
+        self.store.do(session, gone, savepoint=False)
 
     def announce(self, uid: str, others: Iterable[str], *, online: bool) -> None:
         """A user begins or ends to announce their presence to others (op 4)."""
@@ -255,7 +256,7 @@ class Engine:
     async def _tidy(self) -> None:
         """Forget old receipts and rates; it commits, so the lease is renewed too."""
         self.limits.forget()
-        while await self.store.run(None, receipts.purge) == receipts.PURGED_AT_ONCE:
+        while await self.store.run(None, without_batch(receipts.purge)) == receipts.PURGED_AT_ONCE:
             pass
 
     async def _let_go(self) -> None:
@@ -264,9 +265,9 @@ class Engine:
         Twice in a row, as a node that has just logged in seems so too.
         """
         self._failures = self.store.failures
-        found = await self.store.run(None, partial(leases.nodes, self.lease)) - self.dispatcher.lanes.keys()
+        found = await self.store.run(None, without_batch(leases.nodes, self.lease)) - self.dispatcher.lanes.keys()
         for node in found & self._claimed:
-            self.store.do(None, partial(users.disconnect, node, self.lease))
+            self.store.do(None, without_batch(users.disconnect, node, self.lease))
         self._claimed = found
 
     async def _start_over(self) -> None:
@@ -277,7 +278,7 @@ class Engine:
         await self._take_lease()
 
     async def _take_lease(self) -> None:
-        lease = await self.store.run(None, partial(leases.take, self._address))
+        lease = await self.store.run(None, without_batch(leases.take, self._address))
         self.lease = self.store.lease = lease.pk
         self.dispatcher.start(self.store, lease.pk)
 
@@ -295,7 +296,7 @@ class Engine:
             try:
                 found = await asyncio.to_thread(sweeper.look)
                 if found:
-                    await self.store.run(None, partial(sweeping.remove, found))
+                    await self.store.run(None, without_batch(sweeping.remove, found))
             except Unavailable as error:
                 log.warning("%s", error)
             except Exception:

@@ -22,6 +22,7 @@ from ..services.messages.posting import Notification, Post
 from ..services.people import identities, users
 from ..services.people.actors import Sender
 from ..services.queue import receipts
+from ..services.queue.batch import Service
 from ..store.store import Unavailable, Uncertain, log_failure
 from .session import Session
 
@@ -107,7 +108,7 @@ async def groupinvite(session: Session, request: Request) -> None:
 
 async def groupedit(session: Session, request: Request) -> None:
     """Op 6."""
-    edits: dict[str, Callable[[], int]] = {
+    edits: dict[str, Service[int]] = {
         "join": partial(groups.join, _sender(session), request.gid, request.newalias),
         "alias": partial(groups.rename, _sender(session), request.gid, request.newalias),
         "drop": partial(groups.drop, _sender(session), request.gid, request.to),
@@ -173,7 +174,7 @@ HANDLERS: dict[int, Handler] = {
 }
 
 
-async def _do(session: Session, request: Request, make: Callable[[], int], *, with_msgid: bool = False) -> bool:
+async def _do(session: Session, request: Request, make: Service[int], *, with_msgid: bool = False) -> bool:
     """Have a request done, once if it is sent twice, and acknowledge it; gives whether it was done."""
     sender = _sender(session)
     if not session.engine.limits.spend("requests_per_user", sender.uid):

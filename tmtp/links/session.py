@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from ..conf import conf
 from ..engine.dispatcher import Lane
@@ -21,10 +21,11 @@ from ..protocol.errors import Quit
 from ..protocol.requests import Op, Request
 from ..services.messages.posting import Post
 from ..services.people.users import LoggedIn
-from ..services.queue.queue import Parcel
+from ..services.queue.batch import Parcel, Service
 from .uploads import Incoming
 
 log = logging.getLogger("tmtp")
+T = TypeVar("T")
 PENDING_POSTS = 64
 PENDING_OCTETS = 256 * 1024
 OUTBOX_OCTETS = 256 * 1024
@@ -172,9 +173,9 @@ class Session:
 
         self.engine.store.post(self, post, finished)
 
-    async def run(self, function: Callable[[], Any], *, savepoint: bool = True) -> Any:
+    async def run(self, service: Service[T], *, savepoint: bool = True) -> T:
         """Have the store run a service for this link, after all that the link asked for before."""
-        return await self.engine.store.run(self, function, savepoint=savepoint)
+        return await self.engine.store.run(self, service, savepoint=savepoint)
 
     async def settle(self) -> None:
         """Wait until the store has done all this link has asked for."""

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, BinaryIO
 
-from ..services.queue.queue import Parcel
+from ..services.queue.batch import Parcel
 from ..services.storage import spool
 from .session import Outbox, Session, nobody
 from .uploads import disk

@@ -10,20 +10,21 @@ from typing import Any
 from ..services.messages import posting
 from ..services.messages.fanout import Fanout
 from ..services.messages.posting import LATER, Later
+from ..services.queue.batch import Service
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """Something to run in a transaction: a post, or a function. `done` gets the result or an exception.
+    """Something to run in a transaction: a post, or a service. `done` gets the result or an exception.
 
-    A post to many gets a function too, once it has begun: its next step.
+    A post to many gets a service too, once it has begun: its next step.
     """
 
     link: Hashable
     done: Callable[[Any], None]
     post: posting.Post | None = None
-    function: Callable[[], Any] | None = None
-    savepoint: bool = True  # not needed by a function that refuses, if at all, before it writes
+    service: Service[Any] | None = None
+    savepoint: bool = True  # not needed by a service that refuses, if at all, before it writes
     result: Any = None
 
 
@@ -56,7 +57,7 @@ class Order:
         """Keep what has only begun, or has not; gives the jobs that are done."""
         done = []
         for job in jobs:
-            if isinstance(job.result, Fanout) and (job.function or job.link not in self._held):
+            if isinstance(job.result, Fanout) and (job.service or job.link not in self._held):
                 self._go_on(job, job.result)
             elif isinstance(job.result, Later | Fanout):
                 self._held.get(job.link, self._due).append(job)
@@ -68,18 +69,18 @@ class Order:
         return done
 
     def _go_on(self, job: Job, fanout: Fanout) -> None:
-        if job.function is None:
+        if job.service is None:
             self._unfinished.append(job)
             self._held[job.link] = []
             job.savepoint = False
-        job.function = fanout.step
+        job.service = fanout.step
 
 
 def phases(jobs: list[Job]) -> Iterator[tuple[list[Job], list[Job]]]:
     """Jobs as posts to run together, then others; again until none is left. Each link's jobs keep their order."""
     while jobs:
-        posts, rest = _leading(jobs, lambda job: job.function is None)
-        calls, jobs = _leading(rest, lambda job: job.function is not None)
+        posts, rest = _leading(jobs, lambda job: job.service is None)
+        calls, jobs = _leading(rest, lambda job: job.service is not None)
         yield posts, calls
 
 

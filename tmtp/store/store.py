@@ -20,7 +20,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import Error, InterfaceError, OperationalError, connection, transaction
 
@@ -29,7 +29,7 @@ from ..services.errors import Refused
 from ..services.messages import posting
 from ..services.messages.fanout import Fanout
 from ..services.queue import leases, queue, reports
-from ..services.queue.queue import Parcel
+from ..services.queue.batch import Batch, Parcel, Service
 from ..services.queue.reports import Note
 from ..services.storage.spool import discard
 from .batching import Job, Order, phases, put_off
@@ -37,6 +37,7 @@ from .durability import DatabaseFile, make_durable
 from .wal import Checkpoints
 
 log = logging.getLogger("tmtp")
+T = TypeVar("T")
 BATCH_MAX = 1000
 STOP_PATIENCE = 1.5
 
@@ -108,17 +109,17 @@ class Store:
         """Something happened to a tracked message; its report says so with the next batch."""
         self._jobs.put(note)
 
-    def do(self, link: Hashable, function: Callable[[], Any], *, savepoint: bool = True) -> None:
+    def do(self, link: Hashable, service: Service[Any], *, savepoint: bool = True) -> None:
         """Run a service in a batch's transaction; what becomes of it is only logged."""
-        self._jobs.put(Job(link, log_failure, function=function, savepoint=savepoint))
+        self._jobs.put(Job(link, log_failure, service=service, savepoint=savepoint))
 
-    async def run(self, link: Hashable, function: Callable[[], Any], *, savepoint: bool = True) -> Any:
-        """Run a service in a batch's transaction; gives its result once that is on disk, or raises what it raised.
+    async def run(self, link: Hashable, service: Service[T], *, savepoint: bool = True) -> T:
+        """Run a service in a batch's transaction. Return its result, or raise what it raised, once that is on disk.
 
-        Raises Unavailable when the database does not take it.
+        Raise Unavailable when the database does not take it.
         """
-        future = self._loop.create_future()
-        self._jobs.put(Job(link, _resolver(future), function=function, savepoint=savepoint))
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._jobs.put(Job(link, _resolver(future), service=service, savepoint=savepoint))
         return await future
 
     def read(self, function: Callable[[], Any], done: Callable[[Any], None]) -> None:
@@ -205,10 +206,11 @@ class Store:
         while True:
             try:
                 self._file.check()
-                with transaction.atomic(), queue.collecting() as parcels:
+                with transaction.atomic():
+                    batch = Batch()
                     spools = acknowledge(acked) if acked else []
-                    self._run(jobs, careful)
-                    done = parcels, spools
+                    self._run(jobs, batch, careful)
+                    done = batch.parcels, spools
                     renewed = leases.renew(self.lease, self._batch)
                 self.lease_lost = bool(self.lease and not renewed)
                 return done
@@ -241,21 +243,21 @@ class Store:
                     raise Uncertain("the server does not know whether this is stored") from error
                 time.sleep(0.1)
 
-    def _run(self, jobs: list[Job], careful: bool) -> None:
+    def _run(self, jobs: list[Job], batch: Batch, careful: bool) -> None:
         begun: set[Hashable] = set()  # links with a post that takes more than this batch
         for posts, calls in phases(jobs):
             posts = put_off(posts, begun)
-            self._run_posts(posts, careful)
+            self._run_posts(posts, batch, careful)
             begun |= {job.link for job in posts if isinstance(job.result, Fanout)}
             for job in put_off(calls, begun):
-                run_call(job, careful=careful)
+                run_call(job, batch, careful=careful)
 
-    def _run_posts(self, jobs: list[Job], careful: bool) -> None:
+    def _run_posts(self, jobs: list[Job], batch: Batch, careful: bool) -> None:
         if careful:
             for job in jobs:
-                run_call(job, lambda job=job: posting.post([job.post])[0])  # type: ignore[misc]
+                run_call(job, batch, careful=True)
         elif jobs:
-            results = posting.post([job.post for job in jobs if job.post])
+            results = posting.post([job.post for job in jobs if job.post], batch=batch)
             for job, result in zip(jobs, results, strict=True):
                 job.result = result
 
@@ -307,18 +309,19 @@ def acknowledge(acked: list[Entry | Note]) -> list[str]:
     return queue.acknowledge(acked) if acked else []
 
 
-def run_call(job: Job, function: Callable[[], Any] | None = None, *, careful: bool = True) -> None:
-    """Run a job's function in a savepoint, so that what it raises undoes only itself. The result may be that.
+def run_call(job: Job, batch: Batch, *, careful: bool) -> None:
+    """Run a job in a savepoint, so that what it raises undoes only itself; what it raises is its result then.
 
     Without a savepoint, if the job does not ask for one, anything but a refusal undoes the batch, which is then run
     again, carefully.
     """
-    call = function or job.function
-    assert call is not None
     guarded = careful or job.savepoint
     try:
         with transaction.atomic() if guarded else nullcontext():
-            job.result = call()
+            if job.service:
+                job.result = job.service(batch=batch)
+            elif job.post:
+                (job.result,) = posting.post([job.post], batch=batch)
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
@@ -339,7 +342,7 @@ def log_failure(result: Any) -> None:
         log.error("not done: %r", result)
 
 
-def _resolver(future: asyncio.Future[Any]) -> Callable[[Any], None]:
+def _resolver(future: asyncio.Future[T]) -> Callable[[Any], None]:
     def resolve(result: Any) -> None:
         if future.cancelled():
             return

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tmtp.engine import dispatcher as module
 from tmtp.engine.dispatcher import Dispatcher, Lane
 from tmtp.engine.polling import News
-from tmtp.services.queue.queue import Parcel
+from tmtp.services.queue.batch import Parcel
 from tmtp.store.store import Unavailable
 
 pytestmark = pytest.mark.once

@@ -16,6 +16,7 @@ from tmtp.links.session import Session
 from tmtp.models import Node, QueueEntry
 from tmtp.services.people import users
 from tmtp.services.queue import leases
+from tmtp.services.queue.batch import without_batch
 from tmtp.services.storage import sql
 from tmtp.store.store import Unavailable
 
@@ -99,7 +100,7 @@ async def enter(engine: Engine, uid: str = "", nodeid: str = "") -> tuple[Sessio
 async def server_of(engine: Engine, session: Session) -> int | None:
     assert session.sender
     node = session.sender.node
-    found: int | None = await engine.store.run(None, lambda: Node.objects.get(pk=node).server_id)
+    found: int | None = await engine.store.run(None, without_batch(lambda: Node.objects.get(pk=node).server_id))
     return found
 
 
@@ -107,7 +108,7 @@ async def test_a_link_of_a_lost_lease_does_not_end_a_fresh_one_of_its_node(engin
     old, nodeid = await enter(engine)
     assert await server_of(engine, old) == engine.lease
     before = engine.lease
-    await engine.store.run(None, partial(leases.release, before))
+    await engine.store.run(None, without_batch(leases.release, before))
     await engine._start_over()
     assert old.closing and old.sender
     assert engine.lease != before
@@ -125,8 +126,8 @@ async def test_leftovers_are_swept_while_it_runs(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "SWEEP", 0.01)
     engine = Engine()
     await engine.start("127.0.0.1:1")
-    await engine.store.run(None, lambda: sql.add_entries([(1, 1, 12345)]))  # neither node nor message
+    await engine.store.run(None, without_batch(sql.add_entries, [(1, 1, 12345)]))  # neither node nor message
     async with asyncio.timeout(10):
-        while await engine.store.run(None, QueueEntry.objects.exists):
+        while await engine.store.run(None, without_batch(QueueEntry.objects.exists)):
             await asyncio.sleep(0.01)
     await engine.stop()

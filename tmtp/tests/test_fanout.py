@@ -17,7 +17,7 @@ from tmtp.services.messages.posting import LATER, Notification, Post, post
 from tmtp.services.messages.sweeping import Sweeper
 from tmtp.services.people import users
 from tmtp.services.people.actors import Sender
-from tmtp.services.queue import queue
+from tmtp.services.queue.batch import Batch
 from tmtp.services.storage import spool
 from tmtp.services.storage.spool import Spooled
 
@@ -59,14 +59,14 @@ def begin(item: Post) -> Fanout:
     return begun
 
 
-def finish(begun: Fanout) -> int:
+def finish(begun: Fanout, batch: Batch | None = None) -> int:
     """Take all steps, each of them twice, as when a commit fails and had succeeded."""
     step: Fanout | int = begun
     while isinstance(step, Fanout):
         before = QueueEntry.objects.count()
-        after = step.step()
+        after = step.step(batch=batch)
         assert QueueEntry.objects.count() - before <= AT_ONCE
-        step = step.step() if isinstance(after, Fanout) else after
+        step = step.step(batch=batch) if isinstance(after, Fanout) else after
     return step
 
 
@@ -105,9 +105,9 @@ def test_a_notification_goes_to_all_it_is_for(crowd: list[Sender], ann: Sender) 
 
 
 def test_what_the_store_collects_is_for_the_nodes_that_have_entries(crowd: list[Sender], ann: Sender) -> None:
-    with queue.collecting() as parcels:
-        finish(begin(Post(ann, CROWD, b"hello")))
-    (parcel,) = parcels
+    batch = Batch()
+    finish(begin(Post(ann, CROWD, b"hello")), batch)
+    (parcel,) = batch.parcels
     assert sorted(parcel.nodes) == sorted(QueueEntry.objects.values_list("node_id", flat=True))
 
 
@@ -201,11 +201,11 @@ def test_a_node_that_is_added_meanwhile_gets_it(crowd: list[Sender], ann: Sender
     step = step.step()  # ann's nodes come first
     users.add_node(ann, "phone")
     new = Node.objects.latest("pk").pk
-    with queue.collecting() as parcels:
-        while isinstance(step, Fanout):
-            step = step.step()
+    batch = Batch()
+    while isinstance(step, Fanout):
+        step = step.step(batch=batch)
     assert len(waiting(new)) == 2, "the node's own nodeid, and the post"
-    assert new in parcels[-1].nodes
+    assert new in batch.parcels[-1].nodes
 
 
 def test_a_spooled_body_stays_for_as_long_as_it_is_needed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from tmtp.services.messages.posting import Notification, Post, post
 from tmtp.services.people import users
 from tmtp.services.people.actors import Sender
 from tmtp.services.queue import queue, receipts
-from tmtp.services.queue.queue import Outgoing, Parcel, enqueue
+from tmtp.services.queue.batch import Batch, Parcel
+from tmtp.services.queue.queue import Outgoing, enqueue
 from tmtp.services.storage import dialect, spool
 from tmtp.services.storage.spool import Spooled
 
@@ -56,8 +58,8 @@ def spool_folder(settings: Any, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def send(item: Post) -> int:
-    (result,) = post([item])
+def send(item: Post, batch: Batch | None = None) -> int:
+    (result,) = post([item], batch=batch)
     assert isinstance(result, int), result
     return result
 
@@ -305,7 +307,7 @@ def test_old_receipts_are_forgotten(ann: Sender) -> None:
 
 def test_other_requests_are_done_once_too(ann: Sender) -> None:
     def ask(digest: bytes, sender: Sender = ann) -> int:
-        return receipts.once(sender.node, digest, lambda: users.add_node(ann, "tablet"))
+        return receipts.once(sender.node, digest, partial(users.add_node, ann, "tablet"), batch=Batch())
 
     other = Sender(ann.uid, ann.user, own(ann)[1])
     assert ask(b"1" * 32) == ask(b"1" * 32)
@@ -315,12 +317,13 @@ def test_other_requests_are_done_once_too(ann: Sender) -> None:
 
 def test_what_was_refused_has_no_receipt(ann: Sender) -> None:
     cats = f"ping {unique()}"
+    ping = partial(posting.ping, ann, "ann of rome", cats, b"")
     item = Post(ann, [NOBODY], b"hello", digest=b"1" * 32)
     assert refusal(item) == refusal(item)
     with pytest.raises(Refused), transaction.atomic():
-        receipts.once(ann.node, b"2" * 32, lambda: posting.ping(ann, "ann of rome", cats, b""))
+        receipts.once(ann.node, b"2" * 32, ping, batch=Batch())
     someone(cats)
-    assert receipts.once(ann.node, b"2" * 32, lambda: posting.ping(ann, "ann of rome", cats, b"")) > 1
+    assert receipts.once(ann.node, b"2" * 32, ping, batch=Batch()) > 1
 
 
 # the queue
@@ -333,7 +336,7 @@ def test_the_order_is_rank_then_number() -> None:
     send(Post(bob, to(ann), b"2"))
     users.add_alias(ann, "ann the second")
     old = first - 10**9
-    enqueue([Outgoing("delivery", bob.uid, bob.user, [ann.node or 0], {}, b"0", number=old)])
+    enqueue([Outgoing("delivery", bob.uid, bob.user, [ann.node or 0], {}, b"0", number=old)], batch=None)
     assert ops(ann) == ["user", "user", "delivery", "delivery", "delivery"]
     assert [header.get("data") or header["newalias"] for header in waiting(ann)] == [
         "ann of rome",
@@ -390,9 +393,10 @@ def test_many_acknowledgements_at_once(count: int) -> None:
 
 
 def test_what_the_store_collects_is_what_it_would_read(ann: Sender, bob: Sender) -> None:
-    with queue.collecting() as parcels:
-        send(Post(ann, [*to(bob)], b"hello", datahead=3, notification=Notification([], b"note")))
-        users.add_node(bob, "tablet")
+    batch = Batch()
+    send(Post(ann, [*to(bob)], b"hello", datahead=3, notification=Notification([], b"note")), batch)
+    users.add_node(bob, "tablet", batch=batch)
+    parcels = batch.parcels
     by_number = {parcel.number: parcel for parcel in parcels}
     page, _ = queue.read_page(bob.node or 0, 9)
     assert [parcel.number for parcel in page] == [parcels[2].number, parcels[0].number, parcels[1].number]

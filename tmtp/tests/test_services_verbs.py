@@ -16,6 +16,7 @@ from tmtp.services.messages import posting
 from tmtp.services.people import users
 from tmtp.services.people.actors import Sender
 from tmtp.services.queue import queue
+from tmtp.services.queue.batch import Batch
 
 from .people import someone, waiting
 
@@ -39,15 +40,16 @@ def people() -> tuple[Sender, Sender]:
     return ann, bob
 
 
-VERBS: dict[str, Callable[[Sender, Sender], Any]] = {
-    "add_alias": lambda ann, bob: users.add_alias(ann, "ann of pisa"),
-    "add_node": lambda ann, bob: users.add_node(ann, "phone"),
-    "ping": lambda ann, bob: posting.ping(ann, "ann of rome", "bob of rome", b"hi"),
-    "ohi": lambda ann, bob: ohi.edit(ann, [bob.uid], tell="add"),
-    "invite": lambda ann, bob: groups.invite(ann, "another club", "ann of rome", "bob of rome"),
-    "join": lambda ann, bob: groups.join(bob, GID),
-    "rename": lambda ann, bob: groups.rename(ann, GID, "ann of rome"),
-    "drop": lambda ann, bob: groups.drop(ann, GID, "bob of rome"),
+Verb = Callable[[Sender, Sender, Batch | None], Any]
+VERBS: dict[str, Verb] = {
+    "add_alias": lambda ann, bob, batch: users.add_alias(ann, "ann of pisa", batch=batch),
+    "add_node": lambda ann, bob, batch: users.add_node(ann, "phone", batch=batch),
+    "ping": lambda ann, bob, batch: posting.ping(ann, "ann of rome", "bob of rome", b"hi", batch=batch),
+    "ohi": lambda ann, bob, batch: ohi.edit(ann, [bob.uid], tell="add", batch=batch),
+    "invite": lambda ann, bob, batch: groups.invite(ann, "another club", "ann of rome", "bob of rome", batch=batch),
+    "join": lambda ann, bob, batch: groups.join(bob, GID, batch=batch),
+    "rename": lambda ann, bob, batch: groups.rename(ann, GID, "ann of rome", batch=batch),
+    "drop": lambda ann, bob, batch: groups.drop(ann, GID, "bob of rome", batch=batch),
 }
 
 
@@ -64,9 +66,9 @@ def test_a_verb_needs_no_transaction_and_is_whole(
         with monkeypatch.context() as patch:
             patch.setattr(queue.sql, "add_entries", fail)  # the last write of each
             with pytest.raises(Broken):
-                verb(*people)
+                verb(*people, None)
         assert counts() == before, name
-        verb(*people)
+        verb(*people, None)
         assert counts() != before, name
     before = counts()
     monkeypatch.setattr(users, "reserve", fail)
@@ -90,7 +92,20 @@ def test_a_callers_transaction_goes_on_after_a_refusal() -> None:
 
 @pytest.mark.django_db
 def test_the_store_pays_nothing_for_it(people: tuple[Sender, Sender]) -> None:
-    with queue.collecting(), CaptureQueriesContext(connection) as queries:
-        users.register("laptop", "cat of rome")
-        groups.join(people[1], GID)
+    with CaptureQueriesContext(connection) as queries:
+        users.register("laptop", "cat of rome", batch=Batch())
+        groups.join(people[1], GID, batch=Batch())
     assert not [query for query in queries if "SAVEPOINT" in query["sql"]]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", VERBS)
+def test_the_store_is_given_all_that_a_verb_queues(
+    people: tuple[Sender, Sender], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "wake_on_commit", fail)
+    before = Message.objects.count()
+    batch = Batch()
+    VERBS[name](*people, batch)
+    assert batch.parcels
+    assert len(batch.parcels) == Message.objects.count() - before

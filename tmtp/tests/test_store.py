@@ -20,7 +20,7 @@ from tmtp.services.messages import directory, fanout, posting
 from tmtp.services.messages.posting import Post
 from tmtp.services.people.actors import Sender
 from tmtp.services.queue import leases
-from tmtp.services.queue.queue import Parcel
+from tmtp.services.queue.batch import Parcel, without_batch
 from tmtp.store import store as module
 from tmtp.store.batching import Job, phases
 from tmtp.store.store import Store, Unavailable
@@ -55,7 +55,7 @@ class Bench:
         self.store.post(link, Post(sender, to(*people), b"hello", **more), self.seen.append)
 
     def call(self, function: Callable[[], Any], link: object = None) -> None:
-        self.store._jobs.put(Job(link, self.seen.append, function=function))
+        self.store._jobs.put(Job(link, self.seen.append, service=without_batch(function)))
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ Commits = list[tuple[bool, Exception]]
 def test_each_links_jobs_keep_their_order_and_none_is_lost(kinds: list[tuple[str, bool]]) -> None:
     post: Any = object()
     jobs = [
-        Job(link, print, post=post if is_post else None, function=None if is_post else print, result=n)
+        Job(link, print, post=post if is_post else None, service=None if is_post else without_batch(print), result=n)
         for n, (link, is_post) in enumerate(kinds)
     ]
     ran: list[Job] = []
@@ -217,7 +217,7 @@ def _raise(error: Exception) -> Any:
 
 @on_disk
 def test_who_cannot_be_told_does_not_keep_the_others_from_it(bench: Bench) -> None:
-    bench.store._jobs.put(Job(None, lambda _: _raise(ValueError("gone")), function=lambda: 1))
+    bench.store._jobs.put(Job(None, lambda _: _raise(ValueError("gone")), service=without_batch(lambda: 1)))
     bench.call(lambda: 2)
     assert bench.work() == [2, []]
 
@@ -315,11 +315,11 @@ async def test_what_was_handed_in_is_done_before_it_stops() -> None:
     store.start()
     ran: list[int] = []
     for n in range(2500):
-        store.do(None, lambda n=n: ran.append(n))  # type: ignore[misc]
-    assert await store.run("a link", lambda: "done") == "done"
+        store.do(None, without_batch(ran.append, n))
+    assert await store.run("a link", without_batch(lambda: "done")) == "done"
     with pytest.raises(Refused):
-        await store.run("a link", lambda: _raise(Refused("no_recipient")))
-    store.do(None, lambda: ran.append(2500))
+        await store.run("a link", without_batch(_raise, Refused("no_recipient")))
+    store.do(None, without_batch(ran.append, 2500))
     await store.stop()
     assert ran == list(range(2501))
     assert not store._thread.is_alive()
@@ -332,7 +332,7 @@ async def test_a_fault_of_the_store_itself_ends_the_process(monkeypatch: pytest.
     monkeypatch.setattr("tmtp.store.store.Order.admit", lambda *args: 1 / 0)
     store = Store(asyncio.get_running_loop(), lambda parcels: None)
     store.start()
-    store.do(None, lambda: None)
+    store.do(None, without_batch(lambda: None))
     await store.stop()
     assert store.broken
     assert signals == [(os.getpid(), signal.SIGTERM)]
@@ -390,7 +390,7 @@ def test_what_a_link_asks_for_after_a_post_to_many_is_done_after_it(bench: Bench
     bench.store.post("a link", Post(ann, to(bob), b"0"), lambda _: told.append("before"))
     to_all(bench, ann, lambda _: told.append("first"), "a link")
     to_all(bench, ann, lambda _: told.append("second"), "a link")
-    bench.store._jobs.put(Job("a link", told.append, function=lambda: len(waiting(bob))))
+    bench.store._jobs.put(Job("a link", told.append, service=without_batch(lambda: len(waiting(bob)))))
     bench.store.post("a link", Post(ann, to(bob), b"1"), lambda _: told.append("after"))
     bench.call(lambda: told.append("another's"), "another link")
     bench.work()

@@ -17,7 +17,7 @@ from tmtp.services.queue.queue import Outgoing, enqueue
 user = User.objects.get(uid={uid!r})
 result = time.time()
 with transaction.atomic():
-    enqueue([Outgoing("delivery", user.uid, user.pk, nodes_of([user.pk]), {{"datahead": 2}}, {body!r})])
+    enqueue([Outgoing("delivery", user.uid, user.pk, nodes_of([user.pk]), {{"datahead": 2}}, {body!r})], batch=None)
 """
 DROP = """
 from tmtp.models import Node

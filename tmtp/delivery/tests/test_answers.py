@@ -144,8 +144,10 @@ def test_what_nobody_wrote_is_only_acknowledged(ann):
     site = site_user()
     with transaction.atomic():
         mailbox = mailbox_of(site).pk
-        enqueue([Outgoing("member", ann.uid, ann.user, [mailbox], {"act": "join", "gid": "g", "alias": "a"})])
-        enqueue([Outgoing("delivery", site.uid, site.pk, [mailbox], body=b"a copy of its own")])
+        enqueue(
+            [Outgoing("member", ann.uid, ann.user, [mailbox], {"act": "join", "gid": "g", "alias": "a"})], batch=None
+        )
+        enqueue([Outgoing("delivery", site.uid, site.pk, [mailbox], body=b"a copy of its own")], batch=None)
     write(ann, "", {"confirmid": "0123456789abcdef"})
     write(ann, "", {"nodesync": True})
     tasks.answers()

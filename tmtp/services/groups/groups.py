@@ -14,20 +14,20 @@ from ..errors import Refused
 from ..people.actors import Sender, nodes_of, own_and, owns
 from ..people.names import check, holder, reserve
 from ..people.privacy import check_blocks
-from ..queue.atomic import verb
+from ..queue.batch import Batch, in_transaction
 from ..queue.queue import Outgoing, enqueue
 from ..queue.quota import check_room, full
 
 INVITED, JOINED, BARRED = Member.Status.INVITED, Member.Status.JOINED, Member.Status.BARRED
 
 
-@verb
-def invite(sender: Sender, gid: str, alias: str, to: str, text: bytes = b"") -> int:
+@in_transaction
+def invite(sender: Sender, gid: str, alias: str, to: str, text: bytes = b"", *, batch: Batch | None = None) -> int:
     """Op 5: invite the user behind the alias `to`. A group that is not there is made, with the sender in it."""
     invitee = _invitee(sender, alias, to)
     group = Group.objects.select_for_update().filter(gid=gid).first()
     if group is None:
-        group = create(sender, gid, alias)
+        group = create(sender, gid, alias, batch=batch)
     else:
         _joined(group, sender)
     _make_invited(group, invitee, to)
@@ -38,13 +38,14 @@ def invite(sender: Sender, gid: str, alias: str, to: str, text: bytes = b"") -> 
         [
             Outgoing("invite", sender.uid, sender.user, nodes, members, text),
             Outgoing("member", sender.uid, sender.user, joined_nodes(group), told),
-        ]
+        ],
+        batch,
     )
     return number
 
 
-@verb
-def create(sender: Sender, gid: str, alias: str) -> Group:
+@in_transaction
+def create(sender: Sender, gid: str, alias: str, *, batch: Batch | None = None) -> Group:
     """A new group with the sender as its first member, known there as `alias`."""
     most = conf.limit("groups_per_user")
     if most is not None and Member.objects.filter(user=sender.user, status=JOINED).count() >= most:
@@ -58,8 +59,8 @@ def create(sender: Sender, gid: str, alias: str) -> Group:
     return group
 
 
-@verb
-def join(sender: Sender, gid: str, newalias: str = "") -> int:
+@in_transaction
+def join(sender: Sender, gid: str, newalias: str = "", *, batch: Batch | None = None) -> int:
     """Op 6, join: an invited user joins, or a joined one again, as `newalias` when it is given."""
     group = _group(gid)
     member = Member.objects.filter(group=group, user=sender.user, status__in=[INVITED, JOINED]).first()
@@ -71,11 +72,11 @@ def join(sender: Sender, gid: str, newalias: str = "") -> int:
         member.alias = newalias
     member.status = JOINED
     member.save()
-    return _tell(sender, group, {"act": "join", "alias": member.alias})
+    return _tell(sender, group, {"act": "join", "alias": member.alias}, batch=batch)
 
 
-@verb
-def rename(sender: Sender, gid: str, newalias: str) -> int:
+@in_transaction
+def rename(sender: Sender, gid: str, newalias: str, *, batch: Batch | None = None) -> int:
     """Op 6, alias: a joined member is known by another of their aliases from now on."""
     group = _group(gid)
     member = _joined(group, sender)
@@ -84,11 +85,11 @@ def rename(sender: Sender, gid: str, newalias: str) -> int:
         _check_own(sender, newalias)
         member.alias = newalias
         member.save()
-    return _tell(sender, group, {"act": "alias", "alias": before, "newalias": newalias})
+    return _tell(sender, group, {"act": "alias", "alias": before, "newalias": newalias}, batch=batch)
 
 
-@verb
-def drop(sender: Sender, gid: str, alias: str) -> int:
+@in_transaction
+def drop(sender: Sender, gid: str, alias: str, *, batch: Batch | None = None) -> int:
     """Op 6, drop: a member leaves, and may come back; one dropped by another member is barred."""
     group = _group(gid)
     member = Member.objects.filter(group=group, alias=alias).first()
@@ -97,21 +98,21 @@ def drop(sender: Sender, gid: str, alias: str) -> int:
     if member.user_id == sender.user:
         if member.status == BARRED:
             raise Refused("not_member", gid=gid)
-        return leave(sender, group, member)
+        return leave(sender, group, member, batch=batch)
     _joined(group, sender)
-    return bar(sender, group, member)
+    return bar(sender, group, member, batch=batch)
 
 
-@verb
-def leave(sender: Sender, group: Group, member: Member) -> int:
+@in_transaction
+def leave(sender: Sender, group: Group, member: Member, *, batch: Batch | None = None) -> int:
     """A member goes back to invited."""
-    return _demote(sender, group, member, INVITED)
+    return _demote(sender, group, member, INVITED, batch)
 
 
-@verb
-def bar(sender: Sender, group: Group, member: Member) -> int:
+@in_transaction
+def bar(sender: Sender, group: Group, member: Member, *, batch: Batch | None = None) -> int:
     """A member is out until invited again."""
-    return _demote(sender, group, member, BARRED)
+    return _demote(sender, group, member, BARRED, batch)
 
 
 def joined_nodes(group: Group, *others: int) -> list[int]:
@@ -120,16 +121,16 @@ def joined_nodes(group: Group, *others: int) -> list[int]:
     return nodes_of({*users, *others})
 
 
-def _demote(sender: Sender, group: Group, member: Member, status: Member.Status) -> int:
+def _demote(sender: Sender, group: Group, member: Member, status: Member.Status, batch: Batch | None) -> int:
     member.status = status
     member.save()
-    return _tell(sender, group, {"act": "drop", "alias": member.alias}, member.user_id)
+    return _tell(sender, group, {"act": "drop", "alias": member.alias}, member.user_id, batch=batch)
 
 
-def _tell(sender: Sender, group: Group, members: dict[str, Any], *others: int) -> int:
+def _tell(sender: Sender, group: Group, members: dict[str, Any], *others: int, batch: Batch | None) -> int:
     """Queue a `member` message for the joined members, the sender too, and for other users."""
     nodes = joined_nodes(group, *others)
-    (number,) = enqueue([Outgoing("member", sender.uid, sender.user, nodes, {"gid": group.gid, **members})])
+    (number,) = enqueue([Outgoing("member", sender.uid, sender.user, nodes, {"gid": group.gid, **members})], batch)
     return number
 
 

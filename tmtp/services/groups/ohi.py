@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from ...models import User
 from ..errors import Refused
 from ..people.actors import Sender, devices_of
-from ..queue.atomic import verb
+from ..queue.batch import Batch, in_transaction
 from ..queue.queue import Outgoing, enqueue
 
 MOST = 1200  # what an `ohiedit` header has room for
 
 
-@verb
-def edit(sender: Sender, uids: Sequence[str], *, tell: str) -> int:
+@in_transaction
+def edit(sender: Sender, uids: Sequence[str], *, tell: str, batch: Batch | None = None) -> int:
     """Check that the users exist, and tell the sender's nodes of an edit of type `tell`, if it is not empty.
 
     Gives the number of the message, 1 without one. Raises Refused.
@@ -29,5 +29,5 @@ def edit(sender: Sender, uids: Sequence[str], *, tell: str) -> int:
         return 1
     # The client in the field was made for the reference's way of writing the elements.
     members = {"for": [{"Id": uid, "Type": 0} for uid in uids], "type": tell}
-    (number,) = enqueue([Outgoing("ohiedit", sender.uid, sender.user, devices_of([sender.user]), members)])
+    (number,) = enqueue([Outgoing("ohiedit", sender.uid, sender.user, devices_of([sender.user]), members)], batch)
     return number

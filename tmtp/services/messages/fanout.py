@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from ..errors import Refused
+from ..queue.batch import Batch
 from ..queue.queue import Outgoing, discard_on_commit, publish
 from ..queue.receipts import Receipts
 from ..storage import sql
@@ -46,13 +47,13 @@ class Fanout:
     after: tuple[int, int] = (0, 0)  # user and node that the first share is written up to
     written: tuple[Any, ...] = ()  # message and nodes, and what was written before
 
-    def step(self) -> Fanout | int:
-        """Write the next entries, in the caller's transaction; gives what is left, or the message's number at last.
+    def step(self, *, batch: Batch | None = None) -> Fanout | int:
+        """Write the next entries, in the caller's transaction. Return what is left, or the message's number at last.
 
-        Raises Refused when it took too long.
+        Raise Refused when it took too long.
         """
         if not self.shares:
-            return self._finish()
+            return self._finish(batch)
         message, group, without = self.shares[0]
         page = sql.nodes_of_group(group, self.after, AT_ONCE)
         nodes = [node for user, node in page if user != without]
@@ -62,7 +63,7 @@ class Fanout:
             return replace(self, after=page[-1], written=written)
         return replace(self, shares=self.shares[1:], after=(0, 0), written=written)
 
-    def _finish(self) -> int:
+    def _finish(self, batch: Batch | None) -> int:
         """Make it count, unless the same request was done meanwhile, over another link."""
         receipts = Receipts([(self.sender_node, self.digest)])
         number = self.messages[0].number
@@ -76,7 +77,7 @@ class Fanout:
         for message in self.messages:
             sql.add_missing_entries([(node, message.rank, message.number) for node in message.nodes])
         complete = [replace(message, nodes=self._nodes(message)) for message in self.messages]
-        publish(complete)
+        publish(complete, batch)
         self._discard([message for message in complete if not message.nodes])
         receipts.add(self.sender_node, self.digest, number)
         receipts.save()

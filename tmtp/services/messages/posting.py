@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Max
 
 from ...conf import conf
@@ -17,7 +18,7 @@ from ..errors import Refused, Unreachable
 from ..people.actors import Sender, nodes_of, own_and, owns
 from ..people.names import holder
 from ..people.privacy import check_blocks
-from ..queue.atomic import verb
+from ..queue.batch import Batch, in_transaction
 from ..queue.queue import Outgoing, discard_on_commit, enqueue
 from ..queue.quota import check_room, full
 from ..queue.receipts import Receipts
@@ -63,12 +64,12 @@ class Later(Enum):
 LATER = Later.LATER
 
 
-def post(posts: Sequence[Post]) -> list[int | Refused | Fanout | Later]:
-    """Queue posts. For each, in order: its number; the number it had when it was sent before; or why it is refused.
+def post(posts: Sequence[Post], *, batch: Batch | None = None) -> list[int | Refused | Fanout | Later]:
+    """Queue posts. Return for each, in order: its number, or the one it had when it was sent before; or the Refused.
 
     A refused post has no effect at all; the others stand. One to many members of groups becomes a Fanout, to be
-    taken on step by step; LATER is what else its sender has posted, not done yet.
-    For the store: in the caller's transaction.
+    done step by step; LATER stands for what else its sender has posted, which is not done yet.
+    Needs a transaction of the caller's.
     """
     receipts = Receipts((item.sender.node, item.digest) for item in posts)
     directory = look_up(posts)
@@ -95,16 +96,19 @@ def post(posts: Sequence[Post]) -> list[int | Refused | Fanout | Later]:
         outgoing += messages
         results.append(messages[0].number)
         receipts.add(item.sender.node, item.digest, messages[0].number)
-    enqueue(outgoing)
+    enqueue(outgoing, batch)
     receipts.save()
     finished = [item for item, result in zip(posts, results, strict=True) if isinstance(result, int | Refused)]
     _discard_unused(finished, outgoing)
     return results
 
 
-@verb
+@transaction.atomic
 def post_whole(item: Post) -> int:
-    """Queue one post, to however many, in one transaction; gives its number. For all but the store. Raises Refused."""
+    """Queue one post, to however many, in one transaction, and return its number. Raise Refused.
+
+    Not for the store, which queues a post to many in several transactions.
+    """
     (result,) = post([item])
     while isinstance(result, Fanout):
         result = result.step()
@@ -199,11 +203,11 @@ def _add_group(nodes: dict[int, None], to: Recipient, sender: Sender, directory:
             nodes.update(dict.fromkeys(its))
 
 
-@verb
-def ping(sender: Sender, alias: str, to: str, text: bytes) -> int:
-    """Op 9: a short text to the user behind an alias; gives the message's number.
+@in_transaction
+def ping(sender: Sender, alias: str, to: str, text: bytes, *, batch: Batch | None = None) -> int:
+    """Send a short text to the user behind an alias (op 9), and return the message's number.
 
-    Raises Refused when `alias` is not the sender's, nobody has the alias `to`, or that user cannot be reached.
+    Raise Refused when `alias` is not the sender's, nobody has the alias `to`, or that user cannot be reached.
     """
     if not owns(sender, alias):
         raise Refused("alias_not_yours", field="from")
@@ -213,5 +217,5 @@ def ping(sender: Sender, alias: str, to: str, text: bytes) -> int:
     check_blocks(to, recipient, sender.user)
     check_room(to, nodes_of([recipient.pk]) if full else ())
     nodes = own_and(sender, [recipient.pk])
-    (number,) = enqueue([Outgoing("ping", sender.uid, sender.user, nodes, {"alias": alias, "to": to}, text)])
+    (number,) = enqueue([Outgoing("ping", sender.uid, sender.user, nodes, {"alias": alias, "to": to}, text)], batch)
     return number

@@ -135,7 +135,7 @@ def _send(outgoing: Sequence[Outgoing], subject: str, thread: str, key: str) -> 
         if before := _sent_before(key):
             return before
         raise
-    enqueue(outgoing)
+    enqueue(outgoing, batch=None)
     for item in outgoing:
         reports.begin(item.number, item.nodes)
     return [format_msgid(item.number) for item in outgoing]

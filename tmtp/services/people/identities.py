@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.utils import timezone
 
 from ...conf import conf
 from ...models import Identity, Node, SpentToken, User
 from ..errors import Refused
-from ..queue.atomic import verb
 
 
 class AuthenticationRequired(Refused):
@@ -27,7 +27,7 @@ class IdentityShown:
     expires: datetime
 
 
-@verb
+@transaction.atomic
 def link_identity(user: User, iss: str, sub: str) -> Identity:
     """Say that the person `sub` at the provider `iss` is this user: devices that register with a token of theirs join
     it. Done again, nothing changes. Raises Refused when the person is another user already."""
@@ -37,7 +37,7 @@ def link_identity(user: User, iss: str, sub: str) -> Identity:
     return identity
 
 
-@verb
+@transaction.atomic
 def unlink_identity(iss: str, sub: str) -> bool:
     """The person at the provider is nobody's any more, so that a device that shows their token becomes a user of its
     own. Devices that are there stay. Says whether there was anything to do."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from django.db import transaction
 from django.utils import timezone
 
 from ...models import Block, Node, User
 from ..errors import Refused, Unreachable
-from ..queue.atomic import verb
 from ..queue.queue import wake_on_commit
 from ..storage import sql
 
@@ -31,14 +31,14 @@ class Privacy(NamedTuple):
 OPEN = Privacy()
 
 
-@verb
+@transaction.atomic
 def set_presence(user: User, presence: int) -> None:
     """Say who is told that the user is online, a `User.Presence`; whoever is connected is told what has changed."""
     User.objects.filter(pk=user.pk).update(presence=User.Presence(presence))
     _changed(user)
 
 
-@verb
+@transaction.atomic
 def block(user: User, other: User, name: str = "") -> None:
     """The user wants nothing more from another one; again: nothing changes. Raises Refused for oneself and the site.
 
@@ -53,7 +53,7 @@ def block(user: User, other: User, name: str = "") -> None:
     _changed(user)
 
 
-@verb
+@transaction.atomic
 def unblock(user: User, other: User) -> None:
     """The other one may write to the user again."""
     User.objects.select_for_update().get(pk=user.pk)  # somebody may be blocking somebody else at this moment

@@ -13,7 +13,7 @@ from ...models import Alias, Identity, Node, Report, User
 from ...protocol.values import MAX_NODES, decode_base32, make_nodeid, make_uid
 from ..errors import Refused
 from ..queue import reports
-from ..queue.atomic import verb
+from ..queue.batch import Batch, in_transaction
 from ..queue.leases import is_alive
 from ..queue.queue import FIRST, Outgoing, discard_queue, enqueue, wake_on_commit
 from ..storage import sql
@@ -50,13 +50,15 @@ class Registered:
     alias_error: str | None
 
 
-@verb
+@in_transaction
 def register(
     label: str,
     alias: str = "",
     shown: IdentityShown | None = None,
     account: Any = None,
     lease: int | None = None,
+    *,
+    batch: Batch | None = None,
 ) -> Registered:
     """Op 1: a new user with a first node, and an alias unless it is empty or "_".
 
@@ -89,7 +91,7 @@ def _privacy(user: int, uid: str) -> Privacy:
     return privacy_of([user])[uid]
 
 
-@verb
+@transaction.atomic
 def make_node(user: User, label: str) -> tuple[Node, str]:
     """A new node of a user, and its secret, which is not to be had again. Raises Refused at 100 nodes."""
     return _create_node(_next_node(user), label=label)
@@ -121,7 +123,13 @@ def hash_nodeid(nodeid: str) -> bytes:
 
 
 def log_in(
-    uid: str, nodeid: str, lease: int, shown: IdentityShown | None = None, identity_needed: bool = False
+    uid: str,
+    nodeid: str,
+    lease: int,
+    shown: IdentityShown | None = None,
+    identity_needed: bool = False,
+    *,
+    batch: Batch | None = None,
 ) -> LoggedIn:
     """Op 2: claims the node for this server and tells the user's nodes; gives who has logged in.
 
@@ -137,7 +145,7 @@ def log_in(
     if shown or identity_needed:
         check_identity(Node.objects.get(pk=node), shown)
     sql.claim_node(node, lease, timezone.now())
-    enqueue([Outgoing("login", uid, user, own, {"node": "tbd"})])
+    enqueue([Outgoing("login", uid, user, own, {"node": "tbd"})], batch)
     return LoggedIn(uid, user, node, _privacy(user, uid) if guarded else OPEN)
 
 
@@ -146,11 +154,11 @@ def disconnect(node: int, lease: int) -> None:
     sql.release_node(node, lease, timezone.now())
 
 
-@verb
-def add_alias(sender: Sender, name: str) -> int:
+@in_transaction
+def add_alias(sender: Sender, name: str, *, batch: Batch | None = None) -> int:
     """Op 3: a new alias; the user's nodes are told, again when they have it already. Raises Refused."""
     _own_or_reserve(User.objects.get(pk=sender.user), name)
-    return _tell(sender, {"newalias": name})
+    return _tell(sender, {"newalias": name}, batch)
 
 
 def _own_or_reserve(user: User, name: str) -> None:
@@ -163,25 +171,24 @@ def drop_alias(alias: Alias) -> None:
     Alias.objects.filter(pk=alias.pk).update(dropped=timezone.now())
 
 
-@verb
-def add_node(sender: Sender, label: str) -> int:
+@in_transaction
+def add_node(sender: Sender, label: str, *, batch: Batch | None = None) -> int:
     """Op 3: a new node, whose queue starts as a copy of the sending node's; all nodes are told its nodeid."""
     if len(label) > LABEL_MAX:
         raise Refused("label_too_long", field="newnode", most=LABEL_MAX)
-    node, nodeid = make_node(User.objects.get(pk=sender.user), label)
+    node, nodeid = _create_node(_next_node(User.objects.get(pk=sender.user)), label=label)
     if sender.node is not None:
         sql.copy_queue(node.pk, sender.node)
-    return _tell(sender, {"newnode": label}, nodeid)
+    return _tell(sender, {"newnode": label}, batch, nodeid)
 
 
-def _tell(sender: Sender, members: dict[str, Any], nodeid: str = "") -> int:
+def _tell(sender: Sender, members: dict[str, Any], batch: Batch | None, nodeid: str = "") -> int:
     """Queue a `user` message for all nodes of the sender; gives its number."""
     nodes = devices_of([sender.user])
-    (number,) = enqueue([Outgoing("user", sender.uid, sender.user, nodes, members, rank=FIRST, nodeid=nodeid)])
+    (number,) = enqueue([Outgoing("user", sender.uid, sender.user, nodes, members, rank=FIRST, nodeid=nodeid)], batch)
     return number
 
 
-@verb
 def rename_node(node: Node, label: str) -> None:
     """Call a device something else. Nobody is told: the protocol has no words for it. Raises Refused."""
     if not label.strip():

@@ -1,15 +1,12 @@
 """The queue: messages in, one entry for each node they are for; out again when a node acknowledges.
 
-`enqueue` is the one way in. What it wrote is handed, as parcels, to whoever collects in this thread (the store, so
-that devices connected to this process need no look into the database); otherwise servers are woken when the
-transaction commits.
+`enqueue` is the one way in. In a batch of the store, devices connected to this process are sent what it queues without
+reading it from the database; otherwise servers are woken when the transaction commits (see `batch`).
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Container, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,12 +14,12 @@ from django.db import transaction
 
 from ...models import QueueEntry
 from ...protocol.messages import queued_message, with_members
-from ...protocol.values import format_msgid
 from ..storage import sql
 from ..storage.encryption import seal, unseal
 from ..storage.hints import wake
 from ..storage.numbers import numbers
 from ..storage.spool import Spooled, discard
+from .batch import Batch, Parcel
 
 PAGE_OCTETS = 128 * 1024
 FIRST, NORMAL = QueueEntry.Rank.FIRST.value, QueueEntry.Rank.NORMAL.value
@@ -44,68 +41,31 @@ class Outgoing:
     number: int = 0  # assigned when queued, unless it is given
 
 
-@dataclass(slots=True, eq=False)
-class Parcel:
-    """A message as it goes to a node: `frame` is its head, with the body when that is not spooled."""
+def enqueue(outgoing: Iterable[Outgoing], batch: Batch | None) -> list[int]:
+    """Queue messages for their nodes, in order, and return their numbers. A message for no node is not stored.
 
-    number: int
-    rank: int
-    frame: bytes
-    spooled: Spooled | None = None
-    nodes: Sequence[int] = ()
-    msgid: str = ""
-    tracked: bool = False
-
-    def __post_init__(self) -> None:
-        self.msgid = format_msgid(self.number)
-
-    @property
-    def octets(self) -> int:
-        """How much memory it holds."""
-        return len(self.frame)
-
-
-_local = threading.local()
-
-
-@contextmanager
-def collecting() -> Iterator[list[Parcel]]:
-    """Gather the parcels of all that this thread queues in the block."""
-    parcels: list[Parcel] = []
-    _local.parcels = parcels
-    try:
-        yield parcels
-    finally:
-        _local.parcels = None
-
-
-def is_collecting() -> bool:
-    """Whether this thread is the store's, in a batch."""
-    return getattr(_local, "parcels", None) is not None
-
-
-def enqueue(outgoing: Iterable[Outgoing]) -> list[int]:
-    """Queue messages for their nodes, in order; gives their numbers. One for no node is numbered, and gone.
-
-    In the caller's transaction, which it must have: messages and entries belong together.
+    Needs a transaction of the caller's: messages and entries belong together.
     """
     outgoing = list(outgoing)
     for item in outgoing:
         item.number = item.number or numbers.next()
     sql.add_entries([(node, item.rank, item.number) for item in outgoing for node in item.nodes])
-    publish(outgoing)
+    publish(outgoing, batch)
     return [item.number for item in outgoing]
 
 
-def publish(outgoing: Iterable[Outgoing]) -> None:
-    """Let messages count that have numbers, and whose entries have been written. One for no node is gone."""
+def publish(outgoing: Iterable[Outgoing], batch: Batch | None) -> None:
+    """Store messages that have numbers, and whose entries have been written. One for no node is not stored."""
     packed = [_packed(item, item.number) for item in outgoing if item.nodes]
     sql.add_messages([row for row, _ in packed])
-    _announce([parcel for _, parcel in packed])
+    if batch is not None:
+        batch.parcels += [parcel for _, parcel in packed]
+    elif packed:
+        wake_on_commit()
 
 
 def _packed(item: Outgoing, number: int) -> tuple[tuple[Any, ...], Parcel]:
-    """A message's row, and the parcel of it."""
+    """Return a message's row, and its parcel."""
     spooled = item.body if isinstance(item.body, Spooled) else None
     body = b"" if isinstance(item.body, Spooled) else item.body
     size = spooled.size if spooled else len(body)
@@ -118,14 +78,6 @@ def _packed(item: Outgoing, number: int) -> tuple[tuple[Any, ...], Parcel]:
     return row, Parcel(number, item.rank, head + body, spooled, item.nodes, tracked=item.tracked)
 
 
-def _announce(parcels: list[Parcel]) -> None:
-    collector = getattr(_local, "parcels", None)
-    if collector is not None:
-        collector.extend(parcels)
-    elif parcels:
-        wake_on_commit()
-
-
 def wake_on_commit() -> None:
     """Tell the servers, once the transaction commits, that there is something new in the database.
 
@@ -135,16 +87,16 @@ def wake_on_commit() -> None:
 
 
 def acknowledge(entries: Sequence[tuple[int, int, int]]) -> list[str]:
-    """Nodes have stored messages, (node id, rank, number) each; gives the spool files that nobody needs any more.
+    """Delete entries that nodes have acknowledged, (node id, rank, number) each.
 
-    They may be removed once the transaction has committed.
+    Return the spool files that are no longer needed, to be removed once the transaction has committed.
     """
     sql.delete_entries(entries)
     return sql.delete_finished({number for _, _, number in entries})
 
 
 def read_page(node: int, limit: int, known: Container[int] = ()) -> tuple[list[Parcel], bool]:
-    """The first messages waiting for a node that are not `known`, and whether that is all.
+    """Return the first messages waiting for a node that are not `known`, and whether that is all.
 
     Reads `limit` entries, known ones included; stops before the page holds much more than PAGE_OCTETS.
     """
@@ -170,7 +122,7 @@ def _parcel(row: tuple[Any, ...]) -> Parcel:
 
 
 def discard_queue(node: int) -> int:
-    """Drop all that waits for a node; gives how many messages. Their spool files go once this has committed."""
+    """Drop all that waits for a node, and return how many messages. Their spool files are removed on commit."""
     dropped = sql.clear_queue(node)
     discard_on_commit(sql.delete_finished(dropped))
     return len(dropped)

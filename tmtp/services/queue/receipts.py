@@ -8,9 +8,10 @@ they are for, so they survive whatever that survives.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from ..storage import sql
+from .batch import Batch, Service
 
 KEPT_NANOSECONDS = 600 * 1_000_000_000
 PURGED_AT_ONCE = 2000
@@ -47,12 +48,12 @@ class Receipts:
         sql.add_receipts([(key, digest, number) for key, (digest, number) in sorted(self._new.items())])
 
 
-def once(node: int | None, digest: bytes, make: Callable[[], int]) -> int:
-    """The number of the message that `make` makes, or that it made when this request came before."""
+def once(node: int | None, digest: bytes, make: Service[int], *, batch: Batch) -> int:
+    """Return the number of the message that `make` makes, or that it made when this request came before."""
     receipts = Receipts([(node, digest)])
     number = receipts.number(node, digest)
     if number is None:
-        number = make()
+        number = make(batch=batch)
         receipts.add(node, digest, number)
         receipts.save()
     return number
