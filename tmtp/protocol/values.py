@@ -15,6 +15,7 @@ _FROM_TMTP = bytes.maketrans(_TMTP, _RFC4648)
 _MSGID = re.compile("[0-9a-f]{16}")
 
 UID_OCTETS = 20
+UID_CHARACTERS = 32
 NODEID_OCTETS = 25
 NAME_MIN_OCTETS = 8
 NAME_MAX_CHARACTERS = 255
@@ -77,3 +78,8 @@ def _second(seconds: int) -> str:
     if last[0] != seconds:
         last = _last_second = (seconds, datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S"))
     return last[1]
+
+
+def looks_like_uid(name: str) -> bool:
+    """Return whether a name could be taken for a uid, in whatever case."""
+    return len(name) == UID_CHARACTERS and not name.upper().encode().translate(None, _TMTP)

@@ -34,7 +34,7 @@ FLOORS = (
     {"conf"},
     {"protocol"},
 )
-SERVICE_FLOORS = ({"groups", "messages"}, {"people"}, {"queue"}, {"storage"}, {"errors"})
+SERVICE_FLOORS = ({"groups", "messages"}, {"people"}, {"queue"}, {"storage"}, {"errors", "text"})
 SERVER_KNOWS = {"asgiref", "cryptography", *sys.stdlib_module_names}
 PROTOCOL_KNOWS = {"msgspec", "google_crc32c", *sys.stdlib_module_names}
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tmtp.models import Alias, Message, Node, ServerLease, User
 from tmtp.protocol.values import decode_base32
 from tmtp.services.errors import Refused
+from tmtp.services.groups import groups
 from tmtp.services.messages.posting import Post, post
 from tmtp.services.people import identities, users
 from tmtp.services.people.actors import Sender
-from tmtp.services.people.names import holder, skeleton
+from tmtp.services.people.names import forms, holder, skeleton
 from tmtp.services.queue import leases
 
 from .people import forget, ops, own, someone, to, waiting
@@ -275,3 +279,49 @@ def test_an_identity_must_be_shown_from_time_to_time(lease: int, settings: Any) 
 def _node(sender: Sender) -> int:
     assert sender.node is not None
     return sender.node
+
+
+# names that pass for another's
+
+
+@pytest.mark.parametrize(
+    "change", [str, str.lower, lambda uid: f"{uid[:8]} {uid[8:]}", lambda uid: uid.replace("B", "Β")]
+)
+def test_a_name_that_looks_like_a_uid_is_refused(change: Callable[[str], str]) -> None:
+    bob, mallory = someone("bob the first"), someone("mallory the first")
+    with pytest.raises(Refused, match="is not available"):
+        users.add_alias(mallory, change(bob.uid))
+    with pytest.raises(Refused, match="is not available"):
+        groups.create(mallory, change(bob.uid), "mallory the first")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Our Own Place website",
+        "our own place website",
+        "OUR  OWN  PLACE  WEBSITE",
+        "our.own.place-website!",
+        "ourownplacewebsite",
+        "0ur own p1ace website",
+        "оur оwn рlаcе wеbsitе",
+        "our own place vvebsite",
+        "óur own plàce wébsite",
+        "ｏｕｒ ｏｗｎ place website",
+        "𝐨𝐮𝐫 own place website",
+        "our own place",
+    ],
+)
+def test_a_name_that_passes_for_the_sites_is_refused_to_members(name: str, settings: Any) -> None:
+    settings.TMTP = {**settings.TMTP, "SITE_NAME": "Our own place", "SITE_ALIAS": ""}
+    mallory = someone("mallory the first")
+    with pytest.raises(Refused, match="is not available"):
+        users.add_alias(mallory, name)
+    with pytest.raises(Refused, match="is not available"):
+        groups.create(mallory, name, "mallory the first")
+    users.add_alias(mallory, "our own place in Rome")
+
+
+@given(st.text(st.sampled_from("our wnplace-I1l|0О.")))
+def test_a_name_has_the_same_form_in_whatever_case_and_spacing(text: str) -> None:
+    assert forms(text) == forms(text.swapcase()) == forms(f" {text}. ")

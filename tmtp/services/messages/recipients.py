@@ -79,8 +79,7 @@ def _named(names: set[str]) -> dict[str, User | Group]:
     if not names:
         return {}
     found: dict[str, User | Group] = {group.gid: group for group in Group.objects.filter(gid__in=names)}
-    found |= {user.uid: user for user in User.objects.filter(uid__in=names)}
     for alias in Alias.objects.filter(name__in=names, dropped=None, user__isnull=False).select_related("user"):
         if alias.user:
             found[alias.name] = alias.user
-    return found
+    return found | {user.uid: user for user in User.objects.filter(uid__in=names)}

@@ -1,0 +1,101 @@
+"""Characters that do not show, or that change how others show: where a text needs them, and a text without the rest.
+
+Whatever a sender claims (a name, a subject, a file's name) passes `visible` before anybody reads it. A name that is
+registered consists of what shows (Unicode Technical Reports 36 and 39).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import idna
+
+ZWNJ, ZWJ = "\u200c", "\u200d"
+# Default_Ignorable_Code_Point (Unicode Standard Annex 44), and the Braille pattern without a dot, which is blank.
+_IGNORABLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+_EMOJI_STYLE = "\ufe0e\ufe0f"
+# England, Scotland, Wales: a black flag, letters that do not show, and their end.
+_SUBDIVISION_FLAG = re.compile("\U0001f3f4[\U000e0061-\U000e007a]{2,6}\U000e007f")
+_IDEOGRAPH_VARIANTS = ("\ufe00", "\U000e0100"), ("\ufe02", "\U000e01ef")
+_MARKS_MAX = 8  # on one letter; no script needs more, and more would cover the lines above and below
+
+
+def visible(text: str) -> str:
+    """Return the text as it may be shown: one line, without the characters that hide or reorder others.
+
+    It is empty when nothing in the text shows. Joiners and variation selectors stay where their script or an emoji
+    needs them. Control characters and line breaks become spaces; runs of spaces become one.
+    """
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
+    hidden = hidden_places(text)
+    kept: list[str] = []
+    marks = 0
+    for at, character in enumerate(text):
+        category = unicodedata.category(character)
+        marks = marks + 1 if category in ("Mn", "Me") else 0
+        if category == "Cs":
+            kept.append("\ufffd")
+        elif category in ("Cc", "Zl", "Zp", "Zs"):
+            kept.append(" ")
+        elif marks <= _MARKS_MAX and at not in hidden:
+            kept.append(character)
+    shown = " ".join("".join(kept).split())
+    return shown if has_something_visible(shown) else ""
+
+
+def has_something_visible(text: str) -> bool:
+    """Return whether a text has any letter, digit, sign or symbol."""
+    return any(unicodedata.category(character)[0] in "LNPS" for character in _IGNORABLE.sub("", text))
+
+
+def hidden_places(text: str) -> set[int]:
+    """Return where the text has characters that neither show nor are needed by those beside them."""
+    flags = {at for match in _SUBDIVISION_FLAG.finditer(text) for at in range(*match.span())}
+    return {at for at in range(len(text)) if at not in flags and _is_hidden(text, at)}
+
+
+def _is_hidden(text: str, at: int) -> bool:
+    character = text[at]
+    if not _IGNORABLE.match(character):
+        return unicodedata.category(character) == "Cf" and unicodedata.bidirectional(character) != "AN"
+    if character in (ZWNJ, ZWJ):
+        return not (_joins_letters(text, at) or (character == ZWJ and _joins_emoji(text, at)))
+    if character in _EMOJI_STYLE:
+        return not (at and _is_symbol(text[at - 1]))
+    if any(first <= character <= last for first, last in zip(*_IDEOGRAPH_VARIANTS, strict=True)):
+        return not (at and _is_ideograph(text[at - 1]))
+    if "\u180b" <= character <= "\u180f":  # Mongolian variants
+        return not (at and "\u1820" <= text[at - 1] <= "\u18aa")
+    return True
+
+
+def without_hidden(text: str) -> str:
+    """Return the text without any character that does not show, needed or not: to compare what texts look like."""
+    return _IGNORABLE.sub("", text)
+
+
+def _joins_letters(text: str, at: int) -> bool:
+    """Return whether the script needs the joiner (RFC 5892, appendix A.1 and A.2): Persian, Malayalam, Sinhala, …"""
+    try:
+        return idna.core.valid_contextj(text, at)
+    except ValueError:
+        return False
+
+
+def _joins_emoji(text: str, at: int) -> bool:
+    """Return whether the joiner makes one emoji of two, such as a family (Unicode Technical Standard 51)."""
+    before = text[:at].rstrip(_EMOJI_STYLE + "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff")[-1:]
+    return all(side and unicodedata.category(side) == "So" for side in (before, text[at + 1 : at + 2]))
+
+
+def _is_symbol(character: str) -> bool:
+    return character in "#*0123456789©®‼⁉™" or unicodedata.category(character) in ("So", "Sk", "Sm")
+
+
+def _is_ideograph(character: str) -> bool:
+    return unicodedata.name(character, "").startswith(("CJK UNIFIED IDEOGRAPH", "CJK COMPATIBILITY IDEOGRAPH"))
