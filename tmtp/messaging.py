@@ -1,7 +1,7 @@
-"""The calls that a site uses: to send messages, follow them and take them back, and to say who a member is.
+"""The functions that a site calls: send messages, follow and recall them, read mailboxes, link accounts to users.
 
-These stay as they are, as do `tmtp.consumers`, `tmtp.signals` and `tmtp.testing`. Everything else in `tmtp` may change
-from one version to the next (docs/reference/services.md).
+This module is stable, as are `tmtp.consumers`, `tmtp.routing`, `tmtp.signals`, `tmtp.markup` and `tmtp.testing`.
+Everything else in `tmtp` may change in any version (docs/reference/services.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""For tests against TMTP: a small client over sockets, and a context manager that runs a real server.
+"""Tools for tests: devices for members, a client over sockets, and a context manager that runs a real server.
 
     from tmtp.testing import running_server
 
@@ -8,8 +8,9 @@
         ack = ann.ask({"op": 7, "id": "1", "for": []}, b"a note for my other devices")
         assert ack.header["msgid"]
 
-Everything blocks, and nothing waits longer than the client's `timeout`. The server is `manage.py runtmtp` in a process
-of its own, as in production: on a free port of loopback, with a self-signed certificate that its clients check.
+All calls block, and none waits longer than the client's `timeout`. The server is `manage.py runtmtp` in a process of
+its own, as in production. It listens on a free port of the loopback interface, with a self-signed certificate that its
+clients check.
 """
 
 from __future__ import annotations
@@ -28,22 +29,43 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import google_crc32c
 from django.conf import settings
+from django.db import transaction
 
 from .server.certificate import make_self_signed
 
-__all__ = ["Client", "Closed", "Frame", "Server", "ServerFailed", "frame", "headsum", "running_server"]
+if TYPE_CHECKING:
+    from .models import Node
+
+__all__ = ["Client", "Closed", "Frame", "Server", "ServerFailed", "add_device", "frame", "headsum", "running_server"]
 
 READ_OCTETS = 64 * 1024
 HOST = "127.0.0.1"
 Header = dict[str, Any]
 
 
+def add_device(account: Any, label: str = "laptop", alias: str = "") -> Node:
+    """Give a member of the website a device, as if they had registered one, and return its node.
+
+    No message waits for it yet, except those that waited for the member's first device. `alias` becomes an alias of
+    the member. Raises Refused when the alias is taken, or when the member has 100 devices.
+    """
+    # A program that only uses Client runs without Django's apps, so the models are not imported above.
+    from .services.people import linking, names, users
+
+    with transaction.atomic():
+        user = linking.user_of(account)
+        if alias:
+            names.reserve(alias, "newalias", user=user)
+        node, _ = users.make_node(user, label)
+    return node
+
+
 class Closed(Exception):
-    """The server has closed the link. `unread` is what it had begun to say, normally nothing."""
+    """The server has closed the link. `unread` holds the beginning of an incomplete message; it is usually empty."""
 
     def __init__(self, unread: bytes = b"") -> None:
         super().__init__(f"the server has closed the link{f' in the middle of {unread!r}' if unread else ''}")
@@ -51,7 +73,7 @@ class Closed(Exception):
 
 
 class ServerFailed(Exception):
-    """The server did not start. The text is what it said; `code` is its exit code, -number when a signal killed it."""
+    """The server did not start. The text is its standard error; `code` is its exit code, -N if signal N killed it."""
 
     def __init__(self, said: str, code: int) -> None:
         super().__init__(said)
@@ -68,22 +90,22 @@ class Frame:
 
     @property
     def op(self) -> str:
-        """What kind of message it is."""
+        """The name of the operation, such as "delivery" or "ack"."""
         return str(self.header.get("op", ""))
 
     @property
     def id(self) -> str:
-        """The message's own number, or the id of the request it answers."""
+        """The id of the message, or of the request that it answers."""
         return str(self.header.get("id", ""))
 
     @property
     def is_queued(self) -> bool:
-        """Whether it waits at the server until it is acknowledged (op 10)."""
+        """Whether the server keeps it until it is acknowledged (op 10)."""
         return "from" in self.header and "id" in self.header
 
 
 def frame(header: Mapping[str, Any], data: bytes = b"") -> bytes:
-    """A request as octets. `datalen` is added when there is data and the header does not have it."""
+    """Return a request as octets. `datalen` is added when there is data and the header does not have it."""
     members = dict(header)
     if data and not any(key.casefold() == "datalen" for key in members):
         members["datalen"] = len(data)
@@ -92,7 +114,7 @@ def frame(header: Mapping[str, Any], data: bytes = b"") -> bytes:
 
 
 def headsum(octets: bytes) -> int:
-    """What a message's `headsum` must be, computed from the octets of its header: see tmtp.md section 2."""
+    """Return the correct `headsum` of a message, computed from the octets of its header (tmtp.md section 2)."""
     bare, found = re.subn(rb',"headsum":\d+|"headsum":\d+,', b"", octets, count=1)
     assert found, "the header has no headsum"
     return int(google_crc32c.value(b"%04x%b" % (len(bare), bare)))
@@ -100,9 +122,9 @@ def headsum(octets: bytes) -> int:
 
 @dataclass
 class Client:
-    """A link to a server. `tls` None is a plain link.
+    """A link to a server. It is without TLS when `tls` is None.
 
-    The methods that read raise TimeoutError when nothing comes for `timeout` seconds, and Closed at the end.
+    Methods that read raise TimeoutError when nothing arrives for `timeout` seconds, and Closed at the end of the link.
     """
 
     address: tuple[str, int]
@@ -129,16 +151,16 @@ class Client:
     # in and out
 
     def send(self, header: Mapping[str, Any], data: bytes = b"") -> None:
-        """Send a request: see `frame`."""
+        """Send a request. See `frame`."""
         self.send_octets(frame(header, data))
 
     def send_octets(self, octets: bytes) -> None:
-        """Send octets as they are. That the link has ended is left for reading to tell."""
+        """Send octets unchanged. If the link has ended, the next read raises Closed."""
         with contextlib.suppress(ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
             self._socket.sendall(octets)
 
     def receive(self) -> Frame:
-        """The next message."""
+        """Return the next message."""
         length = self._peek(4)
         octets = self._peek(4 + int(length, 16))[4:]
         header = json.loads(octets)
@@ -150,7 +172,7 @@ class Client:
         return Frame(header, octets, data)
 
     def rest(self) -> list[Frame]:
-        """All messages until the server closes the link."""
+        """Return all messages until the server closes the link."""
         frames = []
         while True:
             try:
@@ -161,11 +183,11 @@ class Client:
                 return frames
 
     def close(self) -> None:
-        """End the link at once, without a word."""
+        """Close the socket without sending op 12."""
         self._socket.close()
 
     def _peek(self, octets: int) -> bytes:
-        """The next octets; they stay until the whole message is there."""
+        """Return the next octets and keep them in the buffer until the whole message is there."""
         while len(self._received) < octets:
             try:
                 piece = self._socket.recv(READ_OCTETS)
@@ -179,7 +201,7 @@ class Client:
     # the operations that need more than a frame
 
     def ask(self, header: Mapping[str, Any], data: bytes = b"") -> Frame:
-        """Send a request and give its ack. What else comes before that is acknowledged and dropped."""
+        """Send a request and return its ack. Messages that arrive before it are acknowledged and dropped."""
         self.send(header, data)
         wanted = next(value for key, value in header.items() if key.casefold() == "id")
         while True:
@@ -189,7 +211,7 @@ class Client:
             self.acknowledge(message)
 
     def next_queued(self, *ops: str) -> Frame:
-        """The next queued message of these ops (of any, when none is given), acknowledged, as all before it are."""
+        """Return the next queued message of one of these ops (default: any). It and all before it are acknowledged."""
         while True:
             message = self.receive()
             self.acknowledge(message)
@@ -197,12 +219,12 @@ class Client:
                 return message
 
     def greet(self) -> Header:
-        """Op 0; gives `tmtprev`."""
+        """Send op 0 and return the header of `tmtprev`."""
         self.send({"op": 0, "id": "1"})
         return self.receive().header
 
     def register(self, label: str, alias: str = "_") -> Header:
-        """Op 1, after `greet`; gives `registered`, and keeps the uid and nodeid."""
+        """Send op 1, after `greet`. Return the header of `registered`, and keep the uid and nodeid."""
         self.send({"op": 1, "newnode": label, "newalias": alias})
         header = self.receive().header
         if header["op"] == "registered":
@@ -211,25 +233,25 @@ class Client:
         return header
 
     def log_in(self, uid: str, nodeid: str) -> Header:
-        """Op 2, after `greet`; gives `info`, or the `quit` of a login that failed."""
+        """Send op 2, after `greet`. Return the header of `info`, or of the `quit` when the login failed."""
         self.send({"op": 2, "uid": uid, "node": nodeid})
         self.uid, self.nodeid = uid, nodeid
         return self.receive().header
 
     def acknowledge(self, message: Frame) -> None:
-        """Op 10, when the message is one that wants it."""
+        """Send op 10 if the message is a queued one."""
         if message.is_queued:
             self.send({"op": 10, "id": message.id, "type": "ok"})
 
     def quit(self) -> list[Frame]:
-        """Op 12; gives all that came until the end."""
+        """Send op 12 and return the messages that arrive until the link ends."""
         self.send({"op": 12})
         return self.rest()
 
 
 @dataclass
 class Server:
-    """A `runtmtp` that runs: where, its process, its standard error, and the TLS its clients use (None: plain)."""
+    """A running `runtmtp`. `log` is the file of its standard error; `tls` is None when it runs without TLS."""
 
     address: tuple[str, int]
     process: subprocess.Popen[str]
@@ -237,15 +259,15 @@ class Server:
     tls: ssl.SSLContext | None
 
     def client(self, timeout: float = 10) -> Client:
-        """A new link to it."""
+        """Return a new link to this server."""
         return Client(self.address, self.tls, timeout)
 
     def said(self) -> str:
-        """What it has written to standard error so far."""
+        """Return what it has written to standard error so far."""
         return self.log.read_text("utf-8", "replace")
 
     def stop(self, number: signal.Signals = signal.SIGTERM, timeout: float = 15) -> int:
-        """Send it a signal and wait for its end; gives its exit code, -number when the signal killed it."""
+        """Send it a signal, wait until it ends, and return its exit code, or -N when signal N killed it."""
         self.process.send_signal(number)
         return self.process.wait(timeout)
 
@@ -264,13 +286,13 @@ def running_server(
     env: Mapping[str, str] | None = None,
     timeout: float = 30,
 ) -> Iterator[Server]:
-    """Run `manage.py runtmtp` until the block ends, and give the Server once it accepts links.
+    """Run `manage.py runtmtp` until the block ends. Yield the Server once it accepts links.
 
-    `manage` is the site's manage.py (default: the one in BASE_DIR); `port` 0 takes a free one; `plain` is without TLS;
-    `cert` is the certificate that TMTP["CERT"] names, when that is to be used and not one made for the occasion;
-    `migrate` migrates the database first. `database_url` and `var` become DATABASE_URL and MNM_VAR, `env` is put over
-    this process's environment, and `tmtp` over the TMTP setting of the site (its values must be JSON's).
-    Raises ServerFailed when it does not start within `timeout` seconds.
+    `manage` is the site's manage.py (default: the one in BASE_DIR). `port` 0 means a free one. `plain` turns TLS off.
+    `cert` is the path in TMTP["CERT"], to use the site's own certificate instead of a temporary one. `migrate`
+    migrates the database first. `database_url` and `var` become the environment variables DATABASE_URL and MNM_VAR.
+    `env` updates the environment, and `tmtp` updates the site's TMTP setting; its values must be JSON values.
+    Raises ServerFailed when the server does not start within `timeout` seconds.
     """
     program = [sys.executable, str(manage or Path(settings.BASE_DIR) / "manage.py")]
     with tempfile.TemporaryDirectory(prefix="tmtp-testing-") as name:
@@ -296,7 +318,7 @@ def running_server(
 
 
 def _settings_over(tmtp: Mapping[str, Any], folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a settings module that is the site's own with some of TMTP replaced."""
+    """Write a settings module that updates the site's TMTP, and return the environment variables that select it."""
     site = environment.get("DJANGO_SETTINGS_MODULE") or settings.SETTINGS_MODULE
     module = folder / "tmtp_testing_settings.py"
     module.write_text(
@@ -308,14 +330,14 @@ def _settings_over(tmtp: Mapping[str, Any], folder: Path, environment: Mapping[s
 
 
 def _run(command: list[str], environment: Mapping[str, str]) -> None:
-    """Run a command of the site; raises ServerFailed with what it said when it fails."""
+    """Run a command of the site. Raise ServerFailed with its standard error when it fails."""
     done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
         raise ServerFailed(done.stderr, done.returncode)
 
 
 def _certificate(folder: Path, cert: str | Path | None) -> tuple[list[str], ssl.SSLContext]:
-    """Options for a server with the site's certificate or one of its own; and what its clients trust: that alone."""
+    """Return options that select the server's certificate, and a TLS context for clients that trusts only it."""
     if cert:
         return [], ssl.create_default_context(cafile=str(cert))
     made, key = folder / "cert.pem", folder / "key.pem"
@@ -324,7 +346,7 @@ def _certificate(folder: Path, cert: str | Path | None) -> tuple[list[str], ssl.
 
 
 def _port(process: subprocess.Popen[str], log: Path, timeout: float) -> int:
-    """The port the server says it listens on."""
+    """Return the port that the server prints once it listens."""
     assert process.stdout
     watchdog = threading.Timer(timeout, process.kill)
     watchdog.start()
@@ -340,7 +362,7 @@ def _port(process: subprocess.Popen[str], log: Path, timeout: float) -> int:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Stop the process, if it still runs; by force when it does not."""
+    """Terminate the process if it still runs, and kill it if that does not end it."""
     if process.poll() is None:
         process.terminate()
         try:

@@ -18,6 +18,7 @@ import pytest
 from django.contrib.auth import get_user_model
 
 from mnmsite import environment
+from tmtp import messaging
 from tmtp.conf import DEFAULT_LIMITS, DEFAULTS
 from tmtp.delivery.conf import DEFAULTS as DELIVERY_DEFAULTS
 from tmtp.models import User
@@ -49,7 +50,7 @@ def blocks(page, language="python"):
 
 
 def run_block(where, code, **names):
-    """Run a code block with these names; gives all names."""
+    """Run a code block with these names, and return all names."""
     exec(compile(code, where, "exec"), names)
     return names
 
@@ -166,6 +167,24 @@ def test_imports_of_examples_are_there():
         for where, code in blocks(page):
             imports = [line for line in code.split("\n") if line.startswith(("from tmtp", "import tmtp"))]
             run_block(where, "\n".join(imports))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=page_id)
+def test_guides_use_only_what_is_stable(page):
+    """The reference says which modules are stable; only the reference itself shows others."""
+    stable = re.findall(r"`(tmtp\.\w+)`", (DOCS / "reference" / "services.md").read_text().split("\n## ")[0])
+    assert "tmtp.messaging" in stable
+    if page.parent == DOCS / "reference":
+        return
+    for where, code in blocks(page):
+        for module in re.findall(r"^(?:from|import) (tmtp\b[\w.]*)", code, re.MULTILINE):
+            assert module in stable, where
+
+
+def test_every_stable_call_is_in_the_reference():
+    page = (DOCS / "reference" / "services.md").read_text()
+    for name in messaging.__all__:
+        assert re.search(rf"`{name}\b", page), name
 
 
 def test_the_openid_example_is_accepted():
