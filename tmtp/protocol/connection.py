@@ -1,13 +1,14 @@
-"""The server's side of one link as a state machine: octets in, events out, no I/O (tmtp.md sections 1 and 4).
+"""The server's side of one link as a state machine: octets in, events out (tmtp.md sections 1 and 4).
 
-Feed octets with `receive_data` as they come, then call `next_event` until it says NEED_DATA:
+Pass octets to `receive_data` as they arrive, then call `next_event` until it returns NEED_DATA. Each request makes
+these events:
 
-- a `Request`: its header, all fields checked, its op legal in this state;
-- bytes: the next piece of its data, in order, `datalen` octets in all;
-- END_OF_MESSAGE: the request is complete (comes for each request, with data or without).
+- a `Request`: the header, whose fields are valid and whose op is legal in this state;
+- bytes: the next piece of the data, `datalen` octets in all;
+- END_OF_MESSAGE: the request is complete. It comes for every request, with data or without.
 
-`next_event` raises `Quit` when the client broke the protocol; nothing is to be had after that. Events come only
-when asked for, so the caller can finish a login before the octets behind it are looked at.
+`next_event` raises `Quit` if the client breaks the protocol, and must not be called again after that. It parses no
+further than the event it returns, so the caller can finish a login before the request behind it is parsed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ HEADER_MIN = 8
 
 
 class State(IntEnum):
-    """How far a link has come."""
+    """The state of a link. The first three are indexes of _VERDICTS."""
 
     NEW = 0
     GREETED = 1
@@ -32,7 +33,7 @@ class State(IntEnum):
 
 
 class Signal(Enum):
-    """The events that carry nothing."""
+    """The events without content."""
 
     NEED_DATA = auto()
     END_OF_MESSAGE = auto()
@@ -43,7 +44,7 @@ END_OF_MESSAGE = Signal.END_OF_MESSAGE
 Event = Request | bytes | Signal
 
 LEGAL = ""
-# What becomes of each op, 0 to 12, in each state: it is legal, or the link ends with this reason.
+# For each state, whether each op (0 to 12) is legal or ends the link, and the reason to give.
 _VERDICTS: tuple[tuple[str, ...], ...] = (
     (LEGAL, *2 * [errors.TMTPREV_OMITTED], *10 * [errors.OP_UNAUTHENTICATED]),
     (errors.OP_REPETITION, LEGAL, LEGAL, *10 * [errors.OP_UNAUTHENTICATED]),
@@ -52,7 +53,7 @@ _VERDICTS: tuple[tuple[str, ...], ...] = (
 
 
 class Connection:
-    """One link. Starts NEW; op 0 makes it GREETED; the caller says when a login has succeeded."""
+    """One link. It begins in state NEW; op 0 makes it GREETED; the caller reports a successful login."""
 
     __slots__ = ("_at", "_buffer", "_ending", "_greeted", "_left", "state")
 
@@ -60,33 +61,33 @@ class Connection:
         self.state = State.NEW
         self._buffer = bytearray()
         self._at = 0  # where in the buffer the next event begins
-        self._left = 0  # octets of data still to come
-        self._ending = False  # END_OF_MESSAGE is due
+        self._left = 0  # octets of data that have not arrived
+        self._ending = False  # whether END_OF_MESSAGE is the next event
         self._greeted = False
 
     @property
     def may_say_quit(self) -> bool:
-        """Whether the client is told why its link ends: only once it has completed op 0."""
+        """Whether the client may be sent a `quit` with the reason: only after it has completed op 0."""
         return self._greeted
 
     @property
     def expects_more(self) -> bool:
-        """Whether the client is in the middle of sending: a part of some data has not come yet."""
+        """Whether part of the data of a request has not arrived yet."""
         return len(self._buffer) - self._at < self._left
 
     def logged_in(self) -> None:
-        """The server has accepted the client's op 1 or 2."""
+        """Record that the server has accepted op 1 or 2."""
         self.state = State.LOGGED_IN
 
     def receive_data(self, data: bytes) -> None:
-        """Take octets as they came from the wire: any part of a frame, or many frames."""
+        """Buffer octets from the wire: any part of a frame, or many frames."""
         if self._at:
             del self._buffer[: self._at]
             self._at = 0
         self._buffer += data
 
     def next_event(self) -> Event:
-        """The next event in what was received; raises Quit when the client broke the protocol."""
+        """Return the next event in the buffered octets. Raise Quit if the client broke the protocol."""
         if self._left:
             return self._data()
         if self._ending:
@@ -107,7 +108,7 @@ class Connection:
         piece = bytes(memoryview(self._buffer)[self._at : end])
         self._at = end
         self._left -= len(piece)
-        if end == len(self._buffer):  # let go of it: the next octets may be long in coming
+        if end == len(self._buffer):  # free the memory: it may be long until more octets arrive
             self._buffer = bytearray()
             self._at = 0
         return piece

@@ -1,4 +1,4 @@
-"""Why the server ends a link: the reasons of a `quit`, to the letter (tmtp.md section 1)."""
+"""The reasons for which the server ends a link, in the wording of tmtp.md section 1."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RECIPIENTS_EMPTY = "recipient list empty"
 
 
 class Quit(Exception):
-    """The link ends here, with this reason as the last word to the client."""
+    """End the link, and send the client a `quit` with this reason."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -1,6 +1,6 @@
-"""What clients ask for: the JSON header of a request, checked (tmtp.md sections 1 and 4).
+"""Parse the JSON header of a client's request (tmtp.md sections 1 and 4).
 
-`parse_header` takes octets and gives a `Request` whose fields are all in range for its op, or raises `Quit`.
+`parse_header` takes octets and returns a `Request` with all fields valid for its op, or raises `Quit`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .errors import Quit
 
 
 class Op(IntEnum):
-    """The operations, as numbered on the wire."""
+    """The operations and their numbers on the wire."""
 
     TMTPREV = 0
     REGISTER = 1
@@ -37,14 +37,14 @@ TO_USER, TO_GROUP, TO_GROUP_WITHOUT_ME = 1, 2, 3
 
 
 class Recipient(msgspec.Struct, forbid_unknown_fields=True):
-    """An element of `for` or `notefor`: a uid (type 1) or a gid (2; 3 leaves the sender out)."""
+    """An element of `for` or `notefor`: a uid (type 1) or a gid (type 2; type 3 leaves out the sender)."""
 
     id: str = ""
     type: int = 0
 
 
 class OidcToken(msgspec.Struct, forbid_unknown_fields=True):
-    """What an OpenID provider's token endpoint answered; only the id_token is used."""
+    """The response of an OpenID provider's token endpoint. Only the id_token is used."""
 
     id_token: str = ""
     access_token: str = ""
@@ -55,7 +55,7 @@ class OidcToken(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):
-    """A request's header. An absent field has its empty value, which no required field may have."""
+    """The header of a request. An absent field has an empty value, which is not valid for a required field."""
 
     op: int
     id: str = ""
@@ -78,29 +78,29 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     type: str = ""
     act: str = ""
     oidc: OidcToken | None = None
-    raw: bytes = b""  # the header's octets as they came, set last
+    raw: bytes = b""  # the octets of the header, unchanged
 
     @property
     def recipients(self) -> list[Recipient]:
-        """`for`, an empty list when it is absent."""
+        """The list `for`, empty if it is absent."""
         return self.for_ or []
 
 
 _MAY_HAVE_DATA = frozenset({Op.GROUPINVITE, Op.POST, Op.POSTNOTIFY, Op.PING})
 _LIMIT = 2**63
-_ID_MAX_OCTETS = 60_000  # as JSON: an ack echoes the id, and its own header must fit too
+_ID_MAX_OCTETS = 60_000  # as JSON, so that the header of the ack, which repeats the id, is not too long
 _decoder = msgspec.json.Decoder(Request)
 
 
 def parse_header(header: bytes) -> Request:
-    """The request in `header`, the octets of one JSON object.
+    """Return the request in `header`, the octets of one JSON object.
 
-    Raises Quit("invalid header") when it is not one, a field has the wrong type or is out of range, a required
-    one is missing or the op is unknown.
+    Raise Quit("invalid header") if it is no JSON object, the op is unknown, a required field is missing, or a field
+    has the wrong type or is out of range.
     """
     try:
         try:
-            request = _decoder.decode(header)  # the common case: the keys as they are written in tmtp.md
+            request = _decoder.decode(header)  # the common case: keys spelled as in tmtp.md
         except msgspec.ValidationError:
             request = msgspec.convert(_fold(msgspec.json.decode(header), _FIELDS), Request)
     except (ValueError, RecursionError) as error:  # msgspec's decoding errors are ValueErrors too
@@ -114,9 +114,9 @@ def parse_header(header: bytes) -> Request:
 
 
 def _replace_nul(request: Request) -> None:
-    """No name holds a NUL, nor can every database look for one: another unprintable character stands for it.
+    """Replace NUL with another unprintable character in all names: no name has one, and PostgreSQL rejects it.
 
-    The request's id is only echoed, so it keeps its own.
+    The request's id stays as it is, since it is only repeated in the ack.
     """
     for field in ("uid", "node", "newnode", "newalias", "gid", "from_", "to"):
         setattr(request, field, getattr(request, field).replace("\0", "\1"))
@@ -133,7 +133,7 @@ _INNER = {"for": _fields_of(Recipient), "notefor": _fields_of(Recipient), "oidc"
 
 
 def _fold(value: Any, known: frozenset[str]) -> Any:
-    """An object with its keys in lower case, without unknown ones and nulls; the objects in it likewise."""
+    """Lower the keys of an object and of the objects in it, and drop unknown keys and nulls."""
     if not isinstance(value, dict):
         return value
     folded = {}
@@ -149,13 +149,13 @@ def _fold(value: Any, known: frozenset[str]) -> Any:
 
 
 def _in_range(request: Request) -> bool:
-    """Whether the op is known and has what it needs, and nothing is out of range."""
+    """Whether the op is known, its required fields are present, and all fields are in range."""
     op = request.op
     return 0 <= op <= Op.QUIT and _lengths_fit(request) and _COMPLETE[op](request) and _id_fits(request)
 
 
 def _lengths_fit(request: Request) -> bool:
-    """Whether all lengths are in range, and only ops that carry data have some."""
+    """Whether all lengths are in range, and zero for ops without data."""
     if not request.datalen | request.datahead | request.datasum | request.notelen | request.notehead | request.notesum:
         return True
     return (
@@ -193,7 +193,7 @@ def _groupedit_is_complete(request: Request) -> bool:
     return bool(request.id and request.gid and needed.get(request.act))
 
 
-# Whether a request has what its op requires, none of it empty (the fields marked ! in section 4).
+# For each op, whether a request has all fields that section 4 marks with "!", none of them empty.
 _COMPLETE: tuple[Callable[[Request], bool], ...] = (
     lambda request: bool(request.id),
     lambda request: bool(request.newnode and request.newalias),

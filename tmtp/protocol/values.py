@@ -1,4 +1,4 @@
-"""The values of tmtp.md section 2: base32, message ids, times, names."""
+"""The value formats of tmtp.md section 2: base32, message ids, times, names."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ MAX_NODES = 100
 
 
 def encode_base32(octets: bytes) -> str:
-    """Octets as text in TMTP's alphabet, which has no vowels; takes multiples of five octets."""
+    """Encode octets, a multiple of five, in TMTP's own base32 alphabet, which has no vowels."""
     return base64.b32encode(octets).translate(_TO_TMTP).decode("ascii")
 
 
 def decode_base32(text: str) -> bytes:
-    """The octets of `text`; raises ValueError for anything but whole groups of TMTP's alphabet."""
+    """Decode base32 text. Raise ValueError unless it is whole groups of eight characters of TMTP's alphabet."""
     coded = text.encode("utf-8", "surrogatepass")
     if not coded or len(coded) % 8 or coded.translate(None, _TMTP):
         raise ValueError("not base32 in TMTP's alphabet")
@@ -36,34 +36,33 @@ def decode_base32(text: str) -> bytes:
 
 
 def make_uid() -> str:
-    """A new permanent id for a user: 20 random octets, 32 characters."""
+    """Return a new id for a user: 20 random octets, 32 characters."""
     return encode_base32(secrets.token_bytes(UID_OCTETS))
 
 
 def make_nodeid() -> str:
-    """A new secret for a node: 25 random octets, 40 characters."""
+    """Return a new secret for a node: 25 random octets, 40 characters."""
     return encode_base32(secrets.token_bytes(NODEID_OCTETS))
 
 
 def format_msgid(number: int) -> str:
-    """A message's number as clients see it: 16 lowercase hex digits."""
+    """Return the msgid of a message's number: 16 lowercase hex digits."""
     return f"{number:016x}"
 
 
 def is_msgid(text: str) -> bool:
-    """Whether a text is a msgid."""
     return _MSGID.fullmatch(text) is not None
 
 
 def parse_msgid(msgid: str) -> int:
-    """The number of a msgid; raises ValueError when it is none."""
+    """Return the number of the message with this msgid. Raise ValueError for other text."""
     if not is_msgid(msgid):
         raise ValueError("not 16 hex digits")
     return int(msgid, 16)
 
 
 def format_posted(number: int) -> str:
-    """The time of a message: its number counts nanoseconds since the epoch (RFC 3339, UTC, milliseconds)."""
+    """Return the time of a message, whose number is nanoseconds since the epoch: RFC 3339, UTC, milliseconds."""
     seconds, rest = divmod(number, 1_000_000_000)
     return f"{_second(seconds)}.{rest // 1_000_000:03d}Z"
 
@@ -72,7 +71,7 @@ _last_second: tuple[int, str] = (0, "1970-01-01T00:00:00")
 
 
 def _second(seconds: int) -> str:
-    """The date and time of a second; the last one is kept, since messages come many to the second."""
+    """Return the date and time of a second. The last result is cached, since many messages share a second."""
     global _last_second
     last = _last_second
     if last[0] != seconds:

@@ -1,1 +1,1 @@
-"""A listener for raw TCP, with or without TLS, that drives an ASGI application with scope type "tcp"."""
+"""A TCP listener, with or without TLS, that runs an ASGI application with scope type "tcp"."""

@@ -1,4 +1,4 @@
-"""A self-signed certificate, for a service that has no other: made once, its key readable by its owner only."""
+"""Create a self-signed certificate, for a service without another one."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LIFETIME = timedelta(days=3652)
 
 
 def make_self_signed(cert_path: str | Path, key_path: str | Path, names: Iterable[str]) -> None:
-    """Write a P-256 key (mode 0600) and a certificate for these host names and addresses, good for ten years.
+    """Write a P-256 key (mode 0600) and a certificate for these host names and addresses, valid for ten years.
 
-    Both are PEM. Files that are there are replaced, each at once; folders are made. Raises OSError when a file
-    cannot be written, ValueError when no name is left that a certificate can hold.
+    Both files are PEM. Existing files are replaced atomically; missing folders are created. Raise OSError if a file
+    cannot be written, ValueError if a certificate can hold none of the names.
     """
     alternatives = [name for name in map(alternative_name, dict.fromkeys(names)) if name is not None]
     if not alternatives:
@@ -36,7 +36,7 @@ def make_self_signed(cert_path: str | Path, key_path: str | Path, names: Iterabl
 
 
 def is_self_signed(cert_path: str | Path) -> bool:
-    """Whether the certificate in this PEM file vouches for itself; False when there is none to read."""
+    """Whether the certificate in this PEM file is its own issuer. False if there is no readable certificate."""
     try:
         certificate = x509.load_pem_x509_certificate(Path(cert_path).read_bytes())
     except (OSError, ValueError):
@@ -45,7 +45,7 @@ def is_self_signed(cert_path: str | Path) -> bool:
 
 
 def alternative_name(name: str) -> x509.GeneralName | None:
-    """Return a name or an address as a certificate holds it; None for what it cannot hold."""
+    """Return a host name or an IP address as a certificate holds it, or None if it cannot hold it."""
     with contextlib.suppress(ValueError):
         return x509.IPAddress(ipaddress.ip_address(name))
     with contextlib.suppress(ValueError):
@@ -54,7 +54,7 @@ def alternative_name(name: str) -> x509.GeneralName | None:
 
 
 def sign(key: ec.EllipticCurvePrivateKey, alternatives: list[x509.GeneralName]) -> x509.Certificate:
-    """Return the certificate of this key, signed with itself."""
+    """Return a certificate for this key, signed with the same key."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, str(alternatives[0].value)[:64])])
     now = datetime.now(UTC)
     usage = dict.fromkeys(
@@ -66,10 +66,10 @@ def sign(key: ec.EllipticCurvePrivateKey, alternatives: list[x509.GeneralName]) 
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))  # for a client whose clock is late
+        .not_valid_before(now - timedelta(days=1))  # for clients whose clock is slow
         .not_valid_after(now + LIFETIME)
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-        # its own authority, for clients that check it strictly against a copy; it can sign for nobody below it
+        # a CA, for clients that trust a copy of it and check strictly; it can only sign end-entity certificates
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(
             x509.KeyUsage(
@@ -85,7 +85,7 @@ def sign(key: ec.EllipticCurvePrivateKey, alternatives: list[x509.GeneralName]) 
 
 
 def write(path: Path, octets: bytes, mode: int) -> None:
-    """Put these octets in the file's place in one step, never readable by more people than `mode` says."""
+    """Replace the file with these octets atomically. Its permissions are never wider than `mode`."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     try:

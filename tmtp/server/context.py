@@ -1,4 +1,4 @@
-"""The service's certificate: the TLS context that shows it, and renewal while the service runs."""
+"""The TLS context with the service's certificate, which is reloaded while the service runs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import ssl
 from pathlib import Path
 
 log = logging.getLogger("tmtp.server")
-LOOK = 30.0  # seconds between looks at the files
+RELOAD_EVERY = 30.0  # seconds
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """TLS 1.2 and later with this certificate. Raises OSError (ssl.SSLError is one) when a file is not right."""
+    """Return a context for TLS 1.2 and later with this certificate.
+
+    Raise OSError (of which ssl.SSLError is a subclass) if a file is missing or invalid.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
@@ -21,14 +24,14 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 def _passphrase() -> str:
-    """Asked for when the key is encrypted. Without this, OpenSSL would ask at the terminal, and wait."""
+    """Raise SSLError. OpenSSL calls this for an encrypted key; without it, it would prompt on the terminal."""
     raise ssl.SSLError("the key has a passphrase, which it must not have")
 
 
 class Certificate:
-    """A certificate and its key in files. `context` shows what they hold, also after they have been replaced.
+    """The files of a certificate and its key. `context` uses them for new links, also after they were replaced.
 
-    Links that are open stay as they are. Raises OSError (ssl.SSLError is one) when a file is not right at first.
+    Open links are not affected. The constructor raises OSError if a file is missing or invalid.
     """
 
     def __init__(self, certificate: Path, key: Path) -> None:
@@ -37,19 +40,19 @@ class Certificate:
         self.context = tls_context(certificate, key)
 
     async def keep_renewed(self) -> None:
-        """Look again and again."""
+        """Reload the files for ever, every RELOAD_EVERY seconds."""
         while True:
-            await asyncio.sleep(LOOK)
-            self.look()
+            await asyncio.sleep(RELOAD_EVERY)
+            self.reload()
 
-    def look(self) -> None:
-        """Take files that were replaced. If they are not right, or one of them is still to come, nothing changes."""
+    def reload(self) -> None:
+        """Load the files if they were replaced. If they are invalid or do not match yet, keep the old certificate."""
         stamp = self._stamp()
         if stamp == self._seen:
             return
         self._seen = stamp
         try:
-            tls_context(*self._files)  # the one in use would be of no use after a failure
+            tls_context(*self._files)  # first, since a failure would break the context in use
             self.context.load_cert_chain(*self._files, password=_passphrase)
         except (OSError, ValueError) as error:
             log.warning("the renewed certificate %s cannot be used, the one before stays: %s", self._files[0], error)
@@ -61,7 +64,7 @@ class Certificate:
 
 
 def _stamp(file: Path) -> tuple[int, int, int] | None:
-    """What differs once a file has been written or replaced."""
+    """Return a value that changes when the file is written or replaced."""
     try:
         status = file.stat()
     except OSError:

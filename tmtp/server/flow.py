@@ -1,9 +1,9 @@
-"""Pressure on a WebSocket, for the one ASGI server that has none.
+"""Backpressure for WebSockets under daphne, which has none.
 
-By ASGI a server's `send` waits while the peer lags, and what the application has not received is bounded. daphne (4.2)
-does neither: it keeps all that comes and all that is to go in memory. But the connections beneath it, Twisted's, can
-be paused and tell when they are full; so `DaphneFlow` asks them. It is found through `send`, which daphne binds to the
-connection, and middleware such as Channels' URLRouter and OriginValidator passes on untouched.
+ASGI servers make `send` wait while the peer is slow, and bound what the application has not received yet. daphne (4.2)
+does neither: it buffers everything, in both directions. The Twisted connections below it can be paused, and report
+when their buffers are full; `DaphneFlow` uses that. It finds the connection through `send`, which daphne binds to it,
+and which middleware such as Channels' URLRouter and OriginValidator passes on unchanged.
 """
 
 from __future__ import annotations
@@ -13,119 +13,117 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 UNREAD_MAX = 64 * 1024
-OVERHEAD = 512  # octets of memory that an event takes besides its own
+OVERHEAD = 512  # octets of memory that an event takes besides its data
 Event = dict[str, Any]
 Receive = Callable[[], Awaitable[Event]]
 
 
 def flow_of(send: Callable[..., Any]) -> Flow:
-    """What bounds the connection that `send` belongs to."""
+    """Return the flow control of the connection that `send` belongs to."""
     protocol = next(iter(getattr(send, "args", ())), None)
     needed = ("application_queue", "registerProducer", "unregisterProducer", "transport")
     return DaphneFlow(protocol) if all(hasattr(protocol, name) for name in needed) else Flow()
 
 
 class Flow:
-    """For servers that know pressure: little is left to do."""
+    """Flow control for servers that have backpressure themselves."""
 
     def __init__(self) -> None:
-        self._broken = asyncio.get_running_loop().create_future()
+        self._aborted = asyncio.get_running_loop().create_future()
 
     async def receive(self, receive: Receive) -> Event:
-        """The server's next event; when the connection was cut off, websocket.disconnect."""
-        coming = asyncio.ensure_future(receive())
+        """Return the server's next event, or websocket.disconnect after `abort`."""
+        event = asyncio.ensure_future(receive())
         try:
-            await asyncio.wait({coming, self._broken}, return_when=asyncio.FIRST_COMPLETED)
-            return coming.result() if coming.done() else {"type": "websocket.disconnect"}
+            await asyncio.wait({event, self._aborted}, return_when=asyncio.FIRST_COMPLETED)
+            return event.result() if event.done() else {"type": "websocket.disconnect"}
         finally:
-            coming.cancel()
+            event.cancel()
 
-    async def eased(self) -> None:
-        """Wait until the peer has taken what was sent, but for a little. Raises OSError when it is gone."""
+    async def drained(self) -> None:
+        """Wait until the peer has taken almost all that was sent. Raise OSError if it is gone."""
 
     def end(self) -> None:
-        """The application has closed: what still comes is not for it."""
+        """Discard what still arrives: the application has closed the connection."""
 
-    def cut_off(self) -> None:
-        """Break the connection: the server does, once the application has returned."""
-        if not self._broken.done():
-            self._broken.set_result(None)
+    def abort(self) -> None:
+        """Let `receive` return, so that the application returns and the server ends the connection."""
+        if not self._aborted.done():
+            self._aborted.set_result(None)
 
 
 class DaphneFlow(Flow):
-    """A connection of daphne’s: stands in for its queue of events, and is Twisted’s “producer” of what it sends."""
+    """Flow control for a connection of daphne: it replaces daphne's queue of events, and is Twisted's producer."""
 
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
         self._queue = protocol.application_queue
         self._unread = 0
-        self._held = False  # the connection is not read
+        self._paused = False  # whether reading is paused
         self._lost = False
         self._ended = False
-        self._drained: asyncio.Future[None] | None = None  # pending while the peer takes no more
+        self._drained: asyncio.Future[None] | None = None  # pending while the send buffer is full
         protocol.application_queue = self
-        protocol.unregisterProducer()  # that of HTTP, from before it became a WebSocket
+        protocol.unregisterProducer()  # HTTP's, from before the upgrade to a WebSocket
         protocol.registerProducer(self, True)
 
-    # in
+    # receiving
 
     def put_nowait(self, event: Event) -> None:
-        """An event, from daphne; when the application lags, stop reading."""
+        """Queue an event from daphne. Pause reading if the application is slow."""
         if event["type"] == "websocket.disconnect":
             self.stopProducing()
         elif self._ended:
             return
         self._unread += _size(event)
-        if self._unread > UNREAD_MAX and not self._held:
-            self._held = True
+        if self._unread > UNREAD_MAX and not self._paused:
+            self._paused = True
             self._protocol.transport.pauseProducing()
         self._queue.put_nowait(event)
 
     async def receive(self, receive: Receive) -> Event:
-        """The next event. Reads on once the application has all."""
+        """Return the next event. Resume reading once the application has received all of them."""
         event = await receive()
         self._unread -= _size(event)
-        if self._held and self._queue.empty():
-            self._read_on()
+        if self._paused and self._queue.empty():
+            self._resume_reading()
         return event
 
     def end(self) -> None:
-        """Read on, so that the peer's close is seen; what else comes is dropped."""
+        """Resume reading, so that the peer's close is seen. Everything else is discarded."""
         self._ended = True
-        self._protocol.unregisterProducer()  # or Twisted would not close while it seems paused
-        self._read_on()
+        self._protocol.unregisterProducer()  # while the producer is paused, Twisted would not close
+        self._resume_reading()
 
-    def cut_off(self) -> None:
-        """Break the connection, with what it has not taken."""
+    def abort(self) -> None:
         self._protocol.transport.abortConnection()
 
-    def _read_on(self) -> None:
-        if self._held and not self._lost:
-            self._held = False
+    def _resume_reading(self) -> None:
+        if self._paused and not self._lost:
+            self._paused = False
             self._protocol.transport.resumeProducing()
 
-    # out
+    # sending
 
-    async def eased(self) -> None:
-        """Wait for the peer."""
+    async def drained(self) -> None:
         if self._drained:
-            await asyncio.shield(self._drained)  # others may wait too
+            await asyncio.shield(self._drained)  # several may wait for it
         if self._lost:
             raise ConnectionResetError("the connection has ended")
 
     def pauseProducing(self) -> None:
-        """The connection has 64 KiB that the peer has not taken."""
+        """Called by Twisted when 64 KiB are in the send buffer."""
         if self._drained is None:
             self._drained = asyncio.get_running_loop().create_future()
 
     def resumeProducing(self) -> None:
-        """The peer has taken all of it."""
+        """Called by Twisted when the send buffer is empty."""
         if self._drained and not self._drained.done():
             self._drained.set_result(None)
         self._drained = None
 
     def stopProducing(self) -> None:
-        """The connection has ended."""
+        """Called by Twisted when the connection has ended."""
         self._lost = True
         self.resumeProducing()
 

@@ -1,4 +1,4 @@
-"""Listening sockets, and starting and stopping."""
+"""The listener: it accepts connections on a socket and runs the ASGI application for each."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .tcp import Application, TcpProtocol
 from .tls import TlsTransport
 
 BACKLOG = 2048
-LAST_WORDS = 1.0  # seconds that connections get to end by themselves, when the server stops
-RECEIVE_BUFFER = 64 * 1024  # of the kernel's; TLS keeps buffers as large as what it once got at once
+STOP_TIMEOUT = 1.0  # seconds for connections to end by themselves when the server stops
+RECEIVE_BUFFER = 64 * 1024  # of the kernel; a TLS buffer stays as large as the most that it once received at once
 KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """A socket bound to the address, with keep-alive, which the connections inherit. Raises OSError."""
+    """Return a socket bound to the address, with keep-alive, which its connections inherit. Raise OSError."""
     (family, kind, protocol, _, address), *_ = socket.getaddrinfo(
         host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
@@ -38,8 +38,6 @@ def bound_socket(host: str, port: int) -> socket.socket:
 
 
 class Listener:
-    """Serves an ASGI application on a socket."""
-
     def __init__(self, application: Application, sock: socket.socket, context: ssl.SSLContext | None) -> None:
         self._application = application
         self._socket = sock
@@ -48,7 +46,7 @@ class Listener:
         self._server: asyncio.Server | None = None
 
     async def start(self, write_timeout: float, handshake_timeout: float) -> None:
-        """Begin to accept connections; they have so many seconds to agree on TLS."""
+        """Begin to accept connections. Timeouts are in seconds; see `TcpProtocol` and `TlsTransport`."""
 
         def connection() -> asyncio.BaseProtocol:
             protocol = TcpProtocol(self._application, write_timeout, self._connections)
@@ -58,16 +56,15 @@ class Listener:
         self._server = await loop.create_server(connection, sock=self._socket, backlog=BACKLOG)
 
     def stop_accepting(self) -> None:
-        """No new connections."""
         if self._server:
             self._server.close()
 
     async def stop(self) -> None:
-        """Wait a little for the applications to end and for what they sent to be taken, then cut off the rest."""
+        """Wait up to STOP_TIMEOUT for the applications to end and their output to be sent, then abort the rest."""
         tasks = [connection.task for connection in self._connections]
-        last = time.monotonic() + LAST_WORDS
+        last = time.monotonic() + STOP_TIMEOUT
         if tasks:
-            await asyncio.wait(tasks, timeout=LAST_WORDS)
+            await asyncio.wait(tasks, timeout=STOP_TIMEOUT)
         while time.monotonic() < last and any(one.transport.get_write_buffer_size() for one in self._connections):
             await asyncio.sleep(0.01)
         for connection in list(self._connections):

@@ -1,7 +1,8 @@
-"""One TCP connection as an ASGI "tcp" scope (the contract: docs/reference/asgi-tcp.md).
+"""One TCP connection as an ASGI "tcp" scope, as docs/reference/asgi-tcp.md specifies it.
 
-Pressure goes both ways: what the application has not received yet is bounded, then the socket is not read; `send`
-returns when the peer has taken enough, and one that takes nothing for `write_timeout` seconds is cut off.
+There is backpressure in both directions. The socket is not read while the application has not received UNREAD_MAX
+octets. `send` waits while UNSENT_MAX octets are unsent, and a peer that takes nothing for `write_timeout` seconds is
+disconnected.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import Any, cast
 log = logging.getLogger("tmtp.server")
 UNREAD_MAX = 64 * 1024
 UNSENT_MAX = 64 * 1024
-LINGER = 1.0  # seconds that a peer in the middle of sending is read on, and octets
-LINGER_OCTETS = 4 * 2**20
+LINGER = 1.0  # seconds for which a closed connection is read if its peer is still sending
+LINGER_OCTETS = 4 * 2**20  # the most that is read then
 Application = Callable[[dict[str, Any], Callable[..., Any], Callable[..., Any]], Awaitable[None]]
 
 
@@ -26,7 +27,7 @@ async def _ended() -> None:
 
 
 class TcpProtocol(asyncio.Protocol):
-    """Runs the application for one connection."""
+    """Runs the application for one connection. `connections` is the set of all that are open."""
 
     def __init__(self, application: Application, write_timeout: float, connections: set[TcpProtocol]) -> None:
         self._application = application
@@ -35,31 +36,30 @@ class TcpProtocol(asyncio.Protocol):
         self._unread: deque[bytes] = deque()
         self._unread_octets = 0
         self._reading = True
-        self._connected_told = False
+        self._connect_received = False
         self._lost = False
         self._closing = False
-        self._passed_over = 0  # octets that came after the close
+        self._discarded = 0  # octets received after the close
         self._lingering: asyncio.TimerHandle | None = None
         self._receiver: asyncio.Future[None] | None = None
-        self._drained: asyncio.Future[None] | None = None  # pending while the peer takes no more
+        self._drained: asyncio.Future[None] | None = None  # pending while too much is unsent
         self._deadline: asyncio.TimerHandle | None = None
 
-    # from the transport
+    # called by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the application."""
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=UNSENT_MAX)
         self._connections.add(self)
         self._loop = asyncio.get_running_loop()
-        self._nothing = self._loop.create_future()  # to wait for
-        self._nothing.set_result(None)
+        self._done = self._loop.create_future()  # for callers that need not wait
+        self._done.set_result(None)
         self.task = self._loop.create_task(self._run(self.scope()))
 
     def data_received(self, data: bytes) -> None:
-        """Octets for the application; when it lags, stop reading."""
+        """Queue octets for the application. Pause reading if it is slow."""
         if self._closing:
-            self._pass_over(len(data))
+            self._discard(len(data))
             return
         self._unread.append(data)
         self._unread_octets += len(data)
@@ -69,22 +69,21 @@ class TcpProtocol(asyncio.Protocol):
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection has ended, one way or another."""
         self._lost = True
         self._connections.discard(self)
         if self._lingering:
             self._lingering.cancel()
         self.resume_writing()
-        del self.transport  # which holds on to this protocol
+        del self.transport  # break the reference cycle
         self._wake()
 
     def pause_writing(self) -> None:
-        """The peer does not keep up: it has until the deadline to take something, and so on."""
+        """Let `send` wait, and watch whether the peer takes anything before each deadline."""
         self._drained = self._loop.create_future()
         self._watch_peer()
 
     def _watch_peer(self, before: float = inf) -> None:
-        """Cut the peer off when it has taken nothing since there were `before` octets unsent."""
+        """Abort if the peer has taken nothing since `before` octets were unsent; else check again later."""
         unsent = self.transport.get_write_buffer_size()
         if unsent >= before:
             self.transport.abort()
@@ -92,7 +91,7 @@ class TcpProtocol(asyncio.Protocol):
             self._deadline = self._loop.call_later(self._write_timeout, self._watch_peer, unsent)
 
     def resume_writing(self) -> None:
-        """The peer has taken enough, or is gone."""
+        """Let `send` return: the peer has taken enough, or is gone."""
         if self._deadline:
             self._deadline.cancel()
             self._deadline = None
@@ -100,10 +99,9 @@ class TcpProtocol(asyncio.Protocol):
             self._drained.set_result(None)
         self._drained = None
 
-    # for the application
+    # called by the application
 
     def scope(self) -> dict[str, Any]:
-        """The connection's scope."""
         extra = self.transport.get_extra_info
         peer, here = extra("peername"), extra("sockname")
         return {
@@ -115,9 +113,9 @@ class TcpProtocol(asyncio.Protocol):
         }
 
     async def receive(self) -> dict[str, Any]:
-        """The next event: tcp.connect first, then tcp.receive, tcp.disconnect at last."""
-        if not self._connected_told:
-            self._connected_told = True
+        """Return the next event: tcp.connect first, then tcp.receive, finally tcp.disconnect."""
+        if not self._connect_received:
+            self._connect_received = True
             return {"type": "tcp.connect"}
         if not self._unread and not self._lost and not self._closing and not self.transport.is_closing():
             self._receiver = self._loop.create_future()
@@ -134,25 +132,25 @@ class TcpProtocol(asyncio.Protocol):
         return {"type": "tcp.receive", "data": data}
 
     def send(self, event: dict[str, Any]) -> Awaitable[None]:
-        """tcp.send: write. tcp.close: close. Done when called; what it gives is to be waited for before more is sent.
+        """Write (tcp.send) or close (tcp.close) at once. Await the result before sending more.
 
-        That is a future, done already as long as the peer keeps up; it raises OSError when the connection has ended.
+        The result is already done as long as the peer keeps up. It raises OSError if the connection has ended.
         """
         if event["type"] == "tcp.send":
             if self._lost:
                 return _ended()
             self.transport.write(event["data"])
-            return self._drained or self._nothing
+            return self._drained or self._done
         if event["type"] == "tcp.close":
             self._close(event.get("unread", False))
-            return self._nothing
+            return self._done
         raise ValueError(f"unknown event {event['type']}")
 
     def _close(self, unread: bool = False) -> None:
-        """Close once the peer has taken what was sent; a peer that does not is cut off. Nothing more is received.
+        """Close once the peer has taken what was sent, or abort if it does not. No more events are received.
 
-        A peer that still sends is read on for a moment: a socket closed with octets unread is reset, and the peer's
-        system may then throw away what it was sent last.
+        If the peer is still sending, read for up to LINGER seconds more. The kernel resets a connection that is
+        closed with unread octets, and the peer may then lose the last octets that were sent to it.
         """
         if self._closing or self._lost or self.transport.is_closing():
             return
@@ -166,14 +164,13 @@ class TcpProtocol(asyncio.Protocol):
         else:
             self._end()
 
-    def _pass_over(self, octets: int) -> None:
-        """Octets that nobody will receive."""
-        self._passed_over += octets
-        if self._passed_over > LINGER_OCTETS and not self._lost:
+    def _discard(self, octets: int) -> None:
+        self._discarded += octets
+        if self._discarded > LINGER_OCTETS and not self._lost:
             self.transport.abort()
 
     def _end_lingering(self) -> None:
-        """The moment is over: a peer that has been sent all of it is cut off, since it may go on for ever."""
+        """Close, or abort if everything was sent: a peer that still sends may go on for ever."""
         if self.transport.get_write_buffer_size():
             self._end()
         else:

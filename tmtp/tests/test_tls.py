@@ -196,14 +196,14 @@ async def test_new_links_get_a_renewed_certificate(tmp_path: Path, caplog: pytes
 
     make_self_signed(tmp_path / "new.pem", tmp_path / "new.key", ["localhost"])
     (tmp_path / "new.pem").replace(cert)
-    certificate.look()
+    certificate.reload()
     assert shown(certificate, client) == first, "its key is still to come"
     assert "cannot be used" in caplog.text
     cert.unlink()
-    certificate.look()
+    certificate.reload()
     assert shown(certificate, client) == first
     make_self_signed(cert, key, ["localhost"])
-    certificate.look()
+    certificate.reload()
     assert shown(certificate, client) == ssl.PEM_cert_to_DER_cert(cert.read_text()) != first
     member.tls.write(b"still here")
     member.exchange()

@@ -157,15 +157,15 @@ async def test_what_is_not_received_is_bounded() -> None:
 
 async def test_sending_waits_until_the_connection_has_room() -> None:
     flow = DaphneFlow(daphne := Daphne())
-    await flow.eased()
+    await flow.drained()
     daphne.producer.pauseProducing()
-    waiting = asyncio.ensure_future(flow.eased())
+    waiting = asyncio.ensure_future(flow.drained())
     await asyncio.sleep(0)
     assert not waiting.done()
     daphne.producer.resumeProducing()
     await waiting
     daphne.producer.pauseProducing()
-    waiting = asyncio.ensure_future(flow.eased())
+    waiting = asyncio.ensure_future(flow.drained())
     await asyncio.sleep(0)
     daphne.application_queue.put_nowait(DISCONNECT)
     with pytest.raises(OSError, match="has ended"):
