@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tmtp.services.errors import Refused, Text, placeholders, text_of
@@ -25,6 +26,24 @@ def check_refusals(texts: Mapping[str, Text], *folders: str) -> None:
             assert not placeholders(line.replace(STRANGE, "")), code
     used = {code for folder in folders for code in used_codes(ROOT / folder)}
     assert texts.keys() <= used, f"unused: {texts.keys() - used}"
+
+
+def check_page(texts: Mapping[str, Text], section: str) -> None:
+    """Assert that a section of docs/reference/errors.md lists each code with its parameters and texts."""
+    page = (ROOT / "docs" / "reference" / "errors.md").read_text()
+    (rows,) = re.findall(rf"^## {re.escape(section)}$(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+    assert re.findall(r"^\| `.*$", rows, re.MULTILINE) == [_row(code, text) for code, text in texts.items()]
+
+
+def _row(code: str, text: Text) -> str:
+    names = dict.fromkeys(re.findall(r"%\((\w+)\)s", text.wire))
+    braced = {name: f"{{{name}}}" for name in names}
+    cells = (_code_list([code]), _code_list(names) or "none", text.wire % braced, text.people % braced or "the same")
+    return f"| {' | '.join(cells)} |"
+
+
+def _code_list(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def used_codes(folder: Path) -> Iterator[str]:

@@ -220,6 +220,17 @@ def test_send_message_of_the_readme():
 
 
 @pytest.mark.django_db
+def test_a_site_can_act_on_a_code():
+    ann, bob = someone("ann of rome"), someone("bob of ulm")
+    (block,) = blocks(DOCS / "reference" / "errors.md")
+    remind = run_block(*block)["remind"]
+    assert remind("bob of ulm") == "by message"
+    assert remind("nobody here") == "nobody here is not a user, an alias or a group"
+    messaging.block(User.objects.get(pk=bob.user), User.objects.get(pk=ann.user))
+    assert remind("bob of ulm") == "by letter"
+
+
+@pytest.mark.django_db
 def test_send_message_of_the_guide():
     """All its blocks, in order."""
     ann, _ = someone("ann of rome"), someone("bob of ulm")

@@ -13,7 +13,7 @@ from tmtp.services.errors import Refused, Text, Unreachable, add_texts
 from tmtp.services.people import names
 
 from . import refusals
-from .refusals import STRANGE, check_refusals
+from .refusals import STRANGE, check_page, check_refusals
 
 pytestmark = pytest.mark.once
 
@@ -23,6 +23,10 @@ pytestmark = pytest.mark.once
 
 def test_each_refusal_fits_the_table() -> None:
     check_refusals(errors.TEXTS, "tmtp", "accounts")  # the mailbox is in accounts
+
+
+def test_each_code_is_documented() -> None:
+    check_page(errors.TEXTS, "Codes of `tmtp`")
 
 
 def test_a_wrong_refusal_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
