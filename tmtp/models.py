@@ -125,6 +125,8 @@ class Node(models.Model):
     last_seen = models.DateTimeField(_("last seen"), null=True, editable=False)
     verified = models.DateTimeField(_("identity last shown"), null=True, editable=False)
     dropped = models.DateTimeField(_("dropped"), null=True, editable=False)
+    # set and reset by services.messages.sweeping: more waits for it than TMTP["LIMITS"]["waiting_per_node"]
+    full_since = models.DateTimeField(_("full since"), null=True, editable=False)
     # set for the server it is connected to, which begins again with the first message that waits, and clears it
     start_over = models.DateTimeField(_("to be sent again since"), null=True, editable=False)
     # the same for its user's presence and blocks, which that server reads again
@@ -150,6 +152,7 @@ class Node(models.Model):
                 name="tmtp_one_mailbox_one_holding",
             )
         ]
+        indexes = [models.Index(fields=["id"], condition=Q(full_since__isnull=False), name="tmtp_node_full")]
 
     def __str__(self) -> str:
         return self.label

@@ -22,8 +22,8 @@ from tmtp.models import Identity, Node
 from tmtp.openid.providers import Provider, parse_settings
 from tmtp.services.people import users
 from tmtp.services.people.linking import user_of
-from tmtp.services.queue.counts import with_count
 from tmtp.services.queue.leases import LIFETIME
+from tmtp.services.queue.quota import with_count
 
 from ..limits import attempt
 from .address import address, qr_code

@@ -23,7 +23,7 @@ from tmtp.services.groups import groups as services
 from tmtp.services.groups import moderation
 from tmtp.services.people.actors import Sender
 from tmtp.services.people.linking import user_of
-from tmtp.services.queue.counts import RowsOf
+from tmtp.services.queue.quota import RowsOf
 
 from ..limits import attempt
 from .forms import GroupForm, InviteForm, NameForm

@@ -82,7 +82,7 @@ class NodeAdmin(ViewAdmin):
     fieldsets = [
         (None, {"fields": ["name", "kind", "owner", "created", "verified", "dropped"]}),
         (_("Connection"), {"fields": ["server", "last_seen"]}),
-        (_("Waiting messages"), {"fields": ["waiting", "oldest"]}),
+        (_("Waiting messages"), {"fields": ["waiting", "oldest", "full_since"]}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Node]:

@@ -17,7 +17,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
 from ..models import Node, QueueEntry
-from ..services.queue.counts import RowsOf, entries_of_each, with_count
+from ..services.queue.quota import RowsOf, entries_of_each, with_count
 
 __all__ = ["RowsOf", "shown_age", "shown_count", "shown_octets", "with_waiting"]
 

@@ -296,7 +296,7 @@ class Engine:
             try:
                 found = await asyncio.to_thread(sweeper.look)
                 if found:
-                    await self.store.run(None, without_batch(sweeping.remove, found))
+                    await self.store.run(None, without_batch(sweeping.apply, found))
             except Unavailable as error:
                 log.warning("%s", error)
             except Exception:

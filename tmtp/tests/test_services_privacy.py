@@ -18,7 +18,6 @@ from tmtp.services.messages.sending import send_message
 from tmtp.services.people import identities, linking, privacy, users
 from tmtp.services.people.privacy import CONTACTS, EVERYONE, NOBODY, OPEN, Privacy
 from tmtp.services.people.site import site_user
-from tmtp.services.queue import quota
 
 from .people import forget, own, someone, to, unique, waiting
 
@@ -101,12 +100,11 @@ def test_nothing_is_sent_in_the_name_of_who_is_blocked(ann, bob, blocked):
     assert send_message(user(ann), "s", "from the site", sender=None)
 
 
-def test_the_reason_is_that_of_a_user_with_no_room(ann, bob, blocked, names, monkeypatch):
+def test_the_reason_is_that_of_a_user_with_no_room(ann, bob, blocked, names):
     """Whoever is refused cannot tell a block from a device that has been away for too long."""
     group, cids = unique("group no "), unique("cid of no ")
     cid = someone(cids)
-    for module in (quota, posting, groups):
-        monkeypatch.setattr(module, "full", {cid.node})
+    Node.objects.filter(pk=cid.node).update(full_since=timezone.now())
     blocks, full = posting.post([Post(bob, to(ann), b"x"), Post(bob, to(cid), b"x")])
     assert str(blocks).replace(ann.uid, "*") == str(full).replace(cid.uid, "*")
     for verb in (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,9 +13,8 @@ from tmtp.services.errors import Refused
 from tmtp.services.groups import groups
 from tmtp.services.messages import posting, sending, sweeping
 from tmtp.services.messages.posting import Post, post
-from tmtp.services.messages.sweeping import Found, Sweeper, remove
+from tmtp.services.messages.sweeping import Found, Sweeper, apply
 from tmtp.services.people.actors import Sender
-from tmtp.services.queue import quota
 from tmtp.services.storage import spool, sql
 
 from .people import ops, someone, to, waiting
@@ -48,11 +46,8 @@ class Open:
 
 
 @pytest.fixture(autouse=True)
-def nobody_is_full(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def open_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeping, "connection", Open())
-    quota.full.clear()
-    yield
-    quota.full.clear()
 
 
 @pytest.fixture
@@ -67,7 +62,7 @@ def say(sender: Sender, *people: Sender) -> int:
 
 
 def sweep(sweeper: Sweeper) -> None:
-    remove(sweeper.look())
+    apply(sweeper.look())
 
 
 def test_what_somebody_waits_for_stays(clock: Clock, pair: tuple[Sender, Sender]) -> None:
@@ -92,7 +87,7 @@ def test_a_message_that_nobody_waits_for_goes_after_two_looks(clock: Clock, pair
     clock.passed += MINUTE
     found = sweeper.look()
     assert found.messages == [number]
-    remove(found)
+    apply(found)
     assert not Message.objects.exists()
 
 
@@ -106,7 +101,7 @@ def test_a_message_that_somebody_waits_for_after_all_stays(clock: Clock, pair: t
     found = sweeper.look()
     assert found.messages == [number]
     sql.add_entries([(pair[1].node or 0, 1, number)])  # a copied queue, committed only now
-    remove(found)
+    apply(found)
     assert ops(pair[1]) == ["delivery"]
 
 
@@ -156,7 +151,7 @@ def test_it_goes_round_in_small_steps(
         clock.passed += MINUTE // 3
         found = sweeper.look()
         assert len(found.entries) <= 3
-        remove(found)
+        apply(found)
     assert list(Message.objects.order_by("pk").values_list("pk", flat=True)) == kept
     assert QueueEntry.objects.count() == 10
 
@@ -193,6 +188,11 @@ def two(settings: Any) -> None:
     settings.TMTP = {**settings.TMTP, "LIMITS": {"waiting_per_node": 2}}
 
 
+def fill(person: Sender) -> None:
+    """Say that the node is full."""
+    Node.objects.filter(pk=person.node).update(full_since=timezone.now())
+
+
 @pytest.mark.usefixtures("two")
 @pytest.mark.parametrize("chunk", [1, 2, 5000])
 def test_a_user_without_room_is_named_and_gets_room_again(
@@ -204,7 +204,7 @@ def test_a_user_without_room_is_named_and_gets_room_again(
 
     def round_() -> None:
         for _ in range(20):
-            sweeper.look()
+            sweep(sweeper)
 
     numbers = [say(ann, bob), say(ann, bob)]
     round_()
@@ -227,7 +227,7 @@ def test_a_user_without_room_is_named_and_gets_room_again(
 @pytest.mark.usefixtures("two")
 def test_a_device_with_room_is_enough_and_nothing_is_dropped() -> None:
     ann, bob = someone(), someone(nodes=2)
-    quota.full.add(bob.node or 0)
+    fill(bob)
     for _ in range(3):
         say(ann, bob)
     assert len(waiting(bob)) == 3
@@ -239,7 +239,7 @@ def test_a_group_and_the_site_are_heard_always(pair: tuple[Sender, Sender]) -> N
     groups.invite(ann, "club of all", "ann of rome", "bob of rome")
     groups.join(bob, "club of all")
     before = len(waiting(bob))
-    quota.full.add(bob.node or 0)
+    fill(bob)
     (number,) = post([Post(ann, [posting.Recipient("club of all", 2)], b"hello")])
     assert isinstance(number, int)
     sending.send_message("bob of rome", "Hello", "from the site")
@@ -248,8 +248,8 @@ def test_a_group_and_the_site_are_heard_always(pair: tuple[Sender, Sender]) -> N
 
 def test_a_limit_that_is_lifted(settings: Any, pair: tuple[Sender, Sender]) -> None:
     settings.TMTP = {**settings.TMTP, "LIMITS": None}
-    quota.full.add(pair[1].node or 0)
+    fill(pair[1])
     for _ in range(5):
-        Sweeper().look()
-    assert not quota.full
+        sweep(Sweeper())
+    assert not Node.objects.filter(full_since__isnull=False)
     say(*pair)

@@ -11,12 +11,10 @@ from typing import Any
 from ...conf import conf
 from ...models import Group, Member, User
 from ..errors import Refused
-from ..people.actors import Sender, nodes_of, own_and, owns
-from ..people.names import check, holder, reserve
-from ..people.privacy import check_blocks
+from ..people.actors import Sender, addressee, nodes_of, own_and, owns
+from ..people.names import check, reserve
 from ..queue.batch import Batch, in_transaction
 from ..queue.queue import Outgoing, enqueue
-from ..queue.quota import check_room, full
 
 INVITED, JOINED, BARRED = Member.Status.INVITED, Member.Status.JOINED, Member.Status.BARRED
 
@@ -24,7 +22,7 @@ INVITED, JOINED, BARRED = Member.Status.INVITED, Member.Status.JOINED, Member.St
 @in_transaction
 def invite(sender: Sender, gid: str, alias: str, to: str, text: bytes = b"", *, batch: Batch | None = None) -> int:
     """Op 5: invite the user behind the alias `to`. A group that is not there is made, with the sender in it."""
-    invitee = _invitee(sender, alias, to)
+    invitee = addressee(sender, alias, to)
     group = Group.objects.select_for_update().filter(gid=gid).first()
     if group is None:
         group = create(sender, gid, alias, batch=batch)
@@ -139,17 +137,6 @@ def _group(gid: str) -> Group:
     if group is None:
         raise Refused("group_not_found", gid=gid)
     return group
-
-
-def _invitee(sender: Sender, alias: str, to: str) -> User:
-    if not owns(sender, alias):
-        raise Refused("alias_not_yours", field="from")
-    invitee = holder(to)
-    if invitee is None:
-        raise Refused("alias_not_found", name=to)
-    check_blocks(to, invitee, sender.user)
-    check_room(to, nodes_of([invitee.pk]) if full else ())
-    return invitee
 
 
 def _make_invited(group: Group, invitee: User, alias: str) -> None:

@@ -27,6 +27,7 @@ class Directory:
     groups: dict[str, tuple[int, int]] = field(default_factory=dict)  # id, and members up to AT_ONCE + 1, by gid
     joined: dict[str, dict[int, list[int]]] = field(default_factory=dict)  # nodes by user id, by gid
     invited: dict[str, set[int]] = field(default_factory=dict)  # user ids by gid
+    full: set[int] = field(default_factory=set)  # nodes, see services.queue.quota
     blocks: set[tuple[int, int]] = field(default_factory=set)  # user ids: who blocks, and whom
 
     def is_large(self, item: Post) -> bool:
@@ -34,6 +35,11 @@ class Directory:
         if not self.groups:
             return False
         return sum(self.groups[gid][1] for gid in gids_of(item) if gid in self.groups) > AT_ONCE
+
+    def is_full(self, uid: str) -> bool:
+        """Return whether a user has nodes in use, and all of them are full."""
+        nodes = self.nodes[uid]
+        return bool(nodes) and self.full.issuperset(nodes)
 
 
 def look_up(posts: Sequence[Post]) -> Directory:
@@ -49,13 +55,15 @@ def look_up(posts: Sequence[Post]) -> Directory:
             (uids if to.type == TO_USER else gids).add(to.id)
     directory = Directory(groups=sql.group_sizes(gids, AT_ONCE + 1) if gids else {})
     wary: set[int] = set()
-    for uid, user, node, blocks_someone in sql.nodes_of_uids(uids):
+    for uid, user, node, blocks_someone, full in sql.nodes_of_uids(uids):
         directory.ids[uid] = user
         if blocks_someone:
             wary.add(user)
         nodes = directory.nodes.setdefault(uid, [])
         if node is not None:
             nodes.append(node)
+            if full:
+                directory.full.add(node)
     small = {gid for item in posts if not directory.is_large(item) for gid in gids_of(item)} if gids else None
     if small:
         _look_up_groups(directory, small)

@@ -15,12 +15,9 @@ from ...models import Member, Node
 from ...protocol.requests import TO_GROUP_WITHOUT_ME, TO_USER, Recipient
 from ...protocol.values import format_msgid
 from ..errors import Refused, Unreachable
-from ..people.actors import Sender, nodes_of, own_and, owns
-from ..people.names import holder
-from ..people.privacy import check_blocks
+from ..people.actors import Sender, addressee, own_and
 from ..queue.batch import Batch, in_transaction
 from ..queue.queue import Outgoing, discard_on_commit, enqueue
-from ..queue.quota import check_room, full
 from ..queue.receipts import Receipts
 from ..storage.numbers import numbers
 from ..storage.spool import Spooled
@@ -180,7 +177,8 @@ def _nodes(recipients: Sequence[Recipient], sender: Sender, directory: Directory
                 raise Refused("user_not_found", uid=to.id)
             if directory.blocks and (directory.ids[to.id], sender.user) in directory.blocks:
                 raise Unreachable("unreachable", name=to.id)
-            check_room(to.id, directory.nodes[to.id])
+            if directory.full and directory.is_full(to.id):
+                raise Unreachable("unreachable", name=to.id)
             nodes.update(dict.fromkeys(directory.nodes[to.id]))
         else:
             _add_group(nodes, to, sender, directory)
@@ -207,15 +205,9 @@ def _add_group(nodes: dict[int, None], to: Recipient, sender: Sender, directory:
 def ping(sender: Sender, alias: str, to: str, text: bytes, *, batch: Batch | None = None) -> int:
     """Send a short text to the user behind an alias (op 9), and return the message's number.
 
-    Raise Refused when `alias` is not the sender's, nobody has the alias `to`, or that user cannot be reached.
+    Raise Refused as `addressee` does.
     """
-    if not owns(sender, alias):
-        raise Refused("alias_not_yours", field="from")
-    recipient = holder(to)
-    if recipient is None:
-        raise Refused("alias_not_found", name=to)
-    check_blocks(to, recipient, sender.user)
-    check_room(to, nodes_of([recipient.pk]) if full else ())
+    recipient = addressee(sender, alias, to)
     nodes = own_and(sender, [recipient.pk])
     (number,) = enqueue([Outgoing("ping", sender.uid, sender.user, nodes, {"alias": alias, "to": to}, text)], batch)
     return number

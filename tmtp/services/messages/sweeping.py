@@ -1,4 +1,4 @@
-"""What should not be there any more is found little by little, while the service runs; and how much waits for whom.
+"""What should not be there any more is found little by little, while the service runs; and nodes that are full.
 
 Processes that write at once on PostgreSQL may leave a message that nobody waits for (two acknowledge the last two
 entries), an entry without its message (a queue is copied while it is acknowledged), or entries of a dropped node (a
@@ -16,19 +16,21 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import Error, connection
 from django.db.models import Exists, OuterRef
+from django.utils import timezone
 
 from ...conf import conf
 from ...models import Message, Node, QueueEntry
 from ..queue.queue import discard_on_commit
-from ..queue.quota import full
+from ..queue.quota import with_count
 from ..storage import spool, sql
 from . import fanout
 
 log = logging.getLogger("tmtp")
-ENTRIES, MESSAGES = 5000, 2000  # at one look
+ENTRIES, MESSAGES, FULL = 5000, 2000, 20  # at one look
 SETTLED = 60_000_000_000  # nanoseconds: what is younger may still be changing
 Entry = tuple[int, int, int]  # node id, rank, number
 BEGINNING: Entry = (0, -1, 0)
@@ -36,13 +38,15 @@ BEGINNING: Entry = (0, -1, 0)
 
 @dataclass(slots=True)
 class Found:
-    """What is to be removed: entries, and the numbers of messages."""
+    """What is to be removed: entries, and the numbers of messages. Nodes that are full now, and those no longer."""
 
     entries: list[Entry] = field(default_factory=list)
     messages: list[int] = field(default_factory=list)
+    full: list[int] = field(default_factory=list)
+    no_longer_full: list[int] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.entries or self.messages)
+        return bool(self.entries or self.messages or self.full or self.no_longer_full)
 
 
 class Sweeper:
@@ -54,35 +58,39 @@ class Sweeper:
         self._folder = secrets.randbelow(spool.FOLDERS)
         self._suspects: dict[int, int] = {}  # messages that nobody waited for, and when that was seen
         self._counting = 0, 0  # a node, and how many of its entries have been passed
+        self._full = 0  # the last of the full nodes that was looked at
 
     def look(self) -> Found:
         """Look at the next few, and remove files. For a thread of its own: it waits for disk and database."""
         try:
             self._folder = (self._folder + 1) % spool.FOLDERS
             spool.sweep([self._folder])
-            self._empty()
-            return Found(self._entries(), self._messages())
+            found = Found(no_longer_full=self._no_longer_full())
+            found.entries, found.full = self._entries()
+            found.messages = self._messages()
+            return found
         except (Error, OSError) as error:
             log.warning("nothing was swept: %s", error)
             return Found()
         finally:
             connection.close()
 
-    def _entries(self) -> list[Entry]:
-        """The entries among the next few that have no message, or no node in use."""
+    def _entries(self) -> tuple[list[Entry], list[int]]:
+        """Return the entries among the next few that have no message, or no node in use; and nodes that are full."""
         entries = sql.entries_after(self._entry, ENTRIES)
         before, abandoned = _settled(), time.time_ns() - 2 * fanout.PATIENCE
         nodes = Node.objects.filter(pk__in={entry[0] for entry in entries}, dropped=None)
-        in_use = set(nodes.values_list("pk", flat=True))
+        in_use = dict(nodes.values_list("pk", "full_since"))
         numbers = {entry[2] for entry in entries if entry[2] < before}
         there = set(Message.objects.filter(pk__in=numbers).values_list("pk", flat=True))
-        self._count([entry[0] for entry in entries])
+        full = [node for node in self._count([entry[0] for entry in entries]) if not in_use.get(node, True)]
         self._entry = entries[-1] if len(entries) == ENTRIES else BEGINNING
-        return [
+        orphans = [
             (node, rank, number)
             for node, rank, number in entries
             if (node not in in_use and number < before) or (number not in there and number < abandoned)
         ]
+        return orphans, full
 
     def _messages(self) -> list[int]:
         """The messages that nobody waited for a minute ago; the next few are asked whether anybody does."""
@@ -102,31 +110,39 @@ class Sweeper:
 
     # how much waits
 
-    def _count(self, nodes: Sequence[int]) -> None:
-        """Note the nodes that are full; entries of one node come one after another."""
+    def _count(self, nodes: Sequence[int]) -> set[int]:
+        """Count entries, of which these are the nodes of the next few, and return the nodes that have too many.
+
+        Entries of one node come one after another.
+        """
         most = conf.limit("waiting_per_node")
+        full: set[int] = set()
         node, count = self._counting if self._entry != BEGINNING else (0, 0)
         for other in nodes:
             node, count = other, count + 1 if other == node else 1
-            if most is not None and count > most and node not in full:
+            if most is not None and count > most:
                 full.add(node)
-                log.warning("more than %s messages wait for node %s", most, node)
         self._counting = node, count
+        return full
 
-    def _empty(self) -> None:
-        """See whether one of the nodes that were full still is."""
-        if not full:
-            return
-        most, node = conf.limit("waiting_per_node"), full.pop()
-        if most is not None and QueueEntry.objects.filter(node=node).values_list("rank")[most : most + 1]:
-            full.add(node)
+    def _no_longer_full(self) -> list[int]:
+        """Return those of the next few full nodes that have room again."""
+        most = conf.limit("waiting_per_node")
+        nodes = Node.objects.filter(full_since__isnull=False, pk__gt=self._full).order_by("pk")
+        counted: list[Any] = list(with_count(nodes, most or 0)[:FULL])
+        self._full = counted[-1].pk if len(counted) == FULL else 0
+        return [node.pk for node in counted if most is None or node.waiting <= most]
 
 
-def remove(found: Found) -> None:
-    """Remove what a look found. Messages that somebody waits for after all stay."""
+def apply(found: Found) -> None:
+    """Remove what a look found, and set which nodes are full. Messages that somebody waits for after all stay."""
     sql.delete_entries(found.entries)
     if found.messages:
         discard_on_commit(sql.delete_finished(found.messages))
+    Node.objects.filter(pk__in=found.no_longer_full).update(full_since=None)
+    for node in found.full:
+        if Node.objects.filter(pk=node, full_since=None).update(full_since=timezone.now()):
+            log.warning("more than %s messages wait for node %s", conf.limit("waiting_per_node"), node)
 
 
 def _settled() -> int:

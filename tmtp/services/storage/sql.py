@@ -65,10 +65,11 @@ _CLEAR_QUEUE = {
     "postgresql": "DELETE FROM tmtp_queueentry WHERE node_id = %s RETURNING message_id",
 }
 _NODES_OF_UIDS = {
-    "sqlite": "SELECT json_group_array(json_array(uid, account.id, node.id, blocks_someone)) FROM tmtp_user AS account"
+    "sqlite": "SELECT json_group_array(json_array(uid, account.id, node.id, blocks_someone, full_since IS NOT NULL))"
+    " FROM tmtp_user AS account"
     " LEFT JOIN tmtp_node AS node"
     " ON node.user_id = account.id AND node.dropped IS NULL WHERE uid IN (SELECT value FROM json_each(?))",
-    "postgresql": "SELECT uid, account.id, node.id, blocks_someone FROM tmtp_user AS account"
+    "postgresql": "SELECT uid, account.id, node.id, blocks_someone, full_since IS NOT NULL FROM tmtp_user AS account"
     " LEFT JOIN tmtp_node AS node ON node.user_id = account.id AND node.dropped IS NULL WHERE uid = ANY(%s::text[])",
 }
 _NODES_OF_GIDS = {
@@ -262,7 +263,7 @@ def entries_after(entry: tuple[int, int, int], limit: int) -> list[tuple[int, in
 
 
 def nodes_of_uids(uids: Iterable[str]) -> list[Row]:
-    """(uid, user id, node id or None, whether they block anyone) for each node in use of each of the users."""
+    """(uid, user id, node id or None, whether they block anyone, whether it is full) for each node of the users."""
     return fetch_packed(_NODES_OF_UIDS, (array(uids),))
 
 
