@@ -109,6 +109,7 @@ TEXTS: dict[str, Text] = {
     "text_has_nul": Text(_("%(what)s has a NUL character in it")),
     "attachments_not_list": Text(_("attachments must be a list, not %(given)s")),
     "file_unreadable": Text(_("%(file)s cannot be attached: %(reason)s")),
+    "file_changed": Text(_("%(file)s cannot be attached: it changed while it was read")),
     "file_wrong_type": Text(_("%(file)s cannot be attached: give a path, a File, or (name, content)")),
     "message_too_large": Text(
         "the message is larger than TMTP['MAX_BODY']",

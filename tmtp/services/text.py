@@ -28,7 +28,7 @@ def visible(text: str) -> str:
     """Return the text as it may be shown: one line, without the characters that hide or reorder others.
 
     It is empty when nothing in the text shows. Joiners and variation selectors stay where their script or an emoji
-    needs them. Control characters and line breaks become spaces; runs of spaces become one.
+    needs them. Runs of white space, line breaks too, become one space. Control characters become U+FFFD.
     """
     if text.isascii() and text.isprintable():
         return " ".join(text.split())
@@ -38,10 +38,10 @@ def visible(text: str) -> str:
     for at, character in enumerate(text):
         category = unicodedata.category(character)
         marks = marks + 1 if category in ("Mn", "Me") else 0
-        if category == "Cs":
-            kept.append("\ufffd")
-        elif category in ("Cc", "Zl", "Zp", "Zs"):
+        if character.isspace():
             kept.append(" ")
+        elif category in ("Cs", "Cc"):
+            kept.append("\ufffd")
         elif marks <= _MARKS_MAX and at not in hidden:
             kept.append(character)
     shown = " ".join("".join(kept).split())

@@ -12,7 +12,8 @@ from django.utils.functional import Promise
 
 from ...protocol.values import is_msgid
 from ..errors import Refused
-from .attachments import Attachment
+from ..text import visible
+from .attachments import Attachment, safe_name
 
 FILE, FORM, REFERENCE = "u:", "f:", "r:"  # what an attachment's name begins with
 
@@ -148,9 +149,9 @@ def parse_head(head: bytes, size: int) -> Head:
     text_size = room - sum(octets or 0 for _, octets in sizes)
     return Head(
         thread=_text(said.get("threadid")),
-        alias=_text(said.get("alias")),
-        subject=_text(said.get("subject")),
-        readers=[Person(_text(cc.get("who")), _text(cc.get("whouid"))) for cc in _objects(said.get("cc"))],
+        alias=visible(_text(said.get("alias"))),
+        subject=visible(_text(said.get("subject"))),
+        readers=[Person(visible(_text(cc.get("who"))), _text(cc.get("whouid"))) for cc in _objects(said.get("cc"))],
         text_at=len(head),
         text_size=text_size,
         attachments=_placed(sizes, len(head) + text_size),
@@ -165,7 +166,7 @@ def _placed(sizes: Sequence[tuple[dict[str, Any], int | None]], at: int) -> list
     for entry, octets in sizes:
         name = _text(entry.get("name"))
         kind = name[:2] if name[:2] in (FILE, FORM, REFERENCE) else ""
-        placed.append(Attached(name[len(kind) :] or "file", kind or FILE, at, octets or 0))
+        placed.append(Attached(safe_name(name[len(kind) :]), kind or FILE, at, octets or 0))
         at += octets or 0
     return placed
 
