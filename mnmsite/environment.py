@@ -9,7 +9,7 @@ import importlib.util
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Any, TypeVar
@@ -137,7 +137,17 @@ def email(text: str) -> dict[str, Any]:
     known = {name: value for name, value in config.items() if value is not None and name != "EMAIL_FILE_PATH"}
     if scheme != "console" and not known.get("EMAIL_HOST"):
         raise ValueError("the host of the mail server is missing")
-    return {"EMAIL_PORT": ports.get(scheme, 25), "EMAIL_TIMEOUT": 10, **known}
+    if scheme == "console":
+        return {"EMAIL_BACKEND": "mnmsite.console.EmailBackend"}
+    return {"EMAIL_PORT": ports[scheme], "EMAIL_TIMEOUT": 10, **known}
+
+
+def mailers(backend: str, mail: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `email` returns in the form of MAILERS (Django 6.1 and later), with this backend as the default."""
+    names = {"EMAIL_HOST_USER": "username", "EMAIL_HOST_PASSWORD": "password"}
+    options = {names.get(name, name.removeprefix("EMAIL_").lower()): value for name, value in mail.items()}
+    del options["backend"]
+    return {"default": {"BACKEND": backend, "OPTIONS": options}}
 
 
 def sender(text: str) -> str:

@@ -9,6 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import django
+
 from . import environment as env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -132,8 +134,11 @@ AUTH_PASSWORD_VALIDATORS = [
 # password.
 
 EMAIL = env.read("MNM_EMAIL", env.email, env.email("console://"))
-globals().update(EMAIL)
-EMAIL_BACKEND = "tmtp.delivery.email.EmailBackend"
+BACKEND = "tmtp.delivery.email.EmailBackend"
+if django.VERSION >= (6, 1):
+    MAILERS = env.mailers(BACKEND, EMAIL)
+else:
+    globals().update({**EMAIL, "EMAIL_BACKEND": BACKEND})
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.read("MNM_EMAIL_FROM", env.sender, "mnm@localhost")
 
 # -- workers

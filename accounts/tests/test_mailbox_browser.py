@@ -36,7 +36,7 @@ result = True
 """
 SENT = """
 from django.contrib.auth import get_user_model
-from tmtp.services.messages.posting import send_message
+from tmtp.messaging import send_message
 to = get_user_model().objects.get(username={name!r})
 result = send_message(to, {subject!r}, {text!r}, attachments=[("notes.txt", "First line")])
 """

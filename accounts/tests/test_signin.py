@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from accounts import addresses
 from accounts.models import Address, MailedLink
+from tmtp.delivery.tests.mailers import use_backend
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
@@ -112,8 +113,7 @@ def test_signing_up_does_not_tell_whose_address_is_known(ann, stranger):
 
 
 def test_a_mail_server_that_is_down_loses_nobody(client, settings):
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_PORT = 1
+    use_backend(settings, "django.core.mail.backends.smtp.EmailBackend", host="localhost", port=1)
     sign_up(client)
     page = shown(client)
     assert "could not be sent" in page

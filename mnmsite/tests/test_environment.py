@@ -131,7 +131,16 @@ def test_a_mail_server(read):
     assert mail["EMAIL_HOST"] == "mail.example.org"
     assert (mail["EMAIL_HOST_USER"], mail["EMAIL_HOST_PASSWORD"]) == ("ann", "pass@word")
     assert (mail["EMAIL_PORT"], mail["EMAIL_USE_TLS"]) == (587, True)
-    assert read("console://", env.email)["EMAIL_BACKEND"] == "django.core.mail.backends.console.EmailBackend"
+    assert read("console://", env.email)["EMAIL_BACKEND"] == "mnmsite.console.EmailBackend"
+
+
+def test_a_mail_server_for_django_with_mailers(read):
+    mail = read("smtp+tls://ann:pass%40word@mail.example.org", env.email)
+    server = {"host": "mail.example.org", "port": 587, "username": "ann", "password": "pass@word"}
+    options = {**server, "use_tls": True, "timeout": 10}
+    assert env.mailers("some.Backend", mail) == {"default": {"BACKEND": "some.Backend", "OPTIONS": options}}
+    console = env.mailers("some.Backend", read("console://", env.email))
+    assert console == {"default": {"BACKEND": "some.Backend", "OPTIONS": {}}}
 
 
 def test_the_websites_address_is_where_it_listens_unless_that_is_everywhere():

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.once
 
 SEND = """
 from django.contrib.auth import get_user_model
-from tmtp.services.messages.posting import send_message
+from tmtp.messaging import send_message
 send_message(get_user_model().objects.get(username="ann-of-rome"), "The hall is closed", "On *Monday*.")
 """
 ANSWERS = """

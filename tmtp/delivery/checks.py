@@ -119,7 +119,7 @@ def check_workers(**_: Any) -> list[checks.CheckMessage]:
 @checks.register("tmtp_delivery")
 def check_email(**_: Any) -> list[checks.CheckMessage]:
     """E007 and W001: what the e-mail backend needs."""
-    if settings.EMAIL_BACKEND != OWN_BACKEND:
+    if not _own_backend_is_used():
         return []
     found: list[checks.CheckMessage] = []
     if not find_spec("markdownify"):
@@ -150,6 +150,13 @@ def check_notices(**_: Any) -> list[checks.CheckMessage]:
         hint = 'Add path("delivery/", include("tmtp.delivery.urls")) to the site\'s urlpatterns.'
         return [_error(6, "Notices by e-mail need the pages of delivery.", hint)]
     return []
+
+
+def _own_backend_is_used() -> bool:
+    """Return whether mail goes through our backend, by MAILERS (Django 6.1 and later) or by EMAIL_BACKEND."""
+    if hasattr(settings, "MAILERS"):
+        return any(mailer.get("BACKEND") == OWN_BACKEND for mailer in settings.MAILERS.values())
+    return bool(settings.is_overridden("EMAIL_BACKEND") and settings.EMAIL_BACKEND == OWN_BACKEND)
 
 
 def _meant(key: Any) -> str:

@@ -19,10 +19,12 @@ from collections.abc import Iterable, Sequence
 from email.utils import parseaddr
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.core.mail import EmailMessage, get_connection
+from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import Error
+from django.utils.module_loading import import_string
 
 from tmtp.models import Node
 from tmtp.services.errors import Refused
@@ -39,13 +41,14 @@ BOTH, MESSAGE, EMAIL = ROUTES = ("both", "message", "email")
 
 
 class EmailBackend(BaseEmailBackend):
-    """Sends mails as messages, or through the fallback backend, or both. Takes what that backend takes."""
+    """Send mails as messages, through the fallback backend, or both. Its options are the fallback's."""
 
-    def __init__(self, fail_silently: bool = False, **options: Any) -> None:
-        super().__init__(fail_silently=fail_silently)
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.alias = options.get("alias")  # of the mailer, in MAILERS (Django 6.1 and later)
         if f"{__name__}.{type(self).__name__}" == conf.FALLBACK_EMAIL_BACKEND:
             raise ImproperlyConfigured("TMTP_DELIVERY['FALLBACK_EMAIL_BACKEND'] must be a backend that sends e-mail")
-        self.fallback = get_connection(conf.FALLBACK_EMAIL_BACKEND, fail_silently=fail_silently, **options)
+        self.fallback: BaseEmailBackend = import_string(conf.FALLBACK_EMAIL_BACKEND)(**options)
         self._opened = False  # by send_messages
 
     def open(self) -> bool | None:
@@ -103,6 +106,17 @@ class EmailBackend(BaseEmailBackend):
             log.error("a mail could not be sent as a message: %s", error)
             return False
         return True
+
+
+def mail_server() -> BaseEmailBackend:
+    """Return the backend TMTP_DELIVERY["FALLBACK_EMAIL_BACKEND"], for mails that are never sent as messages.
+
+    If the site has MAILERS (Django 6.1 and later), the options of its mailer “default” are the backend's.
+    """
+    mailer = getattr(settings, "MAILERS", {}).get("default")
+    options = {} if mailer is None else {"alias": "default", **mailer.get("OPTIONS", {})}
+    backend: BaseEmailBackend = import_string(conf.FALLBACK_EMAIL_BACKEND)(**options)
+    return backend
 
 
 def route_of(mail: EmailMessage) -> str:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.core import signing
-from django.core.mail import EmailMessage, get_connection
+from django.core.mail import EmailMessage
 from django.db.models import Q
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -26,6 +26,7 @@ from tmtp.services.messages.expiry import OPS
 from . import marks
 from .addresses import address_by_user
 from .conf import conf
+from .email import mail_server
 from .models import Notice
 from .work import Budget, again
 
@@ -97,7 +98,7 @@ def _tell(accounts: Sequence[Any]) -> int:
     """Mail each of them, who are marked as told first: two workers do not tell them twice."""
     addresses = address_by_user(accounts)
     sent = 0
-    with get_connection(conf.FALLBACK_EMAIL_BACKEND) as connection:
+    with mail_server() as connection:
         for account in accounts:
             address = addresses.get(account.pk)
             before = _mark_told(account) if address else None

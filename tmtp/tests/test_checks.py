@@ -36,6 +36,7 @@ def without(*names):
     return {name: value for name, value in PROVIDER.items() if name not in names}
 
 
+@pytest.mark.django_db  # Django 6 checks the databases too, unless told not to
 def test_the_site_itself_has_no_errors():
     assert [message for message in run_checks(tags=["tmtp"]) if message.level >= ERROR] == []
 

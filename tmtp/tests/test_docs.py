@@ -21,6 +21,7 @@ from mnmsite import environment
 from tmtp import messaging
 from tmtp.conf import DEFAULT_LIMITS, DEFAULTS
 from tmtp.delivery.conf import DEFAULTS as DELIVERY_DEFAULTS
+from tmtp.delivery.tests.mailers import use_backend
 from tmtp.models import User
 from tmtp.openid.providers import parse_settings
 from tmtp.protocol import errors
@@ -281,7 +282,8 @@ def test_the_guide_to_reports(capsys):
 def test_the_guide_to_email(settings, mailoutbox):
     configure, send = blocks(DOCS / "how-to" / "email.md")
     names = run_block(*configure)
-    settings.EMAIL_BACKEND, settings.TMTP_DELIVERY = names["EMAIL_BACKEND"], names["TMTP_DELIVERY"]
+    use_backend(settings, names["EMAIL_BACKEND"])
+    settings.TMTP_DELIVERY = names["TMTP_DELIVERY"]
     settings.TMTP_DELIVERY["FALLBACK_EMAIL_BACKEND"] = "django.core.mail.backends.locmem.EmailBackend"
     run_block(*send)
     assert [mail.to for mail in mailoutbox] == [["ann@example.org"]]

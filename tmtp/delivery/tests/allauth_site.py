@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import re
 import sys
-from pathlib import Path
 
 import django
 from django.conf import settings
+
+from tmtp.delivery.tests.mailers import mail_settings
 
 
 def configure(folder: str) -> None:
@@ -40,7 +41,7 @@ def configure(folder: str) -> None:
         AUTHENTICATION_BACKENDS=["allauth.account.auth_backends.AuthenticationBackend"],
         ACCOUNT_EMAIL_VERIFICATION="mandatory",
         ACCOUNT_SIGNUP_FIELDS=["email*", "username*", "password1*", "password2*"],
-        EMAIL_BACKEND="tmtp.delivery.email.EmailBackend",
+        **mail_settings("tmtp.delivery.email.EmailBackend"),
         TMTP_DELIVERY={"FALLBACK_EMAIL_BACKEND": "django.core.mail.backends.locmem.EmailBackend"},
         TMTP={"SPOOL_DIR": f"{folder}/spool"},
         Q_CLUSTER={"orm": "default", "timeout": 60, "retry": 120},
@@ -91,7 +92,6 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
     configure(sys.argv[1])
     run()
 else:

@@ -8,6 +8,7 @@ from django.test import override_settings
 from tmtp.delivery import checks
 from tmtp.delivery.checks import check_options, check_workers
 from tmtp.delivery.conf import conf
+from tmtp.delivery.tests.mailers import use_backend
 
 pytestmark = pytest.mark.once
 
@@ -60,13 +61,13 @@ def test_the_hint_names_the_nearest_key():
 def test_the_email_backend_needs_markdownify(settings, monkeypatch):
     monkeypatch.setattr(checks, "find_spec", lambda name: None)
     assert checks.check_email() == []
-    settings.EMAIL_BACKEND = "tmtp.delivery.email.EmailBackend"
+    use_backend(settings, "tmtp.delivery.email.EmailBackend")
     settings.TMTP_DELIVERY = {"ADDRESSES": "tmtp.delivery.tests.test_email.Verified"}
     assert [found.id for found in checks.check_email()] == ["tmtp_delivery.E007"]
 
 
 def test_somebody_must_know_whose_address_is_whose(settings):
-    settings.EMAIL_BACKEND = "tmtp.delivery.email.EmailBackend"
+    use_backend(settings, "tmtp.delivery.email.EmailBackend")
     settings.TMTP_DELIVERY = {"ADDRESSES": "tmtp.delivery.tests.test_email.Verified"}
     assert checks.check_email() == []
     settings.TMTP_DELIVERY = {}

@@ -11,10 +11,12 @@ import pytest
 
 pytestmark = pytest.mark.once
 
+ROOT = Path(__file__).resolve().parents[3]
+
 
 def test_allauth(tmp_path: Path) -> None:
-    program = Path(__file__).with_name("allauth_site.py")
-    run = subprocess.run([sys.executable, program, tmp_path], capture_output=True, text=True, env={})
+    command = [sys.executable, "-m", "tmtp.delivery.tests.allauth_site", tmp_path]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={})
     assert run.returncode == 0, run.stderr[-2000:]
     seen = json.loads(run.stdout)
     # What opens the way in is mailed and nothing else; all else goes both ways.
