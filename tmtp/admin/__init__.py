@@ -1,7 +1,7 @@
-"""The admin: users, nodes, groups, servers, what waits, and what became of what the site sent.
+"""The admin: users, nodes, groups, servers, waiting messages, and delivery reports of the site's messages.
 
-It looks into the database and acts through the services. Rows are never added, changed or deleted past
-them, so the members concerned are told as by the protocol. Neither bodies of messages nor anything secret is shown.
+All changes go through the services, never directly to the models, so that members are notified as the protocol
+requires. Bodies of messages and secrets are never shown.
 """
 
 from . import groups, members, nodes, sent, servers, users  # noqa: F401

@@ -1,4 +1,4 @@
-"""What all pages have in common: rows change through services only, and a service that refuses is a message."""
+"""Base classes of the admin's pages. Services make all changes; when one refuses, the page shows its text."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from ..models import User
 from ..services.errors import Refused
 
-INLINE_ROWS = 100  # a user or group may have thousands; the rest is in lists of their own
+INLINE_ROWS = 100  # the most rows of an inline; a user or group may have thousands
 
 
 def attempt(request: HttpRequest, function: Callable[[], object]) -> bool:
-    """Run a service in a transaction; says whether it did it. Why it did not is shown to the admin."""
+    """Run a service in a transaction. If it raises Refused, show an error message and return False."""
     try:
         with transaction.atomic():
             function()
@@ -27,33 +27,33 @@ def attempt(request: HttpRequest, function: Callable[[], object]) -> bool:
 
 
 def name_of(user: User, alias: str | None) -> str:
-    """What an admin knows a user by: an alias, the account of one who has none, or the beginning of the uid."""
+    """Return the name to show for a user: the alias, else the account, else the beginning of the uid."""
     return alias or (str(user.account) if user.account else f"{user.uid[:12]}…")
 
 
 class ServiceAdmin(admin.ModelAdmin):
-    """A page whose rows nobody adds or deletes, and whose inline forms each `perform()` a service."""
+    """A page that changes its rows through services only.
+
+    The forms of its inlines have a method `perform`, which calls a service."""
 
     list_per_page = 50
-    show_full_result_count = False  # another count of the whole table
+    show_full_result_count = False  # it would count the whole table once more
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """No rows past the services."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        """No."""
         return False
 
     def has_act_permission(self, request: HttpRequest) -> bool:
-        """Who may change the model may have the services change it."""
+        """Whether the user may run this page's actions: those who may change the model may."""
         return bool(request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}"))
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Nothing of the object itself, unless a page says so."""
+        """Save nothing of the object itself. Pages with editable fields override this."""
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """Have each form that was filled in do what it is for."""
+        """Call `perform` of each form that was changed."""
         formset.new_objects, formset.changed_objects, formset.deleted_objects = [], [], []
         for row in formset.forms:
             if not row.has_changed():
@@ -77,43 +77,42 @@ class ServiceAdmin(admin.ModelAdmin):
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
-        """Nothing is called saved when something was refused."""
+        """Show the page again, without a message of success, if a service refused something."""
         if getattr(obj, "refused", False):
             return HttpResponseRedirect(request.path)
         return super().response_change(request, obj)
 
 
 class ViewAdmin(ServiceAdmin):
-    """A page to look at."""
+    """A page without anything to edit. It may have actions."""
 
     def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        """Nothing to save here."""
         return False
 
 
-class SomeRows(admin.TabularInline):
-    """An inline of the first INLINE_ROWS rows, in the order of `first`."""
+class LimitedInline(admin.TabularInline):
+    """An inline with the first INLINE_ROWS rows, in the order of `row_order`."""
 
     extra = 0
     can_delete = False
     classes = ["tmtp-rows"]
-    first: tuple[Any, ...] = ("pk",)
+    row_order: tuple[Any, ...] = ("pk",)
 
     class Media:
         css = {"all": ["tmtp/admin.css"]}
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
-        """Chosen by key: Django filters the rows of an inline once more, which it refuses to do after a slice."""
+        """Return the rows by their keys: Django filters the rows of an inline again, which a slice does not allow."""
         rows = super().get_queryset(request)
         match = request.resolver_match
         parent = match.kwargs.get("object_id") if match else None
         if parent is None:
             return rows.none()
-        some = rows.filter(**{self.parent_name(): parent}).order_by(*self.first)
-        return rows.filter(pk__in=list(some.values_list("pk", flat=True)[:INLINE_ROWS])).order_by(*self.first)
+        some = rows.filter(**{self.parent_name(): parent}).order_by(*self.row_order)
+        return rows.filter(pk__in=list(some.values_list("pk", flat=True)[:INLINE_ROWS])).order_by(*self.row_order)
 
     def parent_name(self) -> str:
-        """The name of the foreign key to the page's model."""
+        """Return the name of the foreign key to the page's model."""
         return next(
             field.name
             for field in self.model._meta.fields
@@ -121,17 +120,12 @@ class SomeRows(admin.TabularInline):
         )
 
     def has_add_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        """No rows past the services."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        """No."""
         return False
 
 
-class ViewRows(SomeRows):
-    """An inline to look at."""
-
+class ReadOnlyInline(LimitedInline):
     def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        """Nothing to save here."""
         return False

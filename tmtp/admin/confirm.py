@@ -1,4 +1,4 @@
-"""The page that asks before something is done that cannot be undone, in the manner of Django's own for deleting."""
+"""The page that asks for confirmation before an action that cannot be undone, like Django's page for deletion."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHOWN = 100
 
 
 def list_url(page: admin.ModelAdmin) -> str:
-    """The address of a page's list."""
+    """Return the URL of a page's changelist."""
     opts = page.opts
     return reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist", current_app=page.admin_site.name)
 
@@ -31,7 +31,7 @@ def ask(
     question: str,
     button: str,
 ) -> TemplateResponse | None:
-    """The question about the chosen rows; None when the answer, yes, has come with the request."""
+    """Return the page that asks about the chosen rows, or None if the request confirms the action."""
     if request.POST.get("confirmed"):
         return None
     opts = page.opts

@@ -1,4 +1,4 @@
-"""Filters of lists."""
+"""Filters of the changelists."""
 
 from __future__ import annotations
 
@@ -13,39 +13,33 @@ from ..models import Node, QueueEntry
 
 
 class YesNoFilter(admin.SimpleListFilter):
-    """Rows that fulfil `condition`, or that do not."""
+    """Filter rows by whether they satisfy `condition`, a Q or an Exists."""
 
     condition: Any
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        """The choices."""
         return [("yes", _("Yes")), ("no", _("No"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """The rows chosen."""
         if self.value() == "yes":
             return queryset.filter(self.condition)
         return queryset.exclude(self.condition) if self.value() == "no" else queryset
 
 
 class InUseFilter(YesNoFilter):
-    """Dropped or not."""
-
     title = _("in use")
     parameter_name = "in_use"
     condition = Q(dropped=None)
 
 
 class OnlineFilter(YesNoFilter):
-    """Connected to a server or not."""
-
     title = _("online")
     parameter_name = "online"
     condition = Q(server__isnull=False)
 
 
 class WaitingFilter(YesNoFilter):
-    """Whether something waits: one step into the index for each node, however much it is."""
+    """Whether messages wait: one look-up in an index per node, however many there are."""
 
     title = _("messages waiting")
     parameter_name = "waits"
@@ -53,7 +47,7 @@ class WaitingFilter(YesNoFilter):
 
 
 class UserOnlineFilter(YesNoFilter):
-    """Whether one of a user's nodes is connected."""
+    """Whether any of a user's nodes is connected."""
 
     title = _("online")
     parameter_name = "online"
@@ -61,7 +55,7 @@ class UserOnlineFilter(YesNoFilter):
 
 
 class UserWithAccountFilter(YesNoFilter):
-    """Whether a user is a member of the website."""
+    """Whether a user is linked to an account."""
 
     title = _("member of the website")
     parameter_name = "member"

@@ -1,4 +1,4 @@
-"""Groups, with members inline: invite, join, leave, bar, rename. Members are told as by ops 5 and 6."""
+"""Groups and their members: invite, join, leave, bar, rename. Members are notified as by ops 5 and 6."""
 
 from __future__ import annotations
 
@@ -24,26 +24,24 @@ from ..services.people.actors import Sender
 from ..services.people.names import holder
 from .base import ServiceAdmin
 from .confirm import list_url
-from .members import MemberRows
+from .members import MemberInline
 from .waiting import RowsOf
 
-COUNTED = 20_000
+COUNT_LIMIT = 20_000
 
 
 def text(label: Any, help_text: Any = "") -> forms.CharField:
-    """An input of the width that the admin gives to names."""
+    """Return a field whose input is as wide as the admin's other text inputs."""
     return forms.CharField(label=label, help_text=help_text, widget=AdminTextInputWidget)
 
 
 class InvitationForm(forms.Form):
-    """Who invites whom into which group."""
-
     gid = text(_("Gid"), _("The new group’s name; it cannot be changed later."))
     alias = text(_("From"))
     to = text(_("To"), _("An alias of the user who is invited."))
 
     def __init__(self, group: Group | None, *args: Any, **options: Any) -> None:
-        """For a group, or one to be made."""
+        """Invite into `group`, or, if it is None, into a group that the invitation creates."""
         super().__init__(*args, **options)
         if group is None:
             self.fields["alias"].help_text = _("An alias of its first member, who the invitation comes from.")
@@ -54,7 +52,7 @@ class InvitationForm(forms.Form):
         self.fields["alias"].initial = first.alias if first else ""
 
     def send(self) -> bool:
-        """Invite; says whether it was done, and notes in the form why not."""
+        """Invite. If that is refused, add the error to the form and return False."""
         gid, alias, to = (self.cleaned_data[name] for name in ("gid", "alias", "to"))
         inviter = holder(alias)
         if inviter is None:
@@ -71,7 +69,7 @@ class InvitationForm(forms.Form):
 
 @admin.register(Group)
 class GroupAdmin(ServiceAdmin):
-    """Groups. One is made by the first invitation into it."""
+    """Groups. The first invitation into a group creates it."""
 
     list_display = ["gid", "joined", "created"]
     search_fields = ["gid", "members__alias"]
@@ -79,38 +77,34 @@ class GroupAdmin(ServiceAdmin):
     ordering = ["-pk"]
     readonly_fields = ("gid", "created", "joined")
     fields = readonly_fields
-    inlines = [MemberRows]
+    inlines = [MemberInline]
     change_form_template = "admin/tmtp/group/change_form.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
-        """With the number of joined members."""
         joined = Member.objects.filter(group=OuterRef("pk"), status=Member.Status.JOINED).values("pk")
         groups: QuerySet[Group] = super().get_queryset(request)
-        return groups.annotate(joined=RowsOf(joined[:COUNTED]))
+        return groups.annotate(joined=RowsOf(joined[:COUNT_LIMIT]))
 
     @admin.display(description=_("joined members"))
     def joined(self, group: Any) -> str:
-        """How many, and where all are listed."""
+        """Return their number, as a link to the list of members."""
         where = reverse("admin:tmtp_member_changelist", current_app=self.admin_site.name)
         return format_html('<a href="{}?group__id__exact={}">{}</a>', where, group.pk, group.joined)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """By an invitation."""
         return bool(request.user.has_perm("tmtp.add_group"))
 
     def get_urls(self) -> list[URLPattern]:
-        """The page of an invitation."""
         view = self.admin_site.admin_view(self.invitation)
         return [path("<int:pk>/invite/", view, name="tmtp_group_invite"), *super().get_urls()]
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        """A new group: its first invitation."""
         if not self.has_add_permission(request):
             raise PermissionDenied
         return self._invitation(request, None)
 
     def invitation(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """One more into a group."""
+        """Invite into an existing group."""
         if not self.has_act_permission(request):
             raise PermissionDenied
         return self._invitation(request, get_object_or_404(Group, pk=pk))
@@ -132,7 +126,7 @@ class GroupAdmin(ServiceAdmin):
         return TemplateResponse(request, "admin/tmtp/group/invite.html", context)
 
     def _invited(self, request: HttpRequest, group: Group | None, data: dict[str, str]) -> HttpResponse:
-        """Say and log what was done."""
+        """Log the invitation and show a message."""
         invited = _("Invited %(to)s.") % {"to": data["to"]}
         made = group or Group.objects.get(gid=data["gid"])
         (self.log_change if group else self.log_addition)(request, made, invited)

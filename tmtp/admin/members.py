@@ -1,4 +1,4 @@
-"""Members of groups: inline in their group, and, for large groups, in a list of their own."""
+"""Members of groups: as an inline of their group and, for large groups, as a changelist."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from django.utils.translation import ngettext
 
 from ..models import Alias, Member
 from ..services.groups import moderation
-from .base import SomeRows, ViewAdmin, attempt
+from .base import LimitedInline, ViewAdmin, attempt
 
 Act = tuple[Any, Callable[[Member], int]]
 JOIN: Act = (_("join"), moderation.join)
@@ -34,7 +34,7 @@ NAMES_OFFERED = 20
 
 
 class MemberForm(forms.ModelForm):
-    """What a member is called in the group, and what is to be done about them."""
+    """A member's alias in the group, and an action."""
 
     known_as = forms.ChoiceField(label=_("alias"))
     act = forms.ChoiceField(label=_("action"), required=False)
@@ -44,14 +44,14 @@ class MemberForm(forms.ModelForm):
         fields: list[str] = []
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Only what the member's status allows is offered."""
+        """Offer only the actions that the member's status allows."""
         super().__init__(*args, **options)
-        if self.instance.pk:  # Django makes an empty form, too
+        if self.instance.pk:  # Django also makes an empty form
             self._offer(self.instance)
 
     def _offer(self, member: Member) -> None:
         joined = member.status == Member.Status.JOINED
-        aliases: list[Alias] = getattr(member.user, "first_aliases") if joined else []  # noqa: B009 - see MemberRows
+        aliases: list[Alias] = getattr(member.user, "first_aliases") if joined else []  # noqa: B009 - see MemberInline
         names = list(dict.fromkeys([member.alias, *(alias.name for alias in aliases)]))
         known_as = cast(forms.ChoiceField, self.fields["known_as"])
         act = cast(forms.ChoiceField, self.fields["act"])
@@ -62,7 +62,7 @@ class MemberForm(forms.ModelForm):
         act.disabled = not allowed
 
     def perform(self) -> None:
-        """Rename first: the group is told of the rest under the new name."""
+        """Rename the member, then run the action, which the group is notified of under the new name."""
         newalias, act = self.cleaned_data["known_as"], self.cleaned_data["act"]
         if newalias != self.instance.alias:
             moderation.rename(self.instance, newalias)
@@ -70,30 +70,29 @@ class MemberForm(forms.ModelForm):
             ACTS[act][1](self.instance)
 
 
-class MemberRows(SomeRows):
-    """Members: those who have joined first."""
+class MemberInline(LimitedInline):
+    """The members of a group, joined ones first."""
 
     model = Member
     form = MemberForm
-    fields = ["known_as", "member", "standing", "act"]
-    readonly_fields = ["member", "standing"]
-    first = (F("status") % 2, "status", "pk")  # joined (2) before invited (1) and barred (3)
+    fields = ["known_as", "member", "status_and_invitation", "act"]
+    readonly_fields = ["member", "status_and_invitation"]
+    row_order = (F("status") % 2, "status", "pk")  # joined (2) before invited (1) and barred (3)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Member]:
-        """With their users, and names that these could be known by."""
+        """Prefetch the aliases that the member could be renamed to."""
         names = Alias.objects.filter(dropped=None).order_by("pk")[:NAMES_OFFERED]
         first = Prefetch("user__aliases", names, to_attr="first_aliases")
         return super().get_queryset(request).select_related("user", "group").prefetch_related(first)
 
     @admin.display(description=_("user"))
     def member(self, member: Member) -> str:
-        """Who it is."""
         where = reverse("admin:tmtp_user_change", args=[member.user_id], current_app=self.admin_site.name)
         return format_html('<a href="{}">{}</a>', where, member.user.uid)
 
     @admin.display(description=_("status"))
-    def standing(self, member: Member) -> str:
-        """How far in they are; one who is barred can be invited again."""
+    def status_and_invitation(self, member: Member) -> str:
+        """Return the status, with a link to invite a barred member again."""
         status = member.get_status_display()
         if member.status != Member.Status.BARRED:
             return status
@@ -105,9 +104,9 @@ class MemberRows(SomeRows):
 
 @admin.register(Member)
 class MemberAdmin(ViewAdmin):
-    """All members of all groups, to search and to act on many."""
+    """The members of all groups, with actions on many at once."""
 
-    list_display = ["member", "status", "circle"]
+    list_display = ["member", "status", "group_link"]
     list_display_links = None
     list_filter = ["status"]
     list_select_related = ["group", "user"]
@@ -118,33 +117,28 @@ class MemberAdmin(ViewAdmin):
 
     @admin.display(description=_("alias"), ordering="alias")
     def member(self, member: Member) -> str:
-        """Who it is."""
         where = reverse("admin:tmtp_user_change", args=[member.user_id], current_app=self.admin_site.name)
         return format_html('<a href="{}">{}</a>', where, member.alias)
 
     @admin.display(description=_("group"), ordering="group")
-    def circle(self, member: Member) -> str:
-        """Which group it is."""
+    def group_link(self, member: Member) -> str:
         where = reverse("admin:tmtp_group_change", args=[member.group_id], current_app=self.admin_site.name)
         return format_html('<a href="{}">{}</a>', where, member.group)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        """The page of a group links to the list of its members."""
+        """Allow the filter by group, with which a group's page links to its members."""
         return lookup == "group__id__exact" or super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
 
     @admin.action(description=_("Join"), permissions=["act"])
     def join(self, request: HttpRequest, members: QuerySet[Member]) -> None:
-        """The invited ones join."""
         self._do(request, members, JOIN)
 
     @admin.action(description=_("Leave (may join again)"), permissions=["act"])
     def leave(self, request: HttpRequest, members: QuerySet[Member]) -> None:
-        """The joined ones leave."""
         self._do(request, members, LEAVE)
 
     @admin.action(description=_("Bar (until invited again)"), permissions=["act"])
     def bar(self, request: HttpRequest, members: QuerySet[Member]) -> None:
-        """They are out."""
         self._do(request, members, BAR)
 
     def _do(self, request: HttpRequest, members: QuerySet[Member], act: Act) -> None:

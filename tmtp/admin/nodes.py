@@ -1,4 +1,4 @@
-"""Nodes: what waits for each, and what can be done about it: drop the device, send again, discard."""
+"""Nodes and their waiting messages, with actions: send again, discard, drop."""
 
 from __future__ import annotations
 
@@ -25,36 +25,35 @@ from .confirm import ask
 from .filters import InUseFilter, OnlineFilter, WaitingFilter
 from .waiting import shown_age, shown_count, shown_octets, with_waiting
 
-COUNTED_ON_ITS_PAGE, WEIGHED_ON_ITS_PAGE = 100_000, 10_000
+COUNT_LIMIT, OCTETS_LIMIT = 100_000, 10_000
 
 
 @dataclass(frozen=True)
-class Verb:
-    """Something done to nodes: what asks for it, the service that does it, and whether to devices alone."""
+class NodeAction:
+    """An action on nodes: its texts, the service that runs it, and whether it is for devices only."""
 
     button: Any
     question: Any
     service: Callable[[Node], object]
     device: bool = True
 
-    def fits(self, node: Node) -> bool:
-        """Whether it makes sense for a node of this kind."""
+    def applies_to(self, node: Node) -> bool:
         return not self.device or node.kind == Node.Kind.DEVICE
 
 
-VERBS = {
-    "redeliver": Verb(
+NODE_ACTIONS = {
+    "redeliver": NodeAction(
         _("Send again"),
         _("Send everything that waits again, from the first message on, without closing the link?"),
         users.redeliver,
     ),
-    "discard": Verb(
+    "discard": NodeAction(
         _("Discard waiting messages"),
         _("Discard everything that waits for these nodes? They will never receive it."),
         users.discard_waiting,
         device=False,
     ),
-    "drop": Verb(
+    "drop": NodeAction(
         _("Drop"),
         _("Drop these nodes? Their links close, what waits for them is discarded, and they cannot log in again."),
         users.drop_node,
@@ -63,13 +62,13 @@ VERBS = {
 
 
 def label_of(node: Node) -> str:
-    """Its label, or what it is when it has none."""
+    """Return the node's label, or its kind if it has none."""
     return node.label or node.get_kind_display()
 
 
 @admin.register(Node)
 class NodeAdmin(ViewAdmin):
-    """Devices, mailboxes, and where messages wait for a first device. The hash of a secret is in no field here."""
+    """Devices, mailboxes and placeholders for a first device. No field shows the hash of a secret."""
 
     list_display = ["name", "owner", "online", "seen", "waiting", "oldest"]
     list_filter = ["kind", WaitingFilter, OnlineFilter, InUseFilter]
@@ -86,32 +85,29 @@ class NodeAdmin(ViewAdmin):
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Node]:
-        """With what waits, counted further on the page of a single node, and the name people know its user by."""
+        """Annotate the user's first alias and the waiting messages, with higher limits on the page of one node."""
         match = request.resolver_match
-        limits = [COUNTED_ON_ITS_PAGE, WEIGHED_ON_ITS_PAGE] if match and "object_id" in match.kwargs else []
+        limits = [COUNT_LIMIT, OCTETS_LIMIT] if match and "object_id" in match.kwargs else []
         names = Alias.objects.filter(user=OuterRef("user"), dropped=None).order_by("pk")
         nodes = super().get_queryset(request).annotate(known_as=Subquery(names.values("name")[:1]))
         return with_waiting(nodes, *limits)
 
     @admin.display(description=_("label"), ordering="label")
     def name(self, node: Node) -> str:
-        """What its user calls the device; what it is, when it is none."""
         return label_of(node)
 
     @admin.display(description=_("online"), ordering="server")
     def online(self, node: Node) -> str:
-        """Whether it is connected: a word, since most are not at any time, and some never are."""
+        """Return "yes" or nothing: a column of icons would stress the many nodes that are offline."""
         return str(_("yes")) if node.server_id else ""
 
     @admin.display(description=_("user"), ordering="user")
     def owner(self, node: Any) -> str:
-        """Whose it is."""
         where = reverse("admin:tmtp_user_change", args=[node.user_id], current_app=self.admin_site.name)
         return format_html('<a href="{}">{}</a>', where, name_of(node.user, node.known_as))
 
     @admin.display(description=_("last seen"), ordering="last_seen")
     def seen(self, node: Node) -> str:
-        """When it was last connected."""
         if node.dropped:
             return str(_("dropped"))
         if node.server_id or node.kind != Node.Kind.DEVICE:
@@ -120,29 +116,27 @@ class NodeAdmin(ViewAdmin):
 
     @admin.display(description=_("waiting"))
     def waiting(self, node: Any) -> str:
-        """How many messages, and how large their bodies are."""
+        """Return the number of messages and the size of their bodies."""
         return f"{shown_count(node)} · {shown_octets(node)}" if node.waiting else "0"
 
     @admin.display(description=_("oldest"), ordering=F("oldest").asc(nulls_last=True))
     def oldest(self, node: Any) -> str:
-        """For how long the first one has been waiting."""
+        """Return how long the first message has been waiting."""
         return shown_age(node)
 
-    # what can be done
+    # the actions
 
     @admin.action(description=_("Send what waits again"), permissions=["act"])
     def redeliver(self, request: HttpRequest, nodes: QuerySet[Node]) -> None:
-        """Nothing is lost by it, so nothing is asked."""
+        """Run without confirmation, since nothing can be lost."""
         self._do(request, nodes, "redeliver")
 
     @admin.action(description=_("Discard what waits"), permissions=["act"])
     def discard(self, request: HttpRequest, nodes: QuerySet[Node]) -> HttpResponse | None:
-        """Ask, then discard."""
         return self._ask_first(request, nodes, "discard")
 
     @admin.action(description=_("Drop nodes"), permissions=["act"])
     def drop(self, request: HttpRequest, nodes: QuerySet[Node]) -> HttpResponse | None:
-        """Ask, then drop."""
         return self._ask_first(request, nodes, "drop")
 
     def _ask_first(self, request: HttpRequest, nodes: QuerySet[Node], name: str) -> HttpResponse | None:
@@ -152,38 +146,40 @@ class NodeAdmin(ViewAdmin):
         return question
 
     def _ask(self, request: HttpRequest, nodes: QuerySet[Node], name: str) -> HttpResponse | None:
-        verb = VERBS[name]
+        action = NODE_ACTIONS[name]
 
         def describe(node: Any) -> str:
             return f"{label_of(node)} · {name_of(node.user, node.known_as)}"
 
-        return ask(self, request, nodes, describe, action=name, question=str(verb.question), button=str(verb.button))
+        return ask(
+            self, request, nodes, describe, action=name, question=str(action.question), button=str(action.button)
+        )
 
     def _do(self, request: HttpRequest, nodes: QuerySet[Node], name: str) -> None:
-        """Each node in a transaction of its own, so that a server that writes meanwhile waits for one at most."""
-        verb, done = VERBS[name], 0
+        """Run the action in a transaction for each node, so that servers never wait for more than one."""
+        action, done = NODE_ACTIONS[name], 0
         text: Any
         for node in Node.objects.filter(pk__in=list(nodes.values_list("pk", flat=True))):
-            if not verb.fits(node):
+            if not action.applies_to(node):
                 text = _("“%(node)s” is no device: it was left alone.") % {"node": label_of(node)}
                 self.message_user(request, text, messages.WARNING)
-            elif attempt(request, partial(verb.service, node)):
+            elif attempt(request, partial(action.service, node)):
                 done += 1
-                self.log_change(request, node, str(verb.button))
+                self.log_change(request, node, str(action.button))
         if done:
-            text = ngettext("%(verb)s: done for %(count)d node.", "%(verb)s: done for %(count)d nodes.", done)
-            self.message_user(request, text % {"verb": verb.button, "count": done}, messages.SUCCESS)
+            text = ngettext("%(action)s: done for %(count)d node.", "%(action)s: done for %(count)d nodes.", done)
+            self.message_user(request, text % {"action": action.button, "count": done}, messages.SUCCESS)
 
     # the buttons on the page of one node
 
     def get_urls(self) -> list[URLPattern]:
-        """A question for each button; the answer goes to the list's actions."""
+        """Add a confirmation page for each button. Its form posts to the changelist, as an action."""
         view = self.admin_site.admin_view(self.question)
         return [path("<int:pk>/ask/<slug:name>/", view, name="tmtp_node_question"), *super().get_urls()]
 
     def question(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
-        """Ask about one node."""
-        if name not in VERBS:
+        """Show the confirmation page for one node."""
+        if name not in NODE_ACTIONS:
             raise Http404
         if not self.has_act_permission(request):
             raise PermissionDenied
@@ -195,8 +191,8 @@ class NodeAdmin(ViewAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """With buttons, for who may use them."""
+        """Add buttons for the actions, for users who may run them."""
         node = Node.objects.filter(pk=object_id).first() if object_id.isdecimal() else None
-        fitting = {name: verb for name, verb in VERBS.items() if node and verb.fits(node)}
-        context = {"verbs": fitting if self.has_act_permission(request) else {}, **(extra_context or {})}
+        fitting = {name: action for name, action in NODE_ACTIONS.items() if node and action.applies_to(node)}
+        context = {"node_actions": fitting if self.has_act_permission(request) else {}, **(extra_context or {})}
         return super().change_view(request, object_id, form_url, context)

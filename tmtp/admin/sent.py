@@ -1,4 +1,4 @@
-"""What the site has sent, and what became of it; recall."""
+"""Messages of the site: their delivery reports, and recall."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from .confirm import ask
 from .filters import YesNoFilter
 from .waiting import RowsOf
 
-COUNTED = 1_000  # devices of one message that a list looks at; its own page counts them all
+COUNT_LIMIT = 1_000  # reports that the changelist counts per message; the message's own page counts all
 STATES = {
     State.QUEUED: _("waiting"),
     State.SENT: _("sent"),
@@ -43,25 +43,21 @@ STATES = {
 
 
 class RecalledFilter(YesNoFilter):
-    """Whether the site took it back."""
-
     title = _("recalled")
     parameter_name = "was_recalled"
     condition = Q(recalled__isnull=False)
 
 
 class PostedFilter(admin.SimpleListFilter):
-    """When it was posted: a message's number is its time."""
+    """Filter by the time of posting. A message's number is its time in nanoseconds."""
 
     title = _("posted")
     parameter_name = "days"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        """The choices."""
         return [("1", _("the last day")), ("7", _("the last 7 days")), ("30", _("the last 30 days"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[SentMessage]) -> QuerySet[SentMessage]:
-        """Those since then."""
         days = self.value()
         if not days or not days.isdecimal():
             return queryset
@@ -70,15 +66,15 @@ class PostedFilter(admin.SimpleListFilter):
 
 
 class SentList(ChangeList):
-    """A page of the list, with what became of each message: `counts` by state, and `name` when it was for one user."""
+    """A changelist whose messages have `counts` by state and, if they are for one user, that user's `name`."""
 
     def get_results(self, request: HttpRequest) -> None:
-        """Look at the reports of all rows of the page at once."""
+        """Fetch the reports of all messages of the page at once."""
         super().get_results(request)
         rows = {message.pk: message for message in self.result_list}
         counts: dict[int, Counter[str]] = {}
         users: dict[int, int] = {}
-        few = [pk for pk, message in rows.items() if message.reported <= COUNTED]
+        few = [pk for pk, message in rows.items() if message.reported <= COUNT_LIMIT]
         found = reports.states(SentMessage.objects.filter(pk__in=few))
         for pk, user, state in found.values_list("message_id", "node__user_id", "state"):
             counts.setdefault(pk, Counter())[state] += 1
@@ -92,11 +88,11 @@ class SentList(ChangeList):
 
 @admin.register(SentMessage)
 class SentMessageAdmin(ViewAdmin):
-    """Messages that the site's code sent. Their text is not kept here."""
+    """Messages of the site. Their text is not stored with them."""
 
     list_display = ["subject_or_id", "to", "state", "when"]
     list_filter = [PostedFilter, RecalledFilter]
-    search_fields = ["subject"]  # shows the box; see get_search_results
+    search_fields = ["subject"]  # see also get_search_results
     search_help_text = _("A word of the subject; or a message id, alias, account or uid")
     ordering = ["-pk"]
     actions = ["recall"]
@@ -107,19 +103,18 @@ class SentMessageAdmin(ViewAdmin):
         css = {"all": ["tmtp/admin.css"]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SentMessage]:
-        """With the number of nodes each was for, as far as the list looks."""
+        """Annotate the number of reports, counted up to one more than COUNT_LIMIT."""
         of_message = Report.objects.filter(message=OuterRef("pk")).values("node_id")
         sent: QuerySet[SentMessage] = super().get_queryset(request)
-        return sent.annotate(reported=RowsOf(of_message[: COUNTED + 1]))
+        return sent.annotate(reported=RowsOf(of_message[: COUNT_LIMIT + 1]))
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
-        """With what became of each."""
         return SentList
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[SentMessage], search_term: str
     ) -> tuple[QuerySet[SentMessage], bool]:
-        """By id, by recipient, or by a word of the subject."""
+        """Search by message id, then by recipient, then by a word of the subject."""
         term = search_term.strip()
         try:
             return queryset.filter(pk=parse_msgid(term)), False
@@ -133,42 +128,38 @@ class SentMessageAdmin(ViewAdmin):
 
     @admin.display(description=_("subject"))
     def subject_or_id(self, message: SentMessage) -> str:
-        """Something to click on."""
         return message.subject or message.msgid
 
     @admin.display(description=_("to"))
     def to(self, message: Any) -> str:
-        """The one recipient's name, or how many there are."""
-        if message.reported > COUNTED:
-            return gettext("over %(number)s devices") % {"number": number_format(COUNTED, force_grouping=True)}
+        """Return the name of the recipient, or the number of recipients."""
+        if message.reported > COUNT_LIMIT:
+            return gettext("over %(number)s devices") % {"number": number_format(COUNT_LIMIT, force_grouping=True)}
         return message.name or number_format(message.counts.total(), force_grouping=True)
 
     @admin.display(description=_("state"))
     def state(self, message: Any) -> str:
-        """How far it has come, for how many."""
+        """Return the number of recipients in each state."""
         words = shown(message.counts)
         return ", ".join([*words, gettext("recalled")] if message.recalled else words)
 
     @admin.display(description=_("posted"), ordering="pk")
     def when(self, message: SentMessage) -> Any:
-        """When it was queued."""
         return message.posted
 
     # the page
 
     @admin.display(description=_("message id"))
     def msgid(self, message: SentMessage) -> str:
-        """Its id as clients see it."""
         return message.msgid
 
     @admin.display(description=_("posted"))
     def posted(self, message: SentMessage) -> Any:
-        """When it was queued."""
         return date_format(timezone.localtime(message.posted), "DATETIME_FORMAT")
 
     @admin.display(description=_("from"))
     def by(self, message: SentMessage) -> str:
-        """The site, or a member in whose name it was sent."""
+        """Return the sender: the site, or the user in whose name it was sent."""
         if message.sender is None:
             return ""
         if message.sender.is_site:
@@ -179,14 +170,13 @@ class SentMessageAdmin(ViewAdmin):
 
     @admin.display(description=_("recipients"))
     def in_all(self, message: SentMessage) -> str:
-        """How many are in which state."""
         counts = reports.summary(SentMessage.objects.filter(pk=message.pk))
         return ", ".join(shown({state.value: number for state, number in counts.items()})) or "0"
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """With the first recipients, or those who are looked for."""
+        """Add the first recipients, or those that match the search."""
         context = dict(extra_context or {})
         message = SentMessage.objects.filter(pk=object_id).first() if object_id.isdecimal() else None
         if message:
@@ -198,12 +188,12 @@ class SentMessageAdmin(ViewAdmin):
     # recall
 
     def get_urls(self) -> list[URLPattern]:
-        """The question behind the page's button; its answer goes to the list's action."""
+        """Add a confirmation page for the button. Its form posts to the changelist, as an action."""
         view = self.admin_site.admin_view(self.question)
         return [path("<int:pk>/recall/", view, name="tmtp_sentmessage_recall"), *super().get_urls()]
 
     def question(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Ask about one message."""
+        """Show the confirmation page for one message."""
         if not self.has_act_permission(request):
             raise PermissionDenied
         get_object_or_404(SentMessage, pk=pk)
@@ -213,7 +203,6 @@ class SentMessageAdmin(ViewAdmin):
 
     @admin.action(description=_("Recall"), permissions=["act"])
     def recall(self, request: HttpRequest, chosen: QuerySet[SentMessage]) -> HttpResponse | None:
-        """Ask, then take them back."""
         question = self._ask(request, chosen)
         if question is None:
             self._recall(request, chosen)
@@ -224,7 +213,7 @@ class SentMessageAdmin(ViewAdmin):
         return ask(self, request, chosen, str, action="recall", question=question, button=gettext("Recall"))
 
     def _recall(self, request: HttpRequest, chosen: QuerySet[SentMessage]) -> None:
-        """Each in a transaction of its own, so that a server that writes meanwhile waits for one at most."""
+        """Recall each message in its own transaction, so that servers never wait for more than one."""
         for message in SentMessage.objects.filter(pk__in=list(chosen.values_list("pk", flat=True))):
             done: list[Recalled] = []
             if attempt(request, partial(_recall_into, done, message)):
@@ -237,7 +226,7 @@ def _recall_into(done: list[Recalled], message: SentMessage) -> None:
 
 
 def outcome(message: SentMessage, done: Recalled) -> str:
-    """What a recall did, in words."""
+    """Return the text that reports a recall."""
     taken = ngettext(
         "“%(subject)s” was taken back from %(count)d device or mailbox;",
         "“%(subject)s” was taken back from %(count)d devices and mailboxes;",
@@ -250,7 +239,7 @@ def outcome(message: SentMessage, done: Recalled) -> str:
 
 
 def shown(counts: Any) -> list[str]:
-    """How many are in which state, in words; the bare state when there is one recipient."""
+    """Return texts such as "3 sent", one for each state. If there is one recipient, return the state alone."""
     there = [(label, counts.get(state.value, 0)) for state, label in STATES.items()]
     if sum(number for _label, number in there) == 1:
         return [str(label) for label, number in there if number]
@@ -258,14 +247,14 @@ def shown(counts: Any) -> list[str]:
 
 
 def names_of(users: QuerySet[User]) -> dict[int, str]:
-    """A name for each of the users, by their ids."""
+    """Return the names to show for users, by their ids."""
     found = {user.pk: user for user in users.select_related("account")}
     aliases = aliases_of(list(found.values()))
     return {pk: name_of(user, aliases[pk] if aliases[pk] != user.uid else "") for pk, user in found.items()}
 
 
 def users_called(name: str) -> list[int]:
-    """The ids of the users with this alias, account or uid: one as a rule, or none."""
+    """Return the ids of the users with this alias, account or uid: one at most, as a rule."""
     account = Q(**{f"account__{get_user_model().USERNAME_FIELD}": name})
     for condition in (Q(aliases__name=name, aliases__dropped=None), account, Q(uid=name)):
         if found := list(User.objects.filter(condition).values_list("pk", flat=True)):
@@ -274,7 +263,7 @@ def users_called(name: str) -> list[int]:
 
 
 def recipients_of(message: SentMessage, who: str) -> dict[str, Any]:
-    """The first recipients of a message, or the one called `who`, with their devices; and whether there are more."""
+    """Return the first recipients of a message, or those called `who`, and whether there are more."""
     if who:
         chosen = users_called(who)
     else:

@@ -1,4 +1,4 @@
-"""Servers: which run, when they were last seen, and how many nodes are online there."""
+"""Servers: whether they run, when they were last seen, and how many nodes are connected to them."""
 
 from __future__ import annotations
 
@@ -16,34 +16,32 @@ from ..services.queue.leases import LIFETIME
 from .base import ViewAdmin
 from .waiting import RowsOf
 
-COUNTED = 100_000
+COUNT_LIMIT = 100_000
 
 
 @admin.register(ServerLease)
 class ServerAdmin(ViewAdmin):
-    """Server processes. One that has ended is gone from the list, one that was killed stays until the next starts."""
+    """Server processes. A server that was killed stays in the list until another one starts."""
 
     list_display = ["server", "runs", "host", "pid", "started", "seen", "nodes_online"]
     fields = ["server", "runs", "host", "pid", "started", "seen", "nodes_online"]
     ordering = ["-seen"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ServerLease]:
-        """With the number of nodes online, counted in the index."""
+        """Annotate the number of nodes that are online, counted in an index up to COUNT_LIMIT."""
         nodes = Node.objects.filter(server=OuterRef("pk")).values("pk")
         leases: QuerySet[ServerLease] = super().get_queryset(request)
-        return leases.annotate(online=RowsOf(nodes[:COUNTED]))
+        return leases.annotate(online=RowsOf(nodes[:COUNT_LIMIT]))
 
     @admin.display(description=_("address"), ordering="address")
     def server(self, lease: ServerLease) -> str:
-        """Where it listens; a server that the site's own ASGI server runs does not say."""
+        """Return where it listens. Servers within the site's own ASGI server do not know that."""
         return lease.address or str(_("in the website’s process"))
 
     @admin.display(description=_("runs"), boolean=True)
     def runs(self, lease: ServerLease) -> bool:
-        """Whether it was seen lately."""
         return lease.seen > timezone.now() - LIFETIME
 
     @admin.display(description=_("nodes online"), ordering="online")
     def nodes_online(self, lease: Any) -> str:
-        """How many."""
         return number_format(lease.online, use_l10n=True, force_grouping=True)

@@ -1,4 +1,4 @@
-"""Users, with their nodes, aliases, groups and identities."""
+"""Users, with inlines for their aliases, nodes, groups, identities and blocks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from ..models import Alias, Block, Identity, Member, Node, User
 from ..services.people import linking, users
 from ..services.people.actors import Sender
-from .base import ServiceAdmin, SomeRows, ViewRows, attempt
+from .base import LimitedInline, ReadOnlyInline, ServiceAdmin, attempt
 from .filters import UserOnlineFilter, UserWithAccountFilter
 from .waiting import RowsOf, shown_age, shown_count, with_waiting
 
@@ -23,7 +23,7 @@ NAMES_SHOWN = 3
 
 
 class AliasForm(forms.ModelForm):
-    """A new alias, or one that may be dropped."""
+    """Add an alias, or drop one."""
 
     drop = forms.BooleanField(label=_("drop"), required=False, help_text=_("It stays reserved: nobody can take it."))
 
@@ -32,14 +32,14 @@ class AliasForm(forms.ModelForm):
         fields = ["name"]
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """An alias that is there keeps its name, and is dropped once at most."""
+        """Let an existing alias be dropped, not renamed."""
         super().__init__(*args, **options)
         alias = self.instance
         self.fields["name"].disabled = alias.pk is not None
         self.fields["drop"].disabled = alias.pk is None or alias.dropped is not None
 
     def perform(self) -> None:
-        """Tell the user's nodes of a new alias, as op 3 does; or drop one."""
+        """Add or drop the alias. The user's nodes are notified of a new alias, as by op 3."""
         alias = self.instance
         if alias.pk is None:
             users.add_alias(Sender(alias.user.uid, alias.user.pk), self.cleaned_data["name"])
@@ -47,74 +47,60 @@ class AliasForm(forms.ModelForm):
             users.drop_alias(alias)
 
 
-class AliasRows(SomeRows):
-    """The user's aliases; new ones can be added."""
-
+class AliasInline(LimitedInline):
     model = Alias
     form = AliasForm
     fields = ["name", "created", "dropped", "drop"]
     readonly_fields = ["created", "dropped"]
-    first = (F("dropped").asc(nulls_first=True), "pk")
+    row_order = (F("dropped").asc(nulls_first=True), "pk")
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Through the service."""
         return bool(request.user.has_perm("tmtp.add_alias"))
 
 
-class NodeRows(ViewRows):
-    """The user's nodes; what can be done about one is on its own page."""
+class NodeInline(ReadOnlyInline):
+    """The user's nodes. Their own pages have the actions."""
 
     model = Node
     readonly_fields = ("kind", "created", "last_seen", "online", "waiting", "oldest", "dropped")
     fields = readonly_fields
     classes: list[str] = []
     show_change_link = True
-    first = (F("dropped").asc(nulls_first=True), "pk")
+    row_order = (F("dropped").asc(nulls_first=True), "pk")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Node]:
-        """With what waits."""
         return with_waiting(super().get_queryset(request))
 
     @admin.display(description=_("online"), boolean=True)
     def online(self, node: Node) -> bool:
-        """Whether it is connected."""
         return node.server_id is not None
 
     @admin.display(description=_("waiting"))
     def waiting(self, node: Any) -> str:
-        """How many messages."""
         return shown_count(node)
 
     @admin.display(description=_("oldest"))
     def oldest(self, node: Any) -> str:
-        """For how long the first one has been waiting."""
         return shown_age(node)
 
 
-class GroupRows(ViewRows):
-    """The groups the user is in."""
-
+class GroupInline(ReadOnlyInline):
     model = Member
     verbose_name_plural = _("groups")
     readonly_fields = ("group", "alias", "status")
     fields = readonly_fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Member]:
-        """With their groups."""
         return super().get_queryset(request).select_related("group")
 
 
-class IdentityRows(ViewRows):
-    """Who the user is at OpenID providers."""
-
+class IdentityInline(ReadOnlyInline):
     model = Identity
     readonly_fields = ("iss", "sub", "created")
     fields = readonly_fields
 
 
-class BlockRows(ViewRows):
-    """Whom the user blocks."""
-
+class BlockInline(ReadOnlyInline):
     model = Block
     fk_name = "user"
     verbose_name_plural = _("blocked users")
@@ -122,13 +108,12 @@ class BlockRows(ViewRows):
     fields = readonly_fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Block]:
-        """With the users."""
         return super().get_queryset(request).select_related("blocked")
 
 
 @admin.register(User)
 class UserAdmin(ServiceAdmin):
-    """Users. A device makes its user when it registers; here it is linked to a member of the website, or unlinked."""
+    """Users. A device creates its user when it registers; here a user is linked to an account of the website."""
 
     list_display = ["names", "account", "nodes_in_use", "short_uid"]
     list_display_links = ["names"]
@@ -140,10 +125,10 @@ class UserAdmin(ServiceAdmin):
     fields = ["uid", "account", "created", "presence"]
     readonly_fields = ["uid", "created", "presence"]
     raw_id_fields = ["account"]
-    inlines = [AliasRows, NodeRows, GroupRows, IdentityRows, BlockRows]
+    inlines = [AliasInline, NodeInline, GroupInline, IdentityInline, BlockInline]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        """With the first names, the number of nodes, and whether one is online."""
+        """Annotate the number of nodes and whether one is online, and prefetch the first aliases."""
         nodes = Node.objects.filter(user=OuterRef("pk"), dropped=None)
         names = Alias.objects.filter(dropped=None).order_by("pk")[: NAMES_SHOWN + 1]
         users: QuerySet[User] = super().get_queryset(request)
@@ -153,30 +138,28 @@ class UserAdmin(ServiceAdmin):
 
     @admin.display(description=_("aliases"))
     def names(self, user: Any) -> str:
-        """The first few."""
         names = [alias.name for alias in user.first_aliases]
         return ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")
 
     @admin.display(description=_("uid"), ordering="uid")
     def short_uid(self, user: User) -> str:
-        """Its beginning, which the search takes."""
+        """Return its beginning, by which users can be searched."""
         return f"{user.uid[:12]}…"
 
     @admin.display(description=_("nodes"))
     def nodes_in_use(self, user: Any) -> str:
-        """How many there are in use, and whether one of them is connected."""
         return _("%(count)d, online") % {"count": user.in_use} if user.is_online else str(user.in_use)
 
     def get_inlines(self, request: HttpRequest, obj: User | None) -> list[Any]:
-        """Without identities and blocks for those who have none: most people."""
-        hidden: set[type[ViewRows]] = set()
+        """Leave out identities and blocks if the user has none, as most do."""
+        hidden: set[type[ReadOnlyInline]] = set()
         if not (obj and obj.identities.exists()):
-            hidden.add(IdentityRows)
+            hidden.add(IdentityInline)
         if not (obj and obj.blocks.exists()):
-            hidden.add(BlockRows)
+            hidden.add(BlockInline)
         return [rows for rows in self.inlines if rows not in hidden]
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        """The account is the one thing to save."""
+        """Link the account, which is the only editable field."""
         if "account" in form.changed_data and not attempt(request, partial(linking.link_account, obj, obj.account)):
             obj.refused = True  # type: ignore[attr-defined]

@@ -114,7 +114,7 @@ def test_what_waits(admin_client, ann, bob, monkeypatch):
     send(ann, bob, b"{}" + 998 * b"x", times=3)
     shown = text(admin_client.get(url("node_changelist")))
     assert "3 · 2.9\xa0KB" in shown
-    node = waiting.with_waiting(Node.objects.all(), counted=2, weighed=2).get(pk=bob.node)
+    node = waiting.with_waiting(Node.objects.all(), count_limit=2, octets_limit=2).get(pk=bob.node)
     assert (waiting.shown_count(node), waiting.shown_octets(node)) == ("2+", "2.0\xa0KB+")
     nothing = waiting.with_waiting(Node.objects.all()).get(pk=ann.node)
     assert (waiting.shown_count(nothing), waiting.shown_octets(nothing), waiting.shown_age(nothing)) == ("0", "", "")

@@ -53,7 +53,7 @@ def test_the_list(admin_client, ann, bob):
 
 
 def test_the_list_looks_at_so_many_reports_and_no_more(admin_client, ann, bob, monkeypatch):
-    monkeypatch.setattr(sent, "COUNTED", 1)
+    monkeypatch.setattr(sent, "COUNT_LIMIT", 1)
     send_message(["ann of rome", "bob of rome"], "News", "x", together=True)
     assert rows(admin_client.get(url("sentmessage_changelist"))) == [("News", "over 1 devices", "")]
 
