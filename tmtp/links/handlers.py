@@ -203,7 +203,7 @@ def _answer(session: Session, request_id: str, result: Any) -> None:
         session.write(messages.ack_error(request_id, str(result)))
     else:
         log_failure(result)
-        session.write(messages.ack_error(request_id, "the server failed to store this"))
+        session.write(messages.ack_error(request_id, str(Unavailable("store_failed"))))
 
 
 def _sender(session: Session) -> Sender:

@@ -1,4 +1,4 @@
-"""How a service says no: `Refused`, with a code for programs and two texts, one for the wire and one for people.
+"""Errors with a code for programs and two texts, one for the wire and one for people: `Refused` above all.
 
 `TEXTS` is the table of the codes of `tmtp`. An app above it adds its own with `add_texts`. A text names the parameters
 of its code as `%(name)s`. Parameters may come from strangers: they are put into a text, and never read as one.
@@ -118,6 +118,11 @@ TEXTS: dict[str, Text] = {
     "spool_failed": Text(_("the text and its files cannot be kept: %(reason)s")),
     "took_too_long": Text(_("the server took too long to store this, try again later")),
     "message_not_found": Text(_("the site has sent no message %(msgid)s, or its report is no longer kept")),
+    # the store; `database_error` is for operators and stays as the database says it
+    "store_failed": Text(_("the server failed to store this")),
+    "store_unavailable": Text(_("the server cannot store messages now, try again later")),
+    "store_uncertain": Text(_("the server does not know whether this is stored")),
+    "database_error": Text("%(reason)s"),
 }
 
 
@@ -130,17 +135,14 @@ def text_of(code: str) -> Text | None:
 
 
 def add_texts(texts: Mapping[str, Text]) -> None:
-    """Add the codes of another app. Raises ValueError when one of them exists already, with other texts."""
+    """Add the codes of another app. Raise ValueError if one of them exists already, with other texts."""
     for code, text in texts.items():
         if _known.setdefault(code, text) != text:
             raise ValueError(f"the code {code!r} exists already")
 
 
-class Refused(Exception):
-    """What was asked for cannot be done, and nothing has changed.
-
-    `code` says why, and `parameters` has the details. `str()` is the text for the wire.
-    """
+class CodedError(Exception):
+    """An error with a `code` that says why, and `parameters` with the details. `str()` is the text for the wire."""
 
     def __init__(self, code: str, /, **parameters: str | int) -> None:
         """Raise TypeError for a code that is not in the table, or whose parameters are others."""
@@ -161,6 +163,10 @@ class Refused(Exception):
         """Return the text for a page, in the active language."""
         text = _known[self.code]
         return gettext(text.people or text.wire) % self.parameters
+
+
+class Refused(CodedError):
+    """What was asked for cannot be done, and nothing has changed."""
 
 
 class Unreachable(Refused):

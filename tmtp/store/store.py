@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 from django.db import Error, InterfaceError, OperationalError, connection, transaction
 
 from ..conf import conf
-from ..services.errors import Refused
+from ..services.errors import CodedError, Refused
 from ..services.messages import posting
 from ..services.messages.fanout import Fanout
 from ..services.queue import leases, queue, reports
@@ -42,7 +42,7 @@ BATCH_MAX = 1000
 STOP_PATIENCE = 1.5
 
 
-class Unavailable(Exception):
+class Unavailable(CodedError):
     """The database did not take it; nothing was done."""
 
 
@@ -182,7 +182,7 @@ class Store:
         except Exception as error:
             if not isinstance(error, Unavailable):
                 log.exception("a batch failed")
-                error = Unavailable("the server failed to store this")
+                error = Unavailable("store_failed")
             self._overdue = acked
             self.failures += 1
             parcels, spools = [], []
@@ -220,7 +220,7 @@ class Store:
                 done = None
                 if time.monotonic() > give_up:
                     log.error("the database does not take messages: %s", error)
-                    raise Unavailable("the server cannot store messages now, try again later") from error
+                    raise Unavailable("store_unavailable") from error
                 time.sleep(pause)
                 pause = min(2 * pause, 1)
                 self._prepare()
@@ -240,7 +240,7 @@ class Store:
             except Error as error:
                 if time.monotonic() > give_up:
                     log.error("the database was lost as it committed: %s", error)
-                    raise Uncertain("the server does not know whether this is stored") from error
+                    raise Uncertain("store_uncertain") from error
                 time.sleep(0.1)
 
     def _run(self, jobs: list[Job], batch: Batch, careful: bool) -> None:
@@ -267,7 +267,7 @@ class Store:
         except Exception as error:
             if not isinstance(error, OperationalError | InterfaceError):
                 log.exception("a read failed")
-            result = Unavailable(str(error))
+            result = Unavailable("database_error", reason=str(error))
         self._tell(read.done, result)
 
     def _tell(self, function: Callable[..., None], *arguments: Any) -> None:

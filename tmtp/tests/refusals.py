@@ -1,4 +1,4 @@
-"""What a test of an app needs to check its refusals: each fits the table of codes, and no code is left unused."""
+"""What a test of an app needs to check its errors with a code: each fits the table, and no code is left unused."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from tmtp.services.errors import Refused, Text, placeholders, text_of
-from tmtp.services.people import identities, users  # noqa: F401 (kinds of Refused)
+from tmtp.services.errors import CodedError, Text, placeholders, text_of
+from tmtp.services.people import identities, users  # noqa: F401 (kinds of CodedError)
+from tmtp.store import store  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[2]
 STRANGE = "100% %(uid)s %s {0} {uid} <b>\\"
@@ -20,7 +21,7 @@ def check_refusals(texts: Mapping[str, Text], *folders: str) -> None:
     for code, text in texts.items():
         assert text_of(code) == text
         assert placeholders(text.people) <= text.parameters, code
-        refused = Refused(code, **dict.fromkeys(text.parameters, STRANGE))
+        refused = CodedError(code, **dict.fromkeys(text.parameters, STRANGE))
         for line in (str(refused), refused.text_for_people()):
             assert line
             assert not placeholders(line.replace(STRANGE, "")), code
@@ -47,7 +48,7 @@ def _code_list(names: Iterable[str]) -> str:
 
 
 def used_codes(folder: Path) -> Iterator[str]:
-    """Yield the code of each `Refused(…)` in the sources. Assert that it is known and has the right parameters."""
+    """Yield the codes of the errors in the sources. Assert that each is known and has the right parameters."""
     for path in sorted(folder.rglob("*.py")):
         if {"tests", "migrations"} & set(path.relative_to(ROOT).parts):
             continue
@@ -67,6 +68,6 @@ def _name(function: ast.expr) -> str:
     return function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
 
 
-def _kinds(kind: type[Refused] = Refused) -> set[str]:
-    """Return the names of Refused and of all its kinds."""
+def _kinds(kind: type[CodedError] = CodedError) -> set[str]:
+    """Return the names of all errors with a code."""
     return {kind.__name__}.union(*(_kinds(one) for one in kind.__subclasses__()))

@@ -81,7 +81,7 @@ class World:
         for entry in batch:
             if len(entry) == 2:
                 function, done = entry
-                result = Unavailable("down") if self.down else function()
+                result = Unavailable("database_error", reason="down") if self.down else function()
                 self.coming.append(lambda done=done, result=result: done(result))  # type: ignore[misc]
 
     def turn(self) -> None:

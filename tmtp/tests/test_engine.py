@@ -54,7 +54,7 @@ async def test_a_failed_start_is_tried_again_at_the_next_link(monkeypatch: pytes
     def fail() -> None:
         assert Engine._current
         stores.append(Engine._current.store)
-        raise Unavailable("away")
+        raise Unavailable("database_error", reason="away")
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "_prepare", fail)
@@ -74,7 +74,7 @@ async def test_links_that_come_together_start_it_once(monkeypatch: pytest.Monkey
 
     def fail() -> None:
         tried.append(True)
-        raise Unavailable("away")
+        raise Unavailable("database_error", reason="away")
 
     monkeypatch.setattr(module, "_prepare", fail)
     assert await asyncio.gather(*(link() for _ in range(5))) == [["tcp.close"]] * 5
