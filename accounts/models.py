@@ -5,10 +5,6 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from .mailbox.models import Entry, Mailbox, Thread
-
-__all__ = ["Address", "Entry", "Mailbox", "Thread"]
-
 
 class Address(models.Model):
     """An e-mail address that a member gave. It counts for nothing until they have shown that they read it.

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from . import live, views
+from . import views, web_device
 
 app_name = "accounts"
 
@@ -11,8 +11,5 @@ urlpatterns = [
     path("start/", views.start, name="start"),
     path("", include("accounts.signin.urls")),
     path("", include("accounts.openid.urls")),
-    path("live/", live.live, name="live"),
-    path("", include("accounts.devices.urls")),
-    path("", include("accounts.people.urls")),
-    path("mailbox/", include("accounts.mailbox.urls")),
+    path("live/", web_device.watch, name="web_device"),
 ]

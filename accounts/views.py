@@ -16,6 +16,6 @@ def home(request: HttpRequest) -> HttpResponse:
 def start(request: HttpRequest) -> HttpResponse:
     """Where a member goes on who has just signed in: the mailbox, if the site has one."""
     try:
-        return HttpResponseRedirect(reverse("accounts:mailbox"))
+        return HttpResponseRedirect(reverse("tmtp_mailbox:mailbox"))
     except NoReverseMatch:
         return HttpResponseRedirect(reverse("accounts:home"))

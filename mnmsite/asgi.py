@@ -3,18 +3,16 @@
 import os
 from typing import Any
 
-from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.asgi import get_asgi_application
-from django.urls import path, re_path
+from django.urls import re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mnmsite.settings")
 http = get_asgi_application()  # first: it loads the apps, and the consumers import models
 
-from accounts.mailbox.live import MailboxConsumer  # noqa: E402
 from tmtp import routing as tmtp  # noqa: E402
 from tmtp.consumers import TmtpConsumer  # noqa: E402
+from tmtp.mailbox import routing as mailbox  # noqa: E402
 
 
 async def nowhere(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -26,8 +24,7 @@ async def nowhere(scope: dict[str, Any], receive: Any, send: Any) -> None:
 websocket = URLRouter(
     [
         *tmtp.websocket_urlpatterns,  # without sessions and cookies: a device logs in with its own secret
-        # for pages of this site whose reader has signed in
-        path("live/mailbox", AllowedHostsOriginValidator(AuthMiddlewareStack(MailboxConsumer.as_asgi()))),
+        *mailbox.websocket_urlpatterns,
         re_path("", nowhere),
     ]
 )

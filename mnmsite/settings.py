@@ -22,6 +22,7 @@ PROVIDER = env.read("MNM_PROVIDER", env.flag, False)  # whether the site is its 
 
 TLS = VAR / "tls"
 TMTP: dict[str, Any] = {
+    "BASE_TEMPLATE": "base.html",
     "SITE_NAME": env.read("TMTP_SITE_NAME", str, "mnm"),
     "BIND": env.read("TMTP_BIND", env.address, "127.0.0.1:7443"),
     "PUBLIC_ADDRESS": env.read("TMTP_PUBLIC_ADDRESS", env.address, ""),
@@ -49,7 +50,6 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "django.forms",  # forms are rendered with the site's templates
     "csp",
     "django_htmx",
     "axes",
@@ -57,6 +57,8 @@ INSTALLED_APPS = [
     "django_q",
     "tmtp",
     "tmtp.delivery",
+    "tmtp.mailbox",
+    "tmtp.pages",
     "accounts",
     "mnmsite",
 ]
@@ -93,7 +95,7 @@ TEMPLATES = [
     },
 ]
 
-FORM_RENDERER = "accounts.rendering.PageRenderer"
+FORM_RENDERER = "tmtp.web.rendering.FormRenderer"
 
 # Pages load from this site only, and have nothing inline. A view that needs more uses csp.decorators.
 CONTENT_SECURITY_POLICY = {

@@ -15,6 +15,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("delivery/", include("tmtp.delivery.urls")),
     path("", include("accounts.urls")),
+    path("", include("tmtp.pages.urls")),
+    path("mailbox/", include("tmtp.mailbox.urls")),
 ]
 
 if apps.is_installed("accounts.provider"):

@@ -18,6 +18,7 @@ DEFAULTS: dict[str, Any] = {
     # the service and where it listens
     "SITE_NAME": "mnm",
     "SITE_ALIAS": "",
+    "BASE_TEMPLATE": "tmtp/base.html",
     "BIND": "127.0.0.1:7443",
     "PUBLIC_ADDRESS": "",
     "CERT": None,

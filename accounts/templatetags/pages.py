@@ -18,9 +18,9 @@ register = template.Library()
 
 # what leads where; a page that a site leaves out of its urls has no entry
 FOR_MEMBERS = (
-    ("accounts:mailbox", _("Mailbox")),
-    ("accounts:devices", _("Devices")),
-    ("accounts:groups", _("Groups")),
+    ("tmtp_mailbox:mailbox", _("Mailbox")),
+    ("tmtp_pages:devices", _("Devices")),
+    ("tmtp_pages:groups", _("Groups")),
     ("accounts:account", _("Account")),
 )
 FOR_VISITORS = (
@@ -29,9 +29,9 @@ FOR_VISITORS = (
 )
 OF_AN_ACCOUNT = (
     ("accounts:account", _("Sign-in")),
-    ("accounts:aliases", _("Names")),
-    ("accounts:presence", _("Visibility")),
-    ("accounts:blocked", _("Blocked")),
+    ("tmtp_pages:aliases", _("Names")),
+    ("tmtp_pages:presence", _("Visibility")),
+    ("tmtp_pages:blocked", _("Blocked")),
 )
 
 

@@ -1,7 +1,7 @@
 """A chess club’s site as it looks after some weeks, for pictures of its pages and for what checks all of them.
 
     with staged_site() as scene:
-        scene.pages["accounts:thread"]     # every page by the name of its address: (picture's name, who looks, path)
+        scene.pages["tmtp_mailbox:thread"]  # every page by the name of its address: (picture's name, who looks, path)
 
 `mnmsite.tests.stage` puts everything on it, `mnmsite.tests.scene_pages` has the list of pages.
 """

@@ -71,8 +71,8 @@ def stage() -> dict[str, Any]:
     """Put everything on; gives sessions, pages, and what the laptop logs in with."""
     from django.template.loader import render_to_string
 
-    from accounts.mailbox.access import mailbox_for
     from mnmsite.tests.scene_pages import list_pages
+    from tmtp.mailbox.access import mailbox_for
     from tmtp.services.people.users import make_node
 
     on = Stage()
@@ -199,8 +199,8 @@ def _people(on: Stage, anna: Any) -> None:
 
 def _read(node: Any) -> None:
     """All of Anna's is read but what came today."""
-    from accounts.mailbox import index
-    from accounts.mailbox.models import Entry
+    from tmtp.mailbox import index
+    from tmtp.mailbox.models import Entry
 
     while not index.catch_up(node):
         pass

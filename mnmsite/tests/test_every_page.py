@@ -13,9 +13,9 @@ import pytest
 from django.urls import URLPattern, get_resolver
 from playwright.sync_api import expect
 
-from accounts.tests.axe import violations
 from mnmsite.tests.people import ANNA, VISITOR
 from mnmsite.tests.scene import Scene, staged_site
+from tmtp.tests.axe import violations
 
 pytestmark = pytest.mark.once
 

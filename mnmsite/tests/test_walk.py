@@ -12,11 +12,11 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from accounts.tests.axe import violations
 from accounts.tests.pages import alias, dial, sign_up
 from accounts.tests.provider import PASSWORD
 from mnmsite.tests.browser import running_site
 from tmtp.testing import Closed
+from tmtp.tests.axe import violations
 
 pytestmark = pytest.mark.once
 

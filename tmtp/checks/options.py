@@ -45,6 +45,7 @@ PUBLIC: Rule = (
     lambda value: value == "" or (_is_address(value) and conf.address(value)[1] > 0),
     "HOST:PORT as devices dial it, such as “mnm.example.org:7443”, or empty",
 )
+TEMPLATE: Rule = (lambda value: isinstance(value, str) and value != "", "the name of a template")
 PATH: Rule = (lambda value: value is None or (isinstance(value, str | os.PathLike) and str(value) != ""), "a path")
 FLAG: Rule = (lambda value: isinstance(value, bool), "True or False")
 SECONDS: Rule = (_is_seconds, "a number of seconds above 0")
@@ -55,6 +56,7 @@ LIMIT: Rule = (lambda value: value is None or (_is_whole(value) and value >= 1),
 RULES: dict[str, Rule] = {
     "SITE_NAME": TEXT,
     "SITE_ALIAS": ALIAS,
+    "BASE_TEMPLATE": TEMPLATE,
     "BIND": ADDRESS,
     "PUBLIC_ADDRESS": PUBLIC,
     "CERT": PATH,

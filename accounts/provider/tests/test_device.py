@@ -16,9 +16,9 @@ import jwt
 import pytest
 
 from accounts.provider.conf import CLIENT_ID, make_key
-from accounts.tests.axe import violations
 from mnmsite.tests.browser import Site
 from tmtp.testing import Client, Closed
+from tmtp.tests.axe import violations
 from tmtp.tests.real import free_port, installation
 
 from .device import FORM, Device

@@ -58,7 +58,7 @@ class Batch:
 class Service(Protocol[T_co]):
     """A service that the store can run, with its other arguments bound (`functools.partial`)."""
 
-    def __call__(self, *, batch: Batch) -> T_co: ...
+    def __call__(self, *, batch: Batch | None) -> T_co: ...
 
 
 def without_batch(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Service[T]:

@@ -48,7 +48,7 @@ class Receipts:
         sql.add_receipts([(key, digest, number) for key, (digest, number) in sorted(self._new.items())])
 
 
-def once(node: int | None, digest: bytes, make: Service[int], *, batch: Batch) -> int:
+def once(node: int | None, digest: bytes, make: Service[int], *, batch: Batch | None = None) -> int:
     """Return the number of the message that `make` makes, or that it made when this request came before."""
     receipts = Receipts([(node, digest)])
     number = receipts.number(node, digest)

@@ -1,1 +1,0 @@
-"""A member among others: their aliases, groups, who sees them online, whom they block."""

@@ -1,0 +1,50 @@
+"""Whose mailbox it is, and what in it an address means: only ever the member's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404
+from django.shortcuts import get_object_or_404
+
+from ..models import Node
+from ..protocol.values import parse_msgid
+from ..services.messages.mailbox import Received, messages_of
+from ..services.people.linking import user_of
+from ..services.people.placeholders import mailbox_of
+from .models import Entry, Thread
+
+NUMBER_MAX = 2**63 - 1
+
+
+def mailbox_for(account: Any) -> Node:
+    """The mailbox of a member of the website, with its user; made when it is first asked for."""
+    mine = Node.objects.filter(user__account=account, kind=Node.Kind.MAILBOX, dropped=None)
+    # First without a transaction: on SQLite it would wait for whoever writes.
+    return mine.select_related("user").first() or mailbox_of(user_of(account))
+
+
+def thread_of(mailbox: Node, pk: int) -> Thread:
+    """A thread in the mailbox; otherwise 404."""
+    return get_object_or_404(Thread, node=mailbox, pk=pk)
+
+
+def number_of(msgid: str) -> int:
+    """The number of a message in an address; 404 when it cannot be one."""
+    try:
+        number = parse_msgid(msgid)
+    except ValueError as error:
+        raise Http404 from error
+    if number > NUMBER_MAX:
+        raise Http404
+    return number
+
+
+def entry_of(mailbox: Node, msgid: str) -> Entry:
+    """A message in the mailbox, as its index has it; otherwise 404."""
+    return get_object_or_404(Entry.objects.select_related("thread"), node=mailbox, number=number_of(msgid))
+
+
+def message_of(mailbox: Node, msgid: str) -> Received:
+    """A message in the mailbox; otherwise 404."""
+    return Received(get_object_or_404(messages_of(mailbox), pk=number_of(msgid)))

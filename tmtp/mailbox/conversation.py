@@ -1,0 +1,158 @@
+"""A thread as its page shows it: messages read from the queue, a page at a time, oldest first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.utils.functional import cached_property
+from django.utils.safestring import SafeString
+
+from ..markup import render
+from ..models import Member, Message, Node, QueueEntry
+from ..services.messages.mailbox import Received
+from ..services.messages.post_format import FILE, Attached
+from .models import Entry, Thread
+
+AT_ONCE = 30
+SHOWN_MAX = 32 * 1024  # characters of a text that are shown; the rest is in a file to download
+
+
+@dataclass
+class Item:
+    """A message on the page."""
+
+    entry: Entry
+    received: Received
+    own: bool
+    membership: Member.Status | None = None  # in the group that it is about
+
+    @property
+    def msgid(self) -> str:
+        """Its id."""
+        return self.received.msgid
+
+    @property
+    def posted(self) -> datetime:
+        """When it was accepted."""
+        return self.received.posted
+
+    @property
+    def kind(self) -> str:
+        """delivery, ping, invite or member."""
+        return self.entry.kind
+
+    @property
+    def alias(self) -> str:
+        """Who wrote it, by the name they wrote under."""
+        return self.entry.alias
+
+    @property
+    def initial(self) -> str:
+        """The first letter of that name."""
+        return next((letter.upper() for letter in self.alias if letter.isalnum()), "?")
+
+    @cached_property
+    def html(self) -> SafeString:
+        """Its text, the beginning of a long one."""
+        return render(self.received.text[:SHOWN_MAX])
+
+    @cached_property
+    def is_cut(self) -> bool:
+        """Whether there is more of its text than is shown."""
+        return self.received.head.text_size > SHOWN_MAX and len(self.received.text) > SHOWN_MAX
+
+    @cached_property
+    def attachments(self) -> list[tuple[int, Attached]]:
+        """The files that came with it, and their places."""
+        files = enumerate(self.received.attachments)
+        return [(place, attached) for place, attached in files if attached.kind == FILE]
+
+    # of what happens in groups
+
+    @property
+    def gid(self) -> str:
+        """The group."""
+        return str(self.received.header.get("gid", ""))
+
+    @property
+    def to(self) -> str:
+        """Who was invited or pinged."""
+        return str(self.received.header.get("to", ""))
+
+    @property
+    def act(self) -> str:
+        """What a member did: invite, join, alias or drop."""
+        return str(self.received.header.get("act", ""))
+
+    @property
+    def newalias(self) -> str:
+        """What a member is called from now on."""
+        return str(self.received.header.get("newalias", ""))
+
+    @property
+    def is_open_invitation(self) -> bool:
+        """Whether the member may still accept it."""
+        return self.kind == "invite" and not self.own and self.membership == Member.Status.INVITED
+
+
+@dataclass
+class Part:
+    """Some messages of a thread that follow each other; `earlier` and `later`: there are more."""
+
+    items: Sequence[Item]
+    earlier: bool = False
+    later: bool = False
+    gone: list[int] = field(default_factory=list)
+
+    @property
+    def unread(self) -> list[int]:
+        """The numbers of those that have not been read."""
+        return [item.entry.number for item in self.items if item.entry.read is None]
+
+    @property
+    def last(self) -> int:
+        """The number of the last; 0 when there is none."""
+        return self.items[-1].entry.number if self.items else 0
+
+    @property
+    def first(self) -> int:
+        """The number of the first."""
+        return self.items[0].entry.number if self.items else 0
+
+
+def until(mailbox: Node, thread: Thread, before: int | None = None) -> Part:
+    """The last messages of a thread, or those before a number."""
+    entries = thread.entries.order_by("-number")
+    if before is not None:
+        entries = entries.filter(number__lt=before)
+    found = list(entries[: AT_ONCE + 1])
+    part = _part(mailbox, found[:AT_ONCE][::-1])
+    part.earlier = len(found) > AT_ONCE
+    part.later = before is not None and thread.entries.filter(number__gte=before).exists()
+    return part
+
+
+def after(mailbox: Node, thread: Thread, number: int) -> Part:
+    """What has come to a thread since."""
+    return _part(mailbox, list(thread.entries.filter(number__gt=number).order_by("number")[:AT_ONCE]))
+
+
+def _part(mailbox: Node, entries: Sequence[Entry]) -> Part:
+    numbers = [entry.number for entry in entries]
+    waiting = QueueEntry.objects.filter(node=mailbox, rank=QueueEntry.Rank.NORMAL, message_id__in=numbers)
+    messages = Message.objects.filter(pk__in=waiting.values("message_id")).select_related("sender").in_bulk()
+    here = [entry for entry in entries if entry.number in messages]
+    items = [Item(entry, Received(messages[entry.number]), entry.uid == mailbox.user.uid) for entry in here]
+    _add_memberships(mailbox, items)
+    return Part(items, gone=[number for number in numbers if number not in messages])
+
+
+def _add_memberships(mailbox: Node, items: Sequence[Item]) -> None:
+    gids = {item.gid for item in items if item.kind == "invite"}
+    if gids:
+        mine = Member.objects.filter(group__gid__in=gids, user=mailbox.user_id).values_list("group__gid", "status")
+        status = {gid: Member.Status(value) for gid, value in mine}
+        for item in items:
+            item.membership = status.get(item.gid)

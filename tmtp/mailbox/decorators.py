@@ -1,0 +1,39 @@
+"""The decorator of every page of the mailbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from ..web.decorators import View, member_page
+from .access import mailbox_for
+
+
+def mailbox_page(*methods: str) -> Callable[[View], View]:
+    """Like `member_page`; the view gets the member's mailbox node as its second argument."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def with_mailbox(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            return view(request, mailbox_for(request.user), *args, **kwargs)
+
+        guarded = member_page(*methods)(with_mailbox)
+
+        @wraps(view)
+        def page_or_part(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if asks_for_part(request) and not request.user.is_authenticated:
+                # Reload the whole page: the page for signing in must not appear in place of a part of this one.
+                return HttpResponse(headers={"HX-Refresh": "true"})
+            return guarded(request, *args, **kwargs)
+
+        return page_or_part
+
+    return decorate
+
+
+def asks_for_part(request: HttpRequest) -> bool:
+    """Whether htmx on a page asks for a part of it."""
+    return request.headers.get("HX-Request") == "true"

@@ -1,0 +1,154 @@
+"""What a member fills in to write."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from ..services.errors import Refused
+from . import sending
+from .sending import Readers
+
+PING_UTF16_UNITS = 140
+SUBJECT_MAX = 200
+TEXT_MAX = 1024 * 1024
+
+
+class FilesInput(forms.ClearableFileInput):
+    """Any number of files."""
+
+    allow_multiple_selected = True
+
+
+class FilesField(forms.FileField):
+    """Any number of files, which may be empty; gives a list."""
+
+    widget = FilesInput
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, allow_empty_file=True, **options)
+
+    def clean(self, data: Any, initial: Any = None) -> list[Any]:
+        """Check each."""
+        given = data if isinstance(data, list | tuple) else [data]
+        return [file for one in given if (file := super(FilesField, self).clean(one, initial))]
+
+
+class TextArea(forms.Textarea):
+    """For text: Ctrl and Enter send it (mailbox.js)."""
+
+    def __init__(self) -> None:
+        super().__init__(attrs={"rows": 6, "data-send": ""})
+
+
+class TextField(forms.CharField):
+    """The text of a message. Lines end as in Unix, as clients write them."""
+
+    def to_python(self, value: Any) -> str:
+        """Browsers send both octets."""
+        return str(super().to_python(value) or "").replace("\r\n", "\n")
+
+
+def text_field() -> TextField:
+    """The text of a message."""
+    return TextField(label=_("Message"), widget=TextArea(), max_length=TEXT_MAX)
+
+
+class WritingForm(forms.Form):
+    """What all have: the name to write under, if there is a choice, and what makes pressing twice send once."""
+
+    once = forms.CharField(widget=forms.HiddenInput, max_length=64, required=False)
+
+    def __init__(self, *args: Any, names: list[str], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.names = names
+        self.fields["once"].initial = secrets.token_urlsafe(16)
+        if len(names) > 1:
+            self.fields["alias"] = forms.ChoiceField(label=_("Write as"), choices=[(name, name) for name in names])
+            self.order_fields(["once", "to", "alias"])
+
+    @property
+    def alias(self) -> str:
+        """The name chosen."""
+        return str(self.cleaned_data.get("alias") or self.names[0])
+
+
+class MessageForm(WritingForm):
+    """A message to people and groups."""
+
+    to = forms.CharField(
+        label=_("To"),
+        max_length=2000,
+        help_text=_("The name of a member or a group; several with commas between them."),
+        widget=forms.TextInput(attrs={"list": "known", "autocomplete": "off", "autocapitalize": "none"}),
+    )
+    subject = forms.CharField(label=_("Subject"), max_length=SUBJECT_MAX)
+    text = text_field()
+    files = FilesField(label=_("Files"))  # type: ignore[assignment]  # the stubs take the name for Form.files
+
+    def clean_to(self) -> Readers:
+        """Find those who have the names. A name with a comma in it is found when it is the only one."""
+        text = self.cleaned_data["to"].strip()
+        try:
+            return sending.named([text])
+        except Refused as refused:
+            names = [name.strip() for name in text.split(",") if name.strip()]
+            if len(names) < 2:
+                raise forms.ValidationError(refused.text_for_people()) from refused
+        try:
+            return sending.named(names)
+        except Refused as refused:
+            raise forms.ValidationError(refused.text_for_people()) from refused
+
+
+class ReplyForm(WritingForm):
+    """An answer in a thread."""
+
+    text = text_field()
+    files = FilesField(label=_("Files"))  # type: ignore[assignment]  # the stubs take the name for Form.files
+
+
+class PingReplyForm(WritingForm):
+    """A short text to someone known."""
+
+    text = TextField(
+        label=_("Text"), max_length=PING_UTF16_UNITS, widget=forms.Textarea(attrs={"rows": 2, "data-send": ""})
+    )
+
+    def clean_text(self) -> str:
+        """At most 140 UTF-16 units: some characters count twice (tmtp.md op 9)."""
+        text = str(self.cleaned_data["text"])
+        if len(text.encode("utf-16-le")) // 2 > PING_UTF16_UNITS:
+            raise forms.ValidationError(_("This is too long for a ping: some characters count twice."))
+        return text
+
+
+class PingForm(PingReplyForm):
+    """A short text to the holder of a name."""
+
+    to = forms.CharField(
+        label=_("To"),
+        max_length=255,
+        help_text=_("The name of a member."),
+        widget=forms.TextInput(attrs={"list": "known", "autocomplete": "off", "autocapitalize": "none"}),
+    )
+    field_order = ["once", "to", "alias", "text"]
+
+
+class SearchForm(forms.Form):
+    """What to look for, and where."""
+
+    q = forms.CharField(label=_("Search"), required=False, max_length=200, widget=forms.TextInput({"type": "search"}))
+    where = forms.ChoiceField(
+        label=_("In"),
+        required=False,
+        choices=[
+            ("", _("everything")),
+            ("subject", _("subjects")),
+            ("people", _("people")),
+            ("text", _("texts")),
+        ],
+    )

@@ -1,0 +1,260 @@
+"""Keeps the index of a mailbox true to its queue.
+
+Numbers rise with time, so what is new is what is newer than the newest known, or a little older: who was numbered
+first may commit last. All else is found by comparing the whole, which is done when the mailbox is first opened, newest
+messages first and some at a time, and then now and again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import Aggregate, Count, Exists, Max, Min, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from ..models import Alias, Message, Node, QueueEntry, User
+from ..services.messages.fanout import LATE
+from ..services.messages.mailbox import Received, remove
+from ..services.queue import reports
+from . import search
+from .models import Entry, Mailbox, Thread
+from .search import Words
+from .summary import PEOPLE_MAX, Summary, summarise, text_of
+
+AT_ONCE = 200  # messages indexed in one transaction
+GONE_AT_ONCE = 1000
+PATIENCE = 0.3  # seconds that a page waits for this
+COMPARED_EVERY = timedelta(minutes=5)
+NORMAL = QueueEntry.Rank.NORMAL
+
+
+def catch_up(node: Node) -> bool:
+    """Take in what is new, and forget what is gone. False when there is more, after PATIENCE: call it again.
+
+    Costs two short reads when there is nothing to do. What says nothing to a person is acknowledged.
+    """
+    until = time.monotonic() + PATIENCE
+    while not _some(node):
+        if time.monotonic() > until:
+            return False
+    return True
+
+
+def _some(node: Node) -> bool:
+    """Do some of what is to be done; gives whether that was all.
+
+    All that takes long is done before the transaction: on SQLite, everyone else waits while it lasts.
+    """
+    mailbox, _ = Mailbox.objects.get_or_create(node=node)
+    due = _is_due(mailbox)
+    from_the_top = due and mailbox.reached is None
+    gone_by, first = (_gone(mailbox), _first(mailbox)) if from_the_top else ([], [])
+    numbers = _compared(mailbox) if due else _new(mailbox)
+    if not due and not numbers:
+        return mailbox.complete
+    found, silent = _read(node, numbers)
+    with transaction.atomic():
+        mailbox = Mailbox.objects.select_for_update().get(node=node)  # what two pages find at once is indexed once
+        forget(node.pk, gone_by)
+        _acknowledge(node, [*first, *silent])
+        _index(node, found)
+        _note(mailbox, numbers, due)
+    return mailbox.complete
+
+
+def _is_due(mailbox: Mailbox) -> bool:
+    checked = mailbox.checked
+    return not mailbox.complete or checked is None or checked < timezone.now() - COMPARED_EVERY
+
+
+def _new(mailbox: Mailbox) -> list[int]:
+    """The numbers of new messages, AT_ONCE at most."""
+    missing = _missing(mailbox).filter(message_id__gt=mailbox.newest - LATE)
+    return list(missing.values_list("message_id", flat=True)[:AT_ONCE])
+
+
+def _compared(mailbox: Mailbox) -> list[int]:
+    """The numbers of messages that are missing below where the last comparison has got to, AT_ONCE at most."""
+    missing = _missing(mailbox)
+    if mailbox.reached is not None:
+        missing = missing.filter(message_id__lt=mailbox.reached)
+    return list(missing.values_list("message_id", flat=True)[:AT_ONCE])
+
+
+def _missing(mailbox: Mailbox) -> QuerySet[QueueEntry]:
+    """What waits for the mailbox and is not in its index, the newest first. Of a post to many that is still being
+    written there are entries before there is a message."""
+    indexed = Entry.objects.filter(node=mailbox.node_id, number=OuterRef("message_id"))
+    waiting = QueueEntry.objects.filter(~Exists(indexed), node=mailbox.node_id, rank=NORMAL)
+    return waiting.filter(Exists(Message.objects.filter(pk=OuterRef("message_id")))).order_by("-message_id")
+
+
+def _gone(mailbox: Mailbox) -> list[int]:
+    """The numbers of indexed messages that were recalled or have expired."""
+    here = QueueEntry.objects.filter(node=OuterRef("node_id"), rank=NORMAL, message_id=OuterRef("number"))
+    entries = Entry.objects.filter(~Exists(here), node=mailbox.node_id)
+    return list(entries.values_list("number", flat=True)[:GONE_AT_ONCE])
+
+
+def _first(mailbox: Mailbox) -> list[int]:
+    """The numbers of what goes first, `user` messages: nothing for a person to read."""
+    entries = QueueEntry.objects.filter(node=mailbox.node_id, rank=QueueEntry.Rank.FIRST)
+    return list(entries.values_list("message_id", flat=True))
+
+
+def _note(mailbox: Mailbox, numbers: Sequence[int], due: bool) -> None:
+    """Keep how far this has come; `numbers` were taken in, the newest first."""
+    more = len(numbers) >= AT_ONCE
+    mailbox.newest = max([mailbox.newest, *numbers[:1]])
+    if due:
+        mailbox.complete, mailbox.reached, mailbox.checked = not more, numbers[-1] if more else None, timezone.now()
+    elif more:
+        mailbox.complete = False
+    mailbox.save()
+
+
+Found = list[tuple[Summary, Words]]
+
+
+def _read(node: Node, numbers: Iterable[int]) -> tuple[Found, list[int]]:
+    """What messages are, and the numbers of those that say nothing to a person."""
+    messages = Message.objects.filter(pk__in=list(numbers)).select_related("sender").order_by("pk")
+    received = [Received(message) for message in messages]
+    uids = _uids_behind(received, node.user)
+    found: Found = []
+    silent: list[int] = []
+    for one in received:
+        try:
+            described = summarise(one, node.user, uids)
+            if described:
+                found.append((described, described.words(node.pk, text_of(one))))
+            else:
+                silent.append(one.number)
+        except FileNotFoundError:  # it has just been removed
+            continue
+    return found, silent
+
+
+def _index(node: Node, found: Found) -> None:
+    there = Entry.objects.filter(node=node, number__in=[one.number for one, _ in found])
+    known = set(there.values_list("number", flat=True))
+    found = [(one, its) for one, its in found if one.number not in known]
+    threads = _threads(node, [described for described, _ in found])
+    now = timezone.now()
+    entries = Entry.objects.bulk_create(
+        Entry(
+            node=node,
+            number=one.number,
+            thread=threads[one.key],
+            kind=one.kind,
+            uid=one.uid,
+            alias=one.alias,
+            subject=one.subject,
+            read=None if one.news else now,
+        )
+        for one, _ in found
+    )
+    search.add([(entry.pk, its) for entry, (_, its) in zip(entries, found, strict=True)])
+    count(thread.pk for thread in threads.values())
+
+
+def _acknowledge(node: Node, numbers: Iterable[int]) -> None:
+    numbers = list(numbers)
+    if numbers:
+        remove(node, numbers)
+
+
+def _uids_behind(messages: Sequence[Received], me: User) -> dict[str, str]:
+    """The uids of those whom the member has pinged, by the aliases they were pinged at."""
+    names = {str(one.header.get("to")) for one in messages if one.op == "ping" and one.header.get("from") == me.uid}
+    holders = Alias.objects.filter(name__in=names, user__isnull=False) if names else Alias.objects.none()
+    return dict(holders.values_list("name", "user__uid"))
+
+
+def _threads(node: Node, found: Sequence[Summary]) -> dict[str, Thread]:
+    """The threads of messages by their keys, with the messages' people; the first message says the subject."""
+    there = Thread.objects.filter(node=node, key__in={one.key for one in found})
+    threads = {thread.key: thread for thread in there}
+    changed: dict[str, Thread] = {}
+    for one in found:
+        thread = threads.get(one.key)
+        if thread is None:
+            thread = changed[one.key] = threads[one.key] = Thread(node=node, key=one.key, first=one.number, latest=0)
+        if one.number <= thread.first or not thread.subject:
+            thread.subject, thread.first = one.subject, min(one.number, thread.first)
+            changed[one.key] = thread
+        people = list(dict.fromkeys([*thread.people, *one.people]))[:PEOPLE_MAX]
+        if people != thread.people:
+            thread.people = people
+            changed[one.key] = thread
+    # bulk_update would take ten times as long
+    Thread.objects.bulk_create(
+        [thread for thread in changed.values() if thread.pk],
+        update_conflicts=True,
+        unique_fields=["pk"],
+        update_fields=["subject", "first", "people"],
+    )
+    Thread.objects.bulk_create([thread for thread in changed.values() if not thread.pk])
+    return threads
+
+
+def count(threads: Iterable[int]) -> None:
+    """Count the threads' messages again; a thread without any goes."""
+    counted = Thread.objects.filter(pk__in=set(threads))
+    its = Entry.objects.filter(thread=OuterRef("pk")).order_by().values("thread")
+
+    def told(what: Aggregate) -> Coalesce:
+        return Coalesce(Subquery(its.annotate(told=what).values("told")), 0)
+
+    unread = told(Count("pk", filter=Q(read=None)))
+    counted.update(messages=told(Count("pk")), unread=unread, latest=told(Max("number")), first=told(Min("number")))
+    counted.filter(messages=0).delete()
+
+
+def gone(node: Node, numbers: Iterable[int]) -> list[int]:
+    """Those of the messages that are no longer in the mailbox: recalled, expired."""
+    numbers = list(numbers)
+    waiting = QueueEntry.objects.filter(node=node, rank=NORMAL, message_id__in=numbers)
+    here = set(waiting.values_list("message_id", flat=True))
+    return [number for number in numbers if number not in here]
+
+
+# what the member does
+
+
+def mark_read(node: Node, numbers: Iterable[int]) -> None:
+    """The member has opened these messages."""
+    unread = list(Entry.objects.filter(node=node, number__in=list(numbers), read=None).values_list("number", "thread"))
+    if not unread:
+        return
+    opened = [number for number, _ in unread]
+    with transaction.atomic():
+        Entry.objects.filter(node=node, number__in=opened).update(read=timezone.now())
+        count({thread for _, thread in unread})
+        reports.has_read(node.pk, opened)
+
+
+def delete(node: Node, numbers: Iterable[int]) -> None:
+    """The member wants these messages no more: acknowledged, so gone for good. Many go some at a time."""
+    numbers = list(numbers)
+    for start in range(0, len(numbers), AT_ONCE):
+        some = numbers[start : start + AT_ONCE]
+        with transaction.atomic():
+            forget(node.pk, some)
+            remove(node, some)
+
+
+@transaction.atomic
+def forget(node: int, numbers: Iterable[int]) -> None:
+    """Take messages out of the index."""
+    entries = Entry.objects.filter(node=node, number__in=list(numbers))
+    rows = list(entries.values_list("pk", "thread"))
+    if not rows:
+        return
+    search.forget([pk for pk, _ in rows])
+    Entry.objects.filter(pk__in=[pk for pk, _ in rows]).delete()
+    count({thread for _, thread in rows})

@@ -1,0 +1,76 @@
+"""The index of mailboxes: which threads there are, and what is unread. Only `tmtp.mailbox` writes here."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+KEY_MAX = 300
+
+
+class Mailbox(models.Model):
+    """How far a mailbox has been indexed: the `newest` number, and whether all older ones are there (`complete`).
+
+    While they are not, they are being gone through downwards, and `reached` is how far that has come.
+    """
+
+    node = models.OneToOneField("tmtp.Node", on_delete=models.CASCADE, primary_key=True, related_name="+")
+    newest = models.BigIntegerField(default=0)
+    reached = models.BigIntegerField(null=True)
+    complete = models.BooleanField(default=False)
+    checked = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return str(self.node_id)
+
+
+class Thread(models.Model):
+    """Messages that belong together. `key` is the msgid of a thread's first message, `ping:` and the other one's uid,
+    or `group:` and a gid for what happens in a group; `people` are the names of the others in it."""
+
+    node = models.ForeignKey("tmtp.Node", on_delete=models.CASCADE, db_index=False, related_name="+")
+    key = models.CharField(max_length=KEY_MAX)
+    subject = models.TextField(_("subject"))
+    people = models.JSONField(default=list)
+    first = models.BigIntegerField()
+    latest = models.BigIntegerField()
+    messages = models.PositiveIntegerField(default=0)
+    unread = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        verbose_name = _("thread")
+        verbose_name_plural = _("threads")
+        constraints = [models.UniqueConstraint(fields=["node", "key"], name="tmtp_mailbox_thread_once")]
+        indexes = [
+            models.Index(fields=["node", "latest"], name="tmtp_mailbox_thread_latest"),
+            models.Index(fields=["node"], condition=Q(unread__gt=0), name="tmtp_mailbox_thread_unread"),
+        ]
+
+    def __str__(self) -> str:
+        return self.subject
+
+
+class Entry(models.Model):
+    """A message in a mailbox: where it belongs, who wrote it, when it was read.
+
+    The words of its text are in the database's own full-text index (`tmtp.mailbox.search`).
+    """
+
+    node = models.ForeignKey("tmtp.Node", on_delete=models.CASCADE, db_index=False, related_name="+")
+    number = models.BigIntegerField()
+    thread = models.ForeignKey(Thread, on_delete=models.CASCADE, db_index=False, related_name="entries")
+    kind = models.CharField(max_length=8)
+    uid = models.CharField(_("uid"), max_length=32)
+    alias = models.CharField(_("alias"), max_length=255)
+    subject = models.TextField(_("subject"))
+    read = models.DateTimeField(_("read"), null=True)
+
+    class Meta:
+        verbose_name = _("message in a mailbox")
+        verbose_name_plural = _("messages in mailboxes")
+        constraints = [models.UniqueConstraint(fields=["node", "number"], name="tmtp_mailbox_entry_once")]
+        indexes = [models.Index(fields=["thread", "number"], name="tmtp_mailbox_entry_of_thread")]
+
+    def __str__(self) -> str:
+        return self.subject

@@ -1,0 +1,200 @@
+"""What a member sends from the mailbox: posts, pings and answers to invitations, as a client of theirs would.
+
+A post is from the mailbox node, so the member's devices get their copy as those of any node's post. The sending node
+gets none by the protocol, unless its user is among the recipients by name: so the member is, and the mailbox has what
+was written in it like everything else. Other clients see no difference: a delivery does not say whom it is for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+
+from ..conf import conf
+from ..models import Alias, Group, Member, Node, User
+from ..protocol.requests import TO_GROUP_WITHOUT_ME, TO_USER, Recipient
+from ..protocol.values import parse_msgid
+from ..services.errors import Refused, Unreachable
+from ..services.groups import groups
+from ..services.messages import posting
+from ..services.messages.attachments import attachments_of
+from ..services.messages.mailbox import Received, messages_of
+from ..services.messages.post_format import Letter, Person, compose
+from ..services.messages.posting import Post
+from ..services.people.actors import Sender
+from ..services.people.placeholders import hold
+from ..services.queue import receipts
+from ..services.queue.batch import Service
+from ..services.storage.spool import keep
+from ..web.limits import spend
+from .models import Thread
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Whom a message goes to. In a letter, a group is a person whose uid is its gid."""
+
+    users: Sequence[Person] = ()
+    groups: Sequence[Person] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.users or self.groups)
+
+    @property
+    def names(self) -> list[str]:
+        """What to call them."""
+        return [person.alias for person in (*self.users, *self.groups)]
+
+
+def aliases(user: User) -> list[str]:
+    """The names the user can write under, the oldest first."""
+    return list(Alias.objects.filter(user=user, dropped=None).order_by("pk").values_list("name", flat=True))
+
+
+def is_member(user: User, gid: str) -> bool:
+    """Whether the user has joined a group."""
+    return Member.objects.filter(user=user, group__gid=gid, status=Member.Status.JOINED).exists()
+
+
+def named(names: Iterable[str]) -> Readers:
+    """Those who have these names: aliases, groups, or uids. Raises Refused, naming who does not exist."""
+    users: dict[str, Person] = {}
+    circles: dict[str, Person] = {}
+    for name in names:
+        uid = User.objects.filter(aliases__name=name, aliases__dropped=None).values_list("uid", flat=True).first()
+        uid = uid or User.objects.filter(uid=name).values_list("uid", flat=True).first()
+        if uid:
+            users.setdefault(uid, Person(name, uid))
+        elif Group.objects.filter(gid=name).exists():
+            circles[name] = Person(name, name)
+        else:
+            raise Refused("alias_not_found", name=name)
+    return Readers(list(users.values()), list(circles.values()))
+
+
+def readers_of(mailbox: Node, thread: Thread) -> Readers:
+    """To whom an answer goes: those its first message was begun with, and its author; else who wrote in it."""
+    me = mailbox.user.uid
+    first = _first(mailbox, thread.key)
+    if first is None:
+        wrote = thread.entries.exclude(uid=me).order_by("-number").values_list("alias", "uid")[:100]
+        people = [Person(alias, uid) for alias, uid in wrote]
+    else:
+        people = list(first.head.readers)
+        uid = str(first.header.get("from"))
+        if not any(person.alias == person.uid or person.uid == uid for person in people):
+            people.append(Person(first.alias or uid, uid))
+    return _existing({person.uid: person for person in people if person.uid != me})
+
+
+def _first(mailbox: Node, key: str) -> Received | None:
+    """The message that began a thread, when it is in the mailbox."""
+    if ":" in key:
+        return None
+    message = messages_of(mailbox).filter(pk=parse_msgid(key), op="delivery").first()
+    return Received(message) if message else None
+
+
+def _existing(people: dict[str, Person]) -> Readers:
+    """Those of the people and groups, by uid or gid, that are there. Anyone may have written the list."""
+    uids = set(User.objects.filter(uid__in=people).values_list("uid", flat=True))
+    gids = set(Group.objects.filter(gid__in=people).values_list("gid", flat=True))
+    return Readers(
+        [person for uid, person in people.items() if uid in uids],
+        [person for gid, person in people.items() if gid in gids - uids and person.alias == gid],
+    )
+
+
+def alias_in(mailbox: Node, thread: Thread) -> str:
+    """The name the member is known by in a thread, if they still have it; else their first name, or the uid."""
+    own = aliases(mailbox.user)
+    first = _first(mailbox, thread.key)
+    called = [person.alias for person in first.head.readers if person.uid == mailbox.user.uid] if first else []
+    return next((name for name in called if name in own), own[0] if own else mailbox.user.uid)
+
+
+def write(
+    mailbox: Node, alias: str, to: Readers, subject: str, text: str, *, files: Iterable[Any] = (), once: str = ""
+) -> list[int]:
+    """Begin a thread: one with all the users, and one with each group; gives the numbers of the first messages.
+
+    Raises Refused, and then nothing was sent to anyone. With `once`, the same again within ten minutes sends nothing.
+    """
+    me = Person(alias, mailbox.user.uid)
+    attached = attachments_of(files)
+    begin = partial(compose, me, subject, text, attachments=attached)
+    letters = [(Readers(groups=[group]), begin(readers=[group])) for group in to.groups]
+    if to.users or not letters:
+        others = [person for person in to.users if person.uid != me.uid]
+        letters.insert(0, (Readers(others), begin(readers=[me, *others])))
+    return _post(mailbox, letters, once)
+
+
+def reply(
+    mailbox: Node, thread: Thread, alias: str, text: str, *, files: Iterable[Any] = (), once: str = ""
+) -> list[int]:
+    """Answer in a thread, see `write`."""
+    me = Person(alias, mailbox.user.uid)
+    letter = compose(me, "", text, thread=thread.key, attachments=attachments_of(files))
+    return _post(mailbox, [(readers_of(mailbox, thread), letter)], once)
+
+
+def ping(mailbox: Node, alias: str, to: str, text: str, *, once: str = "") -> int:
+    """A short text to the holder of an alias; gives its number. Raises Refused."""
+    # Sent as from no node of the user, so that all of them, the mailbox too, get a copy.
+    sender = Sender(mailbox.user.uid, mailbox.user_id)
+    return _once(mailbox, once, partial(posting.ping, sender, alias, to, text.encode()), "ping", alias, to, text)
+
+
+def join(mailbox: Node, gid: str) -> int:
+    """Accept an invitation. Raises Refused."""
+    return _once(mailbox, "", partial(groups.join, Sender(mailbox.user.uid, mailbox.user_id, mailbox.pk), gid))
+
+
+@transaction.atomic
+def _once(mailbox: Node, once: str, make: Service[int], *what: str) -> int:
+    spend(mailbox.user)
+    return receipts.once(mailbox.pk, _digest(once, *what), make)
+
+
+def _post(mailbox: Node, letters: Sequence[tuple[Readers, Letter]], once: str) -> list[int]:
+    me = mailbox.user
+    sender = Sender(me.uid, me.pk, mailbox.pk)
+    posts = []
+    for to, letter in letters:
+        spend(me)
+        most = conf.MAX_BODY
+        if most is not None and letter.size > most:
+            raise Refused("message_too_large")
+        recipients = [Recipient(person.uid, TO_USER) for person in to.users]
+        recipients += [Recipient(person.uid, TO_GROUP_WITHOUT_ME) for person in to.groups]
+        recipients.append(Recipient(me.uid, TO_USER))
+        body = keep(letter.pieces(), letter.size)
+        digest = _digest(once, letter.text.decode(), str(letter.size), *to.names)
+        posts.append(Post(sender, recipients, body, letter.datahead, digest=digest))
+    with _in_their_names(letters), transaction.atomic():
+        uids = [person.uid for to, _letter in letters for person in to.users]
+        hold(list(User.objects.filter(uid__in=uids).values_list("pk", flat=True)))
+        return [posting.post_whole(item) for item in posts]
+
+
+@contextmanager
+def _in_their_names(letters: Sequence[tuple[Readers, Letter]]) -> Iterator[None]:
+    """Who cannot be reached is called what the sender calls them, not by their uid."""
+    try:
+        yield
+    except Unreachable as refused:
+        names = {person.uid: person.alias for to, _letter in letters for person in to.users}
+        uid = str(refused.parameters["name"])
+        raise Unreachable("unreachable", name=names.get(uid, uid)) from refused
+
+
+def _digest(once: str, *what: str) -> bytes:
+    """By what a request is known again; nothing without `once`."""
+    return hashlib.sha256("\0".join((once, *what)).encode()).digest() if once else b""

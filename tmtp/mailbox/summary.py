@@ -1,0 +1,104 @@
+"""What a message in a mailbox is: to which thread it belongs, who is in it, and what of it can be found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..models import User
+from ..services.messages.mailbox import Received
+from .models import KEY_MAX
+from .search import TEXT_MAX, Words
+
+PING, GROUP = "ping:", "group:"
+_MSGID = re.compile(r"[0-7][0-9a-f]{15}")  # that fits into a signed number
+ALIAS_MAX = 255
+SUBJECT_MAX = 500
+PEOPLE_MAX = 20  # names of a thread's people that are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A message as the index has it. `own`: the member has written it."""
+
+    number: int
+    key: str
+    kind: str
+    uid: str
+    alias: str
+    subject: str
+    people: tuple[str, ...]
+    own: bool
+    news: bool  # counts as unread until it is opened
+
+    def words(self, node: int, text: str) -> Words:
+        """What of it can be found."""
+        return Words.of(node, self.subject, " ".join((self.alias, *self.people)), text)
+
+
+def summarise(received: Received, me: User, uids: Mapping[str, str]) -> Summary | None:
+    """Say what a message is; None for one that has nothing to say to a person (login, user, ohiedit, notify, …).
+
+    `uids` are the uids behind aliases that pings of the member's own went to.
+    """
+    uid = str(received.header.get("from", ""))
+    own = uid == me.uid
+    if received.op == "delivery":
+        return _post(received, uid, own, me)
+    header = received.header
+    alias, to, gid = (_cut(header.get(name), ALIAS_MAX) for name in ("alias", "to", "gid"))
+    if received.op == "ping":
+        other = uids.get(to, to) if own else uid
+        return _summary(received, PING + other, uid, alias, "", (to if own else alias,), own)
+    if received.op == "invite":
+        return _summary(received, GROUP + gid, uid, alias, gid, (to if own else alias,), own)
+    if received.op == "member":
+        return _summary(received, GROUP + gid, uid, alias, gid, (), own, news=False)
+    return None
+
+
+def _post(received: Received, uid: str, own: bool, me: User) -> Summary | None:
+    head = received.head
+    if head.nodesync:
+        return None
+    key = head.thread if _MSGID.fullmatch(head.thread) else received.msgid
+    alias = _cut(head.alias, ALIAS_MAX) or uid
+    if own:
+        people = tuple(_cut(person.alias, ALIAS_MAX) for person in head.readers if person.uid != me.uid)
+    else:
+        people = (alias,)
+    return _summary(received, key, uid, alias, _cut(head.subject, SUBJECT_MAX), people[:PEOPLE_MAX], own)
+
+
+def _summary(
+    received: Received,
+    key: str,
+    uid: str,
+    alias: str,
+    subject: str,
+    people: tuple[str, ...],
+    own: bool,
+    news: bool = True,
+) -> Summary:
+    return Summary(
+        received.number,
+        key[:KEY_MAX],
+        received.op,
+        uid[:32],
+        alias,
+        subject,
+        tuple(name for name in people if name),
+        own,
+        news and not own,
+    )
+
+
+def text_of(received: Received) -> str:
+    """The text whose words can be found."""
+    return received.text[:TEXT_MAX]
+
+
+def _cut(value: object, length: int) -> str:
+    """A text as a database takes it: PostgreSQL has no NUL."""
+    return value.replace("\0", "")[:length] if isinstance(value, str) else ""

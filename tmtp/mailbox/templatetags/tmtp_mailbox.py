@@ -1,0 +1,79 @@
+"""Template tags of the mailbox's pages."""
+
+from datetime import UTC, datetime
+
+from django import template
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from ...protocol.values import format_msgid
+from ..conversation import Item
+from ..models import Thread
+from ..summary import GROUP, PING
+
+register = template.Library()
+
+
+@register.filter
+def thread_title(thread: Thread) -> str:
+    """What to call a thread."""
+    if thread.key.startswith(GROUP):
+        return _("Group %(gid)s") % {"gid": gid(thread)}
+    if thread.key.startswith(PING):
+        return _("Pings with %(name)s") % {"name": thread.people[-1] if thread.people else "?"}
+    return thread.subject.strip() or _("(no subject)")
+
+
+@register.filter
+def gid(thread: Thread) -> str:
+    """The group that a thread is about; empty for others."""
+    return thread.key.removeprefix(GROUP) if thread.key.startswith(GROUP) else ""
+
+
+@register.filter
+def people(thread: Thread) -> str:
+    """Who else is in a thread."""
+    if thread.key.startswith(GROUP):
+        return _("invitations, and who comes and goes")
+    return ", ".join(thread.people) or _("only you")
+
+
+@register.filter
+def initial(thread: Thread) -> str:
+    """The first letter of who is in a thread."""
+    names = gid(thread) or "".join(thread.people[:1]) or thread.subject
+    return next((letter.upper() for letter in names if letter.isalnum()), "?")
+
+
+@register.filter
+def msgid(number: int) -> str:
+    """A message's number, as addresses have it."""
+    return format_msgid(number)
+
+
+@register.filter
+def event(item: Item) -> str:
+    """What happened in a group, in one line."""
+    said = {
+        "invite": _("%(alias)s was invited."),
+        "join": _("%(alias)s joined."),
+        "alias": _("%(alias)s is called %(newalias)s now."),
+        "drop": _("%(alias)s left, or was dropped."),
+    }.get(item.act, _("Something happened with %(alias)s."))
+    return said % {"alias": item.alias, "newalias": item.newalias}
+
+
+@register.simple_tag
+def moment(number: int) -> SafeString:
+    """The time of a message, for people and for programs: the hour today, the day before."""
+    at = datetime.fromtimestamp(number // 1_000_000_000, UTC)
+    here, today = timezone.localtime(at), timezone.localtime()
+    if here.date() == today.date():
+        shown = date_format(here, "TIME_FORMAT")
+    else:
+        shown = date_format(here, "MONTH_DAY_FORMAT" if here.year == today.year else "SHORT_DATE_FORMAT")
+    whole = date_format(here, "DATETIME_FORMAT")
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), whole, shown)

@@ -1,0 +1,80 @@
+"""For tests of mailboxes: members with one, and what others send them."""
+
+from __future__ import annotations
+
+from django.contrib.auth import get_user_model
+
+from tmtp.mailbox import index
+from tmtp.mailbox.access import mailbox_for
+from tmtp.mailbox.models import Entry, Thread
+from tmtp.models import Group, Member
+from tmtp.services.messages import posting
+from tmtp.services.messages.attachments import attachments_of
+from tmtp.services.messages.mailbox import Received, messages_of
+from tmtp.services.messages.post_format import Person, compose
+from tmtp.services.messages.posting import Post
+from tmtp.services.people.actors import Sender
+from tmtp.services.people.users import add_alias
+from tmtp.tests.people import forget, to, unique
+
+
+def member(alias=""):
+    """A member of the website and their mailbox; with a name, if one is given."""
+    account = get_user_model().objects.create_user(unique("member"))
+    node = mailbox_for(account)
+    if alias:
+        add_alias(sender_of(node), alias)
+        forget(node.pk)
+    return account, node
+
+
+def sender_of(node):
+    """The owner of a mailbox, sending from it."""
+    return Sender(node.user.uid, node.user_id, node.pk)
+
+
+def person(sender, alias):
+    return Person(alias, sender.uid)
+
+
+def letter(sender, alias, subject, text, *people, thread="", readers=(), files=()):
+    """A post as a client makes it; gives its msgid."""
+    made = compose(
+        Person(alias, sender.uid), subject, text, thread=thread, readers=readers, attachments=attachments_of(files)
+    )
+    return octets(sender, b"".join(made.pieces()), made.datahead, *people)
+
+
+def octets(sender, body, datahead, *people):
+    """A post of any octets; gives its msgid."""
+    (number,) = posting.post([Post(sender, to(*people), body, datahead)])
+    assert isinstance(number, int), number
+    return f"{number:016x}"
+
+
+def threads(node):
+    """The threads of a mailbox, newest first."""
+    assert index.catch_up(node)
+    return list(Thread.objects.filter(node=node).order_by("-latest"))
+
+
+def subjects(node):
+    return [thread.subject for thread in threads(node)]
+
+
+def entries(node):
+    assert index.catch_up(node)
+    return list(Entry.objects.filter(node=node).order_by("number"))
+
+
+def received(node):
+    """What is in a mailbox."""
+    return [Received(message) for message in messages_of(node)]
+
+
+def group(*users):
+    """A group these have joined; gives its gid."""
+    its = Group.objects.create(gid=unique("group of no "))
+    for user in users:
+        Member.objects.create(group=its, user_id=user.user, alias=unique("one of no "), status=Member.Status.JOINED)
+    return its.gid

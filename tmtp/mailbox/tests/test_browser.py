@@ -1,0 +1,140 @@
+"""The mailbox in a browser: what is sent elsewhere appears by itself, and what is written here reaches devices."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from playwright.sync_api import expect
+
+from tmtp.testing import Client
+from tmtp.tests.axe import violations
+from tmtp.tests.people import unique
+from tmtp.tests.real import TLS
+
+pytestmark = pytest.mark.once
+
+MEMBER = """
+from django.contrib.auth import get_user_model
+from django.contrib.sessions.backends.db import SessionStore
+from tmtp.services.people.linking import user_of
+account = get_user_model().objects.create_user({name!r})
+session = SessionStore()
+session["_auth_user_id"] = str(account.pk)
+session["_auth_user_backend"] = "django.contrib.auth.backends.ModelBackend"
+session["_auth_user_hash"] = account.get_session_auth_hash()
+session.create()
+result = [session.session_key, user_of(account).uid]
+"""
+NAMED = """
+from tmtp.models import User
+from tmtp.services.people.actors import Sender
+from tmtp.services.people.users import add_alias
+user = User.objects.get(uid={uid!r})
+add_alias(Sender(user.uid, user.pk), {alias!r})
+result = True
+"""
+SENT = """
+from django.contrib.auth import get_user_model
+from tmtp.messaging import send_message
+to = get_user_model().objects.get(username={name!r})
+result = send_message(to, {subject!r}, {text!r}, attachments=[("notes.txt", "First line")])
+"""
+
+
+@pytest.fixture(scope="module")
+def other(site):
+    """Another process of the site."""
+    with site.other_process() as process:
+        yield process
+
+
+@pytest.fixture
+def member(site, other, new_page):
+    """Gives a signed-in member's page, their username, uid and alias."""
+
+    def make(**options):
+        name = unique("member")
+        key, uid = other.run(MEMBER.format(name=name))
+        alias = f"{name} the writer"
+        other.run(NAMED.format(uid=uid, alias=alias))
+        page = new_page(**options)
+        page.context.add_cookies([{"name": "sessionid", "value": key, "url": site.url}])
+        return page, name, uid, alias
+
+    return make
+
+
+@pytest.fixture
+def device(site):
+    """A device over TLS, with an alias of its own."""
+    with Client(("127.0.0.1", site.server.port), TLS) as client:
+        client.greet()
+        client.alias = unique("a device of no ")
+        client.register("laptop", client.alias)
+        yield client
+
+
+def post(client, text, *uids, subject="", thread="", cc=()):
+    """What a client in the field sends; gives its msgid."""
+    head = {"threadid": thread, "alias": client.alias, "subject": subject}
+    if cc:
+        head["cc"] = [{"who": who, "whouid": uid, "by": client.alias, "byuid": client.uid} for who, uid in cc]
+    octets = json.dumps(head).encode()
+    data = octets + text.encode()
+    header = {"op": 7, "id": unique("q"), "for": [{"id": uid, "type": 1} for uid in uids]}
+    return client.ask({**header, "datahead": len(octets), "datalen": len(data)}, data).header["msgid"]
+
+
+def test_a_member_reads_and_answers(site, other, member, device):
+    page, name, uid, alias = member()
+    page.goto("/mailbox/")
+    expect(page.get_by_role("heading", name="No messages yet")).to_be_visible()
+
+    # the site writes, in another process, and the page shows it by itself
+    other.run(SENT.format(name=name, subject="The hall is closed", text="On *Monday*. <b>Really</b>"))
+    link = page.get_by_role("link", name="The hall is closed")
+    expect(link).to_be_visible()
+    expect(page.get_by_text("1 thread with new messages")).to_be_visible()
+    assert violations(page) == []
+    link.click()
+    expect(page.get_by_role("heading", level=1, name="The hall is closed")).to_be_visible()
+    expect(page.locator("em", has_text="Monday")).to_be_visible()
+    expect(page.get_by_text("<b>Really</b>")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="notes.txt").click()
+    assert download.value.suggested_filename == "notes.txt"
+    assert download.value.path().read_text() == "First line"
+
+    # a device writes to the member, who answers
+    msgid = post(device, "Chess at *eight*?", uid, subject="Tonight", cc=[(device.alias, device.uid), (alias, uid)])
+    page.goto("/mailbox/")
+    page.get_by_role("link", name="Tonight").click()
+    expect(page.get_by_text(f"Goes to {device.alias}")).to_be_visible()
+    page.get_by_label("Message", exact=True).fill("Yes, at **eight**.")
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator(".letter.own strong", has_text="eight")).to_be_visible()
+    answer = device.next_queued("delivery")
+    head = json.loads(answer.data[: answer.header["datahead"]])
+    assert (answer.header["from"], head["threadid"], head["alias"]) == (uid, msgid, alias)
+    assert answer.data[answer.header["datahead"] :] == b"Yes, at **eight**."
+
+    # the next one appears under it while the member is looking
+    page.get_by_label("Message", exact=True).fill("Half written")
+    post(device, "Bring the clock", uid, thread=msgid)
+    expect(page.get_by_text("Bring the clock")).to_be_visible()
+    assert page.get_by_label("Message", exact=True).input_value() == "Half written"
+
+    # search, and delete
+    page.goto("/mailbox/")
+    page.get_by_label("Search messages").fill("clo")
+    page.get_by_role("button", name="Search").click()
+    expect(page.locator("li.row")).to_have_count(2)  # "closed" and "clock"
+    page.get_by_role("combobox", name="In").select_option("text")
+    page.get_by_role("button", name="Search").click()
+    expect(page.locator("li.row")).to_have_count(1)
+    page.get_by_role("link", name="Tonight").click()
+    page.get_by_role("link", name="Delete thread").click()
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("3 messages are deleted.")).to_be_visible()
+    expect(page.get_by_role("link", name="Tonight")).to_have_count(0)

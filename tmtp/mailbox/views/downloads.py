@@ -1,0 +1,74 @@
+"""Files that came with messages, to save: never shown by the browser, and only to the mailbox's owner."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIRequest
+from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.utils.http import content_disposition_header
+
+from ...models import Node
+from ...services.messages.attachments import safe_name
+from ...services.messages.post_format import FILE, Attached
+from ..access import message_of
+from ..decorators import mailbox_page
+
+PIECE = 256 * 1024
+
+
+@mailbox_page("GET")
+def attachment(request: HttpRequest, node: Node, msgid: str, place: int) -> HttpResponseBase:
+    """An attachment, by its place in the message."""
+    received = message_of(node, msgid)
+    try:
+        files = received.attachments
+        attached = files[place]
+        pieces = received.pieces(attached, PIECE)
+        first = next(pieces, b"")  # a file that is gone is missing now, not in the middle of the answer
+    except (IndexError, FileNotFoundError) as error:
+        raise Http404 from error
+    if attached.kind != FILE:
+        raise Http404
+    return _download(request, safe_name(attached.name), attached.size, first, pieces)
+
+
+@mailbox_page("GET")
+def text(request: HttpRequest, node: Node, msgid: str) -> HttpResponseBase:
+    """The whole text of a message."""
+    received = message_of(node, msgid)
+    try:
+        head = received.head
+        whole = Attached("text", FILE, head.text_at, head.text_size)
+        pieces = received.pieces(whole, PIECE)
+        first = next(pieces, b"")
+    except FileNotFoundError as error:
+        raise Http404 from error
+    return _download(request, f"{msgid}.txt", whole.size, first, pieces)
+
+
+def _download(
+    request: HttpRequest, name: str, size: int, first: bytes, pieces: Iterator[bytes]
+) -> StreamingHttpResponse:
+    """Octets to be saved under a name, a piece in memory at a time."""
+
+    def read() -> Iterator[bytes]:
+        yield first
+        yield from pieces
+
+    def next_piece() -> bytes:
+        return next(pieces, b"")
+
+    async def read_async() -> AsyncIterator[bytes]:
+        """Under ASGI Django would gather what a plain iterator gives before it sends any of it."""
+        yield first
+        while piece := await sync_to_async(next_piece, thread_sensitive=False)():
+            yield piece
+
+    content = read_async() if isinstance(request, ASGIRequest) else read()
+    answer = StreamingHttpResponse(content, content_type="application/octet-stream")
+    answer["Content-Disposition"] = content_disposition_header(True, name)
+    answer["Content-Length"] = str(size)
+    answer["X-Content-Type-Options"] = "nosniff"
+    return answer

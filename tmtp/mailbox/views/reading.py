@@ -1,0 +1,182 @@
+"""The pages of the mailbox: its threads, one thread, search."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.db.models import F
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from ...models import Node
+from ...protocol.values import format_msgid
+from ...services.errors import Refused
+from ...web.rendering import render_page
+from .. import conversation, index, sending
+from ..access import NUMBER_MAX, entry_of, thread_of
+from ..conversation import Part
+from ..decorators import asks_for_part, mailbox_page
+from ..forms import PingReplyForm, ReplyForm, SearchForm, WritingForm
+from ..models import Thread
+from ..search import FIELDS, entries_with
+from ..summary import GROUP, PING
+from ..unread import UNREAD_MAX, unread
+
+AT_ONCE = 30
+
+
+@mailbox_page("GET")
+def mailbox(request: HttpRequest, node: Node) -> HttpResponse:
+    """The threads, newest first."""
+    complete = index.catch_up(node)
+    before = _number(request, "before")
+    threads, more = _threads(node, before)
+    context = {
+        "threads": threads,
+        "before": before,
+        "next": threads[-1].latest if more else None,
+        "complete": complete,
+        "unread": unread(request.user),
+        "unread_max": UNREAD_MAX,
+        "me": node.user,
+        "is_part": asks_for_part(request),
+    }
+    template = "_threads.html" if context["is_part"] else "threads.html"
+    return render_page(request, f"tmtp_mailbox/{template}", context)
+
+
+def _threads(node: Node, before: int | None) -> tuple[list[Thread], bool]:
+    """A page of threads, and whether there are more. A thread whose newest message is gone is counted again."""
+    threads = Thread.objects.filter(node=node).order_by("-latest")
+    if before is not None:
+        threads = threads.filter(latest__lt=before)
+    found = list(threads[: AT_ONCE + 1])
+    gone = index.gone(node, [thread.latest for thread in found])
+    if gone:
+        index.forget(node.pk, gone)
+        found = list(threads[: AT_ONCE + 1])
+    return found[:AT_ONCE], len(found) > AT_ONCE
+
+
+@mailbox_page("GET", "POST")
+def thread(request: HttpRequest, node: Node, pk: int) -> HttpResponse:
+    """A thread, and what answers in it."""
+    index.catch_up(node)
+    the = thread_of(node, pk)
+    after = _number(request, "after")
+    if after is not None:
+        return _news(request, node, the, after)
+    form, done = _answered(request, node, the)
+    if done:
+        return done
+    return show_thread(request, node, the, form)
+
+
+def show_thread(request: HttpRequest, node: Node, the: Thread, form: WritingForm | None) -> HttpResponse:
+    """The page, with what was wrong in the form on it."""
+    before = _number(request, "before")
+    part = conversation.until(node, the, before)
+    if part.gone:
+        index.forget(node.pk, part.gone)
+    if not part.items:
+        messages.info(request, _("These messages are gone: deleted, or taken back by who sent them."))
+        return redirect("tmtp_mailbox:mailbox")
+    index.mark_read(node, part.unread)
+    context = {
+        "thread": the,
+        "part": part,
+        "form": form,
+        "readers": sending.readers_of(node, the) if isinstance(form, ReplyForm) else None,
+        "is_member": the.key.startswith(GROUP) and sending.is_member(node.user, the.key.removeprefix(GROUP)),
+        "me": node.user,
+        "live": not part.later,
+    }
+    return render_page(request, "tmtp_mailbox/thread.html", context)
+
+
+def _news(request: HttpRequest, node: Node, the: Thread, after: int) -> HttpResponse:
+    """What has come to a thread since the page was made."""
+    part: Part = conversation.after(node, the, after)
+    if not part.items:
+        return HttpResponse(status=204)
+    index.mark_read(node, part.unread)
+    context = {"thread": the, "part": part, "me": node.user, "live": True, "news": True}
+    return render_page(request, "tmtp_mailbox/_messages.html", context)
+
+
+def _answered(request: HttpRequest, node: Node, the: Thread) -> tuple[WritingForm | None, HttpResponse | None]:
+    """The form to answer with, if one can, and where to go when that was done."""
+    names = sending.aliases(node.user)
+    data = (request.POST, request.FILES) if request.method == "POST" else ()
+    if ":" not in the.key:
+        form: WritingForm = ReplyForm(*data, names=names or [node.user.uid])
+        form.initial["alias"] = sending.alias_in(node, the)
+    elif the.key.startswith(PING) and names:
+        form = PingReplyForm(*data, names=names)
+    else:
+        return None, None
+    if not form.is_valid():
+        return form, None
+    try:
+        number = _answer(node, the, form)
+    except Refused as refused:
+        form.add_error("text", ValidationError(refused.text_for_people()))
+        return form, None
+    return form, redirect(reverse("tmtp_mailbox:thread", args=[the.pk]) + f"#m{format_msgid(number)}")
+
+
+def _answer(node: Node, the: Thread, form: WritingForm) -> int:
+    said = form.cleaned_data
+    if isinstance(form, ReplyForm):
+        numbers = sending.reply(node, the, form.alias, said["text"], files=said["files"], once=said["once"])
+        return numbers[0]
+    last = the.entries.order_by("-number").first()
+    if last is None:
+        raise Http404
+    to = the.people[-1] if the.people else last.alias
+    return sending.ping(node, form.alias, to, said["text"], once=said["once"])
+
+
+@mailbox_page("GET")
+def message(request: HttpRequest, node: Node, msgid: str) -> HttpResponse:
+    """Lead to a message in its thread."""
+    index.catch_up(node)
+    entry = entry_of(node, msgid)
+    where = reverse("tmtp_mailbox:thread", args=[entry.thread_id])
+    newer = entry.thread.entries.filter(number__gt=entry.number)[: conversation.AT_ONCE]
+    before = f"?before={entry.number + 1}" if len(newer) == conversation.AT_ONCE else ""
+    return redirect(f"{where}{before}#m{msgid}")
+
+
+@mailbox_page("GET")
+def search(request: HttpRequest, node: Node) -> HttpResponse:
+    """Messages by subject, text and person."""
+    complete = index.catch_up(node)
+    form = SearchForm(request.GET)
+    form.is_valid()
+    wanted, where = form.cleaned_data.get("q", ""), form.cleaned_data.get("where", "")
+    before = _number(request, "before")
+    entries = entries_with(node.pk, wanted, [where] if where else FIELDS).select_related("thread")
+    if before is not None:
+        entries = entries.filter(number__lt=before)
+    found = list(entries.annotate(about=F("thread__subject"))[: AT_ONCE + 1])
+    gone = set(index.gone(node, [entry.number for entry in found]))
+    context = {
+        "form": form,
+        "wanted": wanted,
+        "where": where,
+        "found": [entry for entry in found[:AT_ONCE] if entry.number not in gone],
+        "before": before,
+        "next": found[AT_ONCE - 1].number if len(found) > AT_ONCE else None,
+        "complete": complete,
+        "me": node.user,
+    }
+    return render_page(request, "tmtp_mailbox/search.html", context)
+
+
+def _number(request: HttpRequest, name: str) -> int | None:
+    """A number in the address; None when there is none."""
+    text = request.GET.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() and int(text) <= NUMBER_MAX else None

@@ -1,0 +1,123 @@
+"""Pages on which a member writes to others, answers an invitation, or deletes."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from ...models import Member, Node
+from ...protocol.values import format_msgid
+from ...services.errors import Refused
+from ...web.rendering import render_page
+from .. import index, sending
+from ..access import entry_of, message_of, thread_of
+from ..decorators import mailbox_page
+from ..forms import MessageForm, PingForm
+from ..models import Thread
+
+KNOWN_MAX = 50
+
+
+@mailbox_page("GET", "POST")
+def compose(request: HttpRequest, node: Node) -> HttpResponse:
+    """Begin a thread."""
+    names = sending.aliases(node.user)
+    data = (request.POST, request.FILES) if request.method == "POST" else ()
+    form = MessageForm(*data, names=names or [node.user.uid], initial=_given(request, "to", "subject"))
+    if form.is_valid():
+        said = form.cleaned_data
+        try:
+            numbers = sending.write(
+                node, form.alias, said["to"], said["subject"], said["text"], files=said["files"], once=said["once"]
+            )
+        except Refused as refused:
+            form.add_error("to", ValidationError(refused.text_for_people()))
+        else:
+            index.catch_up(node)
+            messages.success(request, _("Sent."))
+            return redirect("tmtp_mailbox:message", format_msgid(numbers[0]))
+    return render_page(request, "tmtp_mailbox/compose.html", {"form": form, "names": names, "known": _known(node)})
+
+
+@mailbox_page("GET", "POST")
+def ping(request: HttpRequest, node: Node) -> HttpResponse:
+    """Send someone a short text."""
+    names = sending.aliases(node.user)
+    if not names:
+        return render_page(request, "tmtp_mailbox/ping.html", {"names": names})
+    form = PingForm(request.POST if request.method == "POST" else None, names=names, initial=_given(request, "to"))
+    if form.is_valid():
+        said = form.cleaned_data
+        try:
+            number = sending.ping(node, form.alias, said["to"], said["text"], once=said["once"])
+        except Refused as refused:
+            form.add_error("to", ValidationError(refused.text_for_people()))
+        else:
+            index.catch_up(node)
+            messages.success(request, _("Sent."))
+            return redirect("tmtp_mailbox:message", format_msgid(number))
+    return render_page(request, "tmtp_mailbox/ping.html", {"form": form, "names": names, "known": _known(node)})
+
+
+def _given(request: HttpRequest, *names: str) -> dict[str, str]:
+    """What a link to the form has filled in."""
+    return {name: request.GET[name] for name in names if name in request.GET}
+
+
+def _known(node: Node) -> list[str]:
+    """Names to offer: of the member's groups, and of the people in their latest threads."""
+    groups = Member.objects.filter(user=node.user_id, status=Member.Status.JOINED).values_list("group__gid", flat=True)
+    latest = Thread.objects.filter(node=node).order_by("-latest").values_list("people", flat=True)[:KNOWN_MAX]
+    return list(dict.fromkeys([*groups[:KNOWN_MAX], *(name for people in latest for name in people)]))[:KNOWN_MAX]
+
+
+@mailbox_page("POST")
+def accept(request: HttpRequest, node: Node, msgid: str) -> HttpResponse:
+    """Join the group that an invitation is to."""
+    received = message_of(node, msgid)
+    try:
+        sending.join(node, str(received.header.get("gid", "")))
+    except Refused as refused:
+        messages.error(request, refused.text_for_people())
+    index.catch_up(node)
+    return redirect("tmtp_mailbox:message", msgid)
+
+
+@mailbox_page("POST")
+def decline(request: HttpRequest, node: Node, msgid: str) -> HttpResponse:
+    """Put an invitation away. Nobody is told."""
+    received = message_of(node, msgid)
+    if received.op == "invite":
+        index.delete(node, [received.number])
+        messages.success(request, _("The invitation is gone. Nobody is told."))
+    return redirect("tmtp_mailbox:mailbox")
+
+
+@mailbox_page("GET", "POST")
+def delete_message(request: HttpRequest, node: Node, msgid: str) -> HttpResponse:
+    """Delete one message, once the member has said that they mean it."""
+    entry = entry_of(node, msgid)
+    if request.method != "POST":
+        return render_page(request, "tmtp_mailbox/delete.html", {"thread": entry.thread, "entry": entry})
+    index.delete(node, [entry.number])
+    messages.success(request, _("The message is deleted."))
+    if Thread.objects.filter(pk=entry.thread_id).exists():
+        return redirect("tmtp_mailbox:thread", entry.thread_id)
+    return redirect("tmtp_mailbox:mailbox")
+
+
+@mailbox_page("GET", "POST")
+def delete_thread(request: HttpRequest, node: Node, pk: int) -> HttpResponse:
+    """Delete all messages of a thread, once the member has said that they mean it."""
+    the = thread_of(node, pk)
+    if request.method != "POST":
+        return render_page(request, "tmtp_mailbox/delete.html", {"thread": the})
+    numbers = list(the.entries.values_list("number", flat=True))
+    index.delete(node, numbers)
+    count = len(numbers)
+    messages.success(request, ngettext("%d message is deleted.", "%d messages are deleted.", count) % count)
+    return redirect("tmtp_mailbox:mailbox")

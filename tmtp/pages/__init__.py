@@ -1,0 +1,1 @@
+"""Pages on which members look after their devices, names, groups and privacy."""

@@ -1,0 +1,92 @@
+"""The forms about devices, names, groups, presence and blocks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from ..models import Alias, User
+from ..protocol.values import NAME_MAX_CHARACTERS
+from ..services.people.users import LABEL_MAX
+
+TEXT_UNITS = 140  # of UTF-16, as op 5 has it
+PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}
+
+
+def name_field(label: Any, **options: Any) -> forms.CharField:
+    """A field for an alias or a gid: taken as it is, since spaces at its ends make it another name."""
+    widget = forms.TextInput(attrs=PLAIN)
+    return forms.CharField(label=label, max_length=NAME_MAX_CHARACTERS, strip=False, widget=widget, **options)
+
+
+class LabelForm(forms.Form):
+    """A device's label, which its owner chooses and only they see."""
+
+    label = forms.CharField(
+        label=_("Name of the device"),
+        max_length=LABEL_MAX,
+        help_text=_("So that you know it again: “Laptop”, “My phone”. Only you see it."),
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+
+class AliasForm(forms.Form):
+    """A new alias."""
+
+    name = name_field(_("New name"), help_text=_("8 characters or more. Upper and lower case differ."))
+
+
+class NameForm(forms.Form):
+    """Which of one's aliases one goes by in a group."""
+
+    alias = forms.ChoiceField(label=_("Your name in this group"))
+
+    def __init__(self, user: User, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        names = Alias.objects.filter(user=user, dropped=None).order_by("pk").values_list("name", flat=True)
+        self.fields["alias"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
+
+
+class InviteForm(forms.Form):
+    """An invitation."""
+
+    to = name_field(_("Whom to invite"), help_text=_("A name they go by here."))
+    text = forms.CharField(label=_("A few words for them"), required=False, max_length=TEXT_UNITS)
+
+    def clean_text(self) -> str:
+        """At most what an invitation has room for: some signs take two of its 140 units."""
+        text: str = self.cleaned_data["text"]
+        if len(text.encode("utf-16-le")) // 2 > TEXT_UNITS:
+            raise forms.ValidationError(_("That is too long: some signs count twice."))
+        return text
+
+
+class GroupForm(InviteForm, NameForm):
+    """A new group, and who is invited first, if anybody."""
+
+    name = name_field(_("Name of the group"), help_text=_("8 characters or more. It cannot be changed later."))
+    to = name_field(_("Whom to invite first"), help_text=_("A name they go by here."), required=False)
+    field_order = ["name", "alias", "to", "text"]
+
+
+class PresenceForm(forms.Form):
+    """Who sees that one is online."""
+
+    presence = forms.TypedChoiceField(
+        label=_("Who may see when you are online?"),
+        coerce=int,
+        choices=[
+            (User.Presence.EVERYONE.value, _("Everyone whom my devices tell")),
+            (User.Presence.CONTACTS.value, _("My contacts: those whose devices tell me, too")),
+            (User.Presence.NOBODY.value, _("Nobody")),
+        ],
+        widget=forms.RadioSelect,
+    )
+
+
+class BlockForm(forms.Form):
+    """Whom to block."""
+
+    who = name_field(_("Block somebody"), help_text=_("A name they go by here, or their user ID."))

@@ -1,0 +1,30 @@
+"""The addresses of the pages about devices, names, groups, presence and blocks.
+
+path("", include("tmtp.pages.urls"))
+"""
+
+from django.urls import path
+
+from .views import aliases, devices, groups, privacy
+
+app_name = "tmtp_pages"
+
+urlpatterns = [
+    path("devices/", devices.devices, name="devices"),
+    path("devices/new/", devices.new_device, name="device_new"),
+    path("devices/<int:pk>/", devices.device, name="device"),
+    path("devices/<int:pk>/drop/", devices.drop_device, name="device_drop"),
+    path("account/aliases/", aliases.aliases, name="aliases"),
+    path("account/aliases/<int:pk>/drop/", aliases.drop_alias, name="alias_drop"),
+    path("account/presence/", privacy.presence, name="presence"),
+    path("account/blocked/", privacy.blocked, name="blocked"),
+    path("account/blocked/<int:pk>/unblock/", privacy.unblock, name="unblock"),
+    path("account/block/<uid>/", privacy.block, name="block"),
+    path("groups/", groups.groups, name="groups"),
+    path("groups/new/", groups.new_group, name="group_new"),
+    path("groups/<int:pk>/", groups.group, name="group"),
+    path("groups/<int:pk>/join/", groups.join_group, name="group_join"),
+    path("groups/<int:pk>/name/", groups.rename_in_group, name="group_name"),
+    path("groups/<int:pk>/invite/", groups.invite_to_group, name="group_invite"),
+    path("groups/<int:pk>/leave/", groups.leave_group, name="group_leave"),
+]

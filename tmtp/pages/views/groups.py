@@ -1,0 +1,161 @@
+"""The pages about groups: the member's own, and one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+
+from ...models import Alias, Block, Group, Member, User
+from ...services.groups import groups as services
+from ...services.groups import moderation
+from ...services.people.actors import Sender
+from ...services.people.linking import user_of
+from ...services.queue.quota import RowsOf
+from ...web.decorators import member_page
+from ...web.limits import attempt
+from ...web.rendering import render_page
+from ..forms import GroupForm, InviteForm, NameForm
+
+INVITED, JOINED = Member.Status.INVITED, Member.Status.JOINED
+MEMBERS_AT_ONCE = 100
+GROUPS_AT_ONCE = 100
+COUNTED = 1000  # of the members of each group, on the page of all
+
+
+@member_page("GET")
+def groups(request: HttpRequest) -> HttpResponse:
+    """The groups that the member may join, and those that they are in: anybody can invite them to any number."""
+    others = Member.objects.filter(group=OuterRef("group"), status=JOINED).values("pk")
+    places = Member.objects.filter(user=user_of(request.user), status__in=(INVITED, JOINED))
+    counted = places.select_related("group").annotate(members=RowsOf(others[: COUNTED + 1]))
+    page = Paginator(counted.order_by("status", "group__gid"), GROUPS_AT_ONCE).get_page(request.GET.get("page"))
+    return render_page(request, "tmtp_pages/groups.html", {"page": page, "counted": COUNTED})
+
+
+@member_page("GET", "POST")
+def new_group(request: HttpRequest) -> HttpResponse:
+    """Found a group."""
+    user = user_of(request.user)
+    form = GroupForm(user, request.POST or None)
+    if request.method == "POST" and form.is_valid() and _found(user, form, form.cleaned_data):
+        group = Group.objects.get(gid=form.cleaned_data["name"])
+        messages.success(request, _("The group “%(gid)s” is started.") % {"gid": group.gid})
+        return redirect("tmtp_pages:group", group.pk)
+    return render_page(request, "tmtp_pages/group_new.html", {"form": form})
+
+
+def _found(user: User, form: GroupForm, given: dict[str, Any]) -> bool:
+    """Make the group and invite the first one; what is wrong stands beside its field, and then there is no group."""
+    sender, name, alias, to = Sender(user.uid, user.pk), given["name"], given["alias"], given["to"]
+    invite = partial(services.invite, sender, name, alias, to, given["text"].encode())
+    with transaction.atomic():
+        done = attempt(user, form, "name", partial(services.create, sender, name, alias))
+        done = done and (not to or attempt(user, form, "to", invite))
+        transaction.set_rollback(not done)
+    return done
+
+
+def own_place(request: HttpRequest, pk: int, *statuses: Member.Status) -> Member:
+    """The member's place in a group; 404 for a group that is none of theirs."""
+    places = Member.objects.filter(user=user_of(request.user), status__in=statuses or (INVITED, JOINED))
+    return get_object_or_404(places.select_related("group", "user"), group=pk)
+
+
+@member_page("GET")
+def group(request: HttpRequest, pk: int) -> HttpResponse:
+    """One group: its members, and what the member can do there."""
+    return show(request, own_place(request, pk))
+
+
+def show(request: HttpRequest, place: Member, form: forms.Form | None = None) -> HttpResponse:
+    """The page of a group; with a form that was refused, if any. Who is only invited does not see its members."""
+    joined = place.status == JOINED
+    everyone = (
+        Member.objects.filter(group=place.group, status__in=(INVITED, JOINED))
+        .select_related("user")
+        .annotate(is_blocked=Exists(Block.objects.filter(user=place.user_id, blocked=OuterRef("user"))))
+    )
+    page = Paginator(everyone.order_by("-status", "alias", "pk"), MEMBERS_AT_ONCE).get_page(request.GET.get("page"))
+    context = {
+        "place": place,
+        "joined": joined,
+        "members": page if joined else None,
+        "members_joined": everyone.filter(status=JOINED).count(),
+        "name_form": _or(form, NameForm, place.user, initial={"alias": place.alias}),
+        "invite_form": _or(form, InviteForm) if joined else None,
+    }
+    return render_page(request, "tmtp_pages/group.html", context)
+
+
+def _or(refused: forms.Form | None, kind: Callable[..., forms.Form], *args: Any, **options: Any) -> forms.Form:
+    """Return the form that was refused, if it is of this kind; else a new one."""
+    if refused is not None and type(refused) is kind:
+        return refused
+    return kind(*args, auto_id=f"id_{kind.__name__}_%s", **options)
+
+
+@member_page("POST")
+def join_group(request: HttpRequest, pk: int) -> HttpResponse:
+    """Join, by the name chosen."""
+    place = own_place(request, pk)
+    return _with_name(request, place, services.join, _("You are a member now."))
+
+
+@member_page("POST")
+def rename_in_group(request: HttpRequest, pk: int) -> HttpResponse:
+    """Be known there by another alias."""
+    place = own_place(request, pk, JOINED)
+    return _with_name(request, place, services.rename, _("The others see your new name."))
+
+
+def _with_name(request: HttpRequest, place: Member, verb: Callable[..., object], said: str) -> HttpResponse:
+    form = NameForm(place.user, request.POST)
+    sender = Sender(place.user.uid, place.user_id)
+    if form.is_valid() and attempt(
+        place.user, form, "alias", partial(verb, sender, place.group.gid, form.cleaned_data["alias"])
+    ):
+        messages.success(request, said)
+        return redirect("tmtp_pages:group", place.group_id)
+    return show(request, place, form)
+
+
+@member_page("POST")
+def invite_to_group(request: HttpRequest, pk: int) -> HttpResponse:
+    """Invite somebody."""
+    place = own_place(request, pk, JOINED)
+    form = InviteForm(request.POST)
+    if form.is_valid():
+        to, text = form.cleaned_data["to"], form.cleaned_data["text"].encode()
+        sender = Sender(place.user.uid, place.user_id)
+        invite = partial(services.invite, sender, place.group.gid, own_alias(place), to, text)
+        if attempt(place.user, form, "to", invite):
+            messages.success(request, _("“%(name)s” is invited.") % {"name": to})
+            return redirect("tmtp_pages:group", pk)
+    return show(request, place, form)
+
+
+def own_alias(place: Member) -> str:
+    """The alias to invite by: the one that the member has in the group; their first one when that has been dropped."""
+    own = Alias.objects.filter(user=place.user, dropped=None).order_by("pk").values_list("name", flat=True)
+    return place.alias if place.alias in own else next(iter(own), place.alias)
+
+
+@member_page("GET", "POST")
+def leave_group(request: HttpRequest, pk: int) -> HttpResponse:
+    """Leave, after a question."""
+    place = own_place(request, pk, JOINED)
+    if request.method == "POST":
+        moderation.leave(place)
+        messages.success(request, _("You have left “%(gid)s”.") % {"gid": place.group.gid})
+        return redirect("tmtp_pages:groups")
+    return render_page(request, "tmtp_pages/group_leave.html", {"place": place})

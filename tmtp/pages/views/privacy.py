@@ -1,0 +1,86 @@
+"""The pages about who may see and reach a member: presence, and blocked people."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+
+from ...models import Block, User
+from ...services.errors import Refused
+from ...services.people import privacy
+from ...services.people.linking import user_of
+from ...services.people.names import holder
+from ...web.decorators import member_page
+from ...web.limits import attempt, spend
+from ...web.rendering import render_page
+from ..forms import BlockForm, PresenceForm
+
+BLOCKED_AT_ONCE = 100
+
+
+@member_page("GET", "POST")
+def presence(request: HttpRequest) -> HttpResponse:
+    """Who sees that the member is online."""
+    user = user_of(request.user)
+    form = PresenceForm(request.POST or None, initial={"presence": user.presence})
+    if request.method == "POST" and form.is_valid():
+        privacy.set_presence(user, form.cleaned_data["presence"])
+        messages.success(request, _("Saved. Those who may no longer see you have been told that you are offline."))
+        return redirect("tmtp_pages:presence")
+    return render_page(request, "tmtp_pages/presence.html", {"form": form})
+
+
+@member_page("GET", "POST")
+def blocked(request: HttpRequest) -> HttpResponse:
+    """Whom the member blocks, and one more."""
+    user = user_of(request.user)
+    form = BlockForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        who = form.cleaned_data["who"]
+        other = holder(who) or User.objects.filter(uid=who).first()
+        if other is None:
+            form.add_error("who", _("Nobody is called “%(name)s”. Mind upper and lower case.") % {"name": who})
+        elif attempt(user, form, "who", partial(privacy.block, user, other, "" if who == other.uid else who)):
+            return _done(request, who)
+    blocks = user.blocks.select_related("blocked").order_by("-created", "-pk")
+    page = Paginator(blocks, BLOCKED_AT_ONCE).get_page(request.GET.get("page"))
+    return render_page(request, "tmtp_pages/blocked.html", {"page": page, "form": form})
+
+
+@member_page("GET", "POST")
+def block(request: HttpRequest, uid: str) -> HttpResponse:
+    """Block somebody, by their uid, after a question: for links beside what they wrote.
+
+    `?name=` is the alias that the member knows them by. Another one than theirs is not shown.
+    """
+    user, other = user_of(request.user), get_object_or_404(User, uid=uid)
+    name, refused = request.GET.get("name", ""), ""
+    name = name if other.aliases.filter(name=name).exists() else ""
+    if request.method == "POST":
+        try:
+            spend(user)
+            privacy.block(user, other, name)
+        except Refused as error:
+            refused = error.text_for_people()
+        else:
+            return _done(request, name or uid)
+    return render_page(request, "tmtp_pages/block.html", {"name": name or uid, "uid": uid, "refused": refused})
+
+
+def _done(request: HttpRequest, name: str) -> HttpResponse:
+    messages.success(request, _("“%(name)s” cannot write to you any more.") % {"name": name})
+    return redirect("tmtp_pages:blocked")
+
+
+@member_page("POST")
+def unblock(request: HttpRequest, pk: int) -> HttpResponse:
+    """Let somebody write again."""
+    found = get_object_or_404(Block.objects.select_related("blocked"), pk=pk, user__account=request.user)
+    privacy.unblock(user_of(request.user), found.blocked)
+    messages.success(request, _("“%(name)s” can write to you again.") % {"name": found})
+    return redirect("tmtp_pages:blocked")

@@ -1,0 +1,37 @@
+"""What members ask for on the website is limited as on devices: TMTP["LIMITS"]["requests_per_user"]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+from django import forms
+from django.db import transaction
+
+from ..engine.limits import Limits
+from ..models import User
+from ..services.errors import Refused
+
+
+@cache
+def limits() -> Limits:
+    """Return the counts of what members have asked for through this process."""
+    return Limits()
+
+
+def spend(user: User) -> None:
+    """Count a request of the user. Raise Refused when there were too many."""
+    if not limits().spend("requests_per_user", user.uid):
+        raise Refused("too_many_requests")
+
+
+def attempt(user: User, form: forms.Form, field: str | None, act: Callable[[], object]) -> bool:
+    """Have a service do something for a user, and return whether it did. A refusal becomes an error of the field."""
+    try:
+        spend(user)
+        with transaction.atomic():
+            act()
+    except Refused as refused:
+        form.add_error(field, refused.text_for_people())
+        return False
+    return True
