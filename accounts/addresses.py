@@ -23,6 +23,7 @@ from django.utils.translation import gettext as _
 
 from tmtp.conf import conf
 
+from .errors import Refused
 from .models import Address, MailedLink
 
 if TYPE_CHECKING:
@@ -34,10 +35,6 @@ SALT = "accounts.addresses"
 LINK_LIFE = timedelta(days=3)
 MAIL_EVERY = timedelta(minutes=2)  # from one link to the next to the same address, whoever asks for it
 MAILS_A_DAY = 10
-
-
-class AddressRefused(Exception):
-    """Nothing was done. The text is for the member."""
 
 
 def normalise(address: str) -> str:
@@ -93,9 +90,9 @@ def may_mail(address: str) -> bool:
 
 
 def mail_link(request: HttpRequest, address: Address) -> None:
-    """Mail the link that confirms an address. Raises AddressRefused when one was mailed just now, or none can be."""
+    """Mail the link that confirms an address. Raise Refused if one was mailed just now, or if mail fails."""
     if not may_mail(address.address):
-        raise AddressRefused(_("A link was mailed there a moment ago. Please look for it, in your spam too."))
+        raise Refused("address_link_just_mailed")
     token = signing.dumps([address.pk, address.address], salt=SALT)
     link = request.build_absolute_uri(reverse("accounts:confirm", args=[token]))
     context = {"user": address.user, "link": link, "site_name": conf.SITE_NAME, "days": LINK_LIFE.days}
@@ -104,30 +101,26 @@ def mail_link(request: HttpRequest, address: Address) -> None:
         send_mail(subject, render_to_string("accounts/mail/confirm.txt", context), None, [address.address])
     except (OSError, smtplib.SMTPException) as error:
         logger.error("a link to confirm an address was not mailed: %s", error)
-        raise AddressRefused(_("The mail with the link could not be sent. Please try again later.")) from None
+        raise Refused("address_mail_failed") from None
 
 
 def read_link(token: str) -> Address:
-    """The address that a link is for. Raises AddressRefused when it is too old or changed, or the address is gone."""
+    """Return the address of a link. Raise Refused if the link is too old or changed, or the address was removed."""
     try:
         pk, text = signing.loads(token, salt=SALT, max_age=LINK_LIFE)
     except signing.BadSignature:
-        raise AddressRefused(
-            _("This link is not complete, or too old. Ask for a new one on your account page.")
-        ) from None
+        raise Refused("address_link_invalid") from None
     address = Address.objects.filter(pk=pk, address=text).select_related("user").first()
     if address is None:
-        raise AddressRefused(_("This address was removed from its account since the link was mailed."))
+        raise Refused("address_removed")
     return address
 
 
 def confirm(address: Address) -> None:
-    """The member reads this address. Raises AddressRefused when it is another member's."""
+    """Note that the member reads this address. Raise Refused if it is another member's."""
     try:
         with transaction.atomic():
             Address.objects.filter(pk=address.pk, verified=None).update(verified=timezone.now())
     except IntegrityError:
-        raise AddressRefused(
-            _("Another account has confirmed this address already. Sign in with that one, or remove it there.")
-        ) from None
+        raise Refused("address_taken") from None
     _choose_email(address.user)

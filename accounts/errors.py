@@ -7,6 +7,13 @@ from django.utils.translation import gettext_noop as _
 from tmtp.services.errors import Refused, Text, add_texts
 
 TEXTS = {
+    "address_link_just_mailed": Text(_("A link was mailed there a moment ago. Please look for it, in your spam too.")),
+    "address_mail_failed": Text(_("The mail with the link could not be sent. Please try again later.")),
+    "address_link_invalid": Text(_("This link is not complete, or too old. Ask for a new one on your account page.")),
+    "address_removed": Text(_("This address was removed from its account since the link was mailed.")),
+    "address_taken": Text(
+        _("Another account has confirmed this address already. Sign in with that one, or remove it there.")
+    ),
     "openid_known_from_device": Text(
         _("A device has used that account before, as somebody else here. Ask the people who run this site.")
     ),

@@ -14,6 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from .. import addresses
+from ..errors import Refused
 from ..models import Address
 from ..openid.client import providers
 from ..openid.people import identities_of, label_of
@@ -67,8 +68,8 @@ def mail_link(request: HttpRequest, address: Address) -> HttpResponse:
         return back_to_account()
     try:
         addresses.mail_link(request, address)
-    except addresses.AddressRefused as refused:
-        messages.warning(request, str(refused))
+    except Refused as refused:
+        messages.warning(request, refused.text_for_people())
     else:
         messages.success(request, _("A link was mailed to %(address)s.") % {"address": address})
     return back_to_account()
@@ -95,7 +96,7 @@ def confirm(request: HttpRequest, token: str) -> HttpResponse:
             addresses.confirm(address)
             messages.success(request, _("%(address)s is confirmed.") % {"address": address})
             return back_to_account()
-    except addresses.AddressRefused as refused:
-        return render(request, "accounts/confirm.html", {"refused": str(refused)}, status=400)
+    except Refused as refused:
+        return render(request, "accounts/confirm.html", {"refused": refused.text_for_people()}, status=400)
     own = address.user == request.user
     return render(request, "accounts/confirm.html", {"address": address, "own": own}, status=200 if own else 403)

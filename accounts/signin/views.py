@@ -25,6 +25,7 @@ from tmtp.conf import conf
 from tmtp.services.people.linking import user_of
 
 from .. import addresses
+from ..errors import Refused
 from .forms import PasswordResetForm, SignInForm, SignUpForm, password_form
 
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -68,8 +69,8 @@ def welcome(request: HttpRequest, user: User) -> None:
     try:
         for address in user.addresses.filter(verified=None):
             addresses.mail_link(request, address)
-    except addresses.AddressRefused as refused:
-        messages.warning(request, str(refused))
+    except Refused as refused:
+        messages.warning(request, refused.text_for_people())
         return
     if user.email:
         text = _("Welcome! A link was mailed to %(address)s. Follow it to confirm that the address is yours.")
