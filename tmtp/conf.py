@@ -70,13 +70,22 @@ def format_address(host: str, port: int) -> str:
 
 
 class Conf:
-    """Return the value of a setting as an attribute: from `settings.TMTP`, else the default."""
+    """Attribute access to a dict in the site's settings, with defaults for the keys that it does not have."""
+
+    def __init__(self, setting: str, defaults: dict[str, Any]) -> None:
+        self._setting = setting
+        self._defaults = defaults
 
     def __getattr__(self, name: str) -> Any:
-        if name not in DEFAULTS:
-            raise AttributeError(f"TMTP has no setting {name}")
-        given = getattr(settings, "TMTP", {})
-        return given.get(name, DEFAULTS[name]) if isinstance(given, dict) else DEFAULTS[name]  # else tmtp.E001
+        if name not in self._defaults:
+            raise AttributeError(f"{self._setting} has no setting {name}")
+        given = getattr(settings, self._setting, {})
+        # A system check reports what is not a dict.
+        return given.get(name, self._defaults[name]) if isinstance(given, dict) else self._defaults[name]
+
+
+class TmtpConf(Conf):
+    """The settings in `TMTP`."""
 
     @property
     def site_alias(self) -> str:
@@ -105,4 +114,4 @@ class Conf:
             raise ImproperlyConfigured(str(error)) from None
 
 
-conf = Conf()
+conf = TmtpConf("TMTP", DEFAULTS)

@@ -1,1 +1,1 @@
-"""Policies around getting a message to a person: what is retried, what expires, who is told otherwise."""
+"""What workers do: answers to the site, broadcasts, retries, expiry, notices by e-mail. Also the e-mail backend."""

@@ -1,12 +1,12 @@
 """The Django app."""
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
 class DeliveryConfig(AppConfig):
-    """Policies around getting a message to a person."""
+    """What workers do: answers to the site, broadcasts, retries, expiry, notices. Also the e-mail backend."""
 
     name = "tmtp.delivery"
     label = "tmtp_delivery"
@@ -14,16 +14,20 @@ class DeliveryConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks; `migrate` makes the schedules; what comes for the site's handler is told of."""
+        """Register the system checks, and connect the signals."""
         from tmtp.signals import site_received
 
         from . import checks  # noqa: F401
         from .conf import conf
-        from .handling import ask_for_answers
+        from .inbound.handling import request_handling
         from .schedules import make_schedules
-        from .workers import watch_workers
 
         post_migrate.connect(make_schedules, sender=self, dispatch_uid="tmtp.delivery.schedules")
-        watch_workers()
-        if conf.HANDLER:  # a server that nobody listens to does not even look
-            site_received.connect(ask_for_answers, dispatch_uid="tmtp.delivery.answers")
+        if conf.HANDLER:  # while this signal has no receiver, the service does not look for messages to the site
+            site_received.connect(request_handling, dispatch_uid="tmtp.delivery.inbound")
+        if apps.is_installed("django_q"):  # else a check says so
+            from django_q.signals import post_spawn
+
+            from .tasks import worker_started
+
+            post_spawn.connect(worker_started, dispatch_uid="tmtp.delivery.workers")

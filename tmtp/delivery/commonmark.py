@@ -1,8 +1,9 @@
-"""E-mail as CommonMark: what a mail says, for a message that says the same."""
+"""Convert the text of an e-mail to CommonMark."""
 
 from __future__ import annotations
 
 from email.message import Message
+from typing import Any
 
 from bs4 import BeautifulSoup, Tag
 from django.core.mail import EmailMessage
@@ -14,14 +15,14 @@ _converter = MarkdownConverter(heading_style=ATX, newline_style=BACKSLASH, escap
 
 
 def text_of(mail: EmailMessage) -> str:
-    """A mail's text as CommonMark: of its HTML when it has some, else of its plain text, which looks as it did."""
+    """Return a mail's text as CommonMark: from its HTML if it has some, else from its plain text."""
     html = _html_of(mail)
     if html is None:
-        return from_plain(mail.body)
+        return from_plain(str(mail.body))
     try:
         return from_html(html)
     except RecursionError:  # elements a thousand deep
-        return from_plain(strip_tags(html) if mail.content_subtype == "html" else mail.body)
+        return from_plain(strip_tags(html) if mail.content_subtype == "html" else str(mail.body))
 
 
 def _html_of(mail: EmailMessage) -> str | None:
@@ -29,11 +30,11 @@ def _html_of(mail: EmailMessage) -> str | None:
     for content, mimetype in (tuple(alternative) for alternative in alternatives):
         if mimetype == "text/html":
             return _decoded(content)
-    return mail.body if mail.content_subtype == "html" else None
+    return str(mail.body) if mail.content_subtype == "html" else None
 
 
 def from_html(html: str) -> str:
-    """HTML as CommonMark. Scripts, styles and pictures go; of a picture its alternative text stays."""
+    """Convert HTML. Remove scripts and styles; replace pictures by their alternative texts."""
     soup = BeautifulSoup(html, "html.parser")
     for tag in soup.find_all(["script", "style", "head", "title", "template"]):
         tag.decompose()
@@ -47,7 +48,7 @@ def from_html(html: str) -> str:
 
 
 def _lay_out(row: Tag) -> None:
-    """A table's row as a line; if its cells hold more than words, these below each other. CommonMark has no tables."""
+    """Put the cells of a table's row on one line, or below each other if they contain blocks: there are no tables."""
     cells = row.find_all(CELLS, recursive=False)
     is_layout = any(cell.find(BLOCKS) for cell in cells)
     row.name = "div" if is_layout else "p"
@@ -58,19 +59,20 @@ def _lay_out(row: Tag) -> None:
 
 
 def from_plain(text: str) -> str:
-    """Plain text as CommonMark: its lines stay lines, its addresses become links, and no sign has a meaning."""
+    """Convert plain text. Keep its lines, make links of its addresses, and escape everything else."""
     return from_html(linebreaks(urlize(text.strip(), autoescape=True)))
 
 
 def files_of(mail: EmailMessage) -> list[tuple[str, bytes]]:
-    """A mail's attachments: name and content."""
+    """Return the name and the content of each attachment."""
     return [_file(attachment) for attachment in mail.attachments]
 
 
-def _file(attachment: object) -> tuple[str, bytes]:
+def _file(attachment: Any) -> tuple[str, bytes]:
     if isinstance(attachment, Message):  # a MIMEBase, as Django takes it
-        return attachment.get_filename() or "file", attachment.get_payload(decode=True) or b""
-    name, content, *_ = attachment  # type: ignore[misc]
+        payload = attachment.get_payload(decode=True)
+        return attachment.get_filename() or "file", payload if isinstance(payload, bytes) else b""
+    name, content = attachment[:2]
     if isinstance(content, EmailMessage):
         content = content.message()
     if isinstance(content, Message):

@@ -8,14 +8,17 @@ Each key is explained in docs/reference/settings.md.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
-from django.conf import settings
+from django.utils.module_loading import import_string
+
+from tmtp.conf import Conf
 
 DEFAULTS: dict[str, Any] = {
     # the website around it
     "SITE_URL": "",
-    "ADDRESSES": "tmtp.delivery.addresses.Allauth",
+    "EMAIL_ADDRESSES": "tmtp.delivery.email_addresses.Allauth",
     "FALLBACK_EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
     "EMAIL_ROUTE": "both",
     "SIGN_IN_VIEWS": [
@@ -37,17 +40,12 @@ DEFAULTS: dict[str, Any] = {
     "RESULTS_KEPT": 30 * 86400,
 }
 
-
-class Conf:
-    """Attribute access to `settings.TMTP_DELIVERY` over the defaults."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in DEFAULTS:
-            raise AttributeError(f"TMTP_DELIVERY has no setting {name}")
-        given = getattr(settings, "TMTP_DELIVERY", {})
-        return (
-            given.get(name, DEFAULTS[name]) if isinstance(given, dict) else DEFAULTS[name]
-        )  # else tmtp_delivery.E001
+conf = Conf("TMTP_DELIVERY", DEFAULTS)
 
 
-conf = Conf()
+def import_dotted(path: str) -> Any:
+    """Return the module, or the object in a module, that a dotted path names. Raise ImportError."""
+    try:
+        return import_string(path)
+    except ImportError:
+        return import_module(path)

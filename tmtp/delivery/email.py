@@ -1,14 +1,14 @@
 """Django's mail as messages: `EMAIL_BACKEND = "tmtp.delivery.email.EmailBackend"`.
 
-Recipients who are members, by an address they have confirmed, and have a device or a mailbox, get a message. Who gets
-the mail itself, through the backend TMTP_DELIVERY["FALLBACK_EMAIL_BACKEND"], is decided by the mail's header
-X-Message-Route, or else by TMTP_DELIVERY["EMAIL_ROUTE"]:
+A recipient gets a message if the address is one that a member has confirmed, and the member has a device or a mailbox.
+The mail itself goes through the backend TMTP_DELIVERY["FALLBACK_EMAIL_BACKEND"]. The mail's header X-Message-Route, or
+else TMTP_DELIVERY["EMAIL_ROUTE"], says who gets which:
 
-    both     everybody gets the mail, members get the message too (the default: nobody is locked out)
+    both     everybody gets the mail, and members get the message too (the default: nobody is locked out)
     message  members with a device get the message only, all others the mail
     email    everybody gets the mail, and nobody a message
 
-What one needs in order to sign in is always mailed, whatever the setting: see `is_for_signing_in`.
+What a person needs in order to sign in is always mailed: see `has_sign_in_link`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from collections.abc import Iterable, Sequence
 from email.utils import parseaddr
 from typing import Any
 
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
@@ -30,10 +29,10 @@ from tmtp.models import Node
 from tmtp.services.errors import Refused
 from tmtp.services.messages.sending import send_message
 
-from .addresses import users_by_address
 from .commonmark import files_of, text_of
 from .conf import conf
-from .signing_in import is_for_signing_in
+from .email_addresses import users_by_address
+from .sign_in_links import has_sign_in_link
 
 log = logging.getLogger("tmtp.delivery")
 HEADER = "X-Message-Route"
@@ -49,7 +48,7 @@ class EmailBackend(BaseEmailBackend):
         if f"{__name__}.{type(self).__name__}" == conf.FALLBACK_EMAIL_BACKEND:
             raise ImproperlyConfigured("TMTP_DELIVERY['FALLBACK_EMAIL_BACKEND'] must be a backend that sends e-mail")
         self.fallback: BaseEmailBackend = import_string(conf.FALLBACK_EMAIL_BACKEND)(**options)
-        self._opened = False  # by send_messages
+        self._opened = False  # whether send_messages has opened the connection
 
     def open(self) -> bool | None:
         """Open the fallback's connection."""
@@ -62,7 +61,7 @@ class EmailBackend(BaseEmailBackend):
         self.fallback.close()
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
-        """Send mails; gives how many went out, as a message or as a mail or both. Raises what the fallback raises."""
+        """Send mails. Return how many went out, as a message, as a mail or both. Raise what the fallback raises."""
         try:
             return sum(self._send(mail) for mail in email_messages or ())
         finally:
@@ -84,14 +83,14 @@ class EmailBackend(BaseEmailBackend):
         return mailed or told
 
     def _mail(self, mail: EmailMessage) -> bool:
-        """Mail it, all mails of a call over one connection; whether that was done."""
+        """Mail it, over one connection for all mails of a call. Return whether it was mailed."""
         if not mail.recipients():
             return False
         self._opened = bool(self.open()) or self._opened
-        return self.fallback.send_messages([mail]) != 0  # some backends give None
+        return self.fallback.send_messages([mail]) != 0  # some backends return None
 
     def _tell(self, mail: EmailMessage, members: Sequence[Any]) -> bool:
-        """Send the message, with a Message-ID of the mail's own only once; whether that could be done."""
+        """Send the message, once for each Message-ID of mails that have one. Return whether it was sent."""
         if not members:
             return False
         try:
@@ -108,48 +107,37 @@ class EmailBackend(BaseEmailBackend):
         return True
 
 
-def mail_server() -> BaseEmailBackend:
-    """Return the backend TMTP_DELIVERY["FALLBACK_EMAIL_BACKEND"], for mails that are never sent as messages.
-
-    If the site has MAILERS (Django 6.1 and later), the options of its mailer “default” are the backend's.
-    """
-    mailer = getattr(settings, "MAILERS", {}).get("default")
-    options = {} if mailer is None else {"alias": "default", **mailer.get("OPTIONS", {})}
-    backend: BaseEmailBackend = import_string(conf.FALLBACK_EMAIL_BACKEND)(**options)
-    return backend
-
-
 def route_of(mail: EmailMessage) -> str:
-    """How a mail goes: its own header, or the setting; but what one needs to sign in is mailed.
+    """Return the route of a mail: its own header, or the setting; but a mail with a sign-in link is always mailed.
 
-    Raises ImproperlyConfigured for what is no route.
+    Raise ImproperlyConfigured for an unknown route.
     """
     route = str(mail.extra_headers.get(HEADER, conf.EMAIL_ROUTE)).lower()
     if route not in ROUTES:
         raise ImproperlyConfigured(
             f"{HEADER} or TMTP_DELIVERY['EMAIL_ROUTE'] is “{route}”; it must be one of {ROUTES}"
         )
-    if is_for_signing_in(mail) and HEADER not in mail.extra_headers:
+    if has_sign_in_link(mail) and HEADER not in mail.extra_headers:
         return EMAIL
-    return BOTH if route == MESSAGE and is_for_signing_in(mail) else route
+    return BOTH if route == MESSAGE and has_sign_in_link(mail) else route
 
 
 def _members(recipients: Iterable[str]) -> dict[str, Any]:
-    """The members behind addresses, by the recipients as the mail has them."""
+    """Return the members, by the recipient as it is written in the mail."""
     addresses = {recipient: parseaddr(recipient)[1].lower() for recipient in recipients}
     members = users_by_address(addresses.values())
     return {recipient: members[address] for recipient, address in addresses.items() if address in members}
 
 
 def _with(members: dict[str, Any], *kinds: Node.Kind) -> set[str]:
-    """The recipients who have a node of one of these kinds."""
+    """Return the recipients who have a node of one of these kinds."""
     nodes = Node.objects.filter(user__account__in=members.values(), kind__in=kinds, dropped=None)
     accounts = set(nodes.values_list("user__account_id", flat=True)) if members else set()
     return {recipient for recipient, account in members.items() if account.pk in accounts}
 
 
 def _without(mail: EmailMessage, recipients: Iterable[str]) -> EmailMessage:
-    """The mail, to all but these; its To and Cc still name everybody. It no longer says how it goes."""
+    """Return a copy that goes to all but these recipients. To and Cc still name everybody; X-Message-Route is gone."""
     left_out = set(recipients)
     mail = copy.copy(mail)
     names = {"To": ", ".join(map(str, mail.to)), "Cc": ", ".join(map(str, mail.cc))} if left_out else {}

@@ -1,71 +1,41 @@
-"""What the policies remember. Messages themselves are in `tmtp`."""
+"""The state of workers, devices and notices. Messages themselves are in `tmtp`."""
 
 from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tmtp.protocol.values import format_msgid
 
 from .broadcasts.models import Broadcast, Part, Recipient
+from .inbound.models import Attempt
 
-__all__ = ["Attempt", "Broadcast", "Mark", "Notice", "Part", "Recipient", "Stalled"]
+__all__ = ["Attempt", "Broadcast", "LastRun", "Notice", "Part", "Recipient", "StalledDevice"]
 
 
-class Mark(models.Model):
-    """When something was last done, and how far it came. See `tmtp.delivery.marks`."""
+class LastRun(models.Model):
+    """When something was last done, and how far it came. See `tmtp.delivery.last_runs`."""
 
     name = models.CharField(_("name"), max_length=50, primary_key=True)
     at = models.DateTimeField(_("at"), null=True)
-    number = models.BigIntegerField(default=0)
+    progress = models.BigIntegerField(default=0)
 
     class Meta:
-        verbose_name = _("mark")
-        verbose_name_plural = _("marks")
+        verbose_name = _("last run")
+        verbose_name_plural = _("last runs")
 
     def __str__(self) -> str:
         return self.name
 
 
-class Attempt(models.Model):
-    """A message to the site that its handler was given: how often, and what came of it. Gone when the message is.
-
-    `claim` is the run of a worker that is at it, until `claimed_until` at least.
-    """
-
-    # Messages are deleted by the statements of tmtp, past Django: no constraint in the database.
-    message = models.OneToOneField(
-        "tmtp.Message",
-        verbose_name=_("message"),
-        primary_key=True,
-        on_delete=models.CASCADE,
-        db_constraint=False,
-        related_name="+",
-    )
-    tries = models.PositiveIntegerField(_("tries"), default=0)
-    next_try = models.DateTimeField(_("next try"), default=timezone.now)
-    error = models.TextField(_("error"), blank=True)
-    dead = models.DateTimeField(_("given up"), null=True, db_index=True)
-    claim = models.CharField(max_length=32, blank=True, editable=False)
-    claimed_until = models.DateTimeField(null=True, editable=False)
-
-    class Meta:
-        verbose_name = _("failed answer")
-        verbose_name_plural = _("failed answers")
-
-    def __str__(self) -> str:
-        return format_msgid(self.pk)
-
-
-class Stalled(models.Model):
-    """A connected device whose first waiting message has been the same for a while. See `tmtp.delivery.stalled`."""
+class StalledDevice(models.Model):
+    """A connected device whose first waiting message stays the same. See `tmtp.delivery.stalled_devices`."""
 
     node = models.OneToOneField("tmtp.Node", primary_key=True, on_delete=models.CASCADE, related_name="+")
-    number = models.BigIntegerField()
+    number = models.BigIntegerField()  # of the first waiting message
     since = models.DateTimeField()
-    asked = models.PositiveIntegerField(default=0)
+    asked = models.PositiveIntegerField(default=0)  # how often its server was asked to send again
     next_try = models.DateTimeField()
 
     def __str__(self) -> str:
@@ -73,7 +43,7 @@ class Stalled(models.Model):
 
 
 class Notice(models.Model):
-    """That a member was told by e-mail that messages wait, and whether they want to be told."""
+    """When a member was last told by e-mail that messages wait, and whether the member has unsubscribed."""
 
     account = models.OneToOneField(
         settings.AUTH_USER_MODEL,

@@ -1,7 +1,8 @@
-"""Notices by e-mail that messages wait, for members whom no device of theirs tells.
+"""Tell members by e-mail that messages wait, when none of their devices was online.
 
-A message is looked at once, when it has waited for NOTICE_AFTER seconds. Its recipients are told who have an address,
-had no device online since, and neither were told within a day nor want no notices. What a message says is not told.
+A message is looked at once, when it has waited for NOTICE_AFTER seconds. Its recipients get a notice if they have an
+address, had no device online since, got no notice within a day, and have not unsubscribed. A notice does not say what
+is in the message.
 """
 
 from __future__ import annotations
@@ -12,26 +13,28 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.core import signing
 from django.core.mail import EmailMessage
+from django.core.mail.backends.base import BaseEmailBackend
 from django.db.models import Q
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from tmtp.conf import conf as tmtp_conf
 from tmtp.models import Message, Node, QueueEntry, User
 from tmtp.services.messages.expiry import OPS
 
-from . import marks
-from .addresses import address_by_user
+from . import last_runs
+from .budget import Budget, repeat
 from .conf import conf
-from .email import mail_server
+from .email_addresses import address_by_user
 from .models import Notice
-from .work import Budget, again
 
 log = logging.getLogger("tmtp.delivery")
-MARK = "noticed"
+LAST_RUN = "noticed"
 SALT = "tmtp.delivery.notices"
 OFTEN = timedelta(days=1)
 PAGE = 50  # messages looked at together
@@ -39,35 +42,35 @@ AT_ONCE = 200  # mails over one connection
 
 
 def send_notices() -> int:
-    """Tell whom there is to tell, as long as a task may; gives how many.
+    """Send the notices that are due, for as long as a task may. Return their number.
 
-    Raises what the e-mail backend raises. Who was told by then is not told again, the others are by the next run.
+    Raise what the e-mail backend raises. The next run tells those who were not told by then.
     """
     if conf.NOTICE_AFTER is None:
         return 0
     before = time.time_ns() - int(conf.NOTICE_AFTER * 1e9)
     sent, budget = 0, Budget()
-    if not marks.number_of(MARK):
-        marks.set_mark(MARK, before)  # a site that begins with this does not tell of all that ever waited
+    if not last_runs.progress_of(LAST_RUN):
+        last_runs.record(LAST_RUN, before)  # on a site that has just turned this on, skip what waited before
 
     def step() -> int:
         nonlocal sent
-        old = Message.objects.filter(pk__gt=marks.number_of(MARK), pk__lt=before).order_by("pk")
+        old = Message.objects.filter(pk__gt=last_runs.progress_of(LAST_RUN), pk__lt=before).order_by("pk")
         numbers = list(old.values_list("pk", flat=True)[:PAGE])
         for accounts in _pages(_away(_not_taken(numbers))):
             if not budget:
                 return 0
             sent += _tell(accounts)
         if numbers:
-            marks.set_mark(MARK, numbers[-1])
+            last_runs.record(LAST_RUN, numbers[-1])
         return len(numbers)
 
-    again(step, budget)
+    repeat(step, budget)
     return sent
 
 
 def _not_taken(numbers: Sequence[int]) -> set[int]:
-    """The users for whom these messages wait. In a mailbox, only when they have not been there since."""
+    """Return the users for whom these messages wait. Messages in a mailbox that they have opened since do not count."""
     entries = QueueEntry.objects.filter(message_id__in=numbers, message__op__in=OPS, node__user__account__isnull=False)
     rows = entries.values_list("message_id", "node__kind", "node__last_seen", "node__user_id")
     return {user for number, kind, seen, user in rows if kind != Node.Kind.MAILBOX or not _since(seen, number)}
@@ -78,7 +81,7 @@ def _since(seen: datetime | None, number: int) -> bool:
 
 
 def _away(users: Iterable[int]) -> list[Any]:
-    """The accounts of those of the users who may be told: nothing of theirs was online lately."""
+    """Return the accounts of those users who may be told: none of their devices was online lately."""
     now, wanted = timezone.now(), list(users)
     lately = Q(server__isnull=False) | Q(last_seen__gte=now - timedelta(seconds=conf.NOTICE_AFTER))
     here = set(Node.objects.filter(lately, user__in=wanted, dropped=None).values_list("user_id", flat=True))
@@ -95,10 +98,10 @@ def _pages(accounts: list[Any]) -> Iterable[list[Any]]:
 
 
 def _tell(accounts: Sequence[Any]) -> int:
-    """Mail each of them, who are marked as told first: two workers do not tell them twice."""
+    """Mail each of them. Mark each as told before, so that two workers do not tell them twice."""
     addresses = address_by_user(accounts)
     sent = 0
-    with mail_server() as connection:
+    with _mail_server() as connection:
         for account in accounts:
             address = addresses.get(account.pk)
             before = _mark_told(account) if address else None
@@ -112,8 +115,19 @@ def _tell(accounts: Sequence[Any]) -> int:
     return sent
 
 
+def _mail_server() -> BaseEmailBackend:
+    """Return the backend TMTP_DELIVERY["FALLBACK_EMAIL_BACKEND"], for mails that are never sent as messages.
+
+    If the site has MAILERS (Django 6.1 and later), the options of its mailer “default” are the backend's.
+    """
+    mailer = getattr(settings, "MAILERS", {}).get("default")
+    options = {} if mailer is None else {"alias": "default", **mailer.get("OPTIONS", {})}
+    backend: BaseEmailBackend = import_string(conf.FALLBACK_EMAIL_BACKEND)(**options)
+    return backend
+
+
 def _mark_told(account: Any) -> Notice | None:
-    """Note that a member is told now; gives what there was before, None when they must not be."""
+    """Record that a member is told now. Return the row as it was before; None when the member must not be told."""
     before, _new = Notice.objects.get_or_create(account=account)
     now = timezone.now()
     free = Notice.objects.filter(Q(last=None) | Q(last__lt=now - OFTEN), pk=account.pk, unsubscribed=None)
@@ -121,7 +135,7 @@ def _mark_told(account: Any) -> Notice | None:
 
 
 def notice(account: Any, address: str) -> EmailMessage:
-    """The mail to a member. Mail programs offer to end these by one click (RFC 8058)."""
+    """Return the mail to a member. Mail programs offer a button that unsubscribes (RFC 8058)."""
     end = conf.SITE_URL.rstrip("/") + reverse("tmtp_delivery:no_notices", args=[signing.dumps(account.pk, salt=SALT)])
     context = {"site_name": tmtp_conf.SITE_NAME, "site_url": conf.SITE_URL, "end": end, "account": account}
     subject = render_to_string("tmtp_delivery/notice_subject.txt", context).strip()
@@ -131,11 +145,11 @@ def notice(account: Any, address: str) -> EmailMessage:
 
 
 def member_of(token: str) -> Any:
-    """The primary key of the member to whom a link to end notices was mailed. Raises signing.BadSignature."""
+    """Return the primary key of the account in an unsubscribe link. Raise signing.BadSignature."""
     return signing.loads(token, salt=SALT)
 
 
 def end_notices(account: Any) -> None:
-    """The member, by primary key, wants no more notices."""
+    """Unsubscribe an account, given by its primary key."""
     Notice.objects.get_or_create(account_id=account)
     Notice.objects.filter(pk=account, unsubscribed=None).update(unsubscribed=timezone.now())

@@ -15,7 +15,7 @@ PREFIX = "tmtp_delivery: "
 
 
 class Every(NamedTuple):
-    """A function of no arguments, by its dotted path, and the minutes from one run to the next."""
+    """A function without arguments, by its dotted path, and the minutes from one run to the next."""
 
     name: str
     function: str
@@ -24,7 +24,7 @@ class Every(NamedTuple):
 
 SCHEDULES = (
     Every("heartbeat", "tmtp.delivery.tasks.heartbeat", 1),
-    Every("broadcasts", "tmtp.delivery.broadcasts.tasks.look", 1),
+    Every("broadcasts", "tmtp.delivery.broadcasts.tasks.start_due", 1),
     Every("answers", "tmtp.delivery.tasks.answers", 1),
     Every("retry", "tmtp.delivery.tasks.retry", 1),
     Every("expire", "tmtp.delivery.tasks.expire", 10),
@@ -35,7 +35,7 @@ SCHEDULES = (
 
 
 def make_schedules(using: str = "default", apps: Any = installed, **_: Any) -> None:
-    """Make the rows what the list says. Receives `post_migrate`."""
+    """Create, update and delete rows. Receives `post_migrate`."""
     try:
         Schedule = apps.get_model("django_q", "Schedule")
     except LookupError:

@@ -1,36 +1,53 @@
-"""What workers run: the functions that `tmtp.delivery.schedules` names, and those that are asked for with `work.ask`.
+"""What workers run: the functions that `schedules` names, and those that `workers.run_soon` was called with.
 
-Each may run at any time, any number of times, and in two workers at once; each ends well before django-q2's timeout
-(`work.Budget`), and what is left then is for the next run.
+Each may run at any time, any number of times, and in two workers at once. Each ends well before django-q2's timeout
+(`budget.Budget`), and leaves the rest to its next run.
 """
 
 from __future__ import annotations
 
-from . import handling, housekeeping, marks, notices, stalled
+import logging
+from typing import Any
+
+from django.db import Error
+
+from . import housekeeping, notices, stalled_devices, workers
+from .inbound import handling
+
+log = logging.getLogger("tmtp.delivery")
+
+
+def worker_started(**_: Any) -> None:
+    """Record a heartbeat, and look for messages to the site at once. Receives django-q2's `post_spawn`."""
+    try:
+        workers.record_heartbeat()
+        handling.request_handling()
+    except Error as error:  # there is no table yet, or no database: the worker reports that itself
+        log.warning("a worker has started, which could not be noted: %s", error)
 
 
 def heartbeat() -> None:
-    """A worker is there."""
-    marks.set_mark(marks.WORKER)
+    """Record that a worker runs."""
+    workers.record_heartbeat()
 
 
 def answers() -> None:
-    """Give what members have written to the site to its handler."""
-    handling.handle_answers()
+    """Call the site's handler with the messages to the site."""
+    handling.handle_messages()
 
 
 def retry() -> int:
-    """Send again what connected devices have not taken for long."""
-    return stalled.retry_stalled()
+    """Send again what connected devices have not acknowledged for a while."""
+    return stalled_devices.redeliver()
 
 
 def expire() -> int:
-    """Drop what has waited too long."""
+    """Drop what has waited longer than EXPIRE_AFTER."""
     return housekeeping.expire()
 
 
 def sweep() -> None:
-    """Clear away what crashes have left behind."""
+    """Remove what crashes have left behind."""
     housekeeping.sweep()
 
 
@@ -40,5 +57,5 @@ def notify() -> int:
 
 
 def purge() -> None:
-    """Forget what was kept for a time only."""
+    """Delete what is kept for a limited time."""
     housekeeping.purge()

@@ -1,4 +1,4 @@
-"""Pages of delivery: path("delivery/", include("tmtp.delivery.urls"))."""
+"""The page that ends notices: path("delivery/", include("tmtp.delivery.urls"))."""
 
 from django.urls import path
 

@@ -17,7 +17,7 @@ from .notices import end_notices, member_of
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def no_notices(request: HttpRequest, token: str) -> HttpResponse:
-    """Ask whether notices shall end, since programs follow links too; end them when the answer comes."""
+    """Ask for confirmation, since programs follow links too; unsubscribe on POST."""
     try:
         account = member_of(token)
     except signing.BadSignature:

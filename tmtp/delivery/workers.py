@@ -1,31 +1,35 @@
-"""Whether workers are there. One says so when it starts, and each minute from then on (`tasks.heartbeat`)."""
+"""Asking workers to run something, and whether there are any: each records a heartbeat once a minute."""
 
 from __future__ import annotations
 
-import logging
-from typing import Any
+from datetime import datetime, timedelta
 
-from django.apps import apps
-from django.db import Error
+from django.utils import timezone
 
-from . import marks
-from .handling import ask_for_answers
+from . import last_runs
 
-log = logging.getLogger("tmtp.delivery")
+HEARTBEAT = "worker"  # the name of the last run
+LATE = timedelta(minutes=3)  # a heartbeat comes each minute
 
 
-def watch_workers() -> None:
-    """Be told when a worker starts."""
-    if apps.is_installed("django_q"):
-        from django_q.signals import post_spawn
+def run_soon(task: str, *args: object) -> None:
+    """Have a worker run a function, named by its dotted path. This takes a few milliseconds and uses the database."""
+    from django_q.tasks import async_task  # optional, and it reads its settings when it is imported
 
-        post_spawn.connect(_started, dispatch_uid="tmtp.delivery.workers")
+    async_task(task, *args, q_options={"group": "tmtp_delivery", "save": False})
 
 
-def _started(**_: Any) -> None:
-    """A worker is there: after a pause, messages may be waiting for it."""
-    try:
-        marks.set_mark(marks.WORKER)
-        ask_for_answers()
-    except Error as error:  # there is no table yet, or no database: the worker will say so itself
-        log.warning("a worker has started, which could not be noted: %s", error)
+def record_heartbeat() -> None:
+    """Record that a worker runs."""
+    last_runs.record(HEARTBEAT)
+
+
+def last_heartbeat() -> datetime | None:
+    """Return the time of the last heartbeat; None when there never was one."""
+    return last_runs.time_of(HEARTBEAT)
+
+
+def are_missing() -> bool:
+    """Return whether no worker has run a task for a few minutes."""
+    seen = last_heartbeat()
+    return seen is None or seen < timezone.now() - LATE

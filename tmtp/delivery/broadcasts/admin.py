@@ -1,4 +1,4 @@
-"""Broadcasts in the admin: a draft is a form; a review shows it, and to how many; then there is only progress."""
+"""Broadcasts in the admin: the form of a draft, its review, and the progress page once it is scheduled or sent."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from django.utils.translation import gettext_lazy as _
 from tmtp.markup import render
 from tmtp.services.errors import Refused
 
-from .. import marks
+from .. import workers
 from ..models import Broadcast
-from ..templatetags.broadcasts import figure
-from . import audience, verbs
+from ..templatetags.tmtp_delivery import figure
+from . import audience, lifecycle
 from .forms import DraftForm, SendForm
 from .reporting import report
 
@@ -31,36 +31,38 @@ State = Broadcast.State
 
 
 @dataclass(frozen=True)
-class Verb:
-    """A button on the page of a broadcast: in which states it is there, and what it asks first, if anything."""
+class Button:
+    """A button on the page of a broadcast, shown in some states. A `question` is asked before it acts."""
 
     name: str
-    button: Any
-    does: Callable[[Broadcast], None]
+    label: Any
+    action: Callable[[Broadcast], None]
     states: tuple[State, ...]
     question: Any = ""
 
     def fits(self, broadcast: Broadcast) -> bool:
-        """Whether it can be done now."""
+        """Return whether the button is shown."""
         return broadcast.state in self.states and not (self.name == "take_back" and broadcast.recalled)
 
 
-VERBS = (
-    Verb("pause", _("Pause"), verbs.pause, (State.RUNNING,)),
-    Verb("resume", _("Resume"), verbs.resume, (State.PAUSED,)),
-    Verb("start", _("Send now"), verbs.start, (State.SCHEDULED,), _("Send it now, without waiting for its time?")),
-    Verb("unschedule", _("Make it a draft again"), verbs.unschedule, (State.SCHEDULED,)),
-    Verb(
+BUTTONS = (
+    Button("pause", _("Pause"), lifecycle.pause, (State.RUNNING,)),
+    Button("resume", _("Resume"), lifecycle.resume, (State.PAUSED,)),
+    Button(
+        "start", _("Send now"), lifecycle.start, (State.SCHEDULED,), _("Send it now, without waiting for its time?")
+    ),
+    Button("unschedule", _("Make it a draft again"), lifecycle.unschedule, (State.SCHEDULED,)),
+    Button(
         "cancel",
         _("Cancel the broadcast"),
-        verbs.cancel,
+        lifecycle.cancel,
         (State.SCHEDULED, State.RUNNING, State.PAUSED),
         _("Send it to nobody else? Who has it already keeps it. It cannot be continued."),
     ),
-    Verb(
+    Button(
         "take_back",
         _("Take it back"),
-        verbs.take_back,
+        lifecycle.take_back,
         (State.RUNNING, State.PAUSED, State.CANCELLED, State.DONE),
         _("Take it back from everyone who has not received it yet? Who has it already keeps it."),
     ),
@@ -69,7 +71,7 @@ VERBS = (
 
 @admin.register(Broadcast)
 class BroadcastAdmin(admin.ModelAdmin):
-    """Broadcasts. Only a draft can be changed; what is being sent or scheduled cannot be deleted."""
+    """Broadcasts. Only drafts can be changed. Broadcasts that are scheduled, running or paused cannot be deleted."""
 
     form = DraftForm
     list_display = ["subject", "shown_state", "progress", "when"]
@@ -100,26 +102,26 @@ class BroadcastAdmin(admin.ModelAdmin):
 
     @admin.display(description=_("state"), ordering="state")
     def shown_state(self, broadcast: Broadcast) -> str:
-        """What is going on, and whether something is wrong."""
+        """Return the state, and whether there is a problem."""
         name = broadcast.get_state_display()
         return gettext("%(state)s: a problem") % {"state": name} if broadcast.problem else name
 
     @admin.display(description=_("queued for"))
     def progress(self, broadcast: Broadcast) -> str:
-        """How many have it in their queues, of how many."""
+        """Return how many recipients it was queued for, of how many."""
         if not broadcast.chosen:
             return ""
         return gettext("%(sent)s of %(total)s") % {"sent": figure(broadcast.sent), "total": figure(broadcast.total)}
 
     @admin.display(description=_("when"), ordering="send_at")
     def when(self, broadcast: Broadcast) -> Any:
-        """When it began, or is to begin."""
+        """Return the time when it began, or is to begin."""
         return broadcast.started or broadcast.send_at
 
     # the draft
 
     def get_fieldsets(self, request: HttpRequest, obj: Broadcast | None = None) -> Any:
-        """Without conditions that the site's accounts know nothing of."""
+        """Leave out conditions on fields that the account model does not have."""
         missing = audience.ABOUT_ACCOUNTS.keys() - audience.conditions()
         return [
             (title, {**options, "fields": [name for name in options["fields"] if name not in missing]})
@@ -127,26 +129,26 @@ class BroadcastAdmin(admin.ModelAdmin):
         ]
 
     def save_model(self, request: HttpRequest, obj: Broadcast, form: Any, change: bool) -> None:
-        """Note who wrote it."""
+        """Store the author."""
         if not change:
             obj.by = request.user  # type: ignore[assignment]
         super().save_model(request, obj, form, change)
 
     def has_delete_permission(self, request: HttpRequest, obj: Broadcast | None = None) -> bool:
-        """Not while it is on its way."""
+        """Forbid it while the broadcast is scheduled, running or paused."""
         on_its_way = (State.SCHEDULED, State.RUNNING, State.PAUSED)
         return super().has_delete_permission(request, obj) and not (obj and obj.state in on_its_way)
 
     def has_change_permission(self, request: HttpRequest, obj: Broadcast | None = None) -> bool:
-        """A draft only."""
+        """Allow it for drafts only."""
         return super().has_change_permission(request, obj) and (obj is None or obj.editable)
 
     def may_send(self, request: HttpRequest) -> bool:
-        """Who may write broadcasts may send them."""
+        """Return whether the user may send broadcasts: those who may change drafts may."""
         return super().has_change_permission(request)
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
-        """The form of a draft, or how far the broadcast is."""
+        """Show the form of a draft, or the progress of a broadcast."""
         broadcast = self.get_object(request, object_id)
         if broadcast is None or broadcast.editable:
             return super().change_view(request, object_id, form_url, extra_context)
@@ -155,15 +157,15 @@ class BroadcastAdmin(admin.ModelAdmin):
         return self._page(request, broadcast, "status", self._status(request, broadcast))
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], **options: Any) -> HttpResponse:
-        """One main button: on to the review."""
+        """Leave one main button, which leads to the review."""
         return super().render_change_form(request, {**context, "show_save_and_add_another": False}, **options)
 
     def response_add(self, request: HttpRequest, obj: Broadcast, post_url_continue: Any = None) -> HttpResponse:
-        """On to the review."""
+        """Redirect to the review."""
         return self._saved(request, obj) or super().response_add(request, obj, post_url_continue)
 
     def response_change(self, request: HttpRequest, obj: Broadcast) -> HttpResponse:
-        """On to the review."""
+        """Redirect to the review."""
         return self._saved(request, obj) or super().response_change(request, obj)
 
     def _saved(self, request: HttpRequest, obj: Broadcast) -> HttpResponse | None:
@@ -172,7 +174,7 @@ class BroadcastAdmin(admin.ModelAdmin):
     # the pages of one broadcast
 
     def get_urls(self) -> list[URLPattern]:
-        """Review, progress, and a page for each verb."""
+        """Add the review, the progress, and the actions of buttons."""
         wrap = self.admin_site.admin_view
         return [
             path("<int:pk>/review/", wrap(self.review), name="tmtp_delivery_broadcast_review"),
@@ -182,7 +184,7 @@ class BroadcastAdmin(admin.ModelAdmin):
         ]
 
     def review(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The message as members will see it, to how many, and the buttons that send it."""
+        """Show the message as members will see it, the size of its audience, and the buttons that send it."""
         broadcast = self._get(request, pk)
         if not broadcast.editable:
             return HttpResponseRedirect(self._url("change", broadcast))
@@ -190,19 +192,21 @@ class BroadcastAdmin(admin.ModelAdmin):
         if request.method == "POST" and form.is_valid():
             at = form.cleaned_data["send_at"]
             did = gettext("It is scheduled.") if at else gettext("It is being sent.")
-            if self._try(request, broadcast, (lambda one: verbs.schedule(one, at)) if at else verbs.start, did):
+            if self._try(
+                request, broadcast, (lambda one: lifecycle.schedule(one, at)) if at else lifecycle.start, did
+            ):
                 return HttpResponseRedirect(self._url("change", broadcast))
         context = {
             "form": form,
             "text": render(broadcast.body),
-            "audience": audience.described(broadcast),
+            "audience": audience.describe(broadcast),
             "number": audience.count(broadcast),
             "title": gettext("Preview"),
         }
         return self._page(request, broadcast, "review", context)
 
     def progress_part(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The part of the page that is fetched again and again; another state makes the whole page come anew."""
+        """Return the part of the page that htmx fetches repeatedly. Reload the whole page when the state has changed."""
         broadcast = get_object_or_404(Broadcast, pk=pk)
         if not self.has_view_permission(request, broadcast):
             raise PermissionDenied
@@ -212,14 +216,14 @@ class BroadcastAdmin(admin.ModelAdmin):
         return response
 
     def do(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
-        """Do what a button says, or ask about it."""
+        """Do what a button says, or ask for confirmation first."""
         broadcast = self._get(request, pk)
-        verb = next((verb for verb in VERBS if verb.name == name), None)
-        if verb is None:
+        button = next((button for button in BUTTONS if button.name == name), None)
+        if button is None:
             raise Http404
-        if request.method != "POST" or (verb.question and not request.POST.get("confirmed")):
-            return self._page(request, broadcast, "ask", {"verb": verb, "title": verb.button})
-        self._try(request, broadcast, verb.does, gettext("Done: %(verb)s.") % {"verb": verb.button})
+        if request.method != "POST" or (button.question and not request.POST.get("confirmed")):
+            return self._page(request, broadcast, "ask", {"button": button, "title": button.label})
+        self._try(request, broadcast, button.action, gettext("Done: %(button)s.") % {"button": button.label})
         return HttpResponseRedirect(self._url("change", broadcast))
 
     def _get(self, request: HttpRequest, pk: int) -> Broadcast:
@@ -227,10 +231,10 @@ class BroadcastAdmin(admin.ModelAdmin):
             raise PermissionDenied
         return get_object_or_404(Broadcast, pk=pk)
 
-    def _try(self, request: HttpRequest, broadcast: Broadcast, does: Callable[[Broadcast], Any], did: str) -> bool:
+    def _try(self, request: HttpRequest, broadcast: Broadcast, action: Callable[[Broadcast], Any], did: str) -> bool:
         try:
             with transaction.atomic():
-                does(broadcast)
+                action(broadcast)
         except Refused as refused:
             self.message_user(request, refused.text_for_people(), messages.ERROR)
             return False
@@ -250,12 +254,12 @@ class BroadcastAdmin(admin.ModelAdmin):
         return {
             "title": broadcast.subject,
             "text": render(broadcast.body),
-            "audience": audience.described(broadcast),
-            "verbs": [verb for verb in VERBS if verb.fits(broadcast)] if self.may_send(request) else [],
+            "audience": audience.describe(broadcast),
+            "buttons": [one for one in BUTTONS if one.fits(broadcast)] if self.may_send(request) else [],
             "left": max(0, broadcast.total - broadcast.sent),
             "runs": broadcast.state == State.RUNNING,
             "counts": [(labels[state], number) for state, number in counts.items()],
-            "no_worker": broadcast.state in (State.RUNNING, State.SCHEDULED) and marks.worker_is_late(),
+            "no_worker": broadcast.state in (State.RUNNING, State.SCHEDULED) and workers.are_missing(),
             "script": htmx_script() if broadcast.state == State.RUNNING else "",
         }
 
@@ -275,7 +279,7 @@ class BroadcastAdmin(admin.ModelAdmin):
 
 
 def htmx_script() -> str:
-    """What lets the page refresh its progress, where the site has it; else there is a link that does."""
+    """Return the script tag of htmx, which refreshes the progress; empty where the site does not have it."""
     if not apps.is_installed("django_htmx"):
         return ""
     from django_htmx.jinja import htmx_script as script

@@ -1,7 +1,7 @@
-"""Whom a broadcast is for: users of TMTP, and members of the website who are none yet.
+"""Find the audience of a broadcast: users of TMTP, and accounts of the website that are no users yet.
 
-Never the site itself, nor who has an account that is not active. What an account model does not know (`is_staff`,
-`groups`, …) no condition can ask for.
+The site itself and inactive accounts never belong to it. Conditions on fields that the account model does not have
+(`is_staff`, `groups` and so on) are not offered.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tmtp.models import Member, User
 from ..errors import Refused
 from .models import Broadcast
 
-# Conditions on accounts, and the field of the account model that each needs.
+# Conditions on accounts, with the field of the account model that each needs.
 ABOUT_ACCOUNTS = {
     "account_groups": "groups",
     "staff_only": "is_staff",
@@ -32,12 +32,12 @@ ABOUT_ACCOUNTS = {
 
 
 def conditions() -> list[str]:
-    """The conditions that this site's account model can answer."""
+    """Return the conditions whose fields this site's account model has."""
     return [name for name, field in ABOUT_ACCOUNTS.items() if _account_has(field)]
 
 
 def users(broadcast: Broadcast) -> QuerySet[User]:
-    """The users it is for, as of now."""
+    """Return the users in the audience, as of now."""
     found = User.objects.filter(is_site=False)
     if _asks_for_accounts(broadcast):
         found = found.filter(account__in=_accounts(broadcast))
@@ -51,31 +51,31 @@ def users(broadcast: Broadcast) -> QuerySet[User]:
 
 
 def groups_named(broadcast: Broadcast) -> int:
-    """How many groups it names."""
+    """Return the number of groups that the broadcast names."""
     return broadcast.groups.count() + broadcast.account_groups.count()
 
 
 def check(broadcast: Broadcast) -> None:
-    """Raises Refused when nothing says whom it is for, or when a group that did is gone."""
+    """Raise Refused when the broadcast has no audience, or when one of its groups has been deleted."""
     if groups_named(broadcast) < broadcast.groups_named:
         raise Refused("broadcast_group_gone")
-    if not broadcast.everyone and not described(broadcast):
+    if not broadcast.everyone and not describe(broadcast):
         raise Refused("broadcast_for_nobody")
 
 
-def newcomers(broadcast: Broadcast) -> QuerySet[Any]:
-    """The accounts it is for that are no users of TMTP yet."""
+def accounts_without_user(broadcast: Broadcast) -> QuerySet[Any]:
+    """Return the accounts in the audience that are no users of TMTP yet."""
     accounts = _accounts(broadcast).filter(tmtp_user=None)
     return accounts.none() if broadcast.groups.exists() else accounts
 
 
 def count(broadcast: Broadcast) -> int:
-    """How many it is for, as of now."""
-    return users(broadcast).count() + newcomers(broadcast).count()
+    """Return the size of the audience, as of now."""
+    return users(broadcast).count() + accounts_without_user(broadcast).count()
 
 
-def described(broadcast: Broadcast) -> list[str]:
-    """The conditions in words; none when it is for everyone."""
+def describe(broadcast: Broadcast) -> list[str]:
+    """Return the conditions in words; an empty list when the broadcast is for everyone."""
     words = []
     if groups := [group.gid for group in broadcast.groups.all()]:
         words.append(_("joined %(groups)s") % {"groups": _(" or ").join(groups)})

@@ -14,14 +14,14 @@ from . import audience
 
 
 class DraftForm(forms.ModelForm):
-    """What it says, and to whom: everyone, or at least one condition."""
+    """A draft: its text, and its audience, which is everyone or has at least one condition."""
 
     class Meta:
         model = Broadcast
         fields = ["subject", "body", "everyone", "groups", *audience.ABOUT_ACCOUNTS, "rate"]
 
     def clean(self) -> dict[str, Any]:
-        """Say whom it is for, and one thing only."""
+        """Require everyone or conditions, not both."""
         data = super().clean() or {}
         conditions = [name for name in ("groups", *audience.ABOUT_ACCOUNTS) if data.get(name)]
         if data.get("everyone") and conditions:
@@ -32,7 +32,7 @@ class DraftForm(forms.ModelForm):
 
 
 class SendForm(forms.Form):
-    """Now, or at a time."""
+    """Send a broadcast now, or at a time."""
 
     send_at = forms.DateTimeField(
         label=_("Send at"),
@@ -41,7 +41,7 @@ class SendForm(forms.Form):
     )
 
     def clean_send_at(self) -> Any:
-        """A time to come, when it is to be one."""
+        """Return the time, which must be in the future; None when it is to be sent now."""
         at = self.cleaned_data["send_at"]
         if "later" not in self.data:
             return None

@@ -1,7 +1,7 @@
-"""A broadcast, who is still to get it, and the messages it was sent as.
+"""A broadcast, its remaining recipients, and the messages it was sent as.
 
-Each portion is sent in one transaction with the deletion of its `Recipient`s: whoever has no row any more has the
-message, whoever has one has it not. So whatever dies and whenever, nobody gets it twice and nobody is left out.
+Each portion is sent in the transaction that deletes its `Recipient` rows. Users with a row do not have the message,
+users whose row is gone have it. So nobody gets it twice and nobody is left out, whatever process dies.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from django.utils.translation import gettext_lazy as _
 
 from tmtp.models import Group, SentMessage, User
 
+from ..claims import Claimable
 
-class Broadcast(models.Model):
-    """A message to many: what it says, to whom, and how far it has come.
 
-    It is for `everyone`, or for those who fulfil all conditions that are set.
+class Broadcast(Claimable):
+    """A message to many members: its text, its audience and its progress.
+
+    The audience is `everyone`, or all who meet every condition that is set. The claim is held by the worker that
+    sends it.
     """
 
     class State(models.IntegerChoices):
-        """What is going on."""
-
         DRAFT = 1, _("draft")
         SCHEDULED = 2, _("scheduled")
         RUNNING = 3, _("running")
@@ -58,7 +59,7 @@ class Broadcast(models.Model):
         help_text=_("At most; empty: as fast as it goes. For a message that will bring many visitors at once."),
     )
 
-    # How many groups were named when it was sent off: one that is deleted since must not make it one for more.
+    # The number of groups when it was scheduled: a group that is deleted later must not enlarge the audience.
     groups_named = models.PositiveIntegerField(default=0, editable=False)
 
     state = models.PositiveSmallIntegerField(_("state"), choices=State, default=State.DRAFT, editable=False)
@@ -79,12 +80,9 @@ class Broadcast(models.Model):
     total = models.PositiveIntegerField(_("recipients"), default=0, editable=False)
     sent = models.PositiveIntegerField(_("recipients it was queued for"), default=0, editable=False)
 
-    # Who works at it, so that two do not; the database keeps it right all the same.
-    claim = models.CharField(max_length=16, default="", editable=False)
-    claimed_until = models.DateTimeField(null=True, editable=False)
-    paced = models.DateTimeField(null=True, editable=False)  # up to when the rate has been used
+    paced = models.DateTimeField(null=True, editable=False)  # the time up to which the rate has been used
 
-    # The report as it was last counted.
+    # The report, as it was last counted.
     report = models.JSONField(null=True, editable=False)
     reported = models.DateTimeField(null=True, editable=False)
 
@@ -98,17 +96,17 @@ class Broadcast(models.Model):
 
     @property
     def editable(self) -> bool:
-        """Whether it can still be changed."""
+        """Whether it is a draft, and can be changed."""
         return self.state == self.State.DRAFT
 
     @property
     def messages(self) -> models.QuerySet[SentMessage]:
-        """What it was sent as, a message for each portion."""
+        """The messages it was sent as, one for each portion."""
         return SentMessage.objects.filter(pk__in=self.parts.values("message_id"))
 
 
 class Recipient(models.Model):
-    """A user who is still to get a broadcast."""
+    """A user to whom a broadcast has not been sent yet."""
 
     pk = models.CompositePrimaryKey("broadcast_id", "user_id")
     broadcast = models.ForeignKey(Broadcast, on_delete=models.CASCADE, db_index=False, related_name="recipients")

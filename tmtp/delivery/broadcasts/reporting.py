@@ -1,6 +1,7 @@
-"""What became of a broadcast: counted by the database, which takes a third of a second for 100,000 recipients.
+"""Count what became of a broadcast.
 
-So it is counted now and then, kept with the broadcast, and outlives the reports that it was counted from.
+The database counts 100,000 recipients in a third of a second. So the counts are stored with the broadcast, and renewed
+now and then. They outlive the reports that they were counted from.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from tmtp.services.queue.reports import State, summary
 
 from .models import Broadcast
 
-FRESH = timedelta(seconds=10)  # a count for each so many recipients is good for so long
+FRESH = timedelta(seconds=10)  # for each 100,000 recipients, how long counts are used
 RECIPIENTS = 100_000
 
 
 def report(broadcast: Broadcast) -> dict[str, int]:
-    """How many of those it was sent to are in which state (`tmtp.services.queue.reports.State`)."""
+    """Return the number of recipients by the value of their state (`tmtp.services.queue.reports.State`)."""
     if broadcast.report is None or not _is_fresh(broadcast):
         counts = {state.value: number for state, number in summary(broadcast.messages).items()}
         if broadcast.report is None or sum(counts.values()) >= sum(broadcast.report.values()):

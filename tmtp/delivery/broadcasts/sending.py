@@ -1,12 +1,12 @@
-"""How a broadcast gets out: its recipients are written down once, then sent to, a portion in one transaction each.
+"""Send a broadcast: store its recipients once, then send to them, each portion in one transaction.
 
-Whoever works at it holds a claim that expires, so it goes on elsewhere when they die. Should two work at it all the
-same, each portion is still sent by one: it locks the broadcast and takes its recipients out in the same transaction.
+The worker that sends it holds a claim (`tmtp.delivery.claims`), so another one continues when it dies. If two work on
+it all the same, each portion is still sent once: `step` locks the broadcast, and deletes the recipients of a portion in
+the transaction that sends to them.
 """
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,32 +23,32 @@ from tmtp.services.errors import Refused
 from tmtp.services.messages.sending import send_message
 from tmtp.services.people.linking import users_of
 
-from ..conf import conf
-from ..work import let_others_write
+from .. import claims
+from ..budget import let_others_write
 from . import audience
+from .lifecycle import pause
 from .models import Broadcast, Part, Recipient
-from .verbs import pause
 
 PORTION = 1000  # recipients of one message, in one transaction
-LEAST_BURST = timedelta(seconds=10)  # how much of its rate is worth a message
-MOST_BURST = timedelta(minutes=2)  # how much of it a broadcast may catch up with
+LEAST_BURST = timedelta(seconds=10)  # with a rate: the time from one message to the next
+MOST_BURST = timedelta(minutes=2)  # the time that it may catch up with
 RUNNING, DONE = Broadcast.State.RUNNING, Broadcast.State.DONE
 
 
-def work(pk: int, go_on: Callable[[], Any]) -> bool:
-    """Send a broadcast on; says whether there is more to send at once.
+def send(pk: int, go_on: Callable[[], Any]) -> bool:
+    """Send portions of a running broadcast while `go_on()` is true. Return whether there is more to send at once.
 
-    `go_on()` is asked before each portion. Does nothing when somebody else is at it, or it does not run. Raises what
-    goes wrong, and can then be called again. What only a person can mend pauses it, with the reason.
+    Do nothing when another worker holds it. When sending is Refused, which only a person can change, pause the
+    broadcast with the reason. Raise any other error; the call can then be repeated.
     """
     claim = _take(pk)
     if not claim:
         return False
-    turn = _Turn(pk, claim)
+    sender = _Sender(pk, claim)
     try:
         while go_on():
             begun = time.monotonic()
-            if not turn.step():
+            if not sender.step():
                 return False
             let_others_write(time.monotonic() - begun)
         return True
@@ -57,45 +57,35 @@ def work(pk: int, go_on: Callable[[], Any]) -> bool:
             pause(Broadcast.objects.get(pk=pk), refused.text_for_people())
         return False
     finally:
-        Broadcast.objects.filter(pk=pk, claim=claim).update(claim="", claimed_until=None)
+        claims.release(claims.held(Broadcast.objects.filter(pk=pk), claim))
 
 
 def unattended() -> QuerySet[Broadcast]:
-    """The broadcasts that run and that nobody works at, those aside that have to wait because of their rate."""
+    """Return the running broadcasts that nobody holds, without those that have to wait because of their rate."""
     now = timezone.now()
     due = Q(rate=None) | Q(paced=None) | Q(paced__lt=now - LEAST_BURST)
-    return Broadcast.objects.filter(_free(), due, state=RUNNING).order_by("pk")
-
-
-def _free() -> Q:
-    return Q(claimed_until=None) | Q(claimed_until__lt=timezone.now())
+    return Broadcast.objects.filter(claims.is_free(), due, state=RUNNING).order_by("pk")
 
 
 def _take(pk: int) -> str:
-    """A claim to a running broadcast that nobody holds; empty when there is none to have."""
-    claim = secrets.token_hex(8)
-    mine = Broadcast.objects.filter(_free(), pk=pk, state=RUNNING)
-    return claim if mine.update(claim=claim, claimed_until=_expiry()) else ""
+    """Claim a running broadcast. Return an empty string when it is claimed or does not run."""
+    return claims.take(Broadcast.objects.filter(pk=pk, state=RUNNING))
 
 
-def _expiry() -> datetime:
-    return timezone.now() + timedelta(seconds=conf.CLAIM_FOR)
-
-
-class _Turn:
-    """Work at a broadcast while a claim holds."""
+class _Sender:
+    """Sends a broadcast that is held under a claim."""
 
     def __init__(self, pk: int, claim: str) -> None:
-        self._mine = Broadcast.objects.filter(pk=pk, claim=claim, state=RUNNING)
+        self._held = claims.held(Broadcast.objects.filter(pk=pk, state=RUNNING), claim)
         self._last_account: Any = None
 
     @transaction.atomic
     def step(self) -> bool:
-        """Do the next thing, in a transaction; says whether there may be more to do."""
-        broadcast = self._mine.select_for_update().first()
+        """Do the next step, in a transaction. Return whether there may be more to do."""
+        broadcast = self._held.select_for_update().first()
         if broadcast is None:
             return False
-        self._mine.update(claimed_until=_expiry())
+        claims.renew(self._held)
         if broadcast.chosen:
             return self._send(broadcast)
         audience.check(broadcast)
@@ -104,8 +94,8 @@ class _Turn:
         return True
 
     def _make_users(self, broadcast: Broadcast) -> bool:
-        """Make users of some accounts that are none yet; says whether there were any."""
-        accounts = audience.newcomers(broadcast).order_by("pk").only("pk")
+        """Create users for some of the accounts that have none yet. Return whether there were any."""
+        accounts = audience.accounts_without_user(broadcast).order_by("pk").only("pk")
         if self._last_account is not None:
             accounts = accounts.filter(pk__gt=self._last_account)
         some = list(accounts[:PORTION])
@@ -115,16 +105,16 @@ class _Turn:
         return bool(some)
 
     def _choose(self, broadcast: Broadcast) -> None:
-        """Write down whom it is for, in one statement."""
+        """Store the recipients, in one statement."""
         this = Value(broadcast.pk, BigIntegerField())
         rows, values = audience.users(broadcast).values_list(this, "pk").query.sql_with_params()
         table = connection.ops.quote_name(Recipient._meta.db_table)
         with connection.cursor() as cursor:
             cursor.execute(f"INSERT INTO {table} (broadcast_id, user_id) {rows}", values)
-            self._mine.update(chosen=timezone.now(), total=cursor.rowcount)
+            self._held.update(chosen=timezone.now(), total=cursor.rowcount)
 
     def _send(self, broadcast: Broadcast) -> bool:
-        """Send the next portion, and take its recipients out."""
+        """Send the next portion, and delete its recipients. Return whether there are more."""
         now = timezone.now()
         size, paced = _portion(broadcast, now)
         if not size:
@@ -137,12 +127,12 @@ class _Turn:
             waiting.filter(user_id__lte=users[-1].pk).delete()
         more = waiting.exists()
         ended = {} if more else {"state": DONE, "finished": now}
-        self._mine.update(sent=F("sent") + len(users), paced=paced, problem="", **ended)
+        self._held.update(sent=F("sent") + len(users), paced=paced, problem="", **ended)
         return more
 
 
 def _portion(broadcast: Broadcast, now: datetime) -> tuple[int, datetime | None]:
-    """How many may be sent to now, and up to when the rate is used then: as soon as that is worth a message."""
+    """Return how many recipients the rate allows now, 0 if too few for a message, and the new value of `paced`."""
     if not broadcast.rate:
         return PORTION, None
     each = timedelta(minutes=1) / broadcast.rate

@@ -1,20 +1,23 @@
-"""What the admin shows about workers."""
+"""What the admin shows about workers and broadcasts."""
+
+from __future__ import annotations
 
 from typing import Any
 
 from django import template
 from django.db import Error
+from django.utils.formats import number_format
 
-from tmtp.delivery import marks
+from tmtp.delivery import workers
 
 register = template.Library()
 
 
 @register.inclusion_tag("tmtp_delivery/_worker_notice.html", takes_context=True)
 def worker_notice(context: dict[str, Any]) -> dict[str, Any]:
-    """A line that no worker is there, for who is signed in to the admin; nothing while one is. Costs one query.
+    """Tell staff when no worker runs. Once on a page; costs one query.
 
-    Once on a page: this app's own pages have it, and a site's `admin/base_site.html` may.
+    The pages of this app contain it, and a site's `admin/base_site.html` may.
     """
     user, request = context.get("user"), context.get("request")
     if not getattr(user, "is_staff", False) or getattr(request, "worker_notice_given", False):
@@ -22,6 +25,12 @@ def worker_notice(context: dict[str, Any]) -> dict[str, Any]:
     if request is not None:
         request.worker_notice_given = True
     try:
-        return {"late": marks.worker_is_late(), "seen": marks.worker_seen()}
-    except Error:  # not migrated yet: that is said elsewhere
+        return {"late": workers.are_missing(), "seen": workers.last_heartbeat()}
+    except Error:  # not migrated yet, which Django reports itself
         return {"late": False}
+
+
+@register.filter
+def figure(number: int) -> str:
+    """Format a number with separators between thousands."""
+    return number_format(number, use_l10n=True, force_grouping=True)

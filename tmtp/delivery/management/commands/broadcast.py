@@ -17,18 +17,18 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from tmtp.delivery.broadcasts import audience, verbs
-from tmtp.delivery.broadcasts.sending import work
+from tmtp.delivery.broadcasts import audience, lifecycle
+from tmtp.delivery.broadcasts.sending import send
 from tmtp.delivery.models import Broadcast
 from tmtp.models import Group
 from tmtp.services.errors import Refused
 
-LOOK = 0.5  # seconds between two looks at what another process does, or until the rate allows more
+LOOK = 0.5  # seconds to wait while another process sends, or until the rate allows more
 State = Broadcast.State
 
 
 def day(text: str) -> date:
-    """A date."""
+    """Parse a date. Raise ArgumentTypeError."""
     try:
         return date.fromisoformat(text)
     except ValueError:
@@ -36,19 +36,19 @@ def day(text: str) -> date:
 
 
 def rate(text: str) -> int:
-    """A number above 0."""
+    """Parse a number above 0. Raise ArgumentTypeError."""
     if not text.isdecimal() or not int(text):
         raise ArgumentTypeError(_("%(text)s is not a number above 0") % {"text": text})
     return int(text)
 
 
 class Command(BaseCommand):
-    """Sends a new broadcast, or goes on with one; ends with 0 when it is done, and with 130 when it was paused."""
+    """Sends a new broadcast, or continues one. The exit status is 0 when it is done, and 130 when it was paused."""
 
     help = "Sends one message to many members. Ctrl-C pauses it; --resume goes on."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """What, to whom, how fast."""
+        """Add the text, the audience, and the rate."""
         parser.add_argument("--subject", help="the subject")
         parser.add_argument("--body-file", metavar="FILE", help="the text, CommonMark in UTF-8; - for standard input")
         parser.add_argument("--all", action="store_true", help="to everyone")
@@ -62,7 +62,7 @@ class Command(BaseCommand):
         parser.add_argument("--resume", metavar="ID", type=int, help="go on with one that was begun")
 
     def handle(self, *args: Any, resume: int | None, **options: Any) -> None:
-        """Send, then say how it went."""
+        """Send, and print the progress and the result."""
         stopped: list[int] = []
 
         def stop(number: int, frame: FrameType | None) -> None:
@@ -83,9 +83,9 @@ class Command(BaseCommand):
         if broadcast is None:
             raise CommandError(_("There is no broadcast %(number)d.") % {"number": pk})
         if broadcast.state in (State.DRAFT, State.SCHEDULED):
-            verbs.start(broadcast)
+            lifecycle.start(broadcast)
         elif broadcast.state == State.PAUSED:
-            verbs.resume(broadcast)
+            lifecycle.resume(broadcast)
         return broadcast
 
     @transaction.atomic
@@ -106,13 +106,13 @@ class Command(BaseCommand):
         broadcast.save()
         broadcast.groups.set(named(Group, "gid", options["group"]))
         broadcast.account_groups.set(named(AccountGroup, "name", options["account_group"]))
-        if options["all"] and audience.described(broadcast):
+        if options["all"] and audience.describe(broadcast):
             raise CommandError(_("--all is for everyone: leave out the other conditions, or leave out --all."))
-        verbs.start(broadcast)
+        lifecycle.start(broadcast)
         return broadcast
 
     def _follow(self, broadcast: Broadcast, stopped: list[int]) -> None:
-        """Work at it, or watch who does, until it is no longer running."""
+        """Send it, or wait while another process does, until it no longer runs or Ctrl-C was pressed."""
         self.stdout.write(_("Broadcast %(number)d: “%(subject)s”") % {"number": broadcast.pk, "subject": broadcast})
         shown = Progress(self.stdout)
         while broadcast.state == State.RUNNING and not stopped:
@@ -122,12 +122,12 @@ class Command(BaseCommand):
                 shown.show(broadcast)
                 return not stopped
 
-            if not work(broadcast.pk, go_on) and not stopped:
+            if not send(broadcast.pk, go_on) and not stopped:
                 time.sleep(LOOK)
             broadcast.refresh_from_db()
             shown.show(broadcast)
         if stopped and broadcast.state == State.RUNNING:
-            verbs.pause(broadcast)
+            lifecycle.pause(broadcast)
         shown.end(broadcast)
         if broadcast.state != State.DONE:
             self._unfinished(broadcast)
@@ -141,7 +141,7 @@ class Command(BaseCommand):
 
 
 class Progress:
-    """Says how far a broadcast is: on one line of a terminal, else a line for each tenth."""
+    """Prints the progress of a broadcast: on one line of a terminal, else a line for each tenth."""
 
     def __init__(self, out: Any) -> None:
         self._out = out
@@ -149,9 +149,9 @@ class Progress:
         self._tenth = -1
 
     def show(self, broadcast: Broadcast) -> None:
-        """Say it, if there is anything new."""
+        """Print the progress, if it has changed."""
         tenth = broadcast.sent * 10 // broadcast.total if broadcast.total else -1
-        text = described(broadcast)
+        text = describe(broadcast)
         if text == self._said or (not self._out.isatty() and tenth == self._tenth):
             return
         if self._out.isatty():
@@ -162,20 +162,20 @@ class Progress:
         self._said, self._tenth = text, tenth
 
     def end(self, broadcast: Broadcast) -> None:
-        """Say how it ended."""
-        last = f"{described(broadcast)}: {broadcast.get_state_display()}"
+        """Print the final state."""
+        last = f"{describe(broadcast)}: {broadcast.get_state_display()}"
         self._out.write(f"\r{last}\033[K" if self._out.isatty() else last)
 
 
-def described(broadcast: Broadcast) -> str:
-    """How far it is, in words."""
+def describe(broadcast: Broadcast) -> str:
+    """Return the progress in words."""
     if not broadcast.chosen:
         return _("choosing recipients")
     return _("queued for %(sent)d of %(total)d") % {"sent": broadcast.sent, "total": broadcast.total}
 
 
 def text_of(name: str) -> str:
-    """What a file says."""
+    """Return the text in a file, or on standard input. Raise CommandError."""
     try:
         octets = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         return octets.decode()
@@ -186,7 +186,7 @@ def text_of(name: str) -> str:
 
 
 def named(model: Any, field: str, names: list[str]) -> list[Any]:
-    """The rows of these names."""
+    """Return the rows that have these values in a field. Raise CommandError when one does not exist."""
     found = {getattr(row, field): row for row in model.objects.filter(**{f"{field}__in": names})}
     missing = [name for name in names if name not in found]
     if missing:

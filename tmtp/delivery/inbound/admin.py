@@ -1,4 +1,4 @@
-"""Failed answers: what the site's handler could not take, with the reason, to try again or to discard."""
+"""Messages on which the site's handler has failed, with the reason, to try again or to discard."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tmtp.admin.confirm import ask
 from tmtp.models import QueueEntry
 from tmtp.services.messages.mailbox import Received
 
+from ..conf import conf
 from . import handling
-from .conf import conf
 from .models import Attempt
 
 LAST_LINES = 12
@@ -29,23 +29,23 @@ COUNTED = 1000
 
 
 class DeadFilter(admin.SimpleListFilter):
-    """Dead letters, or what is still tried."""
+    """Filter: messages given up, or messages still tried."""
 
     title = _("state")
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        """Both."""
+        """Return the two choices."""
         return [("dead", _("given up")), ("tried", _("still tried"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Attempt]) -> QuerySet[Attempt]:
-        """Those chosen."""
+        """Return the attempts of the chosen state."""
         return queryset.filter(dead__isnull=self.value() == "tried") if self.value() else queryset
 
 
 @admin.register(Attempt)
 class AttemptAdmin(ViewAdmin):
-    """What the handler could not take. Messages are not shown, only what they are about."""
+    """The list of failures. It shows the subjects of messages, not their texts."""
 
     list_display = ["subject", "state", "reason", "tries", "posted", "author"]
     list_filter = [DeadFilter]
@@ -55,18 +55,18 @@ class AttemptAdmin(ViewAdmin):
     fields = ["subject", "author", "posted", "tries", "state", "last_lines"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Attempt]:
-        """Not what has just been given to the handler for the first time."""
+        """Leave out messages that the handler was called with for the first time just now."""
         return super().get_queryset(request).exclude(error="").filter(message__id__isnull=False)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """With how many messages wait in the mailbox of the site."""
+        """Show how many messages wait in the mailbox of the site."""
         if request.method == "GET":
             messages.add_message(request, messages.INFO if conf.HANDLER else messages.WARNING, waiting_line())
         return super().changelist_view(request, extra_context)
 
     @admin.display(description=_("subject"))
     def subject(self, attempt: Attempt) -> str:
-        """What it is about, or what it is."""
+        """Return the subject, or else the operation, such as “ping”."""
         received = Received(attempt.message)
         try:
             return received.subject or received.op
@@ -75,7 +75,7 @@ class AttemptAdmin(ViewAdmin):
 
     @admin.display(description=_("from"))
     def author(self, attempt: Attempt) -> str:
-        """The member of the website, or the user."""
+        """Return a link to the author."""
         sender = attempt.message.sender
         if sender is None:
             return "-"
@@ -84,12 +84,12 @@ class AttemptAdmin(ViewAdmin):
 
     @admin.display(description=_("posted"), ordering="pk")
     def posted(self, attempt: Attempt) -> Any:
-        """When it was accepted."""
+        """Return the time when the message was accepted."""
         return attempt.message.posted
 
     @admin.display(description=_("state"), ordering="dead")
     def state(self, attempt: Attempt) -> str:
-        """What comes next."""
+        """Return what happens next."""
         now = timezone.now()
         if attempt.dead:
             return str(_("given up"))
@@ -101,17 +101,17 @@ class AttemptAdmin(ViewAdmin):
 
     @admin.display(description=_("error"))
     def reason(self, attempt: Attempt) -> str:
-        """Its last line."""
+        """Return the last line of the error."""
         return attempt.error.strip().rpartition("\n")[2][:200]
 
     @admin.display(description=_("error"))
     def last_lines(self, attempt: Attempt) -> str:
-        """The end of the traceback."""
+        """Return the end of the traceback."""
         return format_html("<pre>{}</pre>", "\n".join(attempt.error.strip().split("\n")[-LAST_LINES:]))
 
     @admin.action(description=_("Try again"), permissions=["act"])
     def try_again(self, request: HttpRequest, attempts: QuerySet[Attempt]) -> None:
-        """Nothing is lost by it, so nothing is asked."""
+        """Make the messages due. Nothing can be lost, so no confirmation is asked for."""
         self._log(request, attempts, _("Try again"))
         count = handling.try_again(Attempt.objects.filter(pk__in=list(attempts.values_list("pk", flat=True))))
         text = ngettext("%d message is tried again.", "%d messages are tried again.", count) % count
@@ -119,7 +119,7 @@ class AttemptAdmin(ViewAdmin):
 
     @admin.action(description=_("Discard"), permissions=["act"])
     def discard(self, request: HttpRequest, attempts: QuerySet[Attempt]) -> HttpResponse | None:
-        """Ask, then discard."""
+        """Ask for confirmation, then discard the messages."""
         question = str(_("Discard these messages? Nobody will ever answer them."))
         answer = ask(
             self, request, attempts, self._describe, action="discard", question=question, button=str(_("Discard"))
@@ -143,7 +143,7 @@ class AttemptAdmin(ViewAdmin):
 
 
 def waiting_line() -> str:
-    """How many messages wait in the mailbox of the site, and for what."""
+    """Return a sentence that says how many messages wait in the mailbox of the site, and why."""
     mailbox = handling.site_mailbox()
     entries = QueueEntry.objects.filter(node=mailbox).values_list("message_id")[: COUNTED + 1] if mailbox else ()
     count = len(entries)

@@ -1,4 +1,4 @@
-"""Which mails a person needs in order to get in: they must not end behind the very sign-in that they are for."""
+"""Find the mails that a person needs in order to sign in: they must not end behind the sign-in that they are for."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .conf import conf
 LINK = re.compile(r"""https?://[^\s<>"')\]]+""")
 
 
-def is_for_signing_in(mail: EmailMessage) -> bool:
-    """Whether the mail has a link to a view that TMTP_DELIVERY["SIGN_IN_VIEWS"] names, with its namespace or without.
+def has_sign_in_link(mail: EmailMessage) -> bool:
+    """Return whether the mail links to a view in TMTP_DELIVERY["SIGN_IN_VIEWS"], named with its namespace or without.
 
     A mail with a code to type, and no link, cannot be told from others: give it the header X-Message-Route: email.
     """
@@ -23,7 +23,7 @@ def is_for_signing_in(mail: EmailMessage) -> bool:
 
 
 def _names(link: str) -> set[str]:
-    """The names of the view that a link leads to, if it is one of this site: with and without their namespace."""
+    """Return the names of the view that a link to this site leads to, with its namespace and without."""
     path, prefix = urlsplit(link.rstrip(".,;:!?")).path, get_script_prefix()
     if path.startswith(prefix):
         path = "/" + path[len(prefix) :]

@@ -1,4 +1,4 @@
-"""A message to the site, as its handler, TMTP_DELIVERY["HANDLER"], gets it. See docs/how-to/receive-answers.md."""
+"""A message to the site, as its handler gets it. See docs/how-to/receive-answers.md."""
 
 from __future__ import annotations
 
@@ -17,37 +17,38 @@ from tmtp.services.messages.sending import send_message
 from .errors import Refused
 from .models import Attempt
 
-OPS = ("delivery", "ping", "invite")  # what somebody has written; all else in the mailbox is news for devices
+OPS = ("delivery", "ping", "invite")  # what a person wrote; everything else in the mailbox is news for devices
 
 
 @dataclass(frozen=True)
-class Answer(Received):
-    """A message to the site: see `Received` for its text, subject, attachments, …
+class InboundMessage(Received):
+    """A message to the site: see `Received` for its text, subject, attachments and so on.
 
-    `mailbox` is where it waits until it is acknowledged.
+    `mailbox` is the node where it waits until it is acknowledged.
     """
 
     mailbox: Node = field(repr=False)
 
     @property
     def author(self) -> User | None:
-        """Who wrote it; None when they are gone. The `alias` of a post is only what its head says."""
+        """The user who wrote it; None when the user is gone. The `alias` of a post is only what its head says."""
         return self.sender
 
     @property
     def account(self) -> Any:
-        """The member of the website who wrote it; None when the author is none."""
+        """The website's account of the author; None when the author has none."""
         return self.author.account if self.author else None
 
     @property
     def gid(self) -> str:
-        """The group that the site is invited to; empty when this is no invitation."""
+        """The group that the site is invited to; empty when this is not an invitation."""
         return str(self.header.get("gid", "")) if self.op == "invite" else ""
 
     def reply(self, text: str, *, subject: str = "", attachments: Iterable[Any] = ()) -> list[str]:
-        """Answer its author, in its thread; gives the msgids. A ping or an invitation begins a thread.
+        """Send a message to the author, in the same thread, and return its msgids.
 
-        The same text is sent once, however often the handler runs. Raises Refused when the author is gone.
+        A reply to a ping or an invitation begins a thread. The same text is sent once, however often the handler
+        runs. Raise Refused when the author is gone.
         """
         if self.author is None:
             raise Refused("author_gone", msgid=self.msgid)
@@ -62,22 +63,23 @@ class Answer(Received):
         )
 
     def acknowledge(self) -> None:
-        """Take it out of the mailbox, in the caller's transaction. What has been acknowledged never comes again.
+        """Remove the message from the mailbox, in the caller's transaction, so that it never comes again.
 
-        It is done after the handler anyway; a handler does it where it writes, in one `transaction.atomic()`.
+        This happens after the handler returns anyway. A handler that writes to the database does it itself, in one
+        `transaction.atomic()` with what it writes.
         """
         with transaction.atomic():
             remove(self.mailbox, [self.number])
             Attempt.objects.filter(pk=self.number).delete()
 
 
-def is_answer(message: Received) -> bool:
-    """Whether somebody wrote this to the site: not a copy of its own, nor news between devices."""
+def is_for_handler(message: Received) -> bool:
+    """Return whether a person wrote this to the site: no copy of the site's own posts, no news between devices."""
     if message.op not in OPS or (message.sender is not None and message.sender.is_site):
         return False
     head = message.head
-    receipt = head.confirmid and not head.text_size and not head.attachments  # tells a client that it was read
-    return not (head.nodesync or receipt)
+    is_receipt = head.confirmid and not head.text_size and not head.attachments  # tells a client that it was read
+    return not (head.nodesync or is_receipt)
 
 
 def _digest(*texts: str) -> str:

@@ -1,0 +1,83 @@
+"""Start, pause, resume, cancel and recall broadcasts.
+
+Each function raises Refused when the broadcast is not, or no longer, in a state that allows it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from ..errors import Refused
+from ..workers import run_soon
+from . import audience
+from .models import Broadcast, Recipient
+
+RUN, TAKE_BACK = "tmtp.delivery.broadcasts.tasks.run", "tmtp.delivery.broadcasts.tasks.take_back"
+DRAFT, SCHEDULED, RUNNING, PAUSED, CANCELLED, DONE = Broadcast.State
+
+
+@transaction.atomic
+def start(broadcast: Broadcast) -> None:
+    """Send it now. A worker chooses the recipients, once, when it begins. Raise Refused when it has no audience."""
+    if broadcast.state == DRAFT:
+        schedule(broadcast, timezone.now())
+    _change_state(broadcast, {SCHEDULED}, RUNNING, started=timezone.now())
+    _run_soon(broadcast)
+
+
+def schedule(broadcast: Broadcast, at: datetime) -> None:
+    """Send it at a time. Raise Refused when it has no audience."""
+    broadcast.refresh_from_db()
+    audience.check(broadcast)
+    _change_state(broadcast, {DRAFT}, SCHEDULED, send_at=at, groups_named=audience.groups_named(broadcast))
+
+
+def unschedule(broadcast: Broadcast) -> None:
+    """Make it a draft again."""
+    _change_state(broadcast, {SCHEDULED}, DRAFT, send_at=None, groups_named=0)
+
+
+def pause(broadcast: Broadcast, problem: str = "") -> None:
+    """Stop after the portion that is being sent. `problem` is the reason, for the admin."""
+    _change_state(broadcast, {RUNNING}, PAUSED, problem=problem)
+
+
+def resume(broadcast: Broadcast) -> None:
+    """Continue where it stopped."""
+    _change_state(broadcast, {PAUSED}, RUNNING, problem="", paced=None)
+    _run_soon(broadcast)
+
+
+@transaction.atomic
+def cancel(broadcast: Broadcast) -> None:
+    """Send it to nobody else. Members who have it keep it."""
+    _change_state(broadcast, {SCHEDULED, RUNNING, PAUSED}, CANCELLED, finished=timezone.now())
+    Recipient.objects.filter(broadcast=broadcast).delete()
+
+
+@transaction.atomic
+def take_back(broadcast: Broadcast) -> None:
+    """Cancel it, and have workers recall it from everyone who has not received it yet. The others keep it."""
+    if broadcast.state in (RUNNING, PAUSED):
+        cancel(broadcast)
+    _change_state(broadcast, {CANCELLED, DONE}, F("state"), recalled=timezone.now(), reported=None)
+    transaction.on_commit(partial(run_soon, TAKE_BACK, broadcast.pk))
+
+
+def _run_soon(broadcast: Broadcast) -> None:
+    """Have a worker begin once the transaction has committed. If that is lost, the schedule finds the broadcast."""
+    transaction.on_commit(partial(run_soon, RUN, broadcast.pk))
+
+
+def _change_state(broadcast: Broadcast, from_states: set[Any], to: Any, **more: Any) -> None:
+    """Set the state, and more fields, in one statement. Raise Refused unless the state was one of `from_states`."""
+    changed = Broadcast.objects.filter(pk=broadcast.pk, state__in=from_states).update(state=to, **more)
+    broadcast.refresh_from_db()
+    if not changed:
+        raise Refused("broadcast_wrong_state", subject=broadcast.subject, state=broadcast.get_state_display())

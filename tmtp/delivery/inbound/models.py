@@ -1,0 +1,39 @@
+"""Messages to the site that its handler was called with."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from tmtp.protocol.values import format_msgid
+
+from ..claims import Claimable
+
+
+class Attempt(Claimable):
+    """How often the handler was called with a message, and how the last call failed. Deleted with the message.
+
+    A claim is held by the worker in which the handler runs. `dead` is the time when no further call is made.
+    """
+
+    # tmtp deletes messages with its own statements, past Django: no constraint in the database.
+    message = models.OneToOneField(
+        "tmtp.Message",
+        verbose_name=_("message"),
+        primary_key=True,
+        on_delete=models.CASCADE,
+        db_constraint=False,
+        related_name="+",
+    )
+    tries = models.PositiveIntegerField(_("tries"), default=0)
+    next_try = models.DateTimeField(_("next try"), default=timezone.now)
+    error = models.TextField(_("error"), blank=True)
+    dead = models.DateTimeField(_("given up"), null=True, db_index=True)
+
+    class Meta:
+        verbose_name = _("failed answer")
+        verbose_name_plural = _("failed answers")
+
+    def __str__(self) -> str:
+        return format_msgid(self.pk)
