@@ -26,7 +26,7 @@ from tmtp.delivery.broadcasts import sending
 from tmtp.delivery.models import Broadcast
 
 sending.PORTION = 2
-sending.work(%(pk)d, lambda: Broadcast.objects.get(pk=%(pk)d).sent < %(until)d)
+sending.send(%(pk)d, lambda: Broadcast.objects.get(pk=%(pk)d).sent < %(until)d)
 """
 
 

@@ -14,7 +14,9 @@ from django.core import checks
 from ..conf import conf
 from ..server.context import tls_context
 from .options import PATH
+from .rules import Messages
 
+messages = Messages("tmtp")
 MAKE_ONE = "`manage.py tmtpcert` makes a self-signed certificate there."
 
 
@@ -22,19 +24,21 @@ MAKE_ONE = "`manage.py tmtpcert` makes a self-signed certificate there."
 def check_certificate(**_: Any) -> list[checks.CheckMessage]:
     """W001 to W003."""
     cert, key = conf.CERT, conf.KEY
-    if not (PATH[0](cert) and PATH[0](key)):
+    if not (PATH.fits(cert) and PATH.fits(key)):
         return []  # E003
     if not cert or not key:
-        return [_warning(1, "TMTP[“CERT”] and TMTP[“KEY”] do not name a certificate and its key.", _how_to_set())]
+        return [
+            messages.warning(1, "TMTP[“CERT”] and TMTP[“KEY”] do not name a certificate and its key.", _how_to_set())
+        ]
     for file in (cert, key):
         reason = _unreadable(Path(file))
         if reason:
-            return [_warning(2, f"The certificate cannot be used: {file}: {reason}.", _how_to_read(reason))]
+            return [messages.warning(2, f"The certificate cannot be used: {file}: {reason}.", _how_to_read(reason))]
     try:
         tls_context(Path(cert), Path(key))
     except (OSError, ValueError) as error:
         hint = "Both must be PEM, the key without a passphrase, and belong together."
-        return [_warning(3, f"{cert} and {key} are not a certificate and its key: {error}.", hint)]
+        return [messages.warning(3, f"{cert} and {key} are not a certificate and its key: {error}.", hint)]
     return []
 
 
@@ -63,7 +67,7 @@ def _how_to_read(reason: str) -> str:
 @checks.register("tmtp")
 def check_spool(**_: Any) -> list[checks.CheckMessage]:
     """W004."""
-    if not PATH[0](conf.SPOOL_DIR):
+    if not PATH.fits(conf.SPOOL_DIR):
         return []  # E003
     folder = conf.spool_dir
     there = folder
@@ -72,8 +76,4 @@ def check_spool(**_: Any) -> list[checks.CheckMessage]:
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
         return []
     hint = "Bodies over 64 KiB are kept there. Make it a folder that this user may write to, or set TMTP[“SPOOL_DIR”]."
-    return [_warning(4, f"The spool folder {folder} cannot be written.", hint)]
-
-
-def _warning(number: int, message: str, hint: str) -> checks.Warning:
-    return checks.Warning(message, hint=hint, id=f"tmtp.W{number:03}")
+    return [messages.warning(4, f"The spool folder {folder} cannot be written.", hint)]

@@ -10,6 +10,9 @@ from django.conf import settings
 from django.core import checks
 from django.core.asgi import ASGIHandler  # type: ignore[attr-defined]
 
+from .rules import Messages
+
+messages = Messages("tmtp")
 ROUTE = (
     'application = ProtocolTypeRouter({"http": get_asgi_application(), "tcp": TmtpConsumer.as_asgi()}), '
     "with tmtp.consumers.TmtpConsumer"
@@ -25,14 +28,18 @@ def check_route(**_: Any) -> list[checks.CheckMessage]:
     if not name:
         message = "ASGI_APPLICATION is not set, so runtmtp does not know what to serve."
         hint = f'Set it, such as ASGI_APPLICATION = "mysite.asgi.application", and let that be: {ROUTE}.'
-        return [_warning(9, message, hint)]
+        return [messages.warning(9, message, hint)]
     try:
         application = get_default_application()
     except Exception as error:  # whatever the site's module does
-        return [_warning(10, f"{name} cannot be imported: {error}", "Correct ASGI_APPLICATION, or what it names.")]
+        return [
+            messages.warning(10, f"{name} cannot be imported: {error}", "Correct ASGI_APPLICATION, or what it names.")
+        ]
     if has_route(application) is False:
         return [
-            _warning(11, f"{name} has no route “tcp”, so devices that connect get no answer.", f"Let it be: {ROUTE}.")
+            messages.warning(
+                11, f"{name} has no route “tcp”, so devices that connect get no answer.", f"Let it be: {ROUTE}."
+            )
         ]
     return []
 
@@ -62,8 +69,4 @@ def check_tasks(**_: Any) -> list[checks.CheckMessage]:
         return []
     message = f"django-q2 may run a task twice at a time: timeout is {timeout}, retry is {retry}."
     hint = "Set both in Q_CLUSTER, retry above timeout, such as {'timeout': 300, 'retry': 600}."
-    return [_warning(12, message, hint)]
-
-
-def _warning(number: int, message: str, hint: str) -> checks.Warning:
-    return checks.Warning(message, hint=hint, id=f"tmtp.W{number:03}")
+    return [messages.warning(12, message, hint)]

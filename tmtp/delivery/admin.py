@@ -13,7 +13,7 @@ from .models import Notice
 
 @admin.register(Notice)
 class NoticeAdmin(admin.ModelAdmin):
-    """Members who were told by e-mail that messages wait, and members who unsubscribed. Staff can change the latter."""
+    """Members who were told by e-mail that messages wait, and those who unsubscribed, which can be changed."""
 
     list_display = ["account", "last", "unsubscribed"]
     list_filter = [("unsubscribed", admin.EmptyFieldListFilter)]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
+from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,15 +12,23 @@ from django.conf import settings
 from django.core import checks
 from django.urls import NoReverseMatch, reverse
 
-from .addresses import allauth_is_installed, import_dotted
-from .conf import DEFAULTS, conf
+from tmtp.checks.rules import (
+    COUNT,
+    DOTTED_PATH,
+    DOTTED_PATH_OR_NONE,
+    FLAG,
+    SECONDS,
+    SECONDS_OR_NONE,
+    Messages,
+    Rule,
+    check_settings,
+)
+
+from .conf import DEFAULTS, conf, import_dotted
+from .email_addresses import allauth_is_installed
 
 OWN_BACKEND = "tmtp.delivery.email.EmailBackend"
-Rule = tuple[Callable[[Any], bool], str]  # what a value must be, as a test and in words
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+messages = Messages("tmtp_delivery")
 
 
 def _is_site(value: Any) -> bool:
@@ -32,28 +38,18 @@ def _is_site(value: Any) -> bool:
     return not value or (parts.scheme in ("http", "https") and bool(parts.netloc) and not parts.query)
 
 
-SECONDS: Rule = (_is_number, "a number of seconds above 0")
-SECONDS_OR_NONE: Rule = (lambda value: value is None or _is_number(value), "a number of seconds above 0, or None")
-FLAG: Rule = (lambda value: isinstance(value, bool), "True or False")
-SITE: Rule = (_is_site, "the beginning of the site's addresses, such as “https://example.org”")
-COUNT: Rule = (
-    lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 1,
-    "a whole number, 1 or more",
-)
-PATH: Rule = (lambda value: isinstance(value, str) and bool(value), "a dotted path, such as “shop.mail.Backend”")
-PATH_OR_NONE: Rule = (lambda value: value is None or PATH[0](value), "a dotted path, or None")
-
-ROUTES: Rule = (
+SITE = Rule(_is_site, "the beginning of the site's addresses, such as “https://example.org”")
+ROUTES = Rule(
     lambda value: isinstance(value, str) and value.lower() in ("both", "message", "email"),
     "“both”, “message” or “email”",
 )
-NAMES: Rule = (
+NAMES = Rule(
     lambda value: isinstance(value, list | tuple | set) and all(isinstance(name, str) for name in value),
     "a list of names of views",
 )
 
-FALLBACK: Rule = (
-    lambda value: PATH[0](value) and value != OWN_BACKEND,
+FALLBACK = Rule(
+    lambda value: DOTTED_PATH.fits(value) and value != OWN_BACKEND,
     "a dotted path to a backend that sends e-mail, such as “django.core.mail.backends.smtp.EmailBackend”",
 )
 
@@ -61,9 +57,9 @@ RULES: dict[str, Rule] = {
     "SITE_URL": SITE,
     "EMAIL_ROUTE": ROUTES,
     "SIGN_IN_VIEWS": NAMES,
-    "ADDRESSES": PATH,
+    "EMAIL_ADDRESSES": DOTTED_PATH,
     "FALLBACK_EMAIL_BACKEND": FALLBACK,
-    "HANDLER": PATH_OR_NONE,
+    "HANDLER": DOTTED_PATH_OR_NONE,
     "HANDLER_TRIES": COUNT,
     "HANDLER_BACKOFF": SECONDS,
     "CLAIM_FOR": SECONDS,
@@ -73,9 +69,9 @@ RULES: dict[str, Rule] = {
     "REPORTS_KEPT": SECONDS_OR_NONE,
     "RESULTS_KEPT": SECONDS,
 }
-# What a dotted path must lead to: the names of functions that are to be there.
+# The functions that the object at a dotted path must have.
 PATHS = {
-    "ADDRESSES": ("users_by_address", "address_by_user"),
+    "EMAIL_ADDRESSES": ("users_by_address", "address_by_user"),
     "FALLBACK_EMAIL_BACKEND": ("send_messages",),
     "HANDLER": ("__call__",),
 }
@@ -83,53 +79,54 @@ PATHS = {
 
 @checks.register("tmtp_delivery")
 def check_options(**_: Any) -> list[checks.CheckMessage]:
-    """E001 to E004."""
+    """Check the dict and each of its values: E001 to E004."""
+    found = check_settings("TMTP_DELIVERY", DEFAULTS, RULES, messages)
     given = getattr(settings, "TMTP_DELIVERY", {})
-    if not isinstance(given, dict):
-        return [_error(1, "TMTP_DELIVERY is not a dict.", 'Write it as TMTP_DELIVERY = {"SITE_URL": ..., ...}.')]
-    found = [_error(2, f"TMTP_DELIVERY has no setting “{key}”.", _meant(key)) for key in given if key not in DEFAULTS]
-    wrong = [key for key, (fits, _words) in RULES.items() if key in given and not fits(given[key])]
-    for key in wrong:
-        hint = f"Make it {RULES[key][1]}, or leave it out."
-        found.append(_error(3, f"TMTP_DELIVERY[“{key}”] is {given[key]!r}.", hint))
-    return found + [error for key in PATHS if given.get(key) and key not in wrong for error in _lead(key, given[key])]
+    if isinstance(given, dict):
+        for key in PATHS:
+            if given.get(key) and RULES[key].fits(given[key]):
+                found += _check_path(key, given[key])
+    return found
 
 
-def _lead(key: str, path: str) -> Iterable[checks.CheckMessage]:
-    """E004 when the dotted path does not lead to what it must."""
+def _check_path(key: str, path: str) -> Iterable[checks.CheckMessage]:
+    """E004: the dotted path cannot be imported, or lacks functions."""
     try:
         target = import_dotted(path)
     except Exception as error:  # whatever the site's module does
-        yield _error(4, f"TMTP_DELIVERY[“{key}”] names “{path}”, which cannot be imported: {error}", "Correct it.")
+        yield messages.error(
+            4, f"TMTP_DELIVERY[“{key}”] names “{path}”, which cannot be imported: {error}", "Correct it."
+        )
         return
     missing = [name for name in PATHS[key] if not callable(getattr(target, name, None))]
     if missing:
         lacks = "is no function" if missing == ["__call__"] else f"has no function {', '.join(missing)}"
-        yield _error(4, f"TMTP_DELIVERY[“{key}”] names “{path}”, which {lacks}.", "Name one that fits.")
+        yield messages.error(4, f"TMTP_DELIVERY[“{key}”] names “{path}”, which {lacks}.", "Name one that fits.")
 
 
 @checks.register("tmtp_delivery")
 def check_workers(**_: Any) -> list[checks.CheckMessage]:
-    """E005. (tmtp.W012 says whether `timeout` and `retry` of django-q2 fit.)"""
+    """E005: django-q2 is missing. (tmtp.W012 says whether its `timeout` and `retry` fit.)"""
     if apps.is_installed("django_q"):
         return []
-    return [_error(5, "delivery needs django-q2.", 'Add "django_q" to INSTALLED_APPS, and run manage.py migrate.')]
+    hint = 'pip install "mnm-django[delivery]", add "django_q" to INSTALLED_APPS, and run manage.py migrate.'
+    return [messages.error(5, "tmtp.delivery needs django-q2.", hint)]
 
 
 @checks.register("tmtp_delivery")
 def check_email(**_: Any) -> list[checks.CheckMessage]:
-    """E007 and W001: what the e-mail backend needs."""
+    """E007 and W001: the e-mail backend lacks markdownify, or the addresses of members."""
     if not _own_backend_is_used():
         return []
     found: list[checks.CheckMessage] = []
     if not find_spec("markdownify"):
-        found.append(_error(7, "The e-mail backend needs markdownify.", 'pip install "markdownify>=1.1,<2"'))
-    if DEFAULTS["ADDRESSES"] == conf.ADDRESSES and not allauth_is_installed():
+        found.append(messages.error(7, "The e-mail backend needs markdownify.", 'pip install "mnm-django[delivery]"'))
+    if DEFAULTS["EMAIL_ADDRESSES"] == conf.EMAIL_ADDRESSES and not allauth_is_installed():
         found.append(
-            checks.Warning(
+            messages.warning(
+                1,
                 "No mail becomes a message: nobody is known to have confirmed an e-mail address.",
-                hint="Name who knows the addresses in TMTP_DELIVERY[“ADDRESSES”], or install django-allauth.",
-                id="tmtp_delivery.W001",
+                "Name who knows the addresses in TMTP_DELIVERY[“EMAIL_ADDRESSES”], or install django-allauth.",
             )
         )
     return found
@@ -137,18 +134,20 @@ def check_email(**_: Any) -> list[checks.CheckMessage]:
 
 @checks.register("tmtp_delivery")
 def check_notices(**_: Any) -> list[checks.CheckMessage]:
-    """E006: what a notice's links need."""
+    """E006: the links in notices lead nowhere."""
     if not isinstance(getattr(settings, "TMTP_DELIVERY", {}), dict) or conf.NOTICE_AFTER is None:
         return []
     if not conf.SITE_URL:
         return [
-            _error(6, "Notices by e-mail need TMTP_DELIVERY[“SITE_URL”].", "Set it, such as “https://example.org”.")
+            messages.error(
+                6, "Notices by e-mail need TMTP_DELIVERY[“SITE_URL”].", "Set it, such as “https://example.org”."
+            )
         ]
     try:
         reverse("tmtp_delivery:no_notices", args=["token"])
     except NoReverseMatch:
         hint = 'Add path("delivery/", include("tmtp.delivery.urls")) to the site\'s urlpatterns.'
-        return [_error(6, "Notices by e-mail need the pages of delivery.", hint)]
+        return [messages.error(6, "Notices by e-mail need the pages of tmtp.delivery.", hint)]
     return []
 
 
@@ -157,14 +156,3 @@ def _own_backend_is_used() -> bool:
     if hasattr(settings, "MAILERS"):
         return any(mailer.get("BACKEND") == OWN_BACKEND for mailer in settings.MAILERS.values())
     return bool(settings.is_overridden("EMAIL_BACKEND") and settings.EMAIL_BACKEND == OWN_BACKEND)
-
-
-def _meant(key: Any) -> str:
-    """What was probably meant, or all there is."""
-    names = sorted(DEFAULTS)
-    close = get_close_matches(str(key).upper(), names, n=1)
-    return f"Did you mean “{close[0]}”?" if close else f"Remove it, or use one of: {', '.join(names)}."
-
-
-def _error(number: int, message: str, hint: str) -> checks.Error:
-    return checks.Error(message, hint=hint, id=f"tmtp_delivery.E{number:03}")

@@ -75,7 +75,7 @@ def renewing(rows: QuerySet[Row]) -> Iterator[None]:
         try:
             while not ended.wait(conf.CLAIM_FOR / 3):
                 try:
-                    renew(rows.all())
+                    renew(rows)
                 except Error as error:
                     log.warning("a claim could not be renewed: %s", error)
         finally:

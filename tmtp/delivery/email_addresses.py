@@ -71,5 +71,5 @@ def allauth_is_installed() -> bool:
 
 def _allauth() -> Any:
     # allauth stores addresses in lower case
-    model: Any = apps.get_model("account", "EmailAddress")
-    return model.objects.filter(verified=True)
+    label = "account.EmailAddress"  # a name of its own: mypy would look for it
+    return apps.get_model(label).objects.filter(verified=True)

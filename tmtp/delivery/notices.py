@@ -70,7 +70,7 @@ def send_notices() -> int:
 
 
 def _not_taken(numbers: Sequence[int]) -> set[int]:
-    """Return the users for whom these messages wait. Messages in a mailbox that they have opened since do not count."""
+    """Return the users for whom these messages wait. Leave out mailboxes that were opened since."""
     entries = QueueEntry.objects.filter(message_id__in=numbers, message__op__in=OPS, node__user__account__isnull=False)
     rows = entries.values_list("message_id", "node__kind", "node__last_seen", "node__user_id")
     return {user for number, kind, seen, user in rows if kind != Node.Kind.MAILBOX or not _since(seen, number)}

@@ -329,8 +329,8 @@ def test_every_id_is_documented():
     folder = Path(checks.__file__).parent
     text = "".join(path.read_text() for path in folder.glob("*.py"))
     used = set(re.findall(r'"(tmtp\.[EW]\d{3})"', text))
-    used |= {f"tmtp.E{int(number):03}" for number in re.findall(r"_error\((\d+),", text)}
-    used |= {f"tmtp.W{int(number):03}" for number in re.findall(r"_warning\((\d+),", text)}
+    used |= {f"tmtp.E{int(number):03}" for number in re.findall(r"messages\.error\(\s*(\d+),", text)}
+    used |= {f"tmtp.W{int(number):03}" for number in re.findall(r"messages\.warning\(\s*(\d+),", text)}
     page = (ROOT / "docs/reference/checks.md").read_text()
     assert len(used) == 22
     assert used == set(re.findall(r"^\| (tmtp\.[EW]\d{3})", page, re.MULTILINE))

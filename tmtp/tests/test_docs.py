@@ -291,12 +291,12 @@ def test_the_guide_to_email(settings, mailoutbox):
 
 @pytest.mark.django_db
 def test_the_guide_to_broadcasts(capsys):
-    from tmtp.delivery.broadcasts.sending import work
+    from tmtp.delivery.broadcasts.sending import send
 
     ann = someone("ann of rome")
     start, report = blocks(DOCS / "how-to" / "broadcasts.md")
     names = run_block(*start)
-    assert not work(names["news"].pk, lambda: True)
+    assert not send(names["news"].pk, lambda: True)
     assert [header["data"].endswith(b"from 8 to 12.") for header in waiting(ann)] == [True]
     run_block(*report, **names)
     assert "done 1 of 1" in capsys.readouterr().out

@@ -156,9 +156,9 @@ class BroadcastAdmin(admin.ModelAdmin):
             raise PermissionDenied
         return self._page(request, broadcast, "status", self._status(request, broadcast))
 
-    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **options: Any) -> HttpResponse:
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **options: Any) -> HttpResponse:
         """Leave one main button, which leads to the review."""
-        return super().render_change_form(request, {**context, "show_save_and_add_another": False}, **options)
+        return super().render_change_form(request, {**context, "show_save_and_add_another": False}, *args, **options)
 
     def response_add(self, request: HttpRequest, obj: Broadcast, post_url_continue: Any = None) -> HttpResponse:
         """Redirect to the review."""
@@ -206,7 +206,7 @@ class BroadcastAdmin(admin.ModelAdmin):
         return self._page(request, broadcast, "review", context)
 
     def progress_part(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Return the part of the page that htmx fetches repeatedly. Reload the whole page when the state has changed."""
+        """Return the part of the page that htmx fetches repeatedly; reload the page when the state has changed."""
         broadcast = get_object_or_404(Broadcast, pk=pk)
         if not self.has_view_permission(request, broadcast):
             raise PermissionDenied
@@ -263,7 +263,7 @@ class BroadcastAdmin(admin.ModelAdmin):
             "script": htmx_script() if broadcast.state == State.RUNNING else "",
         }
 
-    def _page(self, request: HttpRequest, broadcast: Broadcast, name: str, context: dict[str, Any]) -> Any:
+    def _page(self, request: HttpRequest, broadcast: Broadcast, name: str, context: dict[str, Any]) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

@@ -1,8 +1,8 @@
 """Send a broadcast: store its recipients once, then send to them, each portion in one transaction.
 
 The worker that sends it holds a claim (`tmtp.delivery.claims`), so another one continues when it dies. If two work on
-it all the same, each portion is still sent once: `step` locks the broadcast, and deletes the recipients of a portion in
-the transaction that sends to them.
+it all the same, each portion is still sent once: `step` locks the broadcast, and deletes the recipients of a portion
+in the transaction that sends to them.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from tmtp.models import Node, User
 from tmtp.services.messages.mailbox import Received, remove
 from tmtp.services.messages.sending import send_message
 
-from .errors import Refused
+from ..errors import Refused
 from .models import Attempt
 
 OPS = ("delivery", "ping", "invite")  # what a person wrote; everything else in the mailbox is news for devices

@@ -11,7 +11,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group as AccountGroup
 from django.core.management import CommandError, call_command
 
-from tmtp.delivery.broadcasts import sending, verbs
+from tmtp.delivery.broadcasts import lifecycle, sending
 from tmtp.delivery.models import Broadcast
 from tmtp.models import QueueEntry
 
@@ -115,9 +115,9 @@ def test_it_watches_what_another_one_sends(members, monkeypatch):
     from tmtp.delivery.management.commands import broadcast as command
 
     one = Broadcast.objects.create(subject="x", body="y", everyone=True)
-    verbs.start(one)
+    lifecycle.start(one)
     claim = sending._take(one.pk)
     assert claim
-    monkeypatch.setattr(command.time, "sleep", lambda seconds: verbs.cancel(one))
+    monkeypatch.setattr(command.time, "sleep", lambda seconds: lifecycle.cancel(one))
     with pytest.raises(SystemExit, match="130"):
         run("--resume", str(one.pk))

@@ -11,7 +11,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group as AccountGroup
 from django.utils import timezone
 
-from tmtp.delivery.broadcasts import audience, reporting, sending, tasks, verbs
+from tmtp.delivery.broadcasts import audience, lifecycle, reporting, sending, tasks
 from tmtp.delivery.models import Broadcast, Recipient
 from tmtp.models import QueueEntry, User
 from tmtp.services.errors import Refused
@@ -37,8 +37,8 @@ def small_portions(monkeypatch):
 def asked(monkeypatch):
     """The tasks that were asked for."""
     tasks_asked = []
-    for module in (verbs, tasks):
-        monkeypatch.setattr(module, "async_task", lambda *task: tasks_asked.append(task))
+    for module in (lifecycle, tasks):
+        monkeypatch.setattr(module, "run_soon", lambda *task: tasks_asked.append(task))
     return tasks_asked
 
 
@@ -52,7 +52,7 @@ def broadcast(**fields):
 
 def running(**fields):
     one = broadcast(**fields)
-    verbs.start(one)
+    lifecycle.start(one)
     return one
 
 
@@ -92,7 +92,7 @@ def test_everyone_is_members_of_the_website_and_those_who_only_have_a_device():
     site_user(), user_of(left)
     one = running()
     expected = audience.count(one)
-    assert not sending.work(one.pk, always)
+    assert not sending.send(one.pk, always)
     assert state(one) == Broadcast.State.DONE
     assert got(one).keys() >= {device.user, stranger.user, user_of(without).pk}
     assert not got(one).keys() & {site_user().pk, user_of(left).pk}
@@ -110,7 +110,7 @@ def test_each_condition():
 
     def meant(**conditions):
         one = broadcast(everyone=False, **conditions)
-        return {user.account_id for user in audience.users(one)} | {account.pk for account in audience.newcomers(one)}
+        return {user.account_id for user in audience.users(one)} | {account.pk for account in audience.accounts_without_user(one)}
 
     for member in (ann, bob):
         user_of(member)  # cleo is no user of TMTP yet
@@ -136,17 +136,17 @@ def test_joined_members_of_a_group():
     one = broadcast(everyone=False)
     one.groups.set(groups.Group.objects.all())
     assert audience.count(one) == 2
-    verbs.start(one)
-    sending.work(one.pk, always)
+    lifecycle.start(one)
+    sending.send(one.pk, always)
     assert got(one) == {ann.user: 1, bob.user: 1}
-    assert audience.described(one) == ["joined chess club of ulm"]
+    assert audience.describe(one) == ["joined chess club of ulm"]
 
 
 def test_it_is_for_nobody_unless_it_says_for_whom():
     accounts(1)
     one = broadcast(everyone=False)
     with pytest.raises(Refused, match="Nothing says"):
-        verbs.start(one)
+        lifecycle.start(one)
     assert state(one) == Broadcast.State.DRAFT
 
 
@@ -155,9 +155,9 @@ def test_a_group_that_is_deleted_does_not_make_it_one_for_more():
     accounts(1, is_staff=True)
     one = broadcast(everyone=False, staff_only=True)
     one.account_groups.add(choir)
-    verbs.start(one)
+    lifecycle.start(one)
     choir.delete()
-    assert not sending.work(one.pk, always)
+    assert not sending.send(one.pk, always)
     assert state(one) == Broadcast.State.PAUSED
     assert "no more" in one.problem
     assert not got(one)
@@ -179,9 +179,9 @@ def test_who_dies_in_the_middle_leaves_the_rest_to_others(monkeypatch):
 
     monkeypatch.setattr(sending, "send_message", dies)
     with pytest.raises(KeyboardInterrupt):
-        sending.work(one.pk, always)
+        sending.send(one.pk, always)
     assert sum(got(one).values()) == 6
-    assert not sending.work(one.pk, always)
+    assert not sending.send(one.pk, always)
     assert state(one) == Broadcast.State.DONE
     assert list(got(one).values()) == [1] * 10
     assert one.sent == 10
@@ -193,10 +193,10 @@ def test_one_at_a_time(asked):
     inside = []
 
     def go_on():
-        inside.append(sending.work(one.pk, always))  # somebody else, at the same time
+        inside.append(sending.send(one.pk, always))  # somebody else, at the same time
         return not got(one)
 
-    assert sending.work(one.pk, go_on)
+    assert sending.send(one.pk, go_on)
     assert len(inside) > 3 and not any(inside)
     assert sum(got(one).values()) == 3
 
@@ -205,21 +205,21 @@ def test_a_claim_that_expired_is_worth_nothing():
     """Who was thought dead comes back while another is at it."""
     accounts(10)
     one = running()
-    late = sending._Turn(one.pk, sending._take(one.pk))
+    late = sending._Sender(one.pk, sending._take(one.pk))
     assert late.step()
     Broadcast.objects.update(claimed_until=NOW - timedelta(seconds=1))
-    assert sending.work(one.pk, portions(6))
+    assert sending.send(one.pk, portions(6))
     assert not late.step()
-    assert not sending.work(one.pk, always)
+    assert not sending.send(one.pk, always)
     assert list(got(one).values()) == [1] * 10
 
 
 def test_who_joins_later_is_not_in_it():
     accounts(5)
     one = running()
-    assert sending.work(one.pk, portions(3))
+    assert sending.send(one.pk, portions(3))
     accounts(5)
-    sending.work(one.pk, always)
+    sending.send(one.pk, always)
     assert one.recipients.count() == 0
     assert len(got(one)) == 5
 
@@ -227,9 +227,9 @@ def test_who_joins_later_is_not_in_it():
 def test_a_member_who_leaves_meanwhile_is_no_problem():
     accounts(5)
     one = running()
-    assert sending.work(one.pk, portions(3))
+    assert sending.send(one.pk, portions(3))
     User.objects.filter(pk=one.recipients.first().user_id).delete()
-    sending.work(one.pk, always)
+    sending.send(one.pk, always)
     assert state(one) == Broadcast.State.DONE
     assert (one.total, one.sent) == (5, 4)
 
@@ -240,28 +240,28 @@ def test_a_member_who_leaves_meanwhile_is_no_problem():
 def test_pause_and_resume(asked):
     accounts(10)
     one = running()
-    sending.work(one.pk, portions(5))
-    verbs.pause(one)
+    sending.send(one.pk, portions(5))
+    lifecycle.pause(one)
     before = sum(got(one).values())
     assert 0 < before < 10
-    assert not sending.work(one.pk, always)
+    assert not sending.send(one.pk, always)
     assert sum(got(one).values()) == before
-    verbs.resume(one)
-    sending.work(one.pk, always)
+    lifecycle.resume(one)
+    sending.send(one.pk, always)
     assert list(got(one).values()) == [1] * 10
 
 
 def test_cancel():
     accounts(10)
     one = running()
-    sending.work(one.pk, portions(5))
+    sending.send(one.pk, portions(5))
     before = sum(got(one).values())
-    verbs.cancel(one)
+    lifecycle.cancel(one)
     assert not Recipient.objects.exists()
-    assert not sending.work(one.pk, always)
+    assert not sending.send(one.pk, always)
     assert sum(got(one).values()) == before == one.sent
     with pytest.raises(Refused, match="cancelled"):
-        verbs.resume(one)
+        lifecycle.resume(one)
 
 
 def test_what_the_site_cannot_send_waits_for_a_person(settings):
@@ -269,7 +269,7 @@ def test_what_the_site_cannot_send_waits_for_a_person(settings):
     users.register("phone", "the site of ulm")
     settings.TMTP = {**settings.TMTP, "SITE_ALIAS": "the site of ulm"}
     one = running()
-    assert not sending.work(one.pk, always)
+    assert not sending.send(one.pk, always)
     assert state(one) == Broadcast.State.PAUSED
     assert "SITE_ALIAS" in one.problem
 
@@ -281,17 +281,17 @@ def test_a_worker_is_asked_when_the_transaction_commits(asked, django_capture_on
     with django_capture_on_commit_callbacks(execute=True):
         one = running()
         assert not asked
-    assert asked == [(verbs.RUN, one.pk)]
+    assert asked == [(lifecycle.RUN, one.pk)]
 
 
 def test_one_that_is_scheduled_begins_when_it_is_due(asked):
     accounts(1)
     early, late = broadcast(), broadcast()
-    verbs.schedule(early, NOW - timedelta(seconds=1))
-    verbs.schedule(late, NOW + timedelta(hours=1))
-    tasks.look()
+    lifecycle.schedule(early, NOW - timedelta(seconds=1))
+    lifecycle.schedule(late, NOW + timedelta(hours=1))
+    tasks.start_due()
     assert (state(early), state(late)) == (Broadcast.State.RUNNING, Broadcast.State.SCHEDULED)
-    verbs.unschedule(late)
+    lifecycle.unschedule(late)
     assert state(late) == Broadcast.State.DRAFT
 
 
@@ -300,8 +300,8 @@ def test_what_nobody_works_at_is_taken_up(asked):
     Broadcast.objects.filter(pk=other.pk).update(claim="x", claimed_until=timezone.now() + timedelta(seconds=9))
     Broadcast.objects.filter(pk=third.pk).update(claim="x", claimed_until=timezone.now() - timedelta(seconds=9))
     asked.clear()
-    tasks.look()
-    assert asked == [(verbs.RUN, one.pk), (verbs.RUN, third.pk)]
+    tasks.start_due()
+    assert asked == [(lifecycle.RUN, one.pk), (lifecycle.RUN, third.pk)]
 
 
 def test_a_task_hands_over_to_the_next(asked, monkeypatch):
@@ -312,7 +312,7 @@ def test_a_task_hands_over_to_the_next(asked, monkeypatch):
     monkeypatch.setattr(sending, "let_others_write", lambda seconds: iter_once.clear())
     asked.clear()
     tasks.run(one.pk)
-    assert asked == [(verbs.RUN, one.pk)]
+    assert asked == [(lifecycle.RUN, one.pk)]
 
 
 def test_no_faster_than_its_rate():
@@ -341,12 +341,12 @@ def test_one_a_minute():
 def test_a_slow_one_does_not_keep_a_worker(asked):
     accounts(5)
     one = running(rate=12)
-    assert not sending.work(one.pk, always)
+    assert not sending.send(one.pk, always)
     assert (state(one), one.sent) == (Broadcast.State.RUNNING, 2)
     assert one not in sending.unattended()
     Broadcast.objects.update(paced=timezone.now() - timedelta(minutes=1))
     assert one in sending.unattended()
-    sending.work(one.pk, always)
+    sending.send(one.pk, always)
     assert state(one) == Broadcast.State.DONE
 
 
@@ -357,11 +357,11 @@ def test_a_group_that_is_deleted_before_its_time_comes():
     choir = AccountGroup.objects.create(name="choir")
     one = broadcast(everyone=False)
     one.account_groups.add(choir)
-    verbs.schedule(one, NOW)
+    lifecycle.schedule(one, NOW)
     choir.delete()
     accounts(1)
-    tasks.look()
-    sending.work(one.pk, always)
+    tasks.start_due()
+    sending.send(one.pk, always)
     assert state(one) == Broadcast.State.PAUSED
     assert "no more" in one.problem
 
@@ -369,7 +369,7 @@ def test_a_group_that_is_deleted_before_its_time_comes():
 def test_report():
     members = accounts(4)
     one = running()
-    sending.work(one.pk, always)
+    sending.send(one.pk, always)
     assert reporting.report(one) == {"queued": 4, "sent": 0, "delivered": 0, "read": 0, "undeliverable": 0}
     mailbox = mailbox_of(user_of(members[0]))
     has_read(mailbox.pk, one.messages.values_list("pk", flat=True))
@@ -382,7 +382,7 @@ def test_report():
 def test_the_report_outlives_what_it_was_made_of():
     accounts(4)
     one = running()
-    sending.work(one.pk, always)
+    sending.send(one.pk, always)
     reporting.report(one)
     one.messages.first().delete()  # reports are not kept for ever
     Broadcast.objects.update(reported=timezone.now() - timedelta(days=90))
@@ -393,24 +393,24 @@ def test_the_report_outlives_what_it_was_made_of():
 def test_take_back(asked, django_capture_on_commit_callbacks):
     members = accounts(10)
     one = running()
-    sending.work(one.pk, portions(6))
+    sending.send(one.pk, portions(6))
     reader = mailbox_of(got_by(one)[0])
     has_read(reader.pk, one.messages.values_list("pk", flat=True))
     before = one.parts.count()
     assert before > 1
     with django_capture_on_commit_callbacks(execute=True):
-        verbs.take_back(one)
-    assert asked[-1] == (verbs.TAKE_BACK, one.pk)
-    tasks.look()
-    assert asked[-1] == (verbs.TAKE_BACK, one.pk)
+        lifecycle.take_back(one)
+    assert asked[-1] == (lifecycle.TAKE_BACK, one.pk)
+    tasks.start_due()
+    assert asked[-1] == (lifecycle.TAKE_BACK, one.pk)
     tasks.take_back(one.pk)
     assert state(one) == Broadcast.State.CANCELLED
     assert got(one) == {reader.user_id: 1}
     report = reporting.report(one)
     assert (report["read"], report["undeliverable"]) == (1, one.sent - 1)
     nobody = running()
-    verbs.take_back(nobody)  # nobody has it
+    lifecycle.take_back(nobody)  # nobody has it
     asked.clear()
-    tasks.look()
+    tasks.start_due()
     assert not asked
     assert len(members) > one.sent

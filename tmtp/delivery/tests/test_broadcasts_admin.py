@@ -11,8 +11,8 @@ from django.contrib.auth.models import Permission
 from django.urls import reverse
 from django.utils import timezone
 
-from tmtp.delivery import marks
-from tmtp.delivery.broadcasts import sending, verbs
+from tmtp.delivery import workers
+from tmtp.delivery.broadcasts import lifecycle, sending
 from tmtp.delivery.models import Broadcast
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
@@ -35,7 +35,7 @@ def draft(**fields):
 
 def running(**fields):
     one = draft(**fields)
-    verbs.start(one)
+    lifecycle.start(one)
     return one
 
 
@@ -64,7 +64,7 @@ def test_from_the_form_to_the_queue(admin_client, members):
     page = admin_client.post(url("review", one.pk), {"now": ""}, follow=True)
     assert "It is being sent." in text(page)
     assert state(one) == State.RUNNING
-    sending.work(one.pk, lambda: True)
+    sending.send(one.pk, lambda: True)
     page = text(admin_client.get(url("change", one.pk)))
     assert "Queued for 4 of 4" in page
     assert '<progress id="bar" value="4" max="4">' in page
@@ -104,7 +104,7 @@ def test_schedule_and_think_again(admin_client, members):
 
 def test_buttons(admin_client, members):
     one = running()
-    assert {verb.name for verb in admin_client.get(url("change", one.pk)).context["verbs"]} == {
+    assert {button.name for button in admin_client.get(url("change", one.pk)).context["buttons"]} == {
         "pause", "cancel", "take_back"
     }  # fmt: skip
     admin_client.post(url("do", one.pk, "pause"))
@@ -130,7 +130,7 @@ def test_only_the_part_is_fetched_until_something_else_happens(admin_client, mem
     response = admin_client.get(part)
     assert "HX-Refresh" not in response
     assert "<html" not in text(response)
-    verbs.pause(one, "the name is taken")
+    lifecycle.pause(one, "the name is taken")
     response = admin_client.get(part)
     assert response["HX-Refresh"] == "true"
     assert "the name is taken" in text(response)
@@ -139,21 +139,21 @@ def test_only_the_part_is_fetched_until_something_else_happens(admin_client, mem
 def test_a_missing_worker_is_told(admin_client, members):
     one = running()
     assert "waits for a worker" in text(admin_client.get(url("change", one.pk)))
-    marks.set_mark(marks.WORKER)
+    workers.record_heartbeat()
     assert "waits for a worker" not in text(admin_client.get(url("change", one.pk)))
 
 
 def test_what_is_on_its_way_is_not_deleted(admin_client, members):
     one = running()
     assert admin_client.post(url("delete", one.pk), {"post": "yes"}).status_code == 403
-    sending.work(one.pk, lambda: True)
+    sending.send(one.pk, lambda: True)
     admin_client.post(url("delete", one.pk), {"post": "yes"})
     assert not Broadcast.objects.exists()
 
 
 def test_the_list(admin_client, members):
     running(), draft(), running(problem="x")
-    sending.work(Broadcast.objects.first().pk, lambda: True)
+    sending.send(Broadcast.objects.first().pk, lambda: True)
     page = text(admin_client.get(url("changelist")))
     assert "4 of 4" in page
     assert "running: a problem" in page
@@ -164,7 +164,7 @@ def test_who_may_only_look(client, members):
     looker.user_permissions.add(Permission.objects.get(codename="view_broadcast"))
     client.force_login(looker)
     one, other = draft(), running()
-    assert not client.get(url("change", other.pk)).context["verbs"]
+    assert not client.get(url("change", other.pk)).context["buttons"]
     assert client.get(url("change", one.pk)).status_code == 200
     assert client.get(url("progress", other.pk)).status_code == 200
     assert client.get(url("review", one.pk)).status_code == 403

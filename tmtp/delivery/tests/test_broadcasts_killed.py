@@ -25,14 +25,14 @@ Q_CLUSTER = {**Q_CLUSTER, "poll": 0.05, "workers": 2}
 BEGIN = f"""
 from django.contrib.auth import get_user_model
 from django_q.models import Schedule
-from tmtp.delivery.broadcasts import verbs
+from tmtp.delivery.broadcasts import lifecycle
 from tmtp.delivery.models import Broadcast
 
 Schedule.objects.all().delete()  # the test says when a minute has passed
 Account = get_user_model()
 Account.objects.bulk_create(Account(username=f"member {{number}}") for number in range({MEMBERS}))
 broadcast = Broadcast.objects.create(subject="News", body="Hello", everyone=True)
-verbs.start(broadcast)
+lifecycle.start(broadcast)
 """
 LOOK = """
 from tmtp.delivery.models import Broadcast
@@ -42,8 +42,8 @@ broadcast = Broadcast.objects.get()
 result = broadcast.get_state_display(), User.objects.count(), broadcast.sent
 """
 A_MINUTE_LATER = """
-from tmtp.delivery.broadcasts.tasks import look
-look()
+from tmtp.delivery.broadcasts.tasks import start_due
+start_due()
 """
 FOUND = """
 from collections import Counter

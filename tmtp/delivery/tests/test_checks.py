@@ -23,10 +23,10 @@ pytestmark = pytest.mark.once
         ({"CLAIM_FOR": True}, ["E003"]),
         ({"SITE_URL": "example.org"}, ["E003"]),
         ({"SITE_URL": "https://example.org/club"}, []),
-        ({"ADDRESSES": None}, ["E003"]),
-        ({"ADDRESSES": "tmtp.delivery.nowhere"}, ["E004"]),
-        ({"ADDRESSES": "tmtp.delivery.addresses"}, []),
-        ({"ADDRESSES": "tmtp.delivery.conf"}, ["E004"]),
+        ({"EMAIL_ADDRESSES": None}, ["E003"]),
+        ({"EMAIL_ADDRESSES": "tmtp.delivery.nowhere"}, ["E004"]),
+        ({"EMAIL_ADDRESSES": "tmtp.delivery.email_addresses"}, []),
+        ({"EMAIL_ADDRESSES": "tmtp.delivery.conf"}, ["E004"]),
         ({"EMAIL_ROUTE": "mesage"}, ["E003"]),
         ({"EMAIL_ROUTE": "Message"}, []),
         ({"SIGN_IN_VIEWS": "login"}, ["E003"]),
@@ -62,13 +62,13 @@ def test_the_email_backend_needs_markdownify(settings, monkeypatch):
     monkeypatch.setattr(checks, "find_spec", lambda name: None)
     assert checks.check_email() == []
     use_backend(settings, "tmtp.delivery.email.EmailBackend")
-    settings.TMTP_DELIVERY = {"ADDRESSES": "tmtp.delivery.tests.test_email.Verified"}
+    settings.TMTP_DELIVERY = {"EMAIL_ADDRESSES": "tmtp.delivery.tests.test_email.Verified"}
     assert [found.id for found in checks.check_email()] == ["tmtp_delivery.E007"]
 
 
 def test_somebody_must_know_whose_address_is_whose(settings):
     use_backend(settings, "tmtp.delivery.email.EmailBackend")
-    settings.TMTP_DELIVERY = {"ADDRESSES": "tmtp.delivery.tests.test_email.Verified"}
+    settings.TMTP_DELIVERY = {"EMAIL_ADDRESSES": "tmtp.delivery.tests.test_email.Verified"}
     assert checks.check_email() == []
     settings.TMTP_DELIVERY = {}
     assert [found.id for found in checks.check_email()] == ["tmtp_delivery.W001"]

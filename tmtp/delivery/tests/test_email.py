@@ -74,7 +74,7 @@ class Noting(Outbox):
 
 
 class Verified:
-    """Who has confirmed which address: what TMTP_DELIVERY["ADDRESSES"] names."""
+    """Who has confirmed which address: what TMTP_DELIVERY["EMAIL_ADDRESSES"] names."""
 
     @staticmethod
     def users_by_address(addresses: Any) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def backend(settings: Any) -> None:
 def configure(settings: Any, **options: Any) -> None:
     settings.TMTP_DELIVERY = {
         "FALLBACK_EMAIL_BACKEND": "django.core.mail.backends.locmem.EmailBackend",
-        "ADDRESSES": "tmtp.delivery.tests.test_email.Verified",
+        "EMAIL_ADDRESSES": "tmtp.delivery.tests.test_email.Verified",
         **options,
     }
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from django.contrib.auth import get_user_model
 
-from tmtp.delivery import addresses
+from tmtp.delivery import email_addresses
 
 pytestmark = [pytest.mark.once, pytest.mark.django_db]
 
@@ -28,14 +28,14 @@ class Book:
 
 
 def test_the_sites_own_book_is_asked(settings):
-    settings.TMTP_DELIVERY = {"ADDRESSES": f"{__name__}.Book"}
-    found = addresses.users_by_address([" Ann@Example.org", "bob@example.org"])
+    settings.TMTP_DELIVERY = {"EMAIL_ADDRESSES": f"{__name__}.Book"}
+    found = email_addresses.users_by_address([" Ann@Example.org", "bob@example.org"])
     assert found == {"ann@example.org": Book.users["ann@example.org"]}
-    assert addresses.address_by_user([SimpleNamespace(pk=1), SimpleNamespace(pk=2)]) == {1: "ann@example.org"}
+    assert email_addresses.address_by_user([SimpleNamespace(pk=1), SimpleNamespace(pk=2)]) == {1: "ann@example.org"}
 
 
 def test_nobody_is_known_by_default():
     """An address in `User.email` may be anybody's."""
     user = get_user_model().objects.create(username="ann", email="ann@example.org")
-    assert addresses.users_by_address(["ann@example.org"]) == {}
-    assert addresses.address_by_user([user]) == {}
+    assert email_addresses.users_by_address(["ann@example.org"]) == {}
+    assert email_addresses.address_by_user([user]) == {}

@@ -20,7 +20,7 @@ from tmtp.signals import messages_expired
 from tmtp.tests.people import someone, waiting
 from tmtp.tests.test_docs import DOCS, blocks, run_block
 
-from .test_answers import left, write
+from .test_inbound import left, write
 
 pytestmark = [pytest.mark.once, pytest.mark.django_db]
 

@@ -10,7 +10,9 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils import timezone
 
-from tmtp.delivery import handling, marks, tasks
+from tmtp.delivery import claims, tasks, workers
+from tmtp.delivery.inbound import handling
+from tmtp.delivery.inbound.messages import InboundMessage
 from tmtp.delivery.models import Attempt
 from tmtp.models import Message
 from tmtp.protocol.requests import TO_USER, Recipient
@@ -63,7 +65,7 @@ def quiet(settings, monkeypatch):
     settings.TMTP_DELIVERY = {"HANDLER": f"{__name__}.handler", "HANDLER_TRIES": 3}
     for some in (asked, taken, behave):
         some.clear()
-    monkeypatch.setattr(handling, "ask", asked.append)
+    monkeypatch.setattr(handling, "run_soon", asked.append)
 
 
 @pytest.fixture
@@ -253,9 +255,9 @@ def test_a_message_whose_file_is_gone_is_a_dead_letter_at_once(ann):
 def test_what_a_killed_worker_had_begun_is_taken_up_when_its_claim_has_run_out(ann):
     number = write(ann)
     mailbox = mailbox_of(site_user())
-    answer = handling.Answer(messages_of(mailbox).get(), mailbox)
-    assert handling.take(answer, "the one that is killed")
-    assert handling.take(answer, "another") is None
+    answer = InboundMessage(messages_of(mailbox).get(), mailbox)
+    assert handling.take(answer)  # by the one that is killed
+    assert handling.take(answer) is None
     tasks.answers()
     assert taken == []
     later()
@@ -268,9 +270,9 @@ def test_what_a_killed_worker_had_begun_is_taken_up_when_its_claim_has_run_out(a
 def test_a_handler_that_kills_its_worker_each_time_is_given_up(ann):
     write(ann)
     mailbox = mailbox_of(site_user())
-    answer = handling.Answer(messages_of(mailbox).get(), mailbox)
-    for number in range(3):
-        assert handling.take(answer, f"killed {number}")
+    answer = InboundMessage(messages_of(mailbox).get(), mailbox)
+    for _killed in range(3):
+        assert handling.take(answer)
         later()
     tasks.answers()
     assert taken == []
@@ -330,7 +332,7 @@ def test_what_was_acknowledged_while_the_handler_still_ran_never_comes_again(ann
     assert not Attempt.objects.exists()
 
 
-def test_a_claim_is_renewed_while_the_handler_runs(ann, settings, monkeypatch):
+def test_a_claim_is_renewed_while_the_handler_runs(settings):
     settings.TMTP_DELIVERY = {**settings.TMTP_DELIVERY, "CLAIM_FOR": 0.03}
     renewed = []
 
@@ -338,8 +340,7 @@ def test_a_claim_is_renewed_while_the_handler_runs(ann, settings, monkeypatch):
         def update(self, **values):
             renewed.append(values["claimed_until"])
 
-    monkeypatch.setattr(handling, "_ours", lambda attempt: Ours())
-    with handling.renewing(Attempt()):
+    with claims.renewing(Ours()):
         deadline = timezone.now() + timedelta(seconds=10)
         while len(renewed) < 2 and timezone.now() < deadline:
             pass
@@ -350,7 +351,7 @@ def test_a_claim_is_renewed_while_the_handler_runs(ann, settings, monkeypatch):
 def test_a_message_that_another_worker_has_just_acknowledged_is_left_alone(ann):
     write(ann)
     mailbox = mailbox_of(site_user())
-    answer = handling.Answer(messages_of(mailbox).get(), mailbox)
+    answer = InboundMessage(messages_of(mailbox).get(), mailbox)
     tasks.answers()
     handling.handle(handler, answer)
     assert len(taken) == 1
@@ -361,7 +362,7 @@ def test_without_a_handler_messages_wait(ann, settings):
     number = write(ann)
     settings.TMTP_DELIVERY = {}
     tasks.answers()
-    handling.ask_for_answers()
+    handling.request_handling()
     assert (left(), asked) == ([number], [])
 
 
@@ -406,11 +407,11 @@ def test_a_handler_that_cannot_be_imported_costs_no_message_a_try(ann, settings)
 
 
 def test_one_task_at_a_time_is_asked_for(ann):
-    handling.ask_for_answers()
-    handling.ask_for_answers(number=1)
+    handling.request_handling()
+    handling.request_handling(number=1)
     assert asked == [handling.TASK]
     tasks.answers()
-    handling.ask_for_answers()
+    handling.request_handling()
     assert len(asked) == 2
 
 
@@ -427,7 +428,7 @@ def test_a_task_ends_in_time_and_asks_for_another(ann, monkeypatch):
 def test_a_worker_that_starts_is_seen_and_looks(ann):
     from django_q.signals import post_spawn
 
-    assert marks.worker_is_late()
+    assert workers.are_missing()
     post_spawn.send(sender="django_q", proc_name="one")
-    assert not marks.worker_is_late()
+    assert not workers.are_missing()
     assert asked == [handling.TASK]

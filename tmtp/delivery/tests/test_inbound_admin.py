@@ -6,12 +6,13 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.urls import reverse
 
-from tmtp.delivery import handling, marks, tasks
-from tmtp.delivery.models import Attempt, Notice
+from tmtp.delivery import tasks
+from tmtp.delivery.inbound import handling
+from tmtp.delivery.models import Attempt, LastRun, Notice
 from tmtp.models import Message
 from tmtp.services.storage import spool
 
-from .test_answers import ann, asked, behave, explode, later, left, quiet, taken, write  # noqa: F401 - fixtures
+from .test_inbound import ann, asked, behave, explode, later, left, quiet, taken, write  # noqa: F401 - fixtures
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 LIST = "admin:tmtp_delivery_attempt_changelist"
@@ -94,7 +95,7 @@ def test_no_worker_is_said_on_top_until_one_runs(admin, client):
     assert "No worker has ever run" in admin.get(index).text
     tasks.heartbeat()
     assert "No worker" not in admin.get(index).text
-    marks.Mark.objects.update(at="2020-01-01T00:00:00Z")
+    LastRun.objects.update(at="2020-01-01T00:00:00Z")
     page = admin.get(reverse("admin:tmtp_node_changelist")).text
     assert "No worker has run for" in page
     client.logout()

@@ -53,7 +53,7 @@ for text in (b"slow", b"poison"):
         posting.post([posting.Post(ann, [Recipient(site_user().uid, TO_USER)], b"{}" + text, datahead=2)])
 """
 LOOK = """
-from tmtp.delivery.handling import site_mailbox
+from tmtp.delivery.inbound.handling import site_mailbox
 from tmtp.delivery.models import Attempt
 from tmtp.services.messages.mailbox import Received, messages_of
 

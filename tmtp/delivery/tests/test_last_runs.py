@@ -7,31 +7,31 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from tmtp.delivery import marks, tasks
-from tmtp.delivery.models import Mark
+from tmtp.delivery import last_runs, tasks, workers
+from tmtp.delivery.models import LastRun
 
 pytestmark = pytest.mark.django_db
 
 
 def test_a_worker_is_late_until_one_runs():
-    assert marks.worker_is_late()
+    assert workers.are_missing()
     tasks.heartbeat()
-    assert not marks.worker_is_late()
-    Mark.objects.filter(name=marks.WORKER).update(at=timezone.now() - timedelta(minutes=4))
-    assert marks.worker_is_late()
+    assert not workers.are_missing()
+    LastRun.objects.filter(name=workers.HEARTBEAT).update(at=timezone.now() - timedelta(minutes=4))
+    assert workers.are_missing()
 
 
 def test_a_mark_is_taken_by_one_for_a_while():
     hour = timedelta(hours=1)
-    assert marks.take("it", hour)
-    assert not marks.take("it", hour)
-    marks.clear("it")
-    assert marks.take("it", hour)
-    assert marks.take("it", timedelta(0))
+    assert last_runs.start("it", hour)
+    assert not last_runs.start("it", hour)
+    last_runs.reset("it")
+    assert last_runs.start("it", hour)
+    assert last_runs.start("it", timedelta(0))
 
 
 def test_a_mark_says_how_far():
-    assert marks.number_of("far") == 0
-    marks.set_mark("far", 17)
-    marks.set_mark("far", 18)
-    assert marks.number_of("far") == 18
+    assert last_runs.progress_of("far") == 0
+    last_runs.record("far", 17)
+    last_runs.record("far", 18)
+    assert last_runs.progress_of("far") == 18

@@ -13,8 +13,8 @@ from django.db.models import F
 from django.utils import timezone
 from django_q.models import Task
 
-from tmtp.delivery import checks, housekeeping, notices, stalled, tasks
-from tmtp.delivery.models import Attempt, Mark, Notice, Stalled
+from tmtp.delivery import checks, housekeeping, notices, stalled_devices, tasks
+from tmtp.delivery.models import Attempt, LastRun, Notice, StalledDevice
 from tmtp.models import Message, Node, QueueEntry, Report, SentMessage, ServerLease, SpentToken
 from tmtp.models import User as TmtpUser
 from tmtp.services.messages import posting
@@ -57,7 +57,7 @@ def start_over(person):
 
 
 def pause_ends():
-    Stalled.objects.update(next_try=timezone.now())
+    StalledDevice.objects.update(next_try=timezone.now())
 
 
 def test_a_connected_device_that_takes_nothing_is_sent_it_again_with_growing_pauses(lease):
@@ -65,7 +65,7 @@ def test_a_connected_device_that_takes_nothing_is_sent_it_again_with_growing_pau
     go_online(ann, lease)
     send_message(ann.uid, "Sale", "Today")
     assert (tasks.retry(), tasks.retry()) == (0, 0)
-    row = Stalled.objects.get()
+    row = StalledDevice.objects.get()
     assert row.next_try - row.since == timedelta(seconds=60)
     pauses = []
     for _ in range(9):
@@ -74,7 +74,7 @@ def test_a_connected_device_that_takes_nothing_is_sent_it_again_with_growing_pau
         before = timezone.now()
         assert (tasks.retry(), tasks.retry()) == (1, 0)
         assert start_over(ann)
-        pauses.append(round((Stalled.objects.get().next_try - before).total_seconds(), -1))
+        pauses.append(round((StalledDevice.objects.get().next_try - before).total_seconds(), -1))
     assert pauses == [120, 240, 480, 960, 1920, 3600, 3600, 3600, 3600]
 
 
@@ -90,7 +90,7 @@ def test_a_queue_that_drains_is_left_alone(lease):
     assert tasks.retry() == 0
     forget(ann)
     tasks.retry()
-    assert not Stalled.objects.exists()
+    assert not StalledDevice.objects.exists()
     assert start_over(ann) is None
 
 
@@ -99,11 +99,11 @@ def test_who_is_offline_is_not_sent_to(lease):
     send_message([ann.uid, bob.uid], "Sale", "Today")
     go_online(bob, lease)
     tasks.retry()
-    assert [row.node_id for row in Stalled.objects.all()] == [bob.node]
+    assert [row.node_id for row in StalledDevice.objects.all()] == [bob.node]
     Node.objects.update(server=None)
     pause_ends()
     assert tasks.retry() == 0
-    assert not Stalled.objects.exists()
+    assert not StalledDevice.objects.exists()
 
 
 def test_of_two_workers_one_asks(lease):
@@ -111,12 +111,12 @@ def test_of_two_workers_one_asks(lease):
     go_online(ann, lease)
     send_message(ann.uid, "Sale", "Today")
     tasks.retry()
-    row = Stalled.objects.get()
-    assert [stalled._retry(row, timezone.now()), stalled._retry(row, timezone.now())] == [True, False]
+    row = StalledDevice.objects.get()
+    assert [stalled_devices._retry(row, timezone.now()), stalled_devices._retry(row, timezone.now())] == [True, False]
 
 
 def test_many_connected_devices_page_by_page(lease, monkeypatch):
-    monkeypatch.setattr(stalled, "PAGE", 2)
+    monkeypatch.setattr(stalled_devices, "PAGE", 2)
     for _ in range(5):
         person = someone()
         go_online(person, lease)
@@ -159,7 +159,7 @@ def test_each_message_is_looked_at_once_and_all_of_them_each_day(settings):
     send_message(ann.uid, "Sale", "Today")
     age(2)
     assert tasks.expire() == 0, "it is said to be old by now, and was looked past"
-    Mark.objects.filter(name="expiry begun anew").update(at=LONG_AGO)
+    LastRun.objects.filter(name="expiry begun anew").update(at=LONG_AGO)
     assert tasks.expire() == 1
 
 
@@ -224,10 +224,10 @@ def told(settings):
     settings.TMTP_DELIVERY = {
         "NOTICE_AFTER": 3600,
         "SITE_URL": "https://example.org",
-        "ADDRESSES": f"{__name__}.Book",
+        "EMAIL_ADDRESSES": f"{__name__}.Book",
         "FALLBACK_EMAIL_BACKEND": "django.core.mail.backends.locmem.EmailBackend",
     }
-    Mark.objects.create(name=notices.MARK, number=1)
+    LastRun.objects.create(name=notices.LAST_RUN, progress=1)
 
     def run():
         mail.outbox.clear()
@@ -335,7 +335,7 @@ def test_of_two_workers_one_tells(told):
 
 
 def test_a_site_that_begins_with_it_does_not_tell_of_all_that_ever_waited(told):
-    Mark.objects.all().delete()
+    LastRun.objects.all().delete()
     send_message(member("ann").uid, "Sale", "Today")
     age(2)
     assert told() == []
