@@ -110,7 +110,8 @@ def test_each_condition():
 
     def meant(**conditions):
         one = broadcast(everyone=False, **conditions)
-        return {user.account_id for user in audience.users(one)} | {account.pk for account in audience.accounts_without_user(one)}
+        users = {user.account_id for user in audience.users(one)}
+        return users | {account.pk for account in audience.accounts_without_user(one)}
 
     for member in (ann, bob):
         user_of(member)  # cleo is no user of TMTP yet
