@@ -155,4 +155,5 @@ def _own_backend_is_used() -> bool:
     """Return whether mail goes through our backend, by MAILERS (Django 6.1 and later) or by EMAIL_BACKEND."""
     if hasattr(settings, "MAILERS"):
         return any(mailer.get("BACKEND") == OWN_BACKEND for mailer in settings.MAILERS.values())
-    return bool(settings.is_overridden("EMAIL_BACKEND") and settings.EMAIL_BACKEND == OWN_BACKEND)
+    given = settings.is_overridden("EMAIL_BACKEND")  # type: ignore[misc]
+    return bool(given and settings.EMAIL_BACKEND == OWN_BACKEND)

@@ -64,7 +64,7 @@ def sweep() -> None:
         found = _sweeper.look()
         if found:
             with transaction.atomic():
-                sweeping.remove(found)
+                sweeping.apply(found)
 
 
 def purge() -> None:

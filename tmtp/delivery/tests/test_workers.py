@@ -173,7 +173,7 @@ def test_leases_of_dead_servers_end_and_orphans_are_looked_for(lease, monkeypatc
     found = housekeeping.sweeping.Found(messages=[1])
     looks, removed = [], []
     monkeypatch.setattr(housekeeping._sweeper, "look", lambda: looks.append(1) or found)
-    monkeypatch.setattr(housekeeping.sweeping, "remove", removed.append)
+    monkeypatch.setattr(housekeeping.sweeping, "apply", removed.append)
     tasks.sweep()
     assert Node.objects.get(pk=ann.node).server is None
     assert len(looks) == len(removed) == housekeeping.LOOKS
