@@ -1,1 +1,1 @@
-"""How fast the service is, on this machine: `make bench`. Method and results are in README.md."""
+"""Benchmarks of the service: `make bench`. README.md has the method and the results."""

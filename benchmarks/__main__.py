@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure, print a table, draw a picture."""
+"""`python -m benchmarks`: run the benchmarks, print a table and draw a chart."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEADINGS = ("work", "posts/s", "deliv./s", "p50 ms", "p90 ms", "p99 ms", "CPU s"
 
 
 def main() -> None:
-    """Measure SQLite, and PostgreSQL when there is a URL of one."""
+    """Measure on SQLite, and on PostgreSQL if a URL is given."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--database-url", default=os.environ.pop("DATABASE_URL", ""), help="PostgreSQL (DATABASE_URL)")
     parser.add_argument("--scale", type=float, default=1.0, help="shorten (or lengthen) all works by this factor")
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def databases(url: str) -> dict[str, dict[str, Any] | None]:
-    """What to measure on, by name: an entry of DATABASES, or None for SQLite in the temporary folder."""
+    """Return entries of DATABASES by the name of the database; None is SQLite in the temporary folder."""
     from mnmsite import environment
 
     found: dict[str, dict[str, Any] | None] = {"SQLite": None}
@@ -45,8 +45,8 @@ def databases(url: str) -> dict[str, dict[str, Any] | None]:
 
 
 def measure(name: str, database: dict[str, Any] | None, scale: float, results: Path) -> None:
-    """Measure one database."""
-    from tmtp.simulation.place import temporary_server
+    """Measure on one database, print the tables and write the chart."""
+    from tmtp.simulation.temporary_server import temporary_server
 
     from .picture import picture
     from .works import run_all
@@ -75,7 +75,7 @@ def _target(server: Any) -> Any:
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Rows in columns."""
+    """Format rows as a table with aligned columns."""
     cells = [HEADINGS, *[_cells(row) for row in rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(HEADINGS))]
     return "\n".join(_line(row, widths) for row in cells)

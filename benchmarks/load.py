@@ -1,4 +1,4 @@
-"""The load: members on TLS links, in a process of their own. Posts are counted and timed; nothing may be lost."""
+"""Generate load: users on TLS links, in their own process. Posts are counted and timed, and none may be lost."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tmtp.simulation.world import User, World
 from .measure import Row, Watch
 
 BODY = 400
-SETTLE = 20.0  # seconds without a delivery after which the rest is lost
+SETTLE = 20.0  # seconds without a delivery after which missing messages count as lost
 Recipients = Callable[[User, int], tuple[list[dict[str, Any]], int]]
 
 
 @dataclass(frozen=True)
 class Target:
-    """The server: where it is, the certificate to trust (its text), its process."""
+    """The server: its address, the certificate to trust (PEM), and its process id."""
 
     address: Address
     cert: str
@@ -30,36 +30,36 @@ class Target:
 
 
 class Load:
-    """Users, their links, and the posts that are under way."""
+    """Users, their links, and the posts that have not arrived yet."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self.world = World(target.address, ssl.create_default_context(cadata=target.cert))
         self._filling = b"x" * (BODY - 12)
-        self._due: list[float] = []  # when each post was to be sent, by serial
-        self._left: list[int] = []  # how often it is still to come
+        self._due: list[float] = []  # when each post was due to be sent, by serial number
+        self._left: list[int] = []  # how many of its deliveries have not arrived
         self.reset()
 
     def reset(self) -> None:
-        """Count from zero."""
+        """Reset all counts to zero."""
         self.acked = self.arrived = self.refused = self.doubled = 0
         self.taken: array[float] = array("d")
 
     @property
     def pending(self) -> int:
-        """Deliveries that have not come."""
+        """The number of deliveries that have not arrived."""
         return sum(self._left)
 
     @property
     def trouble(self) -> str:
-        """What went wrong, in words for the table."""
+        """The faults, as text for the table."""
         counts = {"lost": self.pending, "doubled": self.doubled, "refused": self.refused}
         return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
     # links
 
     def receive(self, link: Link, head: Head, data: bytes) -> None:
-        """A message has come."""
+        """Count and time a delivery."""
         if head.op != "delivery":
             return
         serial = int(data[:12], 16)
@@ -69,27 +69,27 @@ class Load:
         self.taken.append(time.perf_counter() - self._due[serial])
 
     async def connect(self, users: Iterable[User]) -> None:
-        """Log users in, some at a time."""
+        """Log users in, a limited number at a time."""
         await asyncio.gather(*[self._connect(user) for user in users])
 
     async def _connect(self, user: User) -> None:
-        async with self.world.gate:
+        async with self.world.login_slots:
             await self.log_in(user)
 
     async def log_in(self, user: User) -> None:
-        """Log one user in."""
         node = user.nodes[0]
         node.link = await Link.open(self.target.address, self.world.tls, self.receive)
         await node.link.log_in(user.uid, node.nodeid)
 
     async def disconnect(self, users: Iterable[User]) -> None:
-        """Log users out."""
         await asyncio.gather(*[user.nodes[0].link.log_out() for user in users if user.nodes[0].link])
 
     # posts
 
     def post(self, user: User, to: tuple[list[dict[str, Any]], int], due: float, then: Callable[[], None]) -> None:
-        """Send a post that was due then, to recipients who are so many nodes; `then` is called at its ack."""
+        """Send a post that was due at `due`. `to` is its recipients and the number of their nodes.
+
+        Call `then` when its ack arrives."""
         recipients, copies = to
         serial = len(self._due)
         self._due.append(due)
@@ -109,7 +109,7 @@ class Load:
         link.call(str(serial), frame, done)
 
     async def closed_loop(self, senders: list[User], to: Recipients, last: float, most: int = 1 << 62) -> None:
-        """Every sender posts again as soon as it has its ack, until a time, or a number of posts in all."""
+        """Let every sender post again as soon as it has its ack, until the time `last` or `most` posts in all."""
         loop = asyncio.get_running_loop()
         working = len(senders)
         finished = loop.create_future()
@@ -131,7 +131,7 @@ class Load:
         await finished
 
     async def open_loop(self, senders: list[User], to: Recipients, rate: float, seconds: float) -> None:
-        """Posts at a rate, whatever the server does; each is timed from when it was due."""
+        """Send posts at a constant rate, however fast the server is. Each is timed from when it was due."""
         begun = time.perf_counter()
         for number in range(int(rate * seconds)):
             due = begun + number / rate
@@ -140,7 +140,7 @@ class Load:
             self.post(senders[number % len(senders)], to(senders[number % len(senders)], number), due, _nothing)
 
     async def settle(self, patience: float = SETTLE) -> None:
-        """Wait until everything has come, while something still does."""
+        """Wait until everything has arrived, or nothing arrives for `patience` seconds."""
         last, since = -1, time.perf_counter()
         while self.pending and time.perf_counter() - since < patience:
             if self.arrived != last:
@@ -148,7 +148,7 @@ class Load:
             await asyncio.sleep(0.01)
 
     async def measured(self, name: str, work: Any, seconds: float | None = None) -> Row:
-        """Do a work and settle; the rates are those of the work itself, or of all of it when it is a drain."""
+        """Await a workload, then wait until everything has arrived. The rates are those of the workload alone."""
         self.reset()
         watch = Watch(self.target.pid)
         await work
@@ -160,4 +160,4 @@ class Load:
 
 
 def _nothing() -> None:
-    """Nothing waits for this ack."""
+    pass

@@ -1,4 +1,4 @@
-"""Figures: what a work took of time, processor and memory, and how long each message was under way."""
+"""Measure a workload: its time, processor time and memory, and the latency of each message."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tmtp.simulation.place import memory
+from tmtp.simulation.temporary_server import memory
 
 PERCENTILES = (50, 90, 99)
 
 
 def cpu_seconds(pid: int) -> float:
-    """The processor time that a process has had; nan where that cannot be told."""
+    """Return the processor time of a process, or nan if it is unknown."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -24,7 +24,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The value that so many percent of all are not above; nan when there is none. `values` are sorted."""
+    """Return a percentile of sorted values, or nan if there are none."""
     if not values:
         return float("nan")
     return values[min(len(values) - 1, int(len(values) * percent / 100))]
@@ -32,7 +32,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 @dataclass
 class Row:
-    """A line of the table. Rates are per second, latencies in milliseconds from post to delivery."""
+    """A row of the table. Rates are per second; latencies are milliseconds from post to delivery; memory is in MB."""
 
     name: str
     seconds: float = 0.0
@@ -46,7 +46,7 @@ class Row:
 
 
 class Watch:
-    """Measures a work on the server with this process id."""
+    """Measures a workload on the server with this process id."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -55,11 +55,11 @@ class Watch:
 
     @property
     def seconds(self) -> float:
-        """Since it began."""
+        """The time since the beginning."""
         return time.perf_counter() - self.begun
 
     def row(self, name: str, posts: int, deliveries: int, taken: array[float], note: str = "") -> Row:
-        """What has been done by now."""
+        """Return the figures up to now."""
         seconds = self.seconds
         ordered = sorted(taken)
         return Row(

@@ -1,4 +1,4 @@
-"""Latency over offered load as SVG: a line for each percentile, both scales logarithmic."""
+"""Draw latency over offered load as SVG: one line per percentile, on logarithmic axes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TEXT = 'font-family="sans-serif" font-size="12"'
 
 
 def picture(title: str, rows: Sequence[Row]) -> str:
-    """The picture's text; `rows` in order of their load, at least two."""
+    """Return the SVG. `rows` are sorted by load; there are at least two."""
     loads = [row.offered for row in rows]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">',

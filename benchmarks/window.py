@@ -1,7 +1,7 @@
-"""`python -m benchmarks.window`: what TMTP["WINDOW"] does for a device behind a long line.
+"""`python -m benchmarks.window`: measure the effect of TMTP["WINDOW"] on a link with high latency.
 
-Each window gets a server of its own. What waits for a device is fetched over a proxy that passes everything on after
-half of the round trip's time.
+Each window is measured on its own server. A device fetches its waiting messages through a proxy that delays everything
+by half of the round trip time.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from tmtp.testing import Server
 
 WINDOWS = (1, 4, 16, 64)
-SECONDS = 5  # about as long as each takes, if there is nothing but the delay
+SECONDS = 5  # how long each measurement takes, if the delay is all that counts
 BODY = b"{}" + b"x" * 398
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure each window and print a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.window", description=__doc__)
     parser.add_argument("--delay", type=float, default=100, help="round trip in milliseconds")
     delay = parser.parse_args().delay / 1000
@@ -37,7 +37,7 @@ def main() -> None:
         import django
 
         django.setup()
-        from tmtp.simulation.place import temporary_server
+        from tmtp.simulation.temporary_server import temporary_server
 
         print(f"WINDOW  messages/s over one link, {1000 * delay:.0f} ms there and back")
         for window in WINDOWS:
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 async def measure(server: Server, delay: float, window: int) -> float:
-    """Messages per second that a device far away is delivered of those that waited for it."""
+    """Return how many waiting messages per second a device receives over the slow link."""
     count = math.ceil(SECONDS * window / delay)
     uid, nodeid = await store(server, count)
     begun = done = 0.0
@@ -62,7 +62,7 @@ async def measure(server: Server, delay: float, window: int) -> float:
             if not left:
                 finished.set_result(None)
 
-    async with far_away(server.address, delay / 2) as address:
+    async with delaying_proxy(server.address, delay / 2) as address:
         link = await open_link(server, address, receive)
         await link.log_in(uid, nodeid)
         await finished
@@ -71,7 +71,7 @@ async def measure(server: Server, delay: float, window: int) -> float:
 
 
 async def store(server: Server, count: int) -> tuple[str, str]:
-    """Have so many messages wait for a new user; gives their uid and nodeid."""
+    """Register a user and post `count` messages to it while it is offline. Return its uid and nodeid."""
     from tmtp.simulation.link import request
 
     link = await open_link(server, server.address)
@@ -88,27 +88,29 @@ async def store(server: Server, count: int) -> tuple[str, str]:
 
 
 async def open_link(server: Server, address: Address, receive: Any = lambda link, head, data: None) -> Link:
-    """A link, not logged in."""
+    """Open a link without logging in."""
     from tmtp.simulation.link import Link
 
     return await Link.open(address, server.tls, receive)
 
 
 @asynccontextmanager
-async def far_away(target: Address, seconds: float) -> AsyncIterator[Address]:
-    """An address that leads to the target, with so many seconds in between each way."""
+async def delaying_proxy(target: Address, seconds: float) -> AsyncIterator[Address]:
+    """Run a proxy that delays octets by `seconds` in each direction. Yield its address."""
 
     async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there_writer = await asyncio.open_connection(*target)
         with suppress(asyncio.CancelledError):  # the measurement is over
-            await asyncio.gather(pass_on(reader, there_writer, seconds), pass_on(there_reader, writer, seconds))
+            await asyncio.gather(
+                copy_delayed(reader, there_writer, seconds), copy_delayed(there_reader, writer, seconds)
+            )
 
     async with await asyncio.start_server(connect, target[0], 0) as proxy:
         yield target[0], proxy.sockets[0].getsockname()[1]
 
 
-async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
-    """Write what is read, later, in the same order."""
+async def copy_delayed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
+    """Copy octets from `reader` to `writer` with a delay."""
     later = partial(asyncio.get_running_loop().call_later, seconds)
     with suppress(ConnectionError):
         while data := await reader.read(65536):

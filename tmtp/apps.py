@@ -1,12 +1,10 @@
-"""The Django app."""
+"""The configuration of the app."""
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
 
 class TmtpConfig(AppConfig):
-    """Messaging over TMTP."""
-
     name = "tmtp"
     label = "tmtp"
     verbose_name = _("Messaging")

@@ -1,4 +1,4 @@
-"""The text of messages as HTML: CommonMark, as anybody may have written it."""
+"""Render the text of messages, which is CommonMark, as safe HTML."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ SCHEMES = {"http", "https", "mailto"}
 TAGS = {"a", "blockquote", "br", "code", "em", "hr", "li", "ol", "p", "pre", "strong", "ul", "h3", "h4", "h5", "h6"}
 ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}}
 REL = "nofollow noopener noreferrer"
-BELOW = 2  # levels of headings that a page has of its own
+PAGE_HEADINGS = 2  # the levels of headings that pages use themselves
 
 
 def render(text: str) -> SafeString:
-    """CommonMark as HTML to put into a page. Safe whoever wrote it.
+    """Render CommonMark from an untrusted source as safe HTML.
 
-    HTML in the text is shown as it is written. Links go to http, https and mailto addresses only, and are nobody's
-    recommendation. A picture becomes a link to it: fetching it would tell its owner who reads, and when. Headings
-    begin at h3.
+    HTML in the text is escaped. Links may only lead to http, https and mailto addresses, and have rel="nofollow". An
+    image becomes a link: loading it would tell its owner who reads the message, and when. Headings begin at h3.
     """
     html = _parser().render(text)
     clean = nh3.clean(html, tags=TAGS, attributes=ATTRIBUTES, url_schemes=SCHEMES, link_rel=REL)
-    return mark_safe(clean)  # noqa: S308 - this is what cleans
+    return mark_safe(clean)  # noqa: S308 - nh3 has made it safe
 
 
 @cache
@@ -46,7 +45,7 @@ def _is_link(url: str) -> bool:
 def _lower_headings(state: Any) -> None:
     for token in state.tokens:
         if token.type in ("heading_open", "heading_close"):
-            token.tag = f"h{min(int(token.tag[1:]) + BELOW, 6)}"
+            token.tag = f"h{min(int(token.tag[1:]) + PAGE_HEADINGS, 6)}"
 
 
 def _picture(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> str:

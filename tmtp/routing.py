@@ -1,4 +1,4 @@
-"""Where a site's URLRouter has TMTP over WebSocket.
+"""URL patterns of TMTP over WebSocket, for the site's URLRouter.
 
 application = ProtocolTypeRouter({
     "http": get_asgi_application(),
@@ -21,17 +21,17 @@ LOCAL = ["localhost", "127.0.0.1", "[::1]"]
 
 
 class PagesOfThisSite(OriginValidator):  # type: ignore[misc]
-    """A browser must come from a page of this site (ALLOWED_HOSTS). A program that is no browser names no origin.
+    """Accept WebSockets from pages of this site (ALLOWED_HOSTS), and from programs that are not browsers.
 
-    Browsers always name one. A foreign page could take nothing, since a link has no more rights than what it logs in
-    with; but it could register users at its visitors' expense.
+    Browsers always send an Origin header, other programs usually do not. A page of another site could not read
+    anything, since a link has only the rights that it logs in with, but it could register users from its visitors'
+    addresses.
     """
 
     def __init__(self, application: Any) -> None:
         super().__init__(application, None)
 
     def valid_origin(self, parsed_origin: Any) -> bool:
-        """Whether the origin, None without one, may connect."""
         self.allowed_origins = settings.ALLOWED_HOSTS or (LOCAL if settings.DEBUG else [])
         return parsed_origin is None or self.validate_origin(parsed_origin)
 

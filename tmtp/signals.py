@@ -1,13 +1,13 @@
-"""Signals for the site's code. A receiver that raises is logged, and harms nothing else.
+"""Signals for the site's code. An exception in a receiver is logged, and has no other effect.
 
-`site_received` is sent by the server process (`runtmtp`) soon after something new waits in the mailbox of the site
-itself, whichever process queued it; argument `number`: the number of the newest message there. Only a hint: several
-messages may come with one signal, each running server sends its own, and one whose receiver fails is not repeated. It
-comes in a thread of its own, so a receiver may use the database, but keeps the next signal waiting.
+`site_received` is sent by each server process (`runtmtp`) soon after new messages wait in the site's own mailbox,
+whichever process queued them. Argument: `number`, the number of the newest message. It is only a hint: one signal may
+stand for several messages, each running server sends it, and it is not repeated if a receiver fails. Receivers run in
+a thread and may use the database; the next signal waits for them.
 
-`messages_expired` is sent by the process that let messages of the site expire (`services.messages.expiry`), once that
-has committed; argument `msgids`: a list of ids. Each has recipients who will not get it:
-`services.queue.reports.report(msgid)`.
+`messages_expired` is sent after a process has let messages of the site expire (`services.messages.expiry`) and has
+committed that. Argument: `msgids`, a list. Each of them has recipients who will never receive it; see
+`services.queue.reports.report`.
 """
 
 from django.dispatch import Signal

@@ -1,1 +1,1 @@
-"""The parts that every message goes through, one by one: `pytest benchmarks/micro --benchmark-only`."""
+"""Micro-benchmarks of the code that every message runs through: `pytest benchmarks/micro --benchmark-only`."""

@@ -1,4 +1,4 @@
-"""Lets `--benchmark-only` prevail over the `--benchmark-skip` that all other test runs have."""
+"""Let `--benchmark-only` override `--benchmark-skip`, which pyproject.toml sets for all test runs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""From the store's report to the links, and from an ack to the next message: all in memory."""
+"""The dispatcher in memory: from a stored message to the links, and from an ack to the next message."""
 
 import pytest
 
@@ -10,7 +10,7 @@ NODES, BATCH = 200, 200
 
 
 class NoStore:
-    """Takes acks, and says of every queue that nothing is in it."""
+    """A store that accepts acks, and in which all queues are empty."""
 
     def acknowledge(self, entry):
         pass

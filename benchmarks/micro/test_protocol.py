@@ -1,4 +1,4 @@
-"""Octets to requests, and messages to octets."""
+"""Parsing of requests and encoding of messages."""
 
 import msgspec
 

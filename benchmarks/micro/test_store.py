@@ -1,4 +1,4 @@
-"""A batch of posts on a real database: on SQLite a file with full durability, as in a server."""
+"""Batches of posts on a real database; with SQLite, on a file with full durability, as on a server."""
 
 import itertools
 import secrets
@@ -19,7 +19,7 @@ serial = itertools.count()
 
 @pytest.fixture
 def on_disk(transactional_db, django_db_blocker, tmp_path):
-    """The database, on disk: tests have SQLite in memory otherwise."""
+    """Move the database to disk, since tests have SQLite in memory."""
     if connection.vendor != "sqlite":
         yield
         return

@@ -1,1 +1,1 @@
-"""Simulated members for `manage.py tmtpsim`, and the parts that the benchmarks share with it: a link and a place."""
+"""Simulated clients for `manage.py tmtpsim`. The benchmarks use the link, the world and the temporary server too."""

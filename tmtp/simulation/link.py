@@ -1,7 +1,7 @@
-"""A client's link for programs that hold a thousand of them: an asyncio Protocol that parses as little as it can.
+"""A client's link, for programs that hold thousands of them: an asyncio Protocol that parses as little as possible.
 
-What is queued at the server (it has `from` and `id`) goes to `on_message` and is acknowledged when that returns;
-what answers a request goes to whoever asked. Other messages go to `on_message`, too.
+Answers go to the caller of the request, all other messages to `on_message`. Queued messages (those with `from` and
+`id`) are acknowledged when it returns.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any, cast
 import msgspec
 
 Address = tuple[str, int]
-PATIENCE = 60.0
+TIMEOUT = 60.0  # seconds
 
 
 class LinkEnded(Exception):
-    """The server has ended the link; the text is the reason it gave, if any."""
+    """The server has ended the link. The text is the reason it gave, if any."""
 
 
 class Head(msgspec.Struct):
-    """The members of a header that a simulated client looks at."""
+    """The members of a header that a simulated client needs."""
 
     op: str
     id: str = ""
@@ -41,20 +41,20 @@ _ANSWERS = {"tmtprev", "registered", "info"}
 
 
 def request(members: dict[str, Any], data: bytes = b"") -> bytes:
-    """A request as octets."""
+    """Encode a request as octets."""
     header = msgspec.json.encode({**members, "datalen": len(data)} if data else members)
     return b"%04x%b%b" % (len(header), header, data)
 
 
 class Link(asyncio.Protocol):
-    """One link. `ended` is done when it is over, whoever ended it."""
+    """One link. The future `ended` is done when the link has ended, whoever ended it."""
 
     def __init__(self, on_message: OnMessage) -> None:
         self._on_message = on_message
         self._received = bytearray()
-        self._needed = 4  # octets before there is anything to do
-        self._head: Head | None = None  # of the message whose data is still coming
-        self._outbox: list[bytes] | None = None  # what data_received gathers, to send it in one write
+        self._needed = 4  # octets until the next step of parsing
+        self._head: Head | None = None  # of the message whose data has not arrived yet
+        self._outbox: list[bytes] | None = None  # output during data_received, which sends it in one write
         self._asked: dict[str, Callable[[Head], None]] = {}
         self._transport: asyncio.Transport | None = None
         self._leaving = False
@@ -63,9 +63,9 @@ class Link(asyncio.Protocol):
 
     @classmethod
     async def open(cls, address: Address, tls: ssl.SSLContext | None, on_message: OnMessage) -> Link:
-        """Connect and greet (op 0). Raises OSError, TimeoutError or LinkEnded."""
+        """Connect and send op 0. Raise OSError, TimeoutError or LinkEnded."""
         host, port = address
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             options: dict[str, Any] = {"ssl": tls, "server_hostname": host} if tls else {}
             loop = asyncio.get_running_loop()
             _, link = await loop.create_connection(lambda: cls(on_message), host, port, **options)
@@ -75,23 +75,23 @@ class Link(asyncio.Protocol):
     # requests
 
     def send(self, octets: bytes) -> None:
-        """Send octets, if the link still is."""
+        """Send octets, unless the link has ended."""
         if self._outbox is not None:
             self._outbox.append(octets)
         elif self._transport and not self.ended.done():
             self._transport.write(octets)
 
     def call(self, request_id: str, octets: bytes, done: Callable[[Head], None]) -> None:
-        """Send a request; `done` gets its ack, if it comes."""
+        """Send a request, and call `done` with its ack when it arrives."""
         self._asked[request_id] = done
         self.send(octets)
 
     async def ask(self, members: dict[str, Any], data: bytes = b"") -> Head:
-        """Send a request and give its ack. Raises LinkEnded, and TimeoutError when it stays away for a minute."""
+        """Send a request and return its ack. Raise LinkEnded, or TimeoutError after a minute."""
         return await self._wait(members["id"], request(members, data))
 
     async def answer(self, op: str, members: dict[str, Any]) -> Head:
-        """Send a request of ops 0 to 2 and give what answers it."""
+        """Send op 0, 1 or 2 and return the answer, whose op is `op`."""
         return await self._wait(f"\0{op}", request(members))
 
     async def _wait(self, key: str, octets: bytes) -> Head:
@@ -104,45 +104,44 @@ class Link(asyncio.Protocol):
                 future.set_result(head)
 
         self.call(key, octets, done)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await asyncio.wait((future, self.ended), return_when=asyncio.FIRST_COMPLETED)
         if not future.done():
             raise LinkEnded(self.reason)
         return future.result()
 
     async def log_in(self, uid: str, nodeid: str) -> None:
-        """Op 2. Raises LinkEnded with the server's reason when it fails."""
+        """Send op 2. Raise LinkEnded with the server's reason if it fails."""
         await self.answer("info", {"op": 2, "uid": uid, "node": nodeid})
 
     async def register(self, label: str, alias: str) -> Head:
-        """Op 1; gives `registered`. Raises LinkEnded with the server's reason when it fails."""
+        """Send op 1 and return `registered`. Raise LinkEnded with the server's reason if it fails."""
         return await self.answer("registered", {"op": 1, "newnode": label, "newalias": alias})
 
     async def log_out(self) -> None:
-        """Op 12; nothing is acknowledged any more. Waits for the end."""
+        """Send op 12 and wait for the end. From now on, nothing is acknowledged."""
         self._leaving = True
         self.send(request({"op": 12}))
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await asyncio.wait((self.ended,))
 
     def abort(self) -> None:
-        """End the link without a word."""
+        """End the link without op 12."""
         if self._transport:
             self._transport.abort()
 
     @property
     def acknowledges(self) -> bool:
-        """Whether what comes is acknowledged."""
+        """Whether queued messages are acknowledged."""
         return not self._leaving
 
-    # what asyncio calls
+    # called by asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The link is there."""
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take octets; handle the messages that they complete; send what that asks for, in one write."""
+        """Handle the messages that are now complete, and send all output in one write."""
         self._received += data
         if len(self._received) < self._needed:
             return
@@ -157,13 +156,12 @@ class Link(asyncio.Protocol):
             self._transport.write(b"".join(outbox))
 
     def connection_lost(self, error: Exception | None) -> None:
-        """It is over."""
         if not self.ended.done():
             self.ended.set_result(None)
         self._asked.clear()
 
     def _messages(self) -> int:
-        """Handle all messages that are complete; gives how many octets they were."""
+        """Handle all complete messages. Return the number of their octets."""
         buffer, at = self._received, 0
         have = len(buffer)
         while have - at >= self._needed:

@@ -1,4 +1,4 @@
-"""What a person sees of a simulation: a line that moves, and a summary."""
+"""The output of a simulation: a progress line, and a summary."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import TextIO
 
 from django.utils.translation import gettext as _
 
-from .member import Run
+from .client import Run
 
 BAR = 20
-LOG_EVERY = 10.0  # seconds between lines when this is no terminal
+LOG_EVERY = 10.0  # seconds between lines if the output is not a terminal
 MEGA = 1e6
 Memory = Callable[[], float | None]
 
 
 @dataclass
 class Report:
-    """Shows a run's progress. `fraction` tells how far it is, None when it has no end of its own."""
+    """Shows the progress of a run. `fraction` returns how much of it is done, or None if it has no planned end."""
 
     run: Run
     out: TextIO
@@ -32,7 +32,7 @@ class Report:
     _width: int = 0
 
     def update(self, phase: str = "") -> None:
-        """Show how far it is."""
+        """Update the progress line, or print a new line if the output is not a terminal."""
         line = self._line(phase)
         if self.out.isatty():
             self.out.write(f"\r{line:<{self._width}}")
@@ -43,7 +43,7 @@ class Report:
         self.out.flush()
 
     def end_line(self) -> None:
-        """Leave the line as it is, and go to the next."""
+        """End the progress line."""
         if self._width:
             self.out.write("\n")
             self._width = 0
@@ -83,7 +83,7 @@ class Report:
     # at the end
 
     def summary(self, seconds: float, log: str = "") -> str:
-        """All figures. `seconds` is how long it took, to the last delivery, `log` what the server said of errors."""
+        """Return all figures. `seconds` is the time until the last delivery, `log` the errors in the server's log."""
         rows = [(name, value) for name, value in self._rows(max(seconds, 1e-3)) if value]
         width = max(len(name) for name, _value in rows)
         lines = [f"{name:<{width}}  {value}" for name, value in rows]
@@ -114,5 +114,5 @@ class Report:
 
 
 def clock(seconds: float) -> str:
-    """Minutes and seconds."""
+    """Format seconds as MM:SS."""
     return f"{int(seconds) // 60:02}:{int(seconds) % 60:02}"

@@ -1,4 +1,4 @@
-"""A simulation from beginning to end, in this process; the server is in another."""
+"""Run a simulation against a server in another process."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TextIO, TypeVar
 
+from .client import Run
 from .link import Address
-from .member import Run
 from .report import Memory, Report
 from .world import World
 
 TICK = 0.5
 T = TypeVar("T")
-SETTLE = 30.0  # seconds without a delivery after which what is due is lost
+SETTLE = 30.0  # seconds without a delivery after which missing messages count as lost
 
 
 @dataclass
 class Plan:
-    """What to simulate, against whom, and where to show it."""
+    """What to simulate: the server, the number of members, and how long to run. `out` is where progress is shown."""
 
     address: Address
     tls: ssl.SSLContext | None
@@ -36,12 +36,12 @@ class Plan:
 
 
 def simulate(plan: Plan) -> tuple[Report, float]:
-    """Run it; gives the report, and for how long posts were made. Raises CannotBegin."""
+    """Run a simulation. Return the report, and the seconds until the last delivery. Raise CannotBegin."""
     return run_loop(Simulation(plan).go())
 
 
 def run_loop(main: Coroutine[Any, Any, T]) -> T:
-    """Run on uvloop where it is installed."""
+    """Run a coroutine on uvloop, or on asyncio's own loop if uvloop is not installed."""
     try:
         import uvloop
     except ImportError:
@@ -50,7 +50,7 @@ def run_loop(main: Coroutine[Any, Any, T]) -> T:
 
 
 class Simulation:
-    """One run. The first SIGINT or SIGTERM ends it in order, a second one at once."""
+    """One run. The first SIGINT or SIGTERM ends it in order, the second one at once."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -58,12 +58,12 @@ class Simulation:
         self.signals = 0
 
     async def go(self) -> tuple[Report, float]:
-        """Populate, simulate, wait for what is due."""
+        """Register the users, run their clients, and wait for what is due."""
         plan = self.plan
         self.run = Run(World(plan.address, plan.tls), plan.speedup, plan.cycles)
         self.report = Report(self.run, plan.out, plan.memory, self._fraction)
         self._catch_signals()
-        if not await self._populated():
+        if not await self._populate():
             return self.report, 0.0
         self.begun = self.report.begun = time.monotonic()
         self.run.begin()
@@ -77,8 +77,8 @@ class Simulation:
         await self._end()
         return self.report, seconds
 
-    async def _populated(self) -> bool:
-        """Whether everyone is there; a signal meanwhile ends it."""
+    async def _populate(self) -> bool:
+        """Register the users and form their groups. Return False if a signal stopped it."""
 
         def say(phase: str) -> None:
             self.plan.out.write(f"{phase}\n")
@@ -94,7 +94,7 @@ class Simulation:
         return True
 
     def _fraction(self) -> float | None:
-        """How far it is: of its time, or of its cycles."""
+        """Return the fraction of the duration or of the cycles that is done."""
         plan = self.plan
         fractions = []
         if plan.duration:
@@ -108,7 +108,9 @@ class Simulation:
         return late or self.run.stop.is_set() or not self.run.busy
 
     async def _settle(self) -> float:
-        """Wait until all that was acknowledged has arrived, while something still does; gives when the last came."""
+        """Wait until everything acknowledged has arrived, or nothing arrives for SETTLE seconds.
+
+        Return the time of the last delivery."""
         ledger = self.run.world.ledger
         last, since = -1, time.monotonic()
         while (self.run.busy or ledger.due) and time.monotonic() - since < SETTLE and self.signals < 2:

@@ -12,9 +12,9 @@ from django.core.management import CommandError, call_command
 
 import tmtp
 from tmtp.management.commands.tmtpsim import Command, errors_in
+from tmtp.simulation.client import Run
 from tmtp.simulation.ledger import PREFIX, Ledger
 from tmtp.simulation.link import Head
-from tmtp.simulation.member import Run
 from tmtp.simulation.report import Report
 from tmtp.simulation.world import User, World
 
@@ -103,8 +103,8 @@ def head(**members):
     return Head(**{"op": "delivery", "id": "16", "from_": "ann", **members})
 
 
-def arrive(ledger, body, node=1, born=0, acknowledges=True, **members):
-    ledger.arrive(node, born, head(**members), body, acknowledges)
+def arrive(ledger, body, node=1, first_serial=0, acknowledges=True, **members):
+    ledger.arrive(node, first_serial, head(**members), body, acknowledges)
 
 
 def test_all_arrives(ledger):
@@ -159,16 +159,16 @@ def test_what_was_not_acknowledged_may_come_again(ledger):
     arrive(ledger, body)
     assert (ledger.again, ledger.faults) == (1, {})
     arrive(ledger, body, node=2)
-    ledger.shaky.add(2)  # its link broke, its ack is lost
+    ledger.unreliable.add(2)  # its link broke, its ack is lost
     arrive(ledger, body, node=2)
     assert (ledger.again, ledger.faults, ledger.posts) == (2, {}, {})
 
 
 def test_a_new_node_gets_what_was_sent_before_once(ledger):
     serial, body = ledger.write("ann", PREFIX, {1})
-    arrive(ledger, body, node=3, born=serial)
+    arrive(ledger, body, node=3, first_serial=serial)
     assert not ledger.faults
-    arrive(ledger, body, node=3, born=serial)
+    arrive(ledger, body, node=3, first_serial=serial)
     assert ledger.faults == {"doubled or misrouted": 1}
 
 

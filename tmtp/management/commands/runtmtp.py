@@ -31,25 +31,24 @@ from ...server.tcp import Application
 from ...store.store import Unavailable
 
 M_MMAP_THRESHOLD = -3
-GARBAGE = 10_000  # objects more than before, then Python looks for cycles: at 700, that took 7 % of the loop's time
+GC_THRESHOLD = 10_000  # objects; at Python's 700, garbage collection took 7 % of the loop's time
 
 
 class Command(BaseCommand):
-    """Serves TMTP over TLS until it is told to stop (SIGINT or SIGTERM)."""
+    """Serve TMTP over TLS until SIGINT or SIGTERM."""
 
     help = "Serves TMTP: members' devices connect here."
-    # Others would load the website's pages, which this process does not serve: 17 MB and more.
+    # Other checks would load the website's views, which this process does not serve: 17 MB or more.
     requires_system_checks = ("tmtp",)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The defaults are in TMTP = {...}."""
         parser.add_argument("--bind", metavar="HOST:PORT", help="where to listen (TMTP['BIND'])")
         parser.add_argument("--cert", help="certificate file, PEM (TMTP['CERT'])")
         parser.add_argument("--key", help="its private key file, PEM (TMTP['KEY'])")
         parser.add_argument("--plain", action="store_true", help="without TLS; on loopback only")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Check what can be checked before the first link, then serve."""
+        """Check the settings, files and database, then serve. Raise CommandError if anything is wrong."""
         try:
             host, port = conf.address(options["bind"])
             check_migrations()
@@ -126,7 +125,7 @@ class Command(BaseCommand):
 
 
 def check_migrations() -> None:
-    """Raises CommandError when the database cannot be reached, or lacks tables."""
+    """Raise CommandError if the database cannot be reached or migrations are missing."""
     try:
         executor = MigrationExecutor(connection)
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
@@ -140,7 +139,7 @@ def check_migrations() -> None:
 
 
 def check_loopback(host: str) -> None:
-    """Raises CommandError unless `host` is this machine alone: passwords go over the link."""
+    """Raise CommandError unless `host` is loopback, since links carry secrets."""
     try:
         inside = ipaddress.ip_address(socket.gethostbyname(host) if host == "localhost" else host).is_loopback
     except ValueError:
@@ -150,7 +149,7 @@ def check_loopback(host: str) -> None:
 
 
 def site_application() -> Application:
-    """What answers links: the site's ASGI application. Raises CommandError when it is not set or knows no TCP."""
+    """Return the site's ASGI application. Raise CommandError if it is not set or has no route "tcp"."""
     name = getattr(settings, "ASGI_APPLICATION", None)
     if not name:
         raise CommandError(
@@ -166,29 +165,29 @@ def site_application() -> Application:
 
 
 def _stop_signals() -> asyncio.Event:
-    """An event that SIGINT and SIGTERM set."""
+    """Return an event that SIGINT and SIGTERM set."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
 
 
-def _spare_memory() -> None:
-    """Have large buffers given back when they are freed, and do not search what stays for ever for garbage.
+def _tune_memory() -> None:
+    """Return large buffers to the system when they are freed, and exempt the objects made so far from collection.
 
-    glibc raises the size from which a buffer is large as soon as one is freed, up to that of a link's TLS buffer; then
-    links that come and go leave the memory they touched behind (M_MMAP_THRESHOLD, mallopt(3)).
+    glibc raises its threshold for large buffers whenever one is freed, up to the size of a TLS buffer. Without a fixed
+    threshold, the memory of closed links would stay with the process (M_MMAP_THRESHOLD in mallopt(3)).
     """
     with suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 128 * 1024)
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GARBAGE)
+    gc.set_threshold(GC_THRESHOLD)
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
-    """Run on uvloop where it is installed: a third faster."""
-    _spare_memory()
+    """Run a coroutine on uvloop, which is a third faster, or on asyncio's own loop if uvloop is not installed."""
+    _tune_memory()
     try:
         import uvloop
     except ImportError:

@@ -1,4 +1,4 @@
-"""`manage.py tmtpcert`: a self-signed certificate for the service, when it has none."""
+"""`manage.py tmtpcert`: create a self-signed certificate for the service, if it has none."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 class Command(BaseCommand):
-    """Make the files that TMTP["CERT"] and TMTP["KEY"] name; what is there stays as it is."""
+    """Create the files that TMTP["CERT"] and TMTP["KEY"] name. Existing files are never changed."""
 
     help = "Makes a self-signed certificate and its key where the settings expect them, when there are none."
-    requires_system_checks: list[str] = []  # those that miss the certificate are why this runs
+    requires_system_checks: list[str] = []  # a check would warn of the missing certificate
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Offer other files and more names."""
         parser.add_argument("--cert", help='the certificate (default: TMTP["CERT"])')
         parser.add_argument("--key", help='its private key (default: TMTP["KEY"])')
         parser.add_argument("--name", action="append", default=[], help="a host name or address more; repeatable")
 
     def handle(self, *args: Any, cert: str | None, key: str | None, name: list[str], **options: Any) -> None:
-        """Make both files, or say which one is missing."""
+        """Create both files. Raise CommandError if only one of them exists."""
         paths = cert or conf.CERT, key or conf.KEY
         if not all(paths):
             raise CommandError(_('where to? Set TMTP["CERT"] and TMTP["KEY"], or give --cert and --key'))

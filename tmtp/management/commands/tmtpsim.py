@@ -1,4 +1,4 @@
-"""`manage.py tmtpsim`: simulate members who use the service, and check all that they receive."""
+"""`manage.py tmtpsim`: simulate members who use the service, and check everything they receive."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from django.utils.translation import gettext as _
 
 from ...conf import conf
 from ...simulation.link import Address
-from ...simulation.place import memory, temporary_server
 from ...simulation.report import Memory, Report
 from ...simulation.run import Plan, simulate
+from ...simulation.temporary_server import memory, temporary_server
 from ...simulation.world import CannotBegin
 from ...testing import Server, ServerFailed
 
 MEMBERS = (2, 1000)
-SLOWEST = 0.5  # a pause must be shorter than the server's patience with silent links
+SLOWEST = 0.5  # so that pauses are shorter than IDLE_TIMEOUT
 
 
 def number_of_members(text: str) -> int:
-    """2 to 1000."""
+    """Parse a number from 2 to 1000."""
     if not text.isdecimal() or not MEMBERS[0] <= int(text) <= MEMBERS[1]:
         raise ArgumentTypeError(_("%(text)s is not a number from %(least)d to %(most)d") % _range(text))
     return int(text)
@@ -38,7 +38,7 @@ def _range(text: str) -> dict[str, Any]:
 
 
 def at_least(least: float, text: str) -> float:
-    """A number that is not less."""
+    """Parse a finite number that is not below `least`."""
     try:
         number = float(text)
     except ValueError:
@@ -49,13 +49,12 @@ def at_least(least: float, text: str) -> float:
 
 
 class Command(BaseCommand):
-    """Runs a server with a temporary database, or uses one that runs; ends with 1 when not all is as it should be."""
+    """Run a server with a temporary database, or use a running one. Exit with 1 if anything was lost or altered."""
 
-    requires_system_checks: list[str] = []  # the server has its own
+    requires_system_checks: list[str] = []  # the server runs them
     help = "Simulates members who log in, post and log out, and checks that all arrives, once and unaltered."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """What to simulate, and against which server."""
         parser.add_argument("members", metavar="N", type=number_of_members, help="how many members: 2 to 1000")
         parser.add_argument("--speedup", metavar="F", type=partial(at_least, SLOWEST), default=1.0, help="pause less")
         parser.add_argument("--duration", metavar="S", type=partial(at_least, 0), help="end after so many seconds")
@@ -64,7 +63,7 @@ class Command(BaseCommand):
         parser.add_argument("--cert", help="the certificate to trust with --server (TMTP['CERT'], else the system's)")
 
     def handle(self, *args: Any, members: int, **options: Any) -> None:
-        """Simulate, then say how it was."""
+        """Run the simulation and print the summary."""
         try:
             with self._server(options["server"], options["cert"]) as (address, tls, used, server):
                 report, seconds = simulate(
@@ -90,7 +89,7 @@ class Command(BaseCommand):
     def _server(
         self, where: str | None, cert: str | None
     ) -> Iterator[tuple[Address, ssl.SSLContext | None, Memory, Server | None]]:
-        """The server's address, the TLS to use, how to tell its memory, and itself when it is ours."""
+        """Yield the server's address and TLS context, a function for its memory, and the Server if it is temporary."""
         if where:
             try:
                 address = conf.address(where)
@@ -111,11 +110,11 @@ class Command(BaseCommand):
 
 
 def trust(cert: Any) -> ssl.SSLContext:
-    """TLS that trusts this certificate, if the file is there, else what the system trusts."""
+    """Return a TLS context that trusts this certificate or, if there is no such file, the system's authorities."""
     return ssl.create_default_context(cafile=str(cert) if cert and Path(cert).exists() else None)
 
 
 def errors_in(log: str) -> str:
-    """The lines of a server's log that tell of errors, the first ten."""
+    """Return the first ten lines of a server's log that report errors; empty if there are none."""
     lines = [line for line in log.splitlines() if " ERROR " in line or line.startswith("Traceback")]
     return "\n".join([_("the server's log has:"), *lines[:10]]) if lines else ""

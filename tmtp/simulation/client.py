@@ -1,4 +1,4 @@
-"""A simulated client: nineteen steps in a circle, a pause before each."""
+"""A simulated client, which repeats a cycle of nineteen steps with a pause before each."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from .ledger import Post, dice
+from .ledger import Post, rng
 from .link import Head, Link, LinkEnded
 from .world import Node, User, World
 
 SIZES = (80, 80, 80, 80, 400, 400, 2000, 2000, 10_000, 50_000, 250_000)
 POSTS = 15
-PRESENCE = 100  # uids to announce oneself to
-PAUSE = (1.0, 30.0)
+PRESENCE = 100  # uids in op 4
+PAUSE = (1.0, 30.0)  # seconds
 PING_OCTETS = 80
-NODE_CHANCE = 0.05  # in each cycle, for those with one node
+NODE_CHANCE = 0.05  # of adding a second node, in each cycle
 NODES_MAX = 2
 TO_USER, TO_GROUP, TO_GROUP_WITHOUT_ME = 1, 2, 3
 Step = Callable[[], Any]
 
 
 class Stopped(Exception):
-    """The simulation is over."""
+    """The simulation has ended."""
 
 
 @dataclass
 class Run:
-    """What all members share."""
+    """What all clients of a simulation share."""
 
     world: World
     speedup: float = 1.0
@@ -37,36 +37,36 @@ class Run:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     counts: Counter[str] = field(default_factory=Counter)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    busy: int = 0  # members who still go through their cycles
+    busy: int = 0  # clients that have not finished their cycles
 
     def __post_init__(self) -> None:
         self.world.on_user = self._new_node
 
     def begin(self) -> None:
-        """Let everyone begin."""
+        """Start the clients of all users."""
         for user in self.world.users:
             self._start(user.nodes[0])
 
     def _start(self, node: Node) -> None:
         self.busy += 1
-        self.tasks.append(asyncio.ensure_future(Member(self, node).live()))
+        self.tasks.append(asyncio.ensure_future(SimulatedClient(self, node).run_cycles()))
 
     def _new_node(self, node: Node, head: Head) -> None:
-        """A member hears of a node of theirs; the first to hear starts it."""
+        """Start a client for a user's new node, when the first of the user's other nodes hears of it."""
         if node.nodeid != head.nodeid and all(other.nodeid != head.nodeid for other in node.user.nodes):
             self.counts["nodes added"] += 1
             self._start(self.world.add_node(node.user, head.nodeid))
 
 
-class Member:
-    """One node's life."""
+class SimulatedClient:
+    """The client of one node."""
 
     def __init__(self, run: Run, node: Node) -> None:
         self.run, self.node = run, node
         self.world, self.user = run.world, node.user
 
-    async def live(self) -> None:
-        """Go through the cycle until there are enough, then stay and receive what is still to come."""
+    async def run_cycles(self) -> None:
+        """Repeat the cycle as often as the run asks for, then stay connected and receive what still arrives."""
         done = 0
         try:
             while self.run.cycles is None or done < self.run.cycles:
@@ -79,7 +79,7 @@ class Member:
         await self._stay()
 
     async def _cycle(self) -> bool:
-        """All steps; False when the link was lost on the way."""
+        """Run all steps. Return False if the link was lost."""
         try:
             for step in self._steps():
                 await self._pause()
@@ -100,13 +100,13 @@ class Member:
             yield self._post_to_users
         yield lambda: self._post_to_group(TO_GROUP)
         yield lambda: self._post_to_group(TO_GROUP_WITHOUT_ME)
-        if len(self.user.nodes) < NODES_MAX and dice.random() < NODE_CHANCE:
+        if len(self.user.nodes) < NODES_MAX and rng.random() < NODE_CHANCE:
             yield self._add_node
         yield self._log_out
 
     async def _pause(self) -> None:
         try:
-            async with asyncio.timeout(dice.uniform(*PAUSE) / self.run.speedup):
+            async with asyncio.timeout(rng.uniform(*PAUSE) / self.run.speedup):
                 await self.run.stop.wait()
         except TimeoutError:
             return
@@ -128,7 +128,7 @@ class Member:
         await self._send({"op": 9, "from": self.user.alias, "to": other.alias}, PING_OCTETS, due)
 
     async def _post_to_users(self) -> None:
-        others = dice.sample([user for user in self._candidates() if user is not self.user], k=self._fan())
+        others = rng.sample([user for user in self._candidates() if user is not self.user], k=self._fan())
         due = self._nodes([*others, self.user]) - {self.node.key}
         await self._post([{"id": other.uid, "type": TO_USER} for other in others], due)
 
@@ -146,8 +146,8 @@ class Member:
         await link.log_out()
 
     def _candidates(self) -> list[User]:
-        """Some users to choose recipients from; three are enough for two who are not oneself."""
-        return dice.sample(self.world.users, k=min(3, len(self.world.users)))
+        """Return three random users, among whom are two recipients other than the client's own user."""
+        return rng.sample(self.world.users, k=min(3, len(self.world.users)))
 
     def _fan(self) -> int:
         return min(2, len(self.world.users) - 1)
@@ -155,13 +155,13 @@ class Member:
     def _nodes(self, users: list[User]) -> set[int]:
         return {node.key for user in users for node in user.nodes}
 
-    # how they are sent
+    # sending
 
     async def _post(self, recipients: list[dict[str, Any]], due: set[int]) -> None:
-        await self._send({"op": 7, "for": recipients}, dice.choice(SIZES), due)
+        await self._send({"op": 7, "for": recipients}, rng.choice(SIZES), due)
 
     async def _send(self, members: dict[str, Any], size: int, due: set[int]) -> None:
-        """Send a post or ping, and wait for its ack."""
+        """Send a post or ping, wait for its ack, and record both."""
         ledger = self.world.ledger
         serial, body = ledger.write(self.user.uid, size, due)
         post: Post = ledger.posts[serial]
@@ -179,13 +179,13 @@ class Member:
         return self.node.link
 
     def _abort(self) -> None:
-        self.world.ledger.shaky.add(self.node.key)
+        self.world.ledger.unreliable.add(self.node.key)
         if self.node.link:
             self.node.link.abort()
             self.node.link = None
 
     async def _stay(self) -> None:
-        """Be there until the end, and come back when the link is lost."""
+        """Stay connected until the task is cancelled. Reconnect if the link is lost."""
         while True:
             try:
                 if self.node.link is None:

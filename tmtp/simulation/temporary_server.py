@@ -1,7 +1,7 @@
-"""A server of the site's own code with nothing of the site's data: temporary folder, database, certificate.
+"""Run a server with the site's code, but with a temporary folder, database and certificate.
 
-The child process gets a settings module that is the site's own with a few settings replaced, so this works on any
-site that has `tmtp` installed.
+The process has a settings module that is the site's own with a few settings replaced, so this works on any site with
+`tmtp` in INSTALLED_APPS.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DATABASE_ROUTERS = []
 CHANNEL_LAYERS = {{"default": {{"BACKEND": "channels.layers.InMemoryChannelLayer"}}}}
 TMTP = {{**getattr({site}, "TMTP", {{}}), **{tmtp!r}}}
 """
-# A session of its own keeps Ctrl-C for the simulation, which stops the server when it has seen the rest arrive.
+# In its own session the server does not receive Ctrl-C: the simulation stops it, once everything has arrived.
 MANAGE = """
 import ctypes, os, signal, sys
 from django.core.management import execute_from_command_line
@@ -49,10 +49,10 @@ execute_from_command_line(sys.argv)
 def temporary_server(
     *, database: Mapping[str, Any] | None = None, tmtp: Mapping[str, Any] | None = None
 ) -> Iterator[Server]:
-    """Run a server until the block ends, then leave nothing behind.
+    """Run a server until the block ends, then remove all its data.
 
-    `database` says which kind of database, and how to reach it, as in DATABASES (default: the site's own); a new one
-    is made beside it. `tmtp` is put over the site's TMTP; limits are lifted. Raises CommandError, ServerFailed.
+    A new database is created beside `database`, an entry of DATABASES (default: the site's own). `tmtp` updates the
+    site's TMTP; limits are lifted. Raise CommandError if there can be no database, ServerFailed if it does not start.
     """
     with tempfile.TemporaryDirectory(prefix="tmtp-simulation-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -65,7 +65,7 @@ def temporary_server(
 
 
 def prepare(folder: Path, database: Mapping[str, Any], tmtp: Mapping[str, Any]) -> dict[str, str]:
-    """Write a manage.py and its settings in a folder; gives the environment to run it in."""
+    """Write a manage.py and its settings into a folder. Return the environment variables to run it with."""
     text = SETTINGS.format(site=settings.SETTINGS_MODULE, database=dict(database), tmtp=dict(tmtp))
     (folder / "tmtp_simulation_settings.py").write_text(text)
     (folder / "manage.py").write_text(MANAGE)
@@ -79,7 +79,7 @@ def prepare(folder: Path, database: Mapping[str, Any], tmtp: Mapping[str, Any]) 
 
 @contextlib.contextmanager
 def temporary_database(like: Mapping[str, Any], folder: Path) -> Iterator[dict[str, Any]]:
-    """A new database of the same kind, in the same server or (SQLite) in the folder; gives its entry in DATABASES."""
+    """Create a database like this one in the same server (SQLite: in `folder`). Yield its entry of DATABASES."""
     if like["ENGINE"].endswith("sqlite3"):
         yield {"ENGINE": like["ENGINE"], "NAME": str(folder / "simulation.sqlite3")}
         return
@@ -103,7 +103,7 @@ def _administer(like: Mapping[str, Any], statement: str, name: str) -> None:
 
 
 def memory(pid: int) -> float | None:
-    """The resident memory of a process in MB, None when that cannot be told."""
+    """Return the resident memory of a process in MB, or None if it is unknown."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
     with contextlib.suppress(OSError, ValueError):
