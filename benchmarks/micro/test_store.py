@@ -11,7 +11,7 @@ from tmtp.services.messages.posting import Post, post
 from tmtp.services.people.users import register
 from tmtp.services.queue import queue
 from tmtp.services.queue.batch import Batch
-from tmtp.store.store import make_durable
+from tmtp.store.durability import make_durable
 
 BATCH = 200
 serial = itertools.count()

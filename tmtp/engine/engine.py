@@ -26,7 +26,8 @@ from ..services.queue import leases, receipts
 from ..services.queue.batch import Parcel, without_batch
 from ..services.storage.hints import GROUP, shared_layer
 from ..services.storage.numbers import numbers
-from ..store.store import Store, Unavailable
+from ..store.store import Store
+from ..store.transactions import Unavailable
 from .dispatcher import Dispatcher, Lane
 from .limits import Limits
 from .presence import Change, Presence

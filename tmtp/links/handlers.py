@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
 
 from ..protocol import errors, messages
 from ..protocol.errors import Quit
@@ -23,7 +22,8 @@ from ..services.people import identities, users
 from ..services.people.actors import Sender
 from ..services.queue import receipts
 from ..services.queue.batch import Service
-from ..store.store import Unavailable, Uncertain, log_failure
+from ..store.store import log_failure
+from ..store.transactions import Unavailable, Uncertain
 from .session import Session
 
 PING_UTF16_UNITS = 140
@@ -193,17 +193,18 @@ async def _do(session: Session, request: Request, make: Service[int], *, with_ms
     return True
 
 
-def _answer(session: Session, request_id: str, result: Any) -> None:
+def _answer(session: Session, request_id: str, result: int | Exception) -> None:
     """Acknowledge a post."""
-    if isinstance(result, int):
-        session.write(messages.ack(request_id, result))
-    elif isinstance(result, Uncertain):
-        session.close()  # neither answer would be true; the client asks again over its next link
-    elif isinstance(result, Refused | Unavailable):
-        session.write(messages.ack_error(request_id, str(result)))
-    else:
-        log_failure(result)
-        session.write(messages.ack_error(request_id, str(Unavailable("store_failed"))))
+    match result:
+        case int():
+            session.write(messages.ack(request_id, result))
+        case Uncertain():
+            session.close()  # neither answer would be true; the client asks again over its next link
+        case Refused() | Unavailable():
+            session.write(messages.ack_error(request_id, str(result)))
+        case _:
+            log_failure(result)
+            session.write(messages.ack_error(request_id, str(Unavailable("store_failed"))))
 
 
 def _sender(session: Session) -> Sender:

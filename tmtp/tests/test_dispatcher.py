@@ -16,7 +16,7 @@ from tmtp.engine import dispatcher as module
 from tmtp.engine.dispatcher import Dispatcher, Lane
 from tmtp.engine.polling import News
 from tmtp.services.queue.batch import Parcel
-from tmtp.store.store import Unavailable
+from tmtp.store.transactions import Unavailable
 
 pytestmark = pytest.mark.once
 

@@ -18,7 +18,7 @@ from tmtp.services.people import users
 from tmtp.services.queue import leases
 from tmtp.services.queue.batch import without_batch
 from tmtp.services.storage import sql
-from tmtp.store.store import Unavailable
+from tmtp.store.transactions import Unavailable
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

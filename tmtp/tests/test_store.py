@@ -21,9 +21,10 @@ from tmtp.services.messages.posting import Post
 from tmtp.services.people.actors import Sender
 from tmtp.services.queue import leases
 from tmtp.services.queue.batch import Parcel, without_batch
-from tmtp.store import store as module
-from tmtp.store.batching import Job, phases
-from tmtp.store.store import Store, Unavailable
+from tmtp.store import transactions
+from tmtp.store.batching import Job, PostJob, ServiceJob, phases
+from tmtp.store.store import Store
+from tmtp.store.transactions import Unavailable
 
 from .people import ops, own, someone, to, waiting
 
@@ -47,7 +48,7 @@ class Bench:
 
     def work(self) -> list[Any]:
         self.seen.clear()
-        self.store._jobs.put(None)
+        self.store._items.put(None)
         self.store._work()
         return self.seen
 
@@ -55,12 +56,12 @@ class Bench:
         self.store.post(link, Post(sender, to(*people), b"hello", **more), self.seen.append)
 
     def call(self, function: Callable[[], Any], link: object = None) -> None:
-        self.store._jobs.put(Job(link, self.seen.append, service=without_batch(function)))
+        self.store._items.put(ServiceJob(link, without_batch(function), self.seen.append))
 
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(module, "make_durable", lambda: None)
+    monkeypatch.setattr(transactions, "make_durable", lambda: None)
     return Bench()
 
 
@@ -68,9 +69,9 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """Time passes only where the store sleeps; gives the pauses."""
     pauses: list[float] = []
-    start = module.time.monotonic()
-    monkeypatch.setattr(module.time, "sleep", pauses.append)
-    monkeypatch.setattr(module.time, "monotonic", lambda: start + sum(pauses))
+    start = transactions.time.monotonic()
+    monkeypatch.setattr(transactions.time, "sleep", pauses.append)
+    monkeypatch.setattr(transactions.time, "monotonic", lambda: start + sum(pauses))
     yield pauses
     monkeypatch.undo()
 
@@ -104,13 +105,13 @@ Commits = list[tuple[bool, Exception]]
 def test_each_links_jobs_keep_their_order_and_none_is_lost(kinds: list[tuple[str, bool]]) -> None:
     post: Any = object()
     jobs = [
-        Job(link, print, post=post if is_post else None, service=None if is_post else without_batch(print), result=n)
+        PostJob(link, post, print, result=n) if is_post else ServiceJob(link, without_batch(print), print, result=n)
         for n, (link, is_post) in enumerate(kinds)
     ]
     ran: list[Job] = []
     for posts, calls in phases(list(jobs)):
-        assert all(job.post for job in posts)
-        assert not any(job.post for job in calls)
+        assert all(isinstance(job, PostJob) for job in posts)
+        assert not any(isinstance(job, PostJob) for job in calls)
         assert posts or calls
         ran += posts + calls
     assert sorted(job.result for job in ran) == [job.result for job in jobs]
@@ -120,7 +121,7 @@ def test_each_links_jobs_keep_their_order_and_none_is_lost(kinds: list[tuple[str
 
 
 def test_posts_of_many_links_go_together() -> None:
-    jobs = [Job(link, print, post=posting.Post(Sender("", 0), [], b"")) for link in range(100)]
+    jobs = [PostJob(link, posting.Post(Sender("", 0), [], b""), print) for link in range(100)]
     assert [(len(posts), len(calls)) for posts, calls in phases(jobs)] == [(100, 0)]
 
 
@@ -217,7 +218,7 @@ def _raise(error: Exception) -> Any:
 
 @on_disk
 def test_who_cannot_be_told_does_not_keep_the_others_from_it(bench: Bench) -> None:
-    bench.store._jobs.put(Job(None, lambda _: _raise(ValueError("gone")), service=without_batch(lambda: 1)))
+    bench.store._items.put(ServiceJob(None, without_batch(lambda: 1), lambda _: _raise(ValueError("gone"))))
     bench.call(lambda: 2)
     assert bench.work() == [2, []]
 
@@ -390,7 +391,7 @@ def test_what_a_link_asks_for_after_a_post_to_many_is_done_after_it(bench: Bench
     bench.store.post("a link", Post(ann, to(bob), b"0"), lambda _: told.append("before"))
     to_all(bench, ann, lambda _: told.append("first"), "a link")
     to_all(bench, ann, lambda _: told.append("second"), "a link")
-    bench.store._jobs.put(Job("a link", told.append, service=without_batch(lambda: len(waiting(bob)))))
+    bench.store._items.put(ServiceJob("a link", without_batch(lambda: len(waiting(bob))), told.append))
     bench.store.post("a link", Post(ann, to(bob), b"1"), lambda _: told.append("after"))
     bench.call(lambda: told.append("another's"), "another link")
     bench.work()

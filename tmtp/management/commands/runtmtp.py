@@ -28,7 +28,7 @@ from ...engine.engine import Engine
 from ...server.context import Certificate
 from ...server.listener import Listener, bound_socket
 from ...server.tcp import Application
-from ...store.store import Unavailable
+from ...store.transactions import Unavailable
 
 M_MMAP_THRESHOLD = -3
 GC_THRESHOLD = 10_000  # objects; at Python's 700, garbage collection took 7 % of the loop's time

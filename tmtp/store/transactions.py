@@ -1,0 +1,177 @@
+"""One transaction for all jobs of a batch, on the store's connection, tried again while the database is away."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Hashable
+from contextlib import nullcontext, suppress
+from typing import NamedTuple, TypeVar
+
+from django.db import Error, InterfaceError, OperationalError, connection, transaction
+
+from ..conf import conf
+from ..services.errors import CodedError, Refused
+from ..services.messages import posting
+from ..services.messages.fanout import Fanout
+from ..services.queue import leases, queue, reports
+from ..services.queue.batch import Batch, Parcel
+from ..services.queue.reports import Note
+from .batching import Job, PostJob, ServiceJob, phases, put_off
+from .durability import DatabaseFile, make_durable
+from .wal import Checkpoints
+
+log = logging.getLogger("tmtp")
+T = TypeVar("T")
+Entry = tuple[int, int, int]  # node id, rank, number: an entry acknowledged
+
+
+class Unavailable(CodedError):
+    """The database did not take it; nothing was done."""
+
+
+class Uncertain(Unavailable):
+    """The database was lost while it committed: it may have been done. Asking again, with the same id, tells."""
+
+
+class Committed(NamedTuple):
+    """What is on disk now: messages to deliver, spool files to remove, and whether the server's lease was still there.
+
+    Without a lease, `renewed` is False.
+    """
+
+    parcels: list[Parcel]
+    spools: list[str]
+    renewed: bool
+
+
+class Transactions:
+    """The transactions of one store. For one thread, with that thread's connection."""
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self._checkpoints = checkpoints
+        self._file = DatabaseFile()
+        self._batch = 0  # the number of the last batch; the lease's row says whether it was committed
+
+    def prepare(self) -> None:
+        """Set this connection up for full durability, whatever the site's own connections have."""
+        with suppress(Error), connection.wrap_database_errors:
+            connection.ensure_connection()
+            make_durable()
+            self._checkpoints.relieve()
+            self._file.note()
+
+    def commit(self, jobs: list[Job], acked: list[Entry | Note], lease: int) -> Committed:
+        """Run jobs, note what was acknowledged and renew the lease, in one transaction. Set the jobs' results.
+
+        Raise Unavailable when the database stays away, Uncertain when it went away while it committed.
+        """
+        self._batch += 1
+        give_up = time.monotonic() + conf.STORE_PATIENCE
+        pause = 0.02
+        careful = False
+        done: Committed | None = None  # what may be on disk
+        while True:
+            try:
+                self._file.check()
+                with transaction.atomic():
+                    batch = Batch()
+                    spools = acknowledge(acked) if acked else []
+                    _run(jobs, batch, careful)
+                    done = Committed(batch.parcels, spools, leases.renew(lease, self._batch))
+                return done  # noqa: RET504 - needed below when the commit fails
+            except (OperationalError, InterfaceError) as error:
+                if done and self._was_committed(lease, give_up):
+                    return done
+                done = None
+                if time.monotonic() > give_up:
+                    log.error("the database does not take messages: %s", error)
+                    raise Unavailable("store_unavailable") from error
+                time.sleep(pause)
+                pause = min(2 * pause, 1.0)
+                self.prepare()
+            except Exception:
+                if careful:
+                    raise
+                log.exception("a batch failed; its jobs are run one by one")
+                careful = True
+
+    def look_up(self, function: Callable[[], T]) -> T:
+        """Return what a function reads, tried again while the database is away. Raise Unavailable."""
+        give_up = time.monotonic() + conf.STORE_PATIENCE
+        while True:
+            try:
+                return function()
+            except (OperationalError, InterfaceError) as error:
+                connection.close()
+                if time.monotonic() > give_up:
+                    log.error("the database could not be read: %s", error)
+                    raise Unavailable("database_error", reason=str(error)) from error
+                time.sleep(0.1)
+                self.prepare()
+
+    def _was_committed(self, lease: int, give_up: float) -> bool:
+        """Reconnect, and return whether the last batch is on disk although its commit failed. Raise Uncertain."""
+        while True:
+            try:
+                connection.close_if_unusable_or_obsolete()
+                self.prepare()
+                return leases.committed(lease) == self._batch
+            except Error as error:
+                if time.monotonic() > give_up:
+                    log.error("the database was lost as it committed: %s", error)
+                    raise Uncertain("store_uncertain") from error
+                time.sleep(0.1)
+
+
+def _run(jobs: list[Job], batch: Batch, careful: bool) -> None:
+    begun: set[Hashable] = set()  # links with a post that takes more than this batch
+    for posts, calls in phases(jobs):
+        posts = put_off(posts, begun)
+        _run_posts(posts, batch, careful)
+        begun |= {job.link for job in posts if isinstance(job.result, Fanout)}
+        for job in put_off(calls, begun):
+            _run_job(job, batch, careful)
+
+
+def _run_posts(jobs: list[PostJob], batch: Batch, careful: bool) -> None:
+    if careful:
+        for job in jobs:
+            _run_job(job, batch, careful)
+    elif jobs:
+        results = posting.post([job.post for job in jobs], batch=batch)
+        for job, result in zip(jobs, results, strict=True):
+            job.result = result
+
+
+def _run_job(job: Job, batch: Batch, careful: bool) -> None:
+    """Run a job in a savepoint, so that what it raises undoes only itself; what it raises is its result then.
+
+    If the job needs no savepoint there is none, unless `careful`: anything but a refusal then undoes the batch, which
+    is run again, carefully.
+    """
+    guarded = careful or job.savepoint
+    try:
+        with transaction.atomic() if guarded else nullcontext():
+            match job:
+                case ServiceJob():
+                    job.result = job.service(batch=batch)
+                case PostJob(fanout=None):
+                    (job.result,) = posting.post([job.post], batch=batch)
+                case PostJob(fanout=Fanout() as fanout):
+                    job.result = fanout.step(batch=batch)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        if not guarded and not isinstance(error, Refused):
+            raise
+        job.result = error
+
+
+def acknowledge(acked: list[Entry | Note]) -> list[str]:
+    """Delete entries, and note what happened to tracked messages. Return the spool files to remove."""
+    notes = [item for item in acked if isinstance(item, Note)]
+    if notes:
+        reports.note(notes)
+    entries = [item for item in acked if not isinstance(item, Note)] if notes else acked
+    return queue.acknowledge(entries) if entries else []
