@@ -22,7 +22,7 @@ pytestmark = pytest.mark.once
 
 
 def test_each_refusal_fits_the_table() -> None:
-    check_refusals(errors.TEXTS, "tmtp", "accounts")  # the mailbox is in accounts
+    check_refusals(errors.TEXTS, "tmtp")
 
 
 def test_each_code_is_documented() -> None:

@@ -14,7 +14,7 @@ from ..errors import Refused
 
 
 class AuthenticationRequired(Refused):
-    """An OpenID identity must be shown, and was not."""
+    """The node must show an OpenID identity, and has not."""
 
 
 @dataclass(frozen=True, slots=True)
