@@ -1,1 +1,1 @@
-"""People on the website: what a member sees and does in a browser."""
+"""How members sign up and sign in on this site, and how their devices do (`accounts.provider`)."""

@@ -1,4 +1,4 @@
-"""The admin of what the website knows of its members."""
+"""Members and their e-mail addresses in the admin."""
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
@@ -9,7 +9,7 @@ from .models import Address
 
 @admin.register(Address)
 class AddressAdmin(admin.ModelAdmin):
-    """Members' e-mail addresses. Setting “confirmed” here says that the operator knows whose it is."""
+    """Members' e-mail addresses. Whoever sets “confirmed” here vouches for the address."""
 
     list_display = ["address", "user", "verified", "created"]
     list_select_related = ["user"]
@@ -18,8 +18,6 @@ class AddressAdmin(admin.ModelAdmin):
 
 
 class Addresses(admin.TabularInline):
-    """A member's addresses, on the member's own page."""
-
     model = Address
     extra = 0
 
@@ -29,8 +27,8 @@ admin.site.unregister(User)
 
 @admin.register(User)
 class MemberAdmin(UserAdmin):
-    """Django's own, with the addresses that count."""
+    """Django's page of a user, with the e-mail addresses as an inline."""
 
     def get_inlines(self, request, obj):
-        """A new member has none yet: the first page asks for name and password only."""
+        """Leave out the addresses on the page for a new member, which asks for name and password only."""
         return [Addresses] if obj else []

@@ -1,4 +1,4 @@
-"""What every page knows."""
+"""Context processors."""
 
 from django.http import HttpRequest
 
@@ -6,5 +6,5 @@ from tmtp.conf import conf
 
 
 def site(request: HttpRequest) -> dict[str, str]:
-    """`site_name`, as devices show it."""
+    """Add `site_name`, the name that devices show too."""
     return {"site_name": conf.SITE_NAME}

@@ -1,4 +1,4 @@
-"""What the website knows of its members beyond Django's own User. What TMTP knows is in `tmtp.models`."""
+"""What the website stores about its members besides Django's User. For TMTP's data see `tmtp.models`."""
 
 from django.conf import settings
 from django.db import models
@@ -7,9 +7,10 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Address(models.Model):
-    """An e-mail address that a member gave. It counts for nothing until they have shown that they read it.
+    """An e-mail address of a member, which is not used until the member has confirmed it.
 
-    `address` is kept as `accounts.addresses.normalise` makes it. Any number of members may claim one; one can have it.
+    `address` is stored as `accounts.email_addresses.normalise` returns it. Several members may add the same address,
+    but only one can confirm it.
     """
 
     user = models.ForeignKey(
@@ -33,12 +34,12 @@ class Address(models.Model):
         return self.address
 
     def clean(self) -> None:
-        """The admin's form takes it as it is typed."""
+        """Normalise the address, which the admin's form leaves as it was typed."""
         self.address = self.address.strip().lower()
 
 
 class MailedLink(models.Model):
-    """A link was mailed to an address, whoever asked for it. Kept for a day, so that nobody's mail is flooded."""
+    """A link that was mailed to an address. It is kept for a day, to limit how many are mailed."""
 
     address = models.EmailField(_("e-mail address"), max_length=254, db_index=True)
     mailed = models.DateTimeField(_("mailed"), auto_now_add=True, db_index=True)

@@ -1,4 +1,4 @@
-"""The addresses of the pages for members."""
+"""The URLs of sign-up, sign-in and the account."""
 
 from django.urls import include, path
 

@@ -1,4 +1,4 @@
-"""The pages for members."""
+"""The home page, and where members go after signing in."""
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -8,13 +8,12 @@ from django.views.decorators.http import require_safe
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """Say what this place is."""
     return render(request, "accounts/home.html")
 
 
 @require_safe
 def start(request: HttpRequest) -> HttpResponse:
-    """Where a member goes on who has just signed in: the mailbox, if the site has one."""
+    """Redirect a member who has just signed in to the mailbox, or to the home page if there is no mailbox."""
     try:
         return HttpResponseRedirect(reverse("tmtp_mailbox:mailbox"))
     except NoReverseMatch:

@@ -1,4 +1,4 @@
-"""The page that is itself a device: its browser speaks TMTP over WebSocket, and nothing of it passes through here."""
+"""A page that is a device itself: its script uses TMTP over WebSocket. Messages do not pass through these views."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 from tmtp.conf import conf
 from tmtp.openid.providers import parse_settings
 
-# what the page's script says
+# the texts of the page's script
 WORDS = {
     "connecting": _("Connecting…"),
     "connected": _("Connected to {name}. What arrives shows below at once."),

@@ -147,7 +147,7 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.read("MNM_EMAIL_FROM", env.sender, "mnm@
 
 TMTP_DELIVERY: dict[str, Any] = {
     "SITE_URL": URL,
-    "EMAIL_ADDRESSES": "accounts.addresses",
+    "EMAIL_ADDRESSES": "accounts.email_addresses",
     "FALLBACK_EMAIL_BACKEND": EMAIL["EMAIL_BACKEND"],
 }
 

@@ -1,1 +1,1 @@
-"""Sign-in with OpenID Connect: the website as a client of the providers in TMTP["OPENID"] that have a "site"."""
+"""Sign in with OpenID Connect: the website is a client of the providers in TMTP["OPENID"] with a member "site"."""

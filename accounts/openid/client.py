@@ -1,7 +1,7 @@
-"""The website as a client of a provider: where people are sent, and what becomes of the code they come back with.
+"""The website as a client of a provider: begin a sign-in, and redeem the code it ends with.
 
-mozilla-django-oidc keeps state, nonce and PKCE verifier in the session and redeems the code. What it takes an id_token
-for is not used: the token is checked by the rules, and the very code, by which a device's is (tmtp.openid).
+mozilla-django-oidc stores state, nonce and PKCE verifier in the session, and redeems the code. It does not verify the
+id_token: `tmtp.openid` does, as for devices.
 """
 
 from __future__ import annotations
@@ -26,41 +26,41 @@ from tmtp.openid.tokens import Claims, OpenIDError, Verifier
 from tmtp.services.people.identities import IdentityShown
 
 TIMEOUT = 10  # seconds for the provider to redeem a code
-STATE_LIFE = 900  # seconds to come back from the provider
-STATES = "oidc_states"  # in the session; the name is mozilla-django-oidc's
+STATE_LIFE = 900  # seconds until the member must be back from the provider
+STATES = "oidc_states"  # the key in the session, which mozilla-django-oidc defines
 
 
 def providers() -> dict[str, Provider]:
-    """The providers that the website offers, by slug."""
+    """Return the providers with which members can sign in, by slug."""
     return {provider.site.slug: provider for provider in parse_settings(conf.OPENID).providers if provider.site}
 
 
 @lru_cache(maxsize=64)
 def verifier(provider: Provider) -> Verifier:
-    """Who checks tokens for the website. One for a provider, since it remembers the provider's keys."""
+    """Return the verifier of a provider's tokens. It is cached, since it keeps the provider's keys."""
     return Verifier(OpenID(1, providers=(provider.for_site(),)))
 
 
 @dataclass(frozen=True)
 class Shown:
-    """Who somebody is at a provider. `profile` is what the provider says of them: to suggest, not to believe."""
+    """The result of a sign-in at a provider. `profile` is unverified: use it for suggestions only."""
 
     claims: Claims
     profile: dict[str, Any]
 
     def identity(self) -> IdentityShown:
-        """As the services of tmtp take it."""
+        """Return the identity as the services of tmtp take it."""
         expires = datetime.fromtimestamp(self.claims.exp, UTC)
         return IdentityShown(self.claims.iss, self.claims.sub, self.claims.token_hash, expires)
 
 
 def callback_url(request: HttpRequest, slug: str) -> str:
-    """Where a provider sends people back to; another address for each, so that none can answer for another."""
+    """Return the redirect URI of a provider. Each has its own, so that none can answer for another."""
     return request.build_absolute_uri(reverse("accounts:openid_callback", args=[slug]))
 
 
 def begin(request: HttpRequest, site: SiteClient, **purpose: Any) -> str:
-    """The address of the provider's sign-in. The session remembers what it is for, under the state sent along."""
+    """Return the URL of the provider's sign-in page. Store `purpose` in the session, under the new state."""
     state, nonce, code_verifier = (get_random_string(size) for size in (32, 32, 64))
     params = {
         "response_type": "code",
@@ -79,7 +79,7 @@ def begin(request: HttpRequest, site: SiteClient, **purpose: Any) -> str:
 
 
 class Redeemer(OIDCAuthenticationBackend):
-    """Redeems a code at one provider, and checks what it gets."""
+    """Redeems a code at one provider, and verifies the id_token."""
 
     def __init__(self, provider: Provider) -> None:
         assert provider.site is not None
@@ -88,11 +88,11 @@ class Redeemer(OIDCAuthenticationBackend):
 
     @staticmethod
     def get_settings(attr: str, *default: Any) -> Any:
-        """Nothing of this comes from OIDC_… in the site's settings."""
+        """Return fixed values, never the site's settings OIDC_..."""
         return {"OIDC_TIMEOUT": TIMEOUT, "OIDC_VERIFY_SSL": True}.get(attr, *default)
 
     def redeem(self, request: HttpRequest, code: str, begun: dict[str, Any]) -> Shown:
-        """Who has come back with this code, to a sign-in that was `begun` here. Raises OpenIDError."""
+        """Redeem the code of a sign-in. `begun` is what `begin` stored in the session. Raise OpenIDError."""
         site = self.provider.site
         assert site is not None
         form = {
@@ -105,7 +105,7 @@ class Redeemer(OIDCAuthenticationBackend):
         }
         try:
             answer = self.get_token({name: value for name, value in form.items() if value is not None})
-        except (requests.RequestException, ValueError) as error:  # its text may hold the answer, with a token in it
+        except (requests.RequestException, ValueError) as error:  # its text may quote the response, with a token
             raise OpenIDError(f"the provider did not redeem the code ({type(error).__name__})") from None
         id_token = answer.get("id_token") if isinstance(answer, dict) else None
         if not id_token:
@@ -113,6 +113,6 @@ class Redeemer(OIDCAuthenticationBackend):
         return self.verify_token(id_token, nonce=begun["nonce"])
 
     def verify_token(self, token: Any, **kwargs: Any) -> Shown:
-        """Who the token is about. Raises OpenIDError when it is not sound or not for this sign-in."""
+        """Verify an id_token with the keyword argument `nonce`. Raise OpenIDError."""
         claims = verifier(self.provider).verify(token, kwargs["nonce"])
         return Shown(claims, jwt.decode(token, options={"verify_signature": False}))

@@ -1,4 +1,4 @@
-"""The form for who comes from a provider for the first time."""
+"""The sign-up form after the first sign-in with a provider."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from .. import addresses
+from .. import email_addresses
 from ..signin.forms import UsernameField
 
 
 class OpenIDSignUpForm(forms.ModelForm):
-    """A new member without a password. What the provider says of them is only suggested."""
+    """Create a member without a password. The provider's profile only suggests initial values."""
 
     class Meta:
         model = User
@@ -29,23 +29,23 @@ class OpenIDSignUpForm(forms.ModelForm):
 
     @staticmethod
     def suggestions(profile: dict[str, Any]) -> dict[str, str]:
-        """What to suggest for each field; taken as it is by nobody."""
+        """Return initial values from a provider's unverified profile."""
         texts = {name: value for name, value in profile.items() if isinstance(value, str) and value.isprintable()}
         email = texts.get("email", "")[:254]
         name = texts.get("preferred_username") or email or texts.get("name", "")
         return {"username": re.sub(r"[^\w.+-]", "", name.partition("@")[0])[:150], "email": email}
 
     def clean_username(self) -> str:
-        """A name is taken in any case, as at Django's own sign-up."""
+        """Refuse a name that differs from another one only in case, as Django's own sign-up form does."""
         name = self.cleaned_data["username"]
         if User.objects.filter(username__iexact=name).exists():
             raise ValidationError(_("That username is taken."))
         return name
 
     def save(self, commit: bool = True) -> Any:
-        """Give the new member; the address, if any, is not confirmed yet."""
+        """Return the new member. The address, if any, is unconfirmed."""
         email = self.cleaned_data["email"]
-        user = User.objects.create_user(self.cleaned_data["username"], addresses.normalise(email))
+        user = User.objects.create_user(self.cleaned_data["username"], email_addresses.normalise(email))
         if email:
-            addresses.add(user, email)
+            email_addresses.add(user, email)
         return user

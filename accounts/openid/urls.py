@@ -1,4 +1,4 @@
-"""The addresses of sign-in with a provider; part of the namespace `accounts`."""
+"""The URLs of sign-in with a provider, in the namespace `accounts`."""
 
 from django.urls import path
 

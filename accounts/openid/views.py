@@ -1,4 +1,4 @@
-"""Sign in, sign up, link and unlink with a provider."""
+"""Views to sign in, sign up, link and unlink with a provider."""
 
 from __future__ import annotations
 
@@ -24,18 +24,17 @@ from tmtp.services.people.identities import AuthenticationRequired, spend_token
 
 from ..errors import Refused
 from ..signin.views import MODEL_BACKEND, back_to_account, welcome
-from . import people
+from . import identities
 from .client import STATE_LIFE, STATES, Redeemer, Shown, begin, providers
 from .forms import OpenIDSignUpForm
 
 logger = logging.getLogger(__name__)
 
-PENDING = "openid_pending"  # in the session: who has come from a provider and has no account yet
+PENDING = "openid_pending"  # the key in the session of an identity that has no account yet
 PENDING_LIFE = 3600  # seconds
 
 
 def provider_or_404(slug: str) -> Provider:
-    """The provider with this slug."""
     try:
         return providers()[slug]
     except KeyError:
@@ -45,19 +44,19 @@ def provider_or_404(slug: str) -> Provider:
 @require_safe
 @never_cache
 def sign_in(request: HttpRequest, slug: str) -> HttpResponse:
-    """Off to the provider."""
+    """Redirect to the provider."""
     return HttpResponseRedirect(begin(request, provider_or_404(slug).site, next=next_page(request), link=None))
 
 
 @require_POST
 @login_required
 def link(request: HttpRequest, slug: str) -> HttpResponse:
-    """Off to the provider, to link whoever comes back to the member. By POST: others cannot make a member do it."""
+    """Redirect to the provider, to link the identity to the member. POST only: other sites must not start this."""
     return HttpResponseRedirect(begin(request, provider_or_404(slug).site, next="", link=request.user.pk))
 
 
 def next_page(request: HttpRequest) -> str:
-    """Where to go on afterwards, when that is on this site; else empty."""
+    """Return the URL to go to after signing in, or "" if it is not on this site."""
     page = request.GET.get("next", "")
     own = url_has_allowed_host_and_scheme(page, {request.get_host()}, require_https=request.is_secure())
     return page if own else ""
@@ -66,7 +65,7 @@ def next_page(request: HttpRequest) -> str:
 @require_safe
 @never_cache
 def callback(request: HttpRequest, slug: str) -> HttpResponse:
-    """Back from the provider."""
+    """Finish what was begun, when the provider redirects back."""
     provider = provider_or_404(slug)
     begun = take_state(request, slug)
     try:
@@ -84,16 +83,18 @@ def callback(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def take_state(request: HttpRequest, slug: str) -> dict[str, Any] | None:
-    """What was begun in this browser with the state that came back: good once, for this provider, and not for long."""
+    """Return what this browser began with the request's state, and forget it.
+
+    Return None if there is nothing, or if it is too old or was begun with another provider."""
     begun = request.session.get(STATES, {}).pop(request.GET.get("state", ""), None)
     request.session.modified = True
-    request.session.save()  # before the code is redeemed, so that a second request with it finds nothing
+    request.session.save()  # before the code is redeemed, so that a second request finds nothing
     fresh = begun is not None and begun["slug"] == slug and time.time() - begun["added_on"] < STATE_LIFE
     return begun if fresh else None
 
 
 def redeem(request: HttpRequest, provider: Provider, begun: dict[str, Any] | None) -> Shown:
-    """Who has come back. Raises OpenIDError."""
+    """Redeem the code and spend the token. Raise OpenIDError."""
     if begun is None:
         raise OpenIDError("it was not begun in this browser, or too long ago")
     if request.GET.get("iss", provider.iss) != provider.iss:  # RFC 9207
@@ -102,24 +103,24 @@ def redeem(request: HttpRequest, provider: Provider, begun: dict[str, Any] | Non
         raise OpenIDError(f"the provider said {request.GET.get('error', 'nothing')[:100]!r}")
     shown = Redeemer(provider).redeem(request, request.GET["code"], begun)
     try:
-        spend_token(shown.identity())  # so that a copy of it registers no device
+        spend_token(shown.identity())  # so that no device can register with a copy
     except AuthenticationRequired as error:
         raise OpenIDError(str(error)) from None
     return shown
 
 
 def finish_link(request: HttpRequest, provider: Provider, begun: dict[str, Any], shown: Shown) -> HttpResponse:
-    """Link, for the member who asked for it. Raises Refused."""
+    """Link the identity to the member who asked for it. Raise Refused."""
     if request.user.pk != begun["link"]:
         raise Refused("openid_signed_out")
-    people.link(request.user, shown.claims.iss, shown.claims.sub)
+    identities.link(request.user, shown.claims.iss, shown.claims.sub)
     messages.success(request, _("You can sign in with %(provider)s now.") % {"provider": provider.label})
     return back_to_account()
 
 
 def finish_sign_in(request: HttpRequest, provider: Provider, begun: dict[str, Any], shown: Shown) -> HttpResponse:
-    """Sign the member in, or let a new one choose a name. Raises Refused."""
-    member = people.member_of(shown.claims.iss, shown.claims.sub)
+    """Sign the member in, or let a new one choose a username. Raise Refused."""
+    member = identities.member_of(shown.claims.iss, shown.claims.sub)
     if member is None and request.user.is_authenticated:
         raise Refused("openid_signed_in")
     if member is None:
@@ -141,7 +142,7 @@ def finish_sign_in(request: HttpRequest, provider: Provider, begun: dict[str, An
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def sign_up(request: HttpRequest) -> HttpResponse:
-    """Whoever has come from a provider for the first time chooses a username."""
+    """Let a new member, who has signed in with a provider for the first time, choose a username."""
     pending = request.session.get(PENDING)
     provider = providers().get(pending["slug"]) if pending and time.time() - pending["at"] < PENDING_LIFE else None
     if provider is None or request.user.is_authenticated:
@@ -152,7 +153,7 @@ def sign_up(request: HttpRequest) -> HttpResponse:
     try:
         with transaction.atomic():
             member = form.save()
-            people.link(member, pending["iss"], pending["sub"])
+            identities.link(member, pending["iss"], pending["sub"])
     except Refused as refused:
         messages.error(request, refused.text_for_people())
         return redirect("accounts:sign_in")
@@ -166,15 +167,15 @@ def sign_up(request: HttpRequest) -> HttpResponse:
 @login_required
 @never_cache
 def unlink(request: HttpRequest, pk: int) -> HttpResponse:
-    """Ask, then unlink."""
-    identity = next((one for one in people.identities_of(request.user) if one.pk == pk), None)
+    """Ask for confirmation, then unlink an identity."""
+    identity = next((one for one in identities.identities_of(request.user) if one.pk == pk), None)
     if identity is None:
         raise Http404
-    label = people.label_of(identity)
+    label = identities.label_of(identity)
     if request.method != "POST":
         return render(request, "accounts/unlink.html", {"identity": identity, "label": label})
     try:
-        people.unlink(request.user, identity)
+        identities.unlink(request.user, identity)
     except Refused as refused:
         messages.error(request, refused.text_for_people())
     else:

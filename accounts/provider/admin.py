@@ -1,4 +1,4 @@
-"""There is nothing to change by hand: the client comes with `migrate`, codes and tokens come and go."""
+"""Remove django-oauth-toolkit's models from the admin: `migrate` creates the client, and the rest is short-lived."""
 
 from django.contrib import admin
 from oauth2_provider import models

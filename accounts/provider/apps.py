@@ -1,4 +1,4 @@
-"""The Django app."""
+"""The configuration of the app."""
 
 from django.apps import AppConfig, apps
 from django.core.exceptions import ImproperlyConfigured
@@ -7,17 +7,14 @@ from django.utils.translation import gettext_lazy as _
 
 
 class ProviderConfig(AppConfig):
-    """The site as OpenID provider of its members' devices."""
-
     name = "accounts.provider"
     label = "accounts_provider"
     verbose_name = _("sign-in for devices")
 
     def ready(self) -> None:
-        """Connect to django-oauth-toolkit."""
         if not apps.is_installed("oauth2_provider"):
             raise ImproperlyConfigured('INSTALLED_APPS: put "oauth2_provider" before "accounts.provider".')
-        from . import checks, members  # noqa: F401
+        from . import checks, identities  # noqa: F401
         from .client import make_client
 
         post_migrate.connect(make_client, sender=apps.get_app_config("oauth2_provider"))

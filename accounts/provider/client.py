@@ -1,4 +1,4 @@
-"""The one client of the provider: a member's device."""
+"""The only OAuth client of the provider: members' devices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .conf import CLIENT_ID, REDIRECTS
 
 
 def make_client(*, using: str = "default", apps: Apps = installed, **_: Any) -> None:
-    """After `migrate`: the client is there, and is what it should be, whatever it was before."""
+    """Create or correct the client. Connected to `post_migrate`."""
     try:
         application = apps.get_model("oauth2_provider", "Application")
     except LookupError:  # migrated back
@@ -23,7 +23,7 @@ def make_client(*, using: str = "default", apps: Apps = installed, **_: Any) -> 
 
 
 def description() -> dict[str, Any]:
-    """A native program: it has no secret to keep, and listens on its own computer."""
+    """Return the fields of the client: a native program without a secret, which listens on its own computer."""
     return {
         "name": "TMTP device",
         "client_type": AbstractApplication.CLIENT_PUBLIC,

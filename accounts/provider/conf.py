@@ -1,4 +1,4 @@
-"""What the settings of a site hold when it is the provider. No models and no Django: a settings module imports this.
+"""The settings of a site that is the provider. A settings module imports this, so it must not import Django.
 
 INSTALLED_APPS += APPS
 OAUTH2_PROVIDER = oauth2_settings(url, key)
@@ -15,22 +15,21 @@ from jwcrypto import jwk
 from jwcrypto.common import JWException
 
 APPS = ["oauth2_provider", "accounts.provider"]
-PATH = "openid/"  # where the site's urls include ours
+PATH = "openid/"  # where the site includes accounts.provider.urls
 CLIENT_ID = "tmtp-device"
-# Where mnm-hammer takes the code. A program that listens elsewhere uses the loopback address with any port it likes,
-# as RFC 8252 section 7.3 says.
+# Where mnm-hammer receives the code. Other programs use the loopback address with any port (RFC 8252, section 7.3).
 REDIRECT = "http://localhost:8123/u"
 REDIRECTS = (REDIRECT, f"{REDIRECT}/", "http://127.0.0.1/u", "http://127.0.0.1/u/")
 REDIRECT_ORIGINS = ("http://localhost:8123", "http://127.0.0.1:*")  # the same for a content security policy
 
 CODE_SECONDS = 60
-TOKEN_SECONDS = 15 * 60  # the person types an alias before the device registers
+TOKEN_SECONDS = 15 * 60  # long enough to type an alias before the device registers
 KEY_BITS = 2048
 KEY_BITS_MAX = 8192
 
 
 def oauth2_settings(url: str, key: str) -> dict[str, Any]:
-    """OAUTH2_PROVIDER. `url` is the site's own, without a path; `key` an RSA private key, PEM."""
+    """Return the setting OAUTH2_PROVIDER. `url` is the site's, without a path; `key` is an RSA private key, PEM."""
     return {
         "OIDC_ENABLED": True,
         "OIDC_ISS_ENDPOINT": issuer(url),
@@ -42,13 +41,13 @@ def oauth2_settings(url: str, key: str) -> dict[str, Any]:
         "AUTHORIZATION_CODE_EXPIRE_SECONDS": CODE_SECONDS,
         "ACCESS_TOKEN_EXPIRE_SECONDS": TOKEN_SECONDS,
         "ID_TOKEN_EXPIRE_SECONDS": TOKEN_SECONDS,
-        "REFRESH_TOKEN_REUSE_PROTECTION": True,  # there are none; the toolkit's own check asks for it
-        "ALLOWED_REDIRECT_URI_SCHEMES": ["http"],  # the device's own computer, and nothing else: RFC 8252
+        "REFRESH_TOKEN_REUSE_PROTECTION": True,  # there are no refresh tokens, but the toolkit's check asks for it
+        "ALLOWED_REDIRECT_URI_SCHEMES": ["http"],  # to the device's own computer only: RFC 8252
         "COMPLIANT_BCP_RFC9700_ACCESS_TOKEN_TRANSPORT": True,
         "COMPLIANT_BCP_RFC9700_AUTHZ_RESPONSE_ISS": True,
         "COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT": True,
         "COMPLIANT_BCP_RFC9700_PASSWORD_GRANT": True,
-        "COMPLIANT_BCP_RFC9700_PKCE_METHOD": True,  # S256 alone
+        "COMPLIANT_BCP_RFC9700_PKCE_METHOD": True,  # S256 only
         "COMPLIANT_BCP_RFC9700_PKCE_REQUIRED": True,
         "COMPLIANT_BCP_RFC9700_REDIRECT_URI_MATCHING": True,
         "COMPLIANT_BCP_RFC9700_REFRESH_TOKEN": True,
@@ -57,7 +56,7 @@ def oauth2_settings(url: str, key: str) -> dict[str, Any]:
 
 
 def entry(label: str, url: str, key: str) -> dict[str, Any]:
-    """The site as one of TMTP["OPENID"]["authby"], which has the public key itself: there is nothing to fetch."""
+    """Return the site's entry of TMTP["OPENID"]["authby"]. It contains the public key, so nothing is fetched."""
     iss = issuer(url)
     return {
         "label": label,
@@ -72,18 +71,18 @@ def entry(label: str, url: str, key: str) -> dict[str, Any]:
 
 
 def issuer(url: str) -> str:
-    """What the tokens have as `iss`."""
+    """Return the `iss` of the tokens."""
     return f"{url.rstrip('/')}/{PATH.rstrip('/')}"
 
 
 def make_key() -> str:
-    """A new RSA private key, PEM."""
+    """Return a new RSA private key, PEM."""
     key = jwk.JWK.generate(kty="RSA", size=KEY_BITS)
     return str(key.export_to_pem(private_key=True, password=None).decode())
 
 
 def public_jwks(key: str) -> dict[str, Any]:
-    """The JWKS of a private key, as django-oauth-toolkit publishes it. Raises ValueError when it is none."""
+    """Return the JWKS of a private key, as django-oauth-toolkit publishes it. Raise ValueError for other text."""
     try:
         pair = jwk.JWK.from_pem(key.encode())
         public = json.loads(pair.export_public())

@@ -1,4 +1,4 @@
-"""The addresses of the provider, below conf.PATH; `app_name` is the one by which django-oauth-toolkit finds them."""
+"""The URLs of the provider, below conf.PATH. django-oauth-toolkit reverses them by its own `app_name`."""
 
 from django.urls import path
 from oauth2_provider.views import JwksInfoView

@@ -1,4 +1,4 @@
-"""The page on which a member agrees, and the address where the device redeems its code."""
+"""The page on which a member agrees to a device, and the endpoints for the device."""
 
 from __future__ import annotations
 
@@ -17,53 +17,53 @@ from oauthlib.common import urldecode
 
 from .conf import CLIENT_ID, REDIRECT_ORIGINS
 
-# Longer ones do not fit into the toolkit's columns.
+# The lengths of the toolkit's columns.
 LENGTHS = {"client_id": 255, "nonce": 255, "code_challenge": 128, "code_challenge_method": 10, "code": 255}
 
 
 @method_decorator(never_cache, name="dispatch")
-# The answer to the form leads to the device, and browsers count that as a form's action.
+# The form's response redirects to the device, which browsers check as a form's action.
 @method_decorator(csp_update({"form-action": list(REDIRECT_ORIGINS)}), name="dispatch")
 class Authorize(views.AuthorizationView):
-    """Asks a member, who signs in first, whether the device shall be connected."""
+    """Ask a member, who must sign in first, whether to connect the device."""
 
     template_name = "accounts/provider/authorize.html"
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Refuse what no device says."""
+        """Refuse requests that the toolkit would fail on."""
         if not is_understood(request):
             return self.refuse()
         return super().dispatch(request, *args, **kwargs)
 
     def refuse(self) -> HttpResponse:
-        """The page that says that it is the program's fault."""
+        """Return the page that tells the member that the device's program is at fault."""
         return render(self.request, self.template_name, {"error": True}, status=400)
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Always ask: `approval_prompt=auto` would let a program in that comes a second time."""
+        """Always ask. With `approval_prompt=auto`, the toolkit would ask only the first time."""
         request.GET = request.GET.copy()
         request.GET.pop("approval_prompt", None)
         return super().get(request, *args, **kwargs)
 
     def form_valid(self, form: Any) -> HttpResponse:
-        """The toolkit takes the client from the form, and fails when it is none."""
+        """Refuse another client, for which the toolkit would fail."""
         return super().form_valid(form) if form.cleaned_data["client_id"] == CLIENT_ID else self.refuse()
 
     def form_invalid(self, form: Any) -> HttpResponse:
-        """All of the form but the buttons came from us."""
+        """Refuse the form. Members cannot correct it, since all its fields are hidden."""
         return self.refuse()
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Say to whose account."""
+        """Add the name of the member's account."""
         account = self.request.user
         return super().get_context_data(account_name=account.get_full_name() or account.get_username(), **kwargs)
 
 
 class Token(views.TokenView):
-    """Gives the id_token for a code."""
+    """Exchange a code for an id_token."""
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Codes are all there is."""
+        """Refuse all grant types but `authorization_code`."""
         if not is_understood(request):
             return JsonResponse({"error": "invalid_request"}, status=400)
         if request.POST.get("grant_type") != "authorization_code":
@@ -73,7 +73,7 @@ class Token(views.TokenView):
 
 @require_safe
 def discovery(request: HttpRequest) -> HttpResponse:
-    """What is at which address, and what this provider can do (OpenID Connect Discovery 1.0, section 3; RFC 8414)."""
+    """Return the metadata of the provider (OpenID Connect Discovery 1.0, section 3; RFC 8414)."""
     iss = oauth2_settings.OIDC_ISS_ENDPOINT
     return JsonResponse(
         {
@@ -96,7 +96,7 @@ def discovery(request: HttpRequest) -> HttpResponse:
 
 
 def is_understood(request: HttpRequest) -> bool:
-    """Whether the toolkit can read and keep what was sent: well encoded, no NUL, nothing too long, an address."""
+    """Whether the toolkit can parse and store the parameters: valid encoding and URLs, no NUL, nothing too long."""
     try:
         urldecode(request.META.get("QUERY_STRING", ""))
         for parameters in (request.GET, request.POST):

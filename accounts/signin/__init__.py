@@ -1,1 +1,1 @@
-"""Sign-in with a password, and the account page."""
+"""Sign-up and sign-in with a password, and the account page."""

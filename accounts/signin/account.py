@@ -1,4 +1,4 @@
-"""The account page: how a member signs in, and their e-mail addresses."""
+"""The account page: a member's ways to sign in, and e-mail addresses."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from .. import addresses
+from .. import email_addresses
 from ..errors import Refused
 from ..models import Address
 from ..openid.client import providers
-from ..openid.people import identities_of, label_of
+from ..openid.identities import identities_of, label_of
 from .forms import AddressForm
 from .views import back_to_account
 
@@ -26,12 +26,11 @@ from .views import back_to_account
 @login_required
 @never_cache
 def account(request: HttpRequest) -> HttpResponse:
-    """Show it."""
     return show(request, AddressForm())
 
 
 def show(request: HttpRequest, form: AddressForm) -> HttpResponse:
-    """The page, with what was wrong in the form on it. Its buttons may lead to the providers."""
+    """Render the account page with this form. Its buttons may lead to the providers, so the CSP allows that."""
     linked = identities_of(request.user)
     offered = providers().values()
     context = {
@@ -47,27 +46,26 @@ def show(request: HttpRequest, form: AddressForm) -> HttpResponse:
 @require_POST
 @login_required
 def add_address(request: HttpRequest) -> HttpResponse:
-    """Add an address, and mail it a link."""
+    """Add an address, and mail a link to it."""
     form = AddressForm(request.POST)
     if not form.is_valid():
         return show(request, form)
-    return mail_link(request, addresses.add(request.user, form.cleaned_data["address"]))
+    return mail_link(request, email_addresses.add(request.user, form.cleaned_data["address"]))
 
 
 @require_POST
 @login_required
 def mail_again(request: HttpRequest, pk: int) -> HttpResponse:
-    """Mail the link once more."""
     return mail_link(request, get_object_or_404(Address, pk=pk, user=request.user, verified=None))
 
 
 def mail_link(request: HttpRequest, address: Address) -> HttpResponse:
-    """Mail a link, unless the address is confirmed already, and say what became of it."""
+    """Mail a link unless the address is confirmed already, and show a message."""
     if address.verified:
         messages.info(request, _("You have that address already."))
         return back_to_account()
     try:
-        addresses.mail_link(request, address)
+        email_addresses.mail_link(request, address)
     except Refused as refused:
         messages.warning(request, refused.text_for_people())
     else:
@@ -78,9 +76,8 @@ def mail_link(request: HttpRequest, address: Address) -> HttpResponse:
 @require_POST
 @login_required
 def remove_address(request: HttpRequest, pk: int) -> HttpResponse:
-    """Remove an address."""
     address = get_object_or_404(Address, pk=pk, user=request.user)
-    addresses.remove(address)
+    email_addresses.remove(address)
     messages.success(request, _("%(address)s is removed.") % {"address": address})
     return back_to_account()
 
@@ -89,11 +86,11 @@ def remove_address(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @never_cache
 def confirm(request: HttpRequest, token: str) -> HttpResponse:
-    """Where a mailed link leads. A button confirms, not the visit: programs follow links in mails too."""
+    """Show the page of a mailed link. Only its button confirms the address, since programs follow links too."""
     try:
-        address = addresses.read_link(token)
+        address = email_addresses.read_link(token)
         if address.user == request.user and request.method == "POST":
-            addresses.confirm(address)
+            email_addresses.confirm(address)
             messages.success(request, _("%(address)s is confirmed.") % {"address": address})
             return back_to_account()
     except Refused as refused:

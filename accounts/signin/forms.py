@@ -1,4 +1,4 @@
-"""The forms of sign-in. Django's own, with an e-mail address that has to be confirmed."""
+"""The forms of sign-in: Django's own, with e-mail addresses that must be confirmed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from django.utils.translation import gettext_lazy as _
 
 from tmtp.conf import conf
 
-from .. import addresses
+from .. import email_addresses
 
 
 class UsernameField(auth_forms.UsernameField):
-    """A name that cannot be taken for an e-mail address, since sign-in accepts both."""
+    """A username without "@", since the sign-in form accepts e-mail addresses too."""
 
     def clean(self, value: Any) -> Any:
-        """Refuse “@”."""
         name = super().clean(value)
         if "@" in name:
             raise ValidationError(_("A username has no “@” in it."))
@@ -28,8 +27,6 @@ class UsernameField(auth_forms.UsernameField):
 
 
 class SignUpForm(auth_forms.UserCreationForm):
-    """A new member: username, e-mail address, password."""
-
     email = forms.EmailField(
         label=_("E-mail address"),
         max_length=254,
@@ -44,15 +41,15 @@ class SignUpForm(auth_forms.UserCreationForm):
         help_texts = {"username": _("Letters, digits and . + - _ only. Others may see it.")}
 
     def save(self, commit: bool = True) -> Any:
-        """Give the new member, with the address, which is not confirmed yet."""
-        self.instance.email = addresses.normalise(self.cleaned_data["email"])
+        """Return the new member. The address is unconfirmed."""
+        self.instance.email = email_addresses.normalise(self.cleaned_data["email"])
         user = super().save(commit)
-        addresses.add(user, user.email)
+        email_addresses.add(user, user.email)
         return user
 
 
 class SignInForm(auth_forms.AuthenticationForm):
-    """Username or confirmed e-mail address, and password."""
+    """Sign in with a username or a confirmed e-mail address, and a password."""
 
     error_messages = {
         **auth_forms.AuthenticationForm.error_messages,
@@ -66,17 +63,17 @@ class SignInForm(auth_forms.AuthenticationForm):
         self.fields["username"].widget.attrs["maxlength"] = 254
 
     def clean_username(self) -> str:
-        """The username, also when the address was given."""
+        """Return the username, of a confirmed address too."""
         name = self.cleaned_data["username"]
-        member = addresses.users_by_address([name]).get(addresses.normalise(name)) if "@" in name else None
+        member = email_addresses.users_by_address([name]).get(email_addresses.normalise(name)) if "@" in name else None
         return member.get_username() if member else name
 
 
 class PasswordResetForm(auth_forms.PasswordResetForm):
-    """Mails a link to a confirmed address, and nowhere else.
+    """Mail a link to a confirmed address only.
 
-    Whoever reads mail at an address that a stranger merely claimed must not get the stranger's account, which that
-    stranger might still be signed in to.
+    Anyone can add a stranger's address to an account. A link to such an address would give the stranger an account
+    that its owner may still be signed in to.
     """
 
     email = forms.EmailField(
@@ -84,9 +81,9 @@ class PasswordResetForm(auth_forms.PasswordResetForm):
     )
 
     def get_users(self, email: str) -> Iterator[Any]:
-        """The member who has confirmed this address; nobody when it got a link just now."""
-        if addresses.may_mail(addresses.normalise(email)):
-            yield from addresses.users_by_address([email]).values()
+        """Yield the member who has confirmed this address, unless a link was mailed to it just now."""
+        if email_addresses.may_mail(email_addresses.normalise(email)):
+            yield from email_addresses.users_by_address([email]).values()
 
     def send_mail(
         self,
@@ -97,8 +94,8 @@ class PasswordResetForm(auth_forms.PasswordResetForm):
         to_email: str,
         html_email_template_name: str | None = None,
     ) -> None:
-        """Send to the address asked for, which need not be the member's first one. Django logs what goes wrong."""
-        to_email = addresses.normalise(self.cleaned_data["email"])
+        """Send to the address in the form, which may differ from `user.email`. Django logs errors."""
+        to_email = email_addresses.normalise(self.cleaned_data["email"])
         context["site_name"] = conf.SITE_NAME
         super().send_mail(
             subject_template_name, email_template_name, context, from_email, to_email, html_email_template_name
@@ -106,13 +103,11 @@ class PasswordResetForm(auth_forms.PasswordResetForm):
 
 
 class AddressForm(forms.Form):
-    """One more address of a member."""
-
     address = forms.EmailField(
         label=_("Add an address"), max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email"})
     )
 
 
 def password_form(user: Any) -> type[forms.Form]:
-    """The form to change a password; to set the first one when there is none, as of who signs in with a provider."""
+    """Return the form to change the password, or to set one for a member who only signs in with a provider."""
     return auth_forms.PasswordChangeForm if user.has_usable_password() else auth_forms.SetPasswordForm

@@ -1,4 +1,4 @@
-"""The addresses of sign-in and of the account page; part of the namespace `accounts`."""
+"""The URLs of sign-in and of the account page, in the namespace `accounts`."""
 
 from django.urls import path
 

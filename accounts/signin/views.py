@@ -1,4 +1,4 @@
-"""Sign up, sign in, sign out, forgotten and changed passwords: Django's views with this site's forms and pages."""
+"""Sign up, sign in, sign out, change or reset a password: Django's views with this site's forms and templates."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from django.views.generic import FormView
 from tmtp.conf import conf
 from tmtp.services.people.linking import user_of
 
-from .. import addresses
+from .. import email_addresses
 from ..errors import Refused
 from .forms import PasswordResetForm, SignInForm, SignUpForm, password_form
 
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
-@method_decorator([sensitive_post_parameters(), never_cache], name="dispatch")  # as Django has it for signing in
+@method_decorator([sensitive_post_parameters(), never_cache], name="dispatch")  # as Django's LoginView
 class SignUp(views.RedirectURLMixin, FormView):
-    """A new member, who is signed in at once; the address waits for its confirmation.
+    """Create a member and sign them in at once, with an unconfirmed address.
 
-    Where TMTP["OPEN_REGISTRATION"] is off, only who comes with a provider becomes a member, as with devices.
+    If TMTP["OPEN_REGISTRATION"] is False, new members need a provider, as devices do.
     """
 
     form_class = SignUpForm
@@ -43,7 +43,7 @@ class SignUp(views.RedirectURLMixin, FormView):
     next_page = settings.LOGIN_REDIRECT_URL
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """A member has nothing to do here."""
+        """Redirect members who are signed in. Refuse the form if registration is closed."""
         if request.user.is_authenticated:
             return HttpResponseRedirect(self.get_success_url())
         if request.method == "POST" and not conf.OPEN_REGISTRATION:
@@ -51,24 +51,23 @@ class SignUp(views.RedirectURLMixin, FormView):
         return super().dispatch(request, *args, **kwargs)
 
     def get_context_data(self, **context: Any) -> dict[str, Any]:
-        """Where to go on afterwards, and whether a password is enough."""
+        """Add the URL to go to afterwards, and whether registration is open."""
         return super().get_context_data(next=self.get_redirect_url(), open=conf.OPEN_REGISTRATION, **context)
 
     def form_valid(self, form: SignUpForm) -> HttpResponse:
-        """Make the account."""
         with transaction.atomic():
             user = form.save()
-            user_of(user)  # what the site sends from now on waits for the first device
+            user_of(user)  # so that the site's messages wait for the first device
         login(self.request, user, MODEL_BACKEND)
         welcome(self.request, user)
         return super().form_valid(form)
 
 
 def welcome(request: HttpRequest, user: User) -> None:
-    """Mail the link that confirms a new member's address, and say so."""
+    """Mail a new member the link that confirms the address, and show a message."""
     try:
         for address in user.addresses.filter(verified=None):
-            addresses.mail_link(request, address)
+            email_addresses.mail_link(request, address)
     except Refused as refused:
         messages.warning(request, refused.text_for_people())
         return
@@ -78,38 +77,31 @@ def welcome(request: HttpRequest, user: User) -> None:
 
 
 class SignIn(views.LoginView):
-    """With a password."""
-
     form_class = SignInForm
     template_name = "accounts/sign_in.html"
     redirect_authenticated_user = True
 
     def get_context_data(self, **context: Any) -> dict[str, Any]:
-        """Where to go on afterwards, if that is on this site. (Django takes the host for the site’s name.)"""
+        """Add the URL to go to afterwards, and the site's name, for which Django takes the host name."""
         return super().get_context_data(**context) | {"next": self.get_redirect_url(), "site_name": conf.SITE_NAME}
 
 
 class SignOut(views.LogoutView):
-    """POST only, as Django has it."""
-
     next_page = "accounts:home"
 
 
 class ChangePassword(SuccessMessageMixin, views.PasswordChangeView):
-    """Change it, or set the first one."""
+    """Change the password, or set the first one."""
 
     template_name = "accounts/password_change.html"
     success_url = reverse_lazy("accounts:account")
     success_message = _("Your password is changed. Other browsers are signed out.")
 
     def get_form_class(self) -> Any:
-        """Who has no password is not asked for it."""
         return password_form(self.request.user)
 
 
 class ResetPassword(views.PasswordResetView):
-    """Ask for a link."""
-
     form_class = PasswordResetForm
     template_name = "accounts/password_reset.html"
     subject_template_name = "accounts/mail/password_reset_subject.txt"
@@ -118,24 +110,22 @@ class ResetPassword(views.PasswordResetView):
 
 
 class ResetPasswordDone(views.PasswordResetDoneView):
-    """The same for everybody, so that it does not tell whose address is known."""
+    """Show the same page for every address, so that it does not reveal which ones are known."""
 
     template_name = "accounts/password_reset_done.html"
 
 
 class SetPassword(SuccessMessageMixin, views.PasswordResetConfirmView):
-    """Where the link leads."""
-
     template_name = "accounts/password_reset_confirm.html"
     success_url = reverse_lazy("accounts:sign_in")
     success_message = _("Your password is set. Sign in with it.")
 
     def form_valid(self, form: Any) -> HttpResponse:
-        """Whoever reads the member's mail is the member, however often the old password was guessed."""
+        """Lift a lock-out: whoever reads the member's mail is the member."""
         forget_attempts(username=self.user.get_username())
         return super().form_valid(form)
 
 
 def back_to_account() -> HttpResponseRedirect:
-    """After something was changed there."""
+    """Return a redirect to the account page."""
     return HttpResponseRedirect(resolve_url("accounts:account"))

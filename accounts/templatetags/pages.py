@@ -16,7 +16,7 @@ from ..openid.client import providers
 
 register = template.Library()
 
-# what leads where; a page that a site leaves out of its urls has no entry
+# The pages of each navigation. Pages that the site's URLs leave out are not shown.
 FOR_MEMBERS = (
     ("tmtp_mailbox:mailbox", _("Mailbox")),
     ("tmtp_pages:devices", _("Devices")),
@@ -37,7 +37,7 @@ OF_AN_ACCOUNT = (
 
 @dataclass(frozen=True)
 class Entry:
-    """A link of a navigation; `here`: the page shown is that one or, in the main navigation, below it."""
+    """A link of a navigation. `here` is whether it leads to the current page or, in the main navigation, above it."""
 
     url: str
     label: str | Promise
@@ -46,7 +46,7 @@ class Entry:
 
 @register.simple_tag(takes_context=True)
 def navigation(context: dict[str, Any]) -> list[Entry]:
-    """The main navigation for who is looking: a member or a visitor. An error page without a request has none."""
+    """Return the main navigation for a member or a visitor; empty on an error page without a request."""
     request = context.get("request")
     if request is None:
         return []
@@ -57,18 +57,18 @@ def navigation(context: dict[str, Any]) -> list[Entry]:
 
 @register.simple_tag
 def sign_in_providers() -> list[Provider]:
-    """The OpenID Connect providers that one can sign in with."""
+    """Return the OpenID Connect providers with which members can sign in."""
     return list(providers().values())
 
 
 @register.simple_tag(takes_context=True)
 def account_tabs(context: dict[str, Any]) -> list[Entry]:
-    """The pages about one's own account."""
+    """Return the navigation of the pages about a member's own account."""
     return [Entry(url, label, context["request"].path == url) for url, label in _there(OF_AN_ACCOUNT)]
 
 
 def _there(names: Iterable[tuple[str, str | Promise]]) -> Iterator[tuple[str, str | Promise]]:
-    """Those pages that the site has, as (url, label)."""
+    """Yield (url, label) of those pages that the site's URLs include."""
     for name, label in names:
         with contextlib.suppress(NoReverseMatch):
             yield reverse(name), label

@@ -9,9 +9,9 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import reverse
 
-from accounts import addresses
+from accounts import email_addresses
 from accounts.openid import client as openid_client
-from accounts.openid import people
+from accounts.openid import identities as linked_identities
 from tmtp.models import Identity, Node, User
 from tmtp.openid import tokens
 from tmtp.services.people import identities, users
@@ -116,15 +116,15 @@ def test_two_people_of_a_provider_are_two_members(client, stranger, provider):
 def test_nobody_is_matched_by_an_address(client, provider):
     """The provider says ann@university.example; the member who has confirmed it is somebody else all the same."""
     ann = MEMBER.objects.create_user("ann-before", "ann@university.example", "x")
-    addresses.confirm(addresses.add(ann, ann.email))
+    email_addresses.confirm(email_addresses.add(ann, ann.email))
     sign_up(client, provider, email="ann@university.example")
     assert member(client) != ann
-    assert addresses.users_by_address(["ann@university.example"]) == {"ann@university.example": ann}
+    assert email_addresses.users_by_address(["ann@university.example"]) == {"ann@university.example": ann}
 
 
 def test_the_providers_word_confirms_no_address(client, provider, mailoutbox):
     sign_up(client, provider, email="ann@university.example")
-    assert addresses.users_by_address(["ann@university.example"]) == {}
+    assert email_addresses.users_by_address(["ann@university.example"]) == {}
     assert mailoutbox[0].to == ["ann@university.example"]
 
 
@@ -264,7 +264,7 @@ def test_an_identity_is_one_members(ann, client, stranger, provider):
     sign_up(stranger, provider)
     link(client, provider)
     assert "Another member has linked that account" in said(client)
-    assert people.identities_of(ann) == []
+    assert linked_identities.identities_of(ann) == []
 
 
 def test_signed_in_already_is_not_signed_up(ann, client, provider):
@@ -297,7 +297,7 @@ def test_nobody_locks_themselves_out(client, provider):
 
 def test_an_identity_at_a_provider_no_longer_offered_lets_nobody_in(client, provider):
     sign_up(client, provider)
-    people.link(member(client), "https://gone.example", "ann")
+    linked_identities.link(member(client), "https://gone.example", "ann")
     client.post(reverse("accounts:unlink", args=[Identity.objects.get(iss=provider.iss).pk]))
     assert "only way you can sign in" in said(client)
 
@@ -335,7 +335,7 @@ def test_a_device_that_came_first_to_a_member_who_has_one(ann, client, provider)
     register(provider)
     link(client, provider)
     assert "as somebody else here" in said(client)
-    assert people.identities_of(ann) == []
+    assert linked_identities.identities_of(ann) == []
 
 
 def test_a_token_of_the_website_registers_no_device(client, provider):

@@ -20,7 +20,7 @@ from django.contrib.auth import get_user_model
 from django.urls import reverse
 
 from accounts.openid import client as openid_client
-from accounts.openid import people
+from accounts.openid import identities
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
@@ -92,7 +92,7 @@ def liar(server, settings, monkeypatch) -> Liar:
 def ann(liar):
     """The member whom everybody would like to be."""
     ann = get_user_model().objects.create_user("ann")
-    people.link(ann, liar.url, "ann")
+    identities.link(ann, liar.url, "ann")
     return ann
 
 

@@ -13,7 +13,7 @@ from django.db.models import F
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import addresses
+from accounts import email_addresses
 from accounts.models import Address, MailedLink
 from tmtp.delivery.tests.mailers import use_backend
 
@@ -71,15 +71,15 @@ def test_a_new_member_is_signed_in_and_gets_a_link(client):
     assert "ann" in shown(client)
     (message,) = mail.outbox
     assert message.to == ["ann@example.org"]
-    assert addresses.users_by_address(["ann@example.org"]) == {}
-    assert addresses.address_by_user(USER.objects.all()) == {}
+    assert email_addresses.users_by_address(["ann@example.org"]) == {}
+    assert email_addresses.address_by_user(USER.objects.all()) == {}
     page = client.get(links(message.body)[0])
     assert "ann@example.org" in page.text
-    assert addresses.users_by_address(["ann@example.org"]) == {}, "the visit alone confirms nothing"
+    assert email_addresses.users_by_address(["ann@example.org"]) == {}, "the visit alone confirms nothing"
     client.post(links(message.body)[0])
     ann = USER.objects.get()
-    assert addresses.users_by_address(["ANN@example.org", "bob@example.org"]) == {"ann@example.org": ann}
-    assert addresses.address_by_user([ann]) == {ann.pk: "ann@example.org"}
+    assert email_addresses.users_by_address(["ANN@example.org", "bob@example.org"]) == {"ann@example.org": ann}
+    assert email_addresses.address_by_user([ann]) == {ann.pk: "ann@example.org"}
     assert ann.email == "ann@example.org"
 
 
@@ -141,7 +141,7 @@ def test_a_strangers_click_confirms_nothing(client, stranger):
     answer = stranger.post(link)
     assert answer.status_code == 403
     assert "another account" in answer.text
-    assert addresses.users_by_address(["bob@example.org"]) == {}
+    assert email_addresses.users_by_address(["bob@example.org"]) == {}
 
 
 def test_an_address_is_of_one_member(ann, stranger):
@@ -149,7 +149,7 @@ def test_an_address_is_of_one_member(ann, stranger):
     sign_up(stranger, "eve")
     answer = stranger.post(links(mail.outbox.pop().body)[0])
     assert "Another account has confirmed this address" in answer.text
-    assert addresses.users_by_address(["ann@example.org"]) == {"ann@example.org": ann}
+    assert email_addresses.users_by_address(["ann@example.org"]) == {"ann@example.org": ann}
 
 
 @pytest.mark.parametrize("days", [4, None])
@@ -157,7 +157,7 @@ def test_a_link_that_is_old_or_cut_off(client, days, monkeypatch):
     sign_up(client)
     link = links(mail.outbox.pop().body)[0]
     if days:
-        monkeypatch.setattr(addresses, "LINK_LIFE", timedelta(seconds=-1))
+        monkeypatch.setattr(email_addresses, "LINK_LIFE", timedelta(seconds=-1))
     else:
         link = link[:-2] + "/"
     answer = client.post(link)
@@ -361,6 +361,6 @@ def test_an_address_that_the_operator_confirms(admin_client, ann):
     assert 'value="ann@example.org"' in page.text
     form = {"user": ann.pk, "address": "Work@Example.org", "verified_0": "2026-01-01", "verified_1": "00:00"}
     assert admin_client.post(reverse("admin:accounts_address_add"), form).status_code == 302
-    assert addresses.users_by_address(["work@example.org"]) == {"work@example.org": ann}
+    assert email_addresses.users_by_address(["work@example.org"]) == {"work@example.org": ann}
     page = admin_client.post(reverse("admin:accounts_address_add"), {**form, "user": 1})
     assert page.status_code == 200, "it is one member's"

@@ -18,8 +18,8 @@ def list_pages(on: Any, anna: Any, node: Any, newcomer: Any) -> dict[str, list[t
     from django.utils.http import urlencode, urlsafe_base64_encode
     from django.utils.text import slugify
 
-    from accounts import addresses
-    from accounts.openid.people import identities_of
+    from accounts import email_addresses
+    from accounts.openid.identities import identities_of
     from accounts.provider.conf import CLIENT_ID, REDIRECT
     from tmtp.delivery import notices
     from tmtp.mailbox.models import Thread
@@ -32,8 +32,8 @@ def list_pages(on: Any, anna: Any, node: Any, newcomer: Any) -> dict[str, list[t
         pages.setdefault(name, []).append((picture, who, reverse(name, args=args) + query))
 
     def token(owner: Any) -> str:
-        address = owner.addresses.last() or addresses.add(owner, f"{owner}@example.org")
-        return signing.dumps([address.pk, address.address], salt=addresses.SALT)
+        address = owner.addresses.last() or email_addresses.add(owner, f"{owner}@example.org")
+        return signing.dumps([address.pk, address.address], salt=email_addresses.SALT)
 
     threads = {thread.subject or thread.key.partition(":")[0]: thread for thread in Thread.objects.filter(node=node)}
     hall = next(thread for subject, thread in threads.items() if "hall" in subject)

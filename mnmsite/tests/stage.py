@@ -179,7 +179,7 @@ The way there is on [the library's page](https://library.example/visit), and in 
 def _people(on: Stage, anna: Any) -> None:
     from django.utils import timezone
 
-    from accounts import addresses
+    from accounts import email_addresses
     from accounts.models import Address
     from tmtp.models import User
     from tmtp.services.people import privacy
@@ -187,7 +187,7 @@ def _people(on: Stage, anna: Any) -> None:
     from tmtp.services.people.linking import user_of
 
     Address.objects.create(user=anna, address="anna@example.org", verified=timezone.now())
-    addresses.add(anna, "anna.karlsson@university.example")
+    email_addresses.add(anna, "anna.karlsson@university.example")
     user = user_of(anna)
     link_identity(user, UNIVERSITY["iss"], "anna")
     privacy.block(user, User.objects.get(pk=on.senders["troll"].user), "a rather rude person")

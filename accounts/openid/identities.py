@@ -1,4 +1,4 @@
-"""Who of the members somebody is at a provider: found by iss and sub together, never by an e-mail address."""
+"""Members' identities at providers. An identity is iss and sub together, never an e-mail address."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from .client import providers
 
 
 def member_of(iss: str, sub: str) -> User | None:
-    """The member who has linked this identity."""
+    """Return the member who has linked this identity, if any."""
     identity = Identity.objects.filter(iss=iss, sub=sub).select_related("user__account").first()
     return identity.user.account if identity else None
 
 
 @transaction.atomic
 def link(account: Any, iss: str, sub: str) -> None:
-    """The member can sign in with this identity, and devices that show it are theirs.
+    """Let the member sign in with this identity, and make devices that show it the member's own.
 
-    A device may have registered with it before: then that device's user is the member. Raises Refused, with a text for
-    the member, when the identity is somebody else's, or both have devices or names already.
+    If a device has registered with it before, the device's user is linked to the account. Raise Refused if another
+    member has linked the identity, or if both users have devices or names already.
     """
     identity = Identity.objects.filter(iss=iss, sub=sub).select_related("user").first()
     if identity is None:
@@ -44,15 +44,15 @@ def link(account: Any, iss: str, sub: str) -> None:
 
 
 def identities_of(account: Any) -> list[Identity]:
-    """What the member has linked, the oldest first. The site as a provider for devices is none of these."""
+    """Return the identities that the member has linked, oldest first, without that of the site as a provider."""
     itself = getattr(settings, "OAUTH2_PROVIDER", {}).get("OIDC_ISS_ENDPOINT", "")
     return list(Identity.objects.filter(user__account=account).exclude(iss=itself).order_by("created", "pk"))
 
 
 @transaction.atomic
 def unlink(account: Any, identity: Identity) -> None:
-    """The member no longer signs in with it. Raises Refused when there would be no way left to sign in."""
-    account = User.objects.select_for_update().get(pk=account.pk)  # two at once could otherwise remove the last two
+    """Unlink an identity. Raise Refused if the member could not sign in without it."""
+    account = User.objects.select_for_update().get(pk=account.pk)  # two requests must not unlink the last two
     known = {provider.iss for provider in providers().values()}
     others = [one for one in identities_of(account) if one.pk != identity.pk and one.iss in known]
     if not account.has_usable_password() and not others:
@@ -61,6 +61,6 @@ def unlink(account: Any, identity: Identity) -> None:
 
 
 def label_of(identity: Identity) -> str:
-    """The provider's name; its address when it is no longer offered."""
+    """Return the label of the identity's provider, or its `iss` if the provider is no longer configured."""
     known = parse_settings(conf.OPENID).providers
     return next((provider.label for provider in known if provider.iss == identity.iss), identity.iss)

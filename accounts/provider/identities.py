@@ -1,4 +1,4 @@
-"""A device that shows the site's own token is the member's: the identity is linked before the device has the token."""
+"""Link a member's user to the identity in the site's own tokens, before the device receives its token."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .conf import CLIENT_ID
 
 @receiver(app_authorized)
 def redeemed(sender: Any, token: Any, **_: Any) -> None:
-    """A code was redeemed: the answer, which is not sent yet, will identify the member."""
+    """Link the identity when a code is redeemed, just before the response with the token is sent."""
     if token.application.client_id == CLIENT_ID:
         identify(token.user)
     forget_expired()
@@ -28,7 +28,7 @@ def redeemed(sender: Any, token: Any, **_: Any) -> None:
 
 @transaction.atomic
 def identify(account: Any) -> None:
-    """Let the site's tokens for a member mean the member's own user, also if that was another one before."""
+    """Link the identity in the site's tokens to the member's user, instead of to any other user."""
     user = user_of(account)
     iss, sub = oauth2_settings.OIDC_ISS_ENDPOINT, subject(account)
     if Identity.objects.filter(iss=iss, sub=sub).exclude(user=user).exists():
@@ -37,11 +37,11 @@ def identify(account: Any) -> None:
 
 
 def subject(account: Any) -> str:
-    """A member's `sub`: never changes, and is nobody else's later, as a name or an address could be."""
+    """Return a member's `sub`: the primary key, which never changes or belongs to someone else, as a name could."""
     return str(account.pk)
 
 
 def forget_expired() -> None:
-    """Codes and tokens that are over are of no use to anyone."""
+    """Delete expired codes and tokens."""
     for model in (get_grant_model(), get_access_token_model(), get_id_token_model()):
         model.objects.filter(expires__lt=timezone.now()).delete()

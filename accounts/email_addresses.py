@@ -1,7 +1,7 @@
-"""Members' e-mail addresses: added, confirmed by a mailed link, looked up.
+"""Members' e-mail addresses: add them, confirm them with a mailed link, and look them up.
 
-A link confirms only for the member who is signed in with the account it was made for. Otherwise somebody could sign up
-with a stranger's address, and the stranger's own click would make it theirs.
+A link works only for the member whose account it was made for, who must be signed in. Otherwise anyone could sign up
+with a stranger's address, and the stranger's click on the link would confirm it for them.
 """
 
 from __future__ import annotations
@@ -31,46 +31,46 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SALT = "accounts.addresses"
+SALT = "accounts.email_addresses"
 LINK_LIFE = timedelta(days=3)
-MAIL_EVERY = timedelta(minutes=2)  # from one link to the next to the same address, whoever asks for it
+MAIL_EVERY = timedelta(minutes=2)  # between two links to the same address, whoever asks for them
 MAILS_A_DAY = 10
 
 
 def normalise(address: str) -> str:
-    """The one spelling under which an address is kept and looked up: lower case."""
+    """Return an address as it is stored and looked up: in lower case."""
     return address.strip().lower()
 
 
 def users_by_address(addresses: Iterable[str]) -> dict[str, User]:
-    """The members who have confirmed these addresses, by address in lower case; others are left out."""
+    """Return the active members who have confirmed these addresses, by address in lower case."""
     wanted = {normalise(address) for address in addresses}
     found = Address.objects.filter(address__in=wanted, verified__isnull=False, user__is_active=True)
     return {address.address: address.user for address in found.select_related("user")}
 
 
 def address_by_user(users: Iterable[User]) -> dict[int, str]:
-    """The address that each of these members confirmed first, by the members’ ids; others are left out."""
+    """Return the address that each of these members confirmed first, by the members' ids."""
     found = Address.objects.filter(user__in=list(users), verified__isnull=False, user__is_active=True)
     return {address.user_id: address.address for address in found.order_by("-verified")}
 
 
 def add(user: Any, text: str) -> Address:
-    """An address of a member, unconfirmed when it is new. It becomes `user.email` when there is none."""
+    """Add an unconfirmed address and return it, or return the existing one. Set `user.email` if it is empty."""
     address, _new = Address.objects.get_or_create(user=user, address=normalise(text))
     _choose_email(user)
     return address
 
 
 def remove(address: Address) -> None:
-    """The member no longer has this address."""
+    """Delete an address. If it was `user.email`, choose another one."""
     user = address.user
     address.delete()
     _choose_email(user)
 
 
 def _choose_email(user: Any) -> None:
-    """`user.email` is the address confirmed first, else the one added first."""
+    """Set `user.email` to the address confirmed first, else the one added first."""
     known = sorted(user.addresses.all(), key=lambda one: (one.verified is None, one.verified or one.created))
     email = known[0].address if known else ""
     if user.email != email:
@@ -79,7 +79,7 @@ def _choose_email(user: Any) -> None:
 
 
 def may_mail(address: str) -> bool:
-    """Whether an address may get a link now; if so, that is noted. Anybody can ask for links to anybody's address."""
+    """Whether a link may be mailed to this address now. If so, count it: anyone can ask for links to any address."""
     now = timezone.now()
     MailedLink.objects.filter(mailed__lt=now - timedelta(days=1)).delete()
     before = MailedLink.objects.filter(address=address)
