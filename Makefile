@@ -37,7 +37,7 @@ test-app: setup
 	$(PY) -m pytest tmtp/tests
 
 test-site: setup
-	$(PY) -m pytest tmtp/delivery accounts mnmsite
+	$(PY) -m pytest tmtp/delivery tmtp/mailbox tmtp/pages accounts mnmsite
 
 # And again, what has to do with the database.
 test-postgresql: setup

@@ -126,7 +126,7 @@ def check_email(**_: Any) -> list[checks.CheckMessage]:
             messages.warning(
                 1,
                 "No mail becomes a message: nobody is known to have confirmed an e-mail address.",
-                "Name who knows the addresses in TMTP_DELIVERY[“EMAIL_ADDRESSES”], or install django-allauth.",
+                "Set TMTP_DELIVERY[“EMAIL_ADDRESSES”] to the module that knows them, or install django-allauth.",
             )
         )
     return found

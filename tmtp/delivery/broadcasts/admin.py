@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
@@ -24,49 +23,11 @@ from .. import workers
 from ..models import Broadcast
 from ..templatetags.tmtp_delivery import figure
 from . import audience, lifecycle
+from .buttons import BUTTONS
 from .forms import DraftForm, SendForm
 from .reporting import report
 
 State = Broadcast.State
-
-
-@dataclass(frozen=True)
-class Button:
-    """A button on the page of a broadcast, shown in some states. A `question` is asked before it acts."""
-
-    name: str
-    label: Any
-    action: Callable[[Broadcast], None]
-    states: tuple[State, ...]
-    question: Any = ""
-
-    def fits(self, broadcast: Broadcast) -> bool:
-        """Return whether the button is shown."""
-        return broadcast.state in self.states and not (self.name == "take_back" and broadcast.recalled)
-
-
-BUTTONS = (
-    Button("pause", _("Pause"), lifecycle.pause, (State.RUNNING,)),
-    Button("resume", _("Resume"), lifecycle.resume, (State.PAUSED,)),
-    Button(
-        "start", _("Send now"), lifecycle.start, (State.SCHEDULED,), _("Send it now, without waiting for its time?")
-    ),
-    Button("unschedule", _("Make it a draft again"), lifecycle.unschedule, (State.SCHEDULED,)),
-    Button(
-        "cancel",
-        _("Cancel the broadcast"),
-        lifecycle.cancel,
-        (State.SCHEDULED, State.RUNNING, State.PAUSED),
-        _("Send it to nobody else? Who has it already keeps it. It cannot be continued."),
-    ),
-    Button(
-        "take_back",
-        _("Take it back"),
-        lifecycle.take_back,
-        (State.RUNNING, State.PAUSED, State.CANCELLED, State.DONE),
-        _("Take it back from everyone who has not received it yet? Who has it already keeps it."),
-    ),
-)
 
 
 @admin.register(Broadcast)
