@@ -24,7 +24,7 @@ from django.utils.translation import gettext_lazy as _
 from ..models import Report, SentMessage, User
 from ..protocol.values import parse_msgid
 from ..services.messages.recall import Recalled, recall
-from ..services.messages.recipients import aliases_of
+from ..services.people.names import aliases_of
 from ..services.queue import reports
 from ..services.queue.reports import State
 from .base import INLINE_ROWS, ViewAdmin, attempt, name_of

@@ -20,7 +20,8 @@ from tmtp.services.groups import groups
 from tmtp.services.messages.posting import Post, post
 from tmtp.services.people import identities, users
 from tmtp.services.people.actors import Sender
-from tmtp.services.people.names import forms, holder, skeleton
+from tmtp.services.people.lookalikes import forms, skeleton
+from tmtp.services.people.names import holder
 from tmtp.services.queue import leases
 
 from .people import forget, ops, own, someone, to, waiting

@@ -6,7 +6,8 @@ Its queue is its storage, so what is read is the stored message itself; `remove`
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -18,11 +19,12 @@ from django.utils import timezone
 
 from ...models import Message, Node, QueueEntry, User
 from ...protocol.values import is_msgid
+from ..people.shown_names import Named, shown_names
 from ..queue import reports
 from ..queue.queue import discard_on_commit
 from ..queue.reports import Note
 from ..storage import spool, sql
-from .post_format import Attached, Head, parse_head
+from .post_format import Attached, Head, Person, parse_head
 
 TEXT_MAX = 1024 * 1024  # octets of text that are read; a longer one is cut
 
@@ -31,7 +33,7 @@ TEXT_MAX = 1024 * 1024  # octets of text that are read; a longer one is cut
 class Received:
     """A message in a mailbox. Of a post: its head, text and attachments; of a ping or an invitation: its text.
 
-    What members write is theirs: a text may hold anything, a head may be missing or make no sense.
+    What members write is theirs: a text may hold anything, and a head may be missing, make no sense or be untrue.
     """
 
     message: Message
@@ -70,7 +72,8 @@ class Received:
     @cached_property
     def head(self) -> Head:
         """What a post's head says."""
-        datahead = min(self.header.get("datahead", 0), self.message.size) if self.op == "delivery" else 0
+        has_head = self.op in ("delivery", "notify")
+        datahead = min(self.header.get("datahead", 0), self.message.size) if has_head else 0
         return parse_head(self._octets(0, datahead), self.message.size)
 
     @property
@@ -84,9 +87,44 @@ class Received:
         return _storable(self.head.subject)
 
     @property
+    def uid(self) -> str:
+        """The uid of the sender, who may be gone."""
+        return str(self.header.get("from", ""))
+
+    @property
+    def is_from_site(self) -> bool:
+        """Whether the site itself sent it, which no member can pass for."""
+        return self.sender is not None and self.sender.is_site
+
+    @property
     def alias(self) -> str:
-        """Under which name its sender writes. A post's is only what its head says."""
-        return self.head.alias if self.op == "delivery" else str(self.header.get("alias", ""))
+        """The name that its sender writes under: an alias of theirs, or the uid.
+
+        What the head of a post says is shown only if it is true (`shown_names`).
+        """
+        if self.op in ("delivery", "notify"):
+            return self.names.get(self._named(self.uid, self.head.alias), self.uid)
+        return str(self.header.get("alias", ""))
+
+    @property
+    def readers(self) -> list[Person]:
+        """The users and groups that a post says it is for, under names that are true."""
+        named = [self._named(reader.uid, reader.alias) for reader in self.head.readers]
+        return [Person(self.names[one], one.uid) for one in dict.fromkeys(named) if one in self.names]
+
+    @property
+    def named(self) -> set[Named]:
+        """The names that the head of a post has for its author and readers."""
+        people = [Person(self.head.alias, self.uid), *self.head.readers]
+        return {self._named(person.uid, person.alias) for person in people}
+
+    @cached_property
+    def names(self) -> dict[Named, str]:
+        """The names to show for these. `look_up_names` does it for many messages at once."""
+        return shown_names(self.named)
+
+    def _named(self, uid: str, name: str) -> Named:
+        return Named(uid, name, self.posted)
 
     @cached_property
     def text(self) -> str:
@@ -127,6 +165,18 @@ class Received:
 def _storable(text: str) -> str:
     """The text without NUL, which PostgreSQL keeps in no text, and CommonMark (2.3) has replaced by U+FFFD."""
     return text.replace("\0", "\ufffd")
+
+
+def look_up_names(messages: Collection[Received]) -> None:
+    """Look up the names in posts' heads, for all of these at once."""
+    named: dict[Received, set[Named]] = {}
+    for one in messages:
+        if one.op in ("delivery", "notify"):
+            with suppress(FileNotFoundError):  # it has just been removed
+                named[one] = one.named
+    names = shown_names(set().union(*named.values()))
+    for one in named:
+        one.__dict__["names"] = names  # what the cached property would hold
 
 
 def messages_of(mailbox: Node) -> QuerySet[Message]:

@@ -49,13 +49,6 @@ def _check_there(some: Sequence[Any]) -> None:
                     raise Refused("recipient_not_saved", recipient=str(one))
 
 
-def aliases_of(users: Sequence[User]) -> dict[int, str]:
-    """A name for each of the users, by their ids: their first alias, or the uid."""
-    names = {user.pk: user.uid for user in users}
-    of_users = Alias.objects.filter(user__in=users, dropped=None).order_by("-pk")
-    return names | {alias.user_id: alias.name for alias in of_users if alias.user_id}
-
-
 def _each(to: Any) -> list[Any]:
     if isinstance(to, Iterable) and not isinstance(to, str | bytes | Model):
         return list(to)

@@ -14,6 +14,7 @@ from ...models import Member, SentMessage, User
 from ...protocol.values import format_msgid
 from ..errors import Refused
 from ..people.actors import nodes_of
+from ..people.names import aliases_of
 from ..people.placeholders import hold
 from ..people.privacy import check_all
 from ..people.site import site_alias, site_user
@@ -23,7 +24,7 @@ from ..storage.numbers import numbers
 from ..storage.spool import keep
 from .attachments import attachments_of
 from .post_format import Letter, Person, checked, compose, plain
-from .recipients import aliases_of, resolve
+from .recipients import resolve
 
 KEY_MAX = 255
 _JOINED = Member.Status.JOINED.value

@@ -1,0 +1,94 @@
+"""What names look like: so that nobody takes a name that passes for another, for the site's, or for a uid."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+
+from ...conf import conf
+from ...protocol.values import looks_like_uid
+from ..text import without_hidden
+
+# What looks alike among ASCII letters and digits; what stands first is written as what follows.
+ASCII_ALIKE = (("1", "l"), ("i", "l"), ("0", "o"), ("m", "rn"), ("w", "vv"))
+
+
+def skeleton(name: str) -> str:
+    """What `name` looks like: its characters replaced by the ASCII ones that the eye takes them for.
+
+    After Unicode Technical Standard 39 section 4, but ASCII characters stand for themselves: case matters in an
+    alias, and `l` and `1` do differ.
+    """
+    if name.isascii():
+        return " ".join(name.split())
+    composed = unicodedata.normalize("NFKC", without_hidden(name))
+    lookalikes = _lookalikes()
+    seen = (character if character.isascii() else lookalikes.get(character, character) for character in composed)
+    return " ".join("".join(seen).split())[:500]
+
+
+def resembles_uid(name: str) -> bool:
+    return looks_like_uid("".join(skeleton(name).split()))
+
+
+def resembles_site(name: str) -> bool:
+    """Return whether a name differs from the site's only by case, spaces, punctuation, accents or look-alikes."""
+    return any(forms(name) & forms(own) for own in (conf.site_alias, conf.SITE_NAME))
+
+
+@lru_cache(maxsize=64)
+def forms(name: str) -> frozenset[str]:
+    """Return what is left of a name when all is taken for one that the eye may take for one: letters and digits only.
+
+    There are two forms, since a vertical bar may be read as a letter or as punctuation.
+    """
+    if not name.isascii():
+        alike = _representatives()
+        decomposed = unicodedata.normalize("NFKD", without_hidden(name))
+        name = "".join(alike.get(character, character) for character in decomposed)
+    folded = name.casefold()
+    for same, letters in ASCII_ALIKE:
+        folded = folded.replace(same, letters)
+    variants = (folded.replace("|", ""), folded.replace("|", "l"))
+    return frozenset("".join(filter(str.isalnum, variant)) for variant in variants) - {""}
+
+
+@lru_cache(maxsize=1)
+def _representatives() -> dict[str, str]:
+    """Map each character that looks like others to one of them, an ASCII one if possible."""
+    found: dict[str, str] = {}
+
+    def representative(character: str) -> str:
+        while (other := found.get(character, character)) != character:
+            character = other
+        return character
+
+    for character, alike in _confusables().items():
+        for entry in alike:
+            other = entry["c"].strip("\u200e")
+            if len(other) == 1:
+                pair = representative(character), representative(other)
+                found[pair[0]] = found[pair[1]] = min(pair, key=_plainness)
+    return {character: representative(character) for character in found}
+
+
+@lru_cache(maxsize=1)
+def _lookalikes() -> dict[str, str]:
+    """For each character that has one, the ASCII letter or digit it is taken for."""
+    found = {}
+    for character, alike in _confusables().items():
+        plain = [entry["c"] for entry in alike if entry["c"].isascii() and entry["c"].isalnum()]
+        if plain and not character.isascii() and len(plain[0]) == 1:
+            found[character] = plain[0]
+    return found
+
+
+def _confusables() -> dict[str, list[dict[str, str]]]:
+    from confusable_homoglyphs import confusables  # 900 KB of data: only when a name needs it
+
+    data: dict[str, list[dict[str, str]]] = confusables.confusables_data
+    return data
+
+
+def _plainness(character: str) -> tuple[bool, bool, str]:
+    return not character.isascii(), not character.isalnum(), character

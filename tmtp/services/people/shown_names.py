@@ -1,0 +1,59 @@
+"""The names that may be shown for users: what a post's head says of its author and readers is text from its sender.
+
+A name is shown for a uid only when that user holds the alias now, or held it when the message was posted. Otherwise it
+is one of their own aliases, or the uid. A group is shown by its gid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import NamedTuple
+
+from ...models import Alias, Group, User
+from .names import aliases_of
+
+
+class Named(NamedTuple):
+    """A uid or gid, and the name that a message posted at some time has for it."""
+
+    uid: str
+    name: str
+    posted: datetime
+
+
+def shown_names(named: Collection[Named]) -> dict[Named, str]:
+    """Return the name to show for each of these. Users and groups that do not exist are left out."""
+    if not named:
+        return {}
+    uids = {one.uid for one in named if one.uid.isprintable()}
+    users = {user.uid: user for user in User.objects.filter(uid__in=uids)}
+    gids = set(Group.objects.filter(gid__in=uids - users.keys()).values_list("gid", flat=True))
+    true = _held([one for one in named if one.uid in users])
+    doubtful = {one.uid for one in named if one.uid in users and one not in true}
+    own = aliases_of([users[uid] for uid in doubtful])
+    shown = {}
+    for one in named:
+        if one in true:
+            shown[one] = one.name
+        elif one.uid in users:
+            shown[one] = own[users[one.uid].pk]
+        elif one.uid in gids:
+            shown[one] = one.uid
+    return shown
+
+
+def _held(named: Collection[Named]) -> set[Named]:
+    """Return those whose user has, or then had, an alias of this name."""
+    uids, names = {one.uid for one in named}, {one.name for one in named}
+    aliases = Alias.objects.filter(user__uid__in=uids, name__in=names)
+    held: dict[tuple[str, str], tuple[datetime, datetime | None]] = {
+        (uid, name): (created, dropped)
+        for uid, name, created, dropped in aliases.values_list("user__uid", "name", "created", "dropped")
+    }
+    true = set()
+    for one in named:
+        created, dropped = held.get((one.uid, one.name), (None, None))
+        if created and (dropped is None or created <= one.posted <= dropped):
+            true.add(one)
+    return true
