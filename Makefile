@@ -1,30 +1,42 @@
-# make run serves, make test checks. Everything is installed in .venv; what the site keeps is in var/ (MNM_VAR).
+# make run serves, make test checks. Packages are installed in .venv; site data lives in var/ (MNM_VAR).
 # Where to listen: TMTP_BIND (default 127.0.0.1:7443) and MNM_HTTP (default 127.0.0.1:8000), from the environment.
 
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PY := .venv/bin/python
+# Install the packages of a file, and print a line for each. Python compiles a module when it is first imported.
+INSTALL = $(PY) -m pip install --disable-pip-version-check --no-compile --progress-bar off
+PRINT = awk '/^Collecting / { print "  " $$2 } /^Installing / { print "  unpacking them" } { fflush() }'
 
-.PHONY: help setup run test test-app test-site test-postgresql lint bench screenshots clean
+.PHONY: help setup run test test-app test-site test-postgresql lint bench screenshots requirements clean
 
 help:
-	@echo 'make setup   install what is needed in .venv'
+	@echo 'make setup   install in .venv what the site and its tests need'
 	@echo 'make run     serve: TMTP, website and worker, until Ctrl-C'
 	@echo 'make test    lint, types, tests on SQLite, and again on PostgreSQL where that matters'
 	@echo 'make lint    lint and types only'
 	@echo 'make bench   measure the speed of the service'
-	@echo 'make screenshots  make the pictures in docs/ again'
+	@echo 'make screenshots   make the pictures in docs/ again'
+	@echo 'make requirements  make requirements*.txt from pyproject.toml'
 	@echo 'make clean   remove what was built, and .venv; var/ stays'
 
-setup: .venv/installed
+setup: .venv/installed-test
 
 .venv/installed: requirements.txt
 	@test -n "$(PYTHON)" || { echo 'Python 3.11 or later is needed, and was not found' >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@echo 'Installing the packages of requirements.txt in .venv, about 60 with what they need:'
+	@$(INSTALL) -r requirements.txt | $(PRINT)
 	@touch $@
 
-run: setup
+.venv/installed-test: .venv/installed requirements-test.txt
+	@echo 'Installing the packages of requirements-test.txt in .venv:'
+	@$(INSTALL) -r requirements-test.txt | $(PRINT)
+	@touch $@
+
+run: .venv/installed
 	@$(PY) manage.py tmtpcert
 	@$(PY) manage.py serve
 
@@ -53,6 +65,9 @@ bench: setup
 
 screenshots: setup
 	$(PY) -m mnmsite.tests.screenshots docs
+
+requirements: setup
+	$(PY) tools/requirements.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -1,0 +1,45 @@
+"""The files that follow from pyproject.toml, and the matrix that the suite runs on."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tools.requirements import render
+
+pytestmark = pytest.mark.once
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+WORKFLOW = (ROOT / ".github/workflows/ci.yml").read_text()
+
+
+def constant(name):
+    """Return the value of a constant of noxfile.py, which imports what tests do not install."""
+    for node in ast.parse((ROOT / "noxfile.py").read_text()).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == name:
+            return ast.literal_eval(node.value)
+    raise LookupError(name)
+
+
+def classified(prefix):
+    return {name.removeprefix(prefix) for name in PROJECT["classifiers"] if re.match(rf"{prefix}\d+\.\d+$", name)}
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-test.txt"])
+def test_requirements_are_those_of_pyproject(name):
+    assert (ROOT / name).read_text() == render(PROJECT)[name], "run `make requirements`"
+
+
+def test_what_is_classified_is_in_the_matrix():
+    assert classified("Programming Language :: Python :: ") <= set(constant("PYTHONS"))
+    assert classified("Framework :: Django :: ") <= set(constant("DJANGOS"))
+
+
+def test_the_workflow_has_a_job_for_each_python_of_the_matrix():
+    (pythons,) = re.findall(r"^ +python: \[(.*)\]$", WORKFLOW, re.MULTILINE)
+    assert [python.strip('" ') for python in pythons.split(",")] == list(constant("PYTHONS"))
