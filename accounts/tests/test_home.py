@@ -46,7 +46,9 @@ def test_home_only_answers_reads(client):
     assert client.post(reverse("accounts:home")).status_code == 405
 
 
-@pytest.mark.parametrize("file", ["accounts/site.css", "accounts/site.js", "accounts/icon.svg", "admin/css/base.css"])
+@pytest.mark.parametrize(
+    "file", ["accounts/site.css", "tmtp/pages.js", "tmtp/pages.css", "accounts/icon.svg", "admin/css/base.css"]
+)
 def test_static_files_are_served_without_debug(client, file):
     answer = client.get(f"/static/{file}")
     assert answer.status_code == 200

@@ -11,3 +11,7 @@ class MailboxConfig(AppConfig):
     label = "tmtp_mailbox"
     verbose_name = _("Mailboxes")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        from . import checks  # noqa: F401

@@ -92,6 +92,11 @@ class Item:
         return str(self.received.header.get("newalias", ""))
 
     @property
+    def is_member(self) -> bool:
+        """Whether the member has joined the group."""
+        return self.membership == Member.Status.JOINED
+
+    @property
     def is_open_invitation(self) -> bool:
         """Whether the member may still accept it."""
         return self.kind == "invite" and not self.own and self.membership == Member.Status.INVITED

@@ -9,6 +9,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from ..services.errors import Refused
+from ..web.rendering import PageForm
 from . import sending
 from .sending import Readers
 
@@ -57,7 +58,7 @@ def text_field() -> TextField:
     return TextField(label=_("Message"), widget=TextArea(), max_length=TEXT_MAX)
 
 
-class WritingForm(forms.Form):
+class WritingForm(PageForm):
     """What all have: the name to write under, if there is a choice, and what makes pressing twice send once."""
 
     once = forms.CharField(widget=forms.HiddenInput, max_length=64, required=False)
@@ -138,7 +139,7 @@ class PingForm(PingReplyForm):
     field_order = ["once", "to", "alias", "text"]
 
 
-class SearchForm(forms.Form):
+class SearchForm(PageForm):
     """What to look for, and where."""
 
     q = forms.CharField(label=_("Search"), required=False, max_length=200, widget=forms.TextInput({"type": "search"}))

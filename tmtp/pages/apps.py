@@ -10,3 +10,7 @@ class PagesConfig(AppConfig):
     name = "tmtp.pages"
     label = "tmtp_pages"
     verbose_name = _("Members’ pages")
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        from . import checks  # noqa: F401

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from ..models import Alias, User
 from ..protocol.values import NAME_MAX_CHARACTERS
 from ..services.people.users import LABEL_MAX
+from ..web.rendering import PageForm
 
 TEXT_UNITS = 140  # of UTF-16, as op 5 has it
 PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}
@@ -21,7 +22,7 @@ def name_field(label: Any, **options: Any) -> forms.CharField:
     return forms.CharField(label=label, max_length=NAME_MAX_CHARACTERS, strip=False, widget=widget, **options)
 
 
-class LabelForm(forms.Form):
+class LabelForm(PageForm):
     """A device's label, which its owner chooses and only they see."""
 
     label = forms.CharField(
@@ -32,13 +33,13 @@ class LabelForm(forms.Form):
     )
 
 
-class AliasForm(forms.Form):
+class AliasForm(PageForm):
     """A new alias."""
 
     name = name_field(_("New name"), help_text=_("8 characters or more. Upper and lower case differ."))
 
 
-class NameForm(forms.Form):
+class NameForm(PageForm):
     """Which of one's aliases one goes by in a group."""
 
     alias = forms.ChoiceField(label=_("Your name in this group"))
@@ -49,7 +50,7 @@ class NameForm(forms.Form):
         self.fields["alias"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
 
 
-class InviteForm(forms.Form):
+class InviteForm(PageForm):
     """An invitation."""
 
     to = name_field(_("Whom to invite"), help_text=_("A name they go by here."))
@@ -71,7 +72,7 @@ class GroupForm(InviteForm, NameForm):
     field_order = ["name", "alias", "to", "text"]
 
 
-class PresenceForm(forms.Form):
+class PresenceForm(PageForm):
     """Who sees that one is online."""
 
     presence = forms.TypedChoiceField(
@@ -86,7 +87,7 @@ class PresenceForm(forms.Form):
     )
 
 
-class BlockForm(forms.Form):
+class BlockForm(PageForm):
     """Whom to block."""
 
     who = name_field(_("Block somebody"), help_text=_("A name they go by here, or their user ID."))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 
-import segno
 from django.http import HttpRequest
 from django.http.request import split_domain_port
 from django.utils.safestring import SafeString, mark_safe
@@ -41,5 +40,7 @@ def is_anywhere(host: str) -> bool:
 
 def qr_code(text: str) -> SafeString:
     """The text as a QR code: SVG without any style, dark on light whatever the page is."""
+    import segno  # the check tmtp_pages.E002 says when it is not installed
+
     drawn = segno.make(text, error="m", micro=False).svg_inline(omitsize=True, dark="#000", light="#fff", border=3)
     return mark_safe(drawn)  # noqa: S308 - made of squares alone

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.forms.renderers import DjangoTemplates
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -31,3 +32,9 @@ class FormRenderer(DjangoTemplates):
     def get_template(self, template_name: str) -> Any:
         """Return one of ours as the site has it, or one of Django's."""
         return get_template(template_name) if template_name in self.OWN else super().get_template(template_name)
+
+
+class PageForm(forms.Form):
+    """A form that looks the same whatever FORM_RENDERER the site has."""
+
+    default_renderer = FormRenderer

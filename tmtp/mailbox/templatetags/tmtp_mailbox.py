@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from django import template
+from django.apps import apps
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
@@ -64,6 +65,16 @@ def event(item: Item) -> str:
         "drop": _("%(alias)s left, or was dropped."),
     }.get(item.act, _("Something happened with %(alias)s."))
     return said % {"alias": item.alias, "newalias": item.newalias}
+
+
+@register.simple_tag
+def htmx() -> SafeString | str:
+    """Return the tags that load htmx; nothing where django_htmx is not installed."""
+    if not apps.is_installed("django_htmx"):
+        return ""
+    from django_htmx.jinja import htmx_script
+
+    return htmx_script()
 
 
 @register.simple_tag

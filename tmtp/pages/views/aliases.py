@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 
-from ...models import Alias
+from ...models import Alias, Member
 from ...services.people import users
 from ...services.people.actors import Sender
 from ...services.people.linking import user_of
@@ -43,6 +43,8 @@ def drop_alias(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(request, _("Nobody reaches you as “%(name)s” any more.") % {"name": alias.name})
         return redirect("tmtp_pages:aliases")
     others = Alias.objects.filter(user=user, dropped=None).exclude(pk=pk)
-    groups = user.memberships.filter(alias=alias.name, status__in=(1, 2)).select_related("group")
+    groups = user.memberships.filter(
+        alias=alias.name, status__in=(Member.Status.INVITED, Member.Status.JOINED)
+    ).select_related("group")
     context = {"alias": alias, "is_last": not others.exists(), "groups": groups}
     return render_page(request, "tmtp_pages/alias_drop.html", context)

@@ -39,7 +39,7 @@ def groups(request: HttpRequest) -> HttpResponse:
     places = Member.objects.filter(user=user_of(request.user), status__in=(INVITED, JOINED))
     counted = places.select_related("group").annotate(members=RowsOf(others[: COUNTED + 1]))
     page = Paginator(counted.order_by("status", "group__gid"), GROUPS_AT_ONCE).get_page(request.GET.get("page"))
-    return render_page(request, "tmtp_pages/groups.html", {"page": page, "counted": COUNTED})
+    return render_page(request, "tmtp_pages/groups.html", {"page": page, "counted": COUNTED, "Status": Member.Status})
 
 
 @member_page("GET", "POST")
@@ -89,6 +89,7 @@ def show(request: HttpRequest, place: Member, form: forms.Form | None = None) ->
     context = {
         "place": place,
         "joined": joined,
+        "Status": Member.Status,
         "members": page if joined else None,
         "members_joined": everyone.filter(status=JOINED).count(),
         "name_form": _or(form, NameForm, place.user, initial={"alias": place.alias}),

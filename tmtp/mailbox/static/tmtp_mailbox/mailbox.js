@@ -7,7 +7,7 @@
   let wait = 1000;
 
   function refresh() {
-    if (window.htmx) htmx.trigger(document.body, "mailbox");
+    htmx.trigger(document.body, "mailbox");
   }
 
   function listen() {
@@ -21,13 +21,29 @@
     });
   }
 
+  // Load htmx unless the site's base template has done so. Nothing listens when the site has no htmx at all.
+  function loadHtmx(then) {
+    if (window.htmx) return then();
+    const tags = document.getElementById("mailbox-htmx").content.cloneNode(true);
+    const script = tags.querySelector("script");
+    if (!script) return;
+    if (!document.querySelector('meta[name="htmx-config"]')) {
+      const config = document.createElement("meta");
+      config.name = "htmx-config";
+      config.content = '{"includeIndicatorStyles": false, "allowEval": false, "historyCacheSize": 0}';
+      document.head.append(config);
+    }
+    script.addEventListener("load", then);
+    document.head.append(tags);
+  }
+
   document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.matches("[data-send]")) {
       event.target.form.requestSubmit();
     }
   });
 
-  document.addEventListener("DOMContentLoaded", () => {
-    if (document.querySelector("[data-live]")) listen();
+  window.addEventListener("load", () => {
+    if (document.querySelector("[data-live]")) loadHtmx(listen);
   });
 })();

@@ -1,4 +1,4 @@
-// What pages are nicer with and work without: buttons that copy what is beside them (see .secret in site.css).
+// What pages are nicer with and work without: buttons that copy what is beside them (see .secret in pages.css).
 "use strict";
 
 function offerCopying(root) {

@@ -1,0 +1,217 @@
+"""A site with django-allauth and its own base template takes in the mailbox and the members' pages.
+
+Nothing of this project's own site is used: other settings, another way to sign in, another look.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from playwright.sync_api import expect
+
+from tmtp.tests.axe import violations
+from tmtp.tests.real import die_with_parent, free_port, wait_for_port
+from tmtp.tests.test_fresh_site import Site
+
+pytestmark = pytest.mark.once
+
+PASSWORD = "a Password of 26 letters"
+SETTINGS = """
+INSTALLED_APPS = ["daphne", *INSTALLED_APPS, "allauth", "allauth.account", "django_htmx"]
+INSTALLED_APPS += ["tmtp", "tmtp.mailbox", "tmtp.pages"]
+MIDDLEWARE += ["allauth.account.middleware.AccountMiddleware"]
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+TEMPLATES[0]["DIRS"] = [BASE_DIR / "templates"]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+ALLOWED_HOSTS = ["127.0.0.1"]
+DATABASES["default"]["OPTIONS"] = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL",
+}
+ASGI_APPLICATION = "chess.asgi.application"
+TMTP = {
+    "SITE_NAME": "Chess shop",
+    "BASE_TEMPLATE": "base.html",
+    "CERT": BASE_DIR / "tls/cert.pem",
+    "KEY": BASE_DIR / "tls/key.pem",
+}
+"""
+URLS = """
+from django.urls import include
+from django.views.generic import TemplateView
+urlpatterns += [
+    path("", TemplateView.as_view(template_name="home.html")),
+    path("login/", include("allauth.urls")),
+    path("inbox/", include("tmtp.mailbox.urls")),
+    path("me/", include("tmtp.pages.urls")),
+]
+"""
+ROUTING = """
+import tmtp.mailbox.routing
+from channels.routing import ProtocolTypeRouter, URLRouter
+from tmtp.consumers import TmtpConsumer
+application = ProtocolTypeRouter({
+    "http": application,
+    "tcp": TmtpConsumer.as_asgi(),
+    "websocket": URLRouter(tmtp.mailbox.routing.websocket_urlpatterns),
+})
+"""
+# A look of its own, with names of classes that our pages have too.
+BASE = """<!doctype html>
+<html lang="en">
+<head>
+  <meta charset="utf-8">
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <title>{% block title %}{% endblock %} - Chess shop</title>
+  <style>
+    body { margin: 0; background: #fdf6ec; color: #222; font: 17px/1.5 Georgia, serif; }
+    header { padding: 0.75rem 1.5rem; background: #5b3a1e; color: #fff; }
+    header a { color: #fff; margin-right: 1rem; }
+    .container { max-width: 60rem; margin: 0 auto; padding: 1rem 1.5rem; }
+    .row { display: flex; margin: 0 -15px; }
+    .row > * { width: 100%; padding: 0 15px; }
+    .button { background: #5b3a1e; color: #fff; border-radius: 0; text-transform: uppercase; }
+    .badge { background: #777; color: #fff; }
+    h1 { font-size: 3rem; }
+  </style>
+  {% block head %}{% endblock %}
+</head>
+<body>
+  <header><nav aria-label="Shop"><a href="/">Chess shop</a>
+    {% if user.is_authenticated %}<a href="{% url 'tmtp_mailbox:mailbox' %}">Messages</a>
+    <a href="{% url 'tmtp_pages:devices' %}">Devices</a>{% else %}
+    <a href="{% url 'account_signup' %}">Join</a>{% endif %}
+  </nav></header>
+  <main class="container">
+    {% for message in messages %}<p class="shop-message">{{ message }}</p>{% endfor %}
+    {% block content %}{% endblock %}
+  </main>
+</body>
+</html>
+"""
+HOME = """{% extends "base.html" %}{% block content %}<h1>Welcome, {{ user }}</h1>{% endblock %}"""
+SEND = """
+from django.contrib.auth import get_user_model
+from tmtp.messaging import send_message
+send_message(get_user_model().objects.get(username="ann"), "Your order", "The **board** is on its way.")
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """The site, served by `runserver`; `url` is its address."""
+    site = Site(tmp_path_factory.mktemp("shop"))
+    site.add("chess/settings.py", SETTINGS)
+    site.add("chess/urls.py", URLS)
+    site.add("chess/asgi.py", ROUTING)
+    site.add("templates/base.html", BASE)
+    site.add("templates/home.html", HOME)
+    site.manage("tmtpcert")
+    site.manage("migrate", "--verbosity=0")
+    port = free_port()
+    log = site.folder / "web.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"],
+            cwd=site.folder,
+            env=site.env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            preexec_fn=die_with_parent(),
+        )
+    try:
+        wait_for_port(port, lambda: f"{process.poll()}: {log.read_text()}")
+        site.url = f"http://127.0.0.1:{port}/"
+        yield site
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def page(browser, shop):
+    context = browser.new_context(base_url=shop.url)
+    context.set_default_timeout(15_000)
+    yield context.new_page()
+    context.close()
+
+
+def looks_right(page, name):
+    """In the shop's frame, accessible, and no wider than a phone. A picture goes where SCREENSHOTS says."""
+    expect(page.get_by_role("link", name="Chess shop", exact=True)).to_be_visible()
+    assert page.title().endswith(" - Chess shop")
+    expect(page.get_by_role("heading", level=1)).to_have_count(1)
+    for width in (1280, 360):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert violations(page) == []
+        if folder := os.environ.get("SCREENSHOTS"):
+            page.screenshot(path=f"{folder}/{name}-{width}.png", full_page=True)
+
+
+def sign_up(page, name):
+    """Fill in the form of django-allauth."""
+    page.locator("#id_username").fill(name)
+    page.locator("#id_email").fill(f"{name}@example.org")
+    page.locator("#id_password1").fill(PASSWORD)
+    page.locator("#id_password2").fill(PASSWORD)
+    page.get_by_role("button", name="Sign Up").click()
+
+
+def test_the_site_has_nothing_left_to_do(shop):
+    assert "no issues" in shop.manage("check")
+    assert "No changes" in shop.manage("makemigrations", "--check", "--dry-run")
+
+
+def test_a_member_signs_in_reads_and_writes(shop, page):
+    page.goto("/inbox/")  # not signed in: to the sign-in page, and back
+    page.get_by_role("link", name="sign up", exact=True).click()
+    sign_up(page, "ann")
+    expect(page.get_by_role("heading", name="No messages yet")).to_be_visible()
+    looks_right(page, "empty")
+
+    shop.manage("shell", "--verbosity=0", "--command", SEND)
+    link = page.get_by_role("link", name="Your order")  # appears without reloading
+    expect(link).to_be_visible()
+    looks_right(page, "mailbox")
+    link.click()
+    expect(page.locator("strong", has_text="board")).to_be_visible()
+    looks_right(page, "thread")
+
+    page.goto("/me/account/aliases/")
+    page.get_by_label("New name").fill("ann of rome")
+    page.get_by_role("button", name="Take this name").click()
+    expect(page.locator(".shop-message")).to_have_text("You are “ann of rome” now, too.")
+    looks_right(page, "names")
+
+    page.goto("/inbox/write/")
+    looks_right(page, "write")
+    page.get_by_label("To", exact=True).fill("Chess shop website")
+    page.get_by_label("Subject").fill("Thank you")
+    page.get_by_label("Message", exact=True).fill("It has *arrived*.")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("heading", level=1, name="Thank you")).to_be_visible()
+    expect(page.locator("em", has_text="arrived")).to_be_visible()
+    expect(page.locator(".shop-message")).to_have_text("Sent.")
+
+
+def test_the_members_pages_are_there(shop, page):
+    page.goto("/login/signup/")
+    sign_up(page, "bob")
+    expect(page.get_by_role("heading", name="Welcome, bob")).to_be_visible()
+    for path, name in (
+        ("devices/", "devices"),
+        ("devices/new/", "device"),
+        ("groups/", "groups"),
+        ("account/presence/", "presence"),
+        ("account/blocked/", "blocked"),
+    ):
+        page.goto(f"/me/{path}")
+        looks_right(page, name)

@@ -1,0 +1,94 @@
+"""System checks for the pages of `tmtp.mailbox` and `tmtp.pages`: what they need of the site around them.
+
+Each id is in docs/reference/checks.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core import checks
+from django.shortcuts import resolve_url
+from django.template import TemplateDoesNotExist, TemplateSyntaxError
+from django.template.base import Template
+from django.template.loader import get_template
+from django.template.loader_tags import BlockNode, ExtendsNode
+from django.urls import NoReverseMatch, Resolver404, resolve, reverse
+
+from ..conf import conf
+
+BLOCKS = ("title", "head", "content")
+
+
+@checks.register("tmtp")
+def check_base_template(**_: Any) -> list[checks.CheckMessage]:
+    """E001 and E002: TMTP["BASE_TEMPLATE"] can be loaded, and has the blocks that pages fill."""
+    name = conf.BASE_TEMPLATE
+    try:
+        template = get_template(name)
+    except (TemplateDoesNotExist, TemplateSyntaxError, TypeError) as error:
+        hint = "Set it to the name of your site's base template, or leave it out."
+        return [_error(1, f"TMTP[“BASE_TEMPLATE”] cannot be loaded: {error}.", hint)]
+    known = blocks_of(getattr(template, "template", None))
+    missing = [block for block in BLOCKS if known is not None and block not in known]
+    if not missing:
+        return []
+    message = f"The template {name} (TMTP[“BASE_TEMPLATE”]) has no block {', '.join(missing)}."
+    return [_error(2, message, "Add {% block NAME %}{% endblock %} for each: see docs/how-to/templates.md.")]
+
+
+def blocks_of(template: Any) -> set[str] | None:
+    """Return the names of a template's blocks, its ancestors' too. None when they are not known."""
+    if not isinstance(template, Template):
+        return None
+    nodes: Any = template.nodelist  # which the stubs know too little of
+    names = {node.name for node in nodes.get_nodes_by_type(BlockNode)}
+    for node in nodes.get_nodes_by_type(ExtendsNode):
+        parent = node.parent_name.var
+        if not isinstance(parent, str):
+            return None
+        above = blocks_of(getattr(get_template(parent), "template", None))
+        if above is None:
+            return None
+        names |= above
+    return names
+
+
+@checks.register("tmtp")
+def check_messages(**_: Any) -> list[checks.CheckMessage]:
+    """E003: pages tell what they have done with django.contrib.messages."""
+    middleware = "django.contrib.messages.middleware.MessageMiddleware"
+    if apps.is_installed("django.contrib.messages") and middleware in settings.MIDDLEWARE:
+        return []
+    hint = f"Add “django.contrib.messages” to INSTALLED_APPS and “{middleware}” to MIDDLEWARE."
+    return [_error(3, "The members' pages need django.contrib.messages.", hint)]
+
+
+@checks.register("tmtp")
+def check_login_url(**_: Any) -> list[checks.CheckMessage]:
+    """W004: a visitor who opens a member's page is sent to LOGIN_URL."""
+    try:
+        url = resolve_url(settings.LOGIN_URL)
+        if url.startswith("/"):
+            resolve(url.partition("?")[0])
+    except (NoReverseMatch, Resolver404):
+        message = f"LOGIN_URL is {settings.LOGIN_URL!r}, which leads nowhere."
+        hint = "Set it to the page where members sign in, such as “account_login” with django-allauth."
+        return [checks.Warning(message, hint=hint, id="tmtp_web.W004")]
+    return []
+
+
+def check_urls(label: str, page: str, include: str) -> list[checks.CheckMessage]:
+    """W001 of an app: its urls are included. `page` is the name of one of them."""
+    try:
+        reverse(f"{label}:{page}")
+    except NoReverseMatch:
+        hint = f"Add {include} to your urlpatterns."
+        return [checks.Warning(f"The pages of {label} have no addresses.", hint=hint, id=f"{label}.W001")]
+    return []
+
+
+def _error(number: int, message: str, hint: str) -> checks.Error:
+    return checks.Error(message, hint=hint, id=f"tmtp_web.E{number:03}")
