@@ -15,7 +15,8 @@ from typing import Any
 from channels.consumer import AsyncConsumer
 
 from .conf import conf
-from .engine.engine import FAREWELL, Engine
+from .engine.engine import Engine
+from .engine.links import FAREWELL
 from .links.handlers import HANDLERS
 from .links.session import Session
 from .links.writer import Send, Writer
@@ -26,7 +27,7 @@ log = logging.getLogger("tmtp")
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
-class TmtpConsumer(AsyncConsumer):
+class TmtpConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no types
     """One link. Reads events in a plain loop: the stock dispatch changes threads at every event (65 us and more)."""
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -40,7 +41,7 @@ class TmtpConsumer(AsyncConsumer):
             await send({"type": "tcp.close"})
             return
         session = Session(engine, (scope.get("client") or ["?"])[0])
-        if not engine.open(session):
+        if not engine.links.open(session):
             await send({"type": "tcp.close"})
             return
         writer = Writer(session, send)
@@ -51,8 +52,8 @@ class TmtpConsumer(AsyncConsumer):
             patience = FAREWELL  # the server stops
             raise
         finally:
-            engine.farewell(session)
-            session.close()
+            engine.links.farewell(session)
+            session.end()
             await asyncio.wait([writer.finished], timeout=patience)
 
     async def _read(self, session: Session, receive: Receive) -> None:

@@ -21,8 +21,7 @@ class NoStore:
 
 @pytest.fixture
 def dispatcher():
-    dispatcher = Dispatcher()
-    dispatcher.start(NoStore(), 1)
+    dispatcher = Dispatcher(NoStore(), nothing)
     for node in range(NODES):
         dispatcher.attach(node, nothing, nothing)
     return dispatcher

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.utils import timezone
 
@@ -26,6 +26,7 @@ from ..services.queue import queue
 from ..services.queue.batch import Parcel
 from ..services.queue.reports import Note
 from ..store.store import Store
+from ..store.transactions import Unavailable
 from .polling import News, Watch
 
 log = logging.getLogger("tmtp")
@@ -124,21 +125,19 @@ class Lane:
 
 
 class Dispatcher:
-    """The lanes of this process. `protect` gets the privacy of users, by uid, when it may have changed elsewhere."""
+    """The lanes of this process. The store reads for it, and takes what is acknowledged.
 
-    def __init__(self, protect: Callable[[dict[str, Privacy]], None] | None = None) -> None:
+    `protect` is called with the privacy of users, by uid, when it may have changed elsewhere.
+    """
+
+    def __init__(self, store: Store, protect: Callable[[dict[str, Privacy]], None]) -> None:
+        self._store = store
         self._protect = protect
         self.lanes: dict[int, Lane] = {}
-        self._store: Store | None = None
-        self._watch: Watch | None = None
+        self._watch = Watch()
         self._acked_meanwhile: set[tuple[int, int]] | None = None  # since a look began; None: none is under way
         self._look_again = False  # asked for while one was under way
         self._whoever_wrote = False  # the next look is due even if nobody else has written since the last
-
-    def start(self, store: Store, lease: int) -> None:
-        """Begin, with the store that reads for it."""
-        self._store = store
-        self._watch = Watch(lease)
 
     def attach(self, node: int, send: Callable[[Parcel], None], drop: Callable[[], None]) -> Lane:
         """A node is connected: it gets what waits for it, then what comes."""
@@ -165,7 +164,6 @@ class Dispatcher:
         flight = lane.flight.pop(msgid, None)
         if flight is None:
             return
-        assert self._store is not None
         if flight.tracked:  # first, so that no report is behind what is on disk
             self._store.note(Note(lane.node, flight.number, timezone.now(), True))
         self._store.acknowledge((lane.node, flight.rank, flight.number))
@@ -175,7 +173,7 @@ class Dispatcher:
 
     def sent(self, lane: Lane, parcel: Parcel, now: float) -> None:
         """A message has left for the node."""
-        if parcel.tracked and self._store:
+        if parcel.tracked:
             self._store.note(Note(lane.node, parcel.number, timezone.now(), False))
         lane.sent(parcel, now)
         self._go_on(lane)
@@ -201,15 +199,15 @@ class Dispatcher:
             return
         if not self.lanes:
             return
-        assert self._store is not None and self._watch is not None
         self._acked_meanwhile = set()
         caught_up = [lane.node for lane in self.lanes.values() if not lane.behind]
         whoever_wrote, self._whoever_wrote = self._whoever_wrote, False
-        self._store.read(partial(self._watch.look, caught_up, list(self.lanes), whoever_wrote), self._looked)
+        look = partial(self._watch.look, self._store.lease, caught_up, list(self.lanes), whoever_wrote)
+        self._store.read(look, self._looked)
 
-    def _looked(self, news: Any) -> None:
+    def _looked(self, news: News | Unavailable) -> None:
         acked, self._acked_meanwhile = self._acked_meanwhile or set(), None
-        if not isinstance(news, News):
+        if isinstance(news, Unavailable):
             self._whoever_wrote = True  # it could not see; what was written meanwhile is still to be found
             return
         self._whoever_wrote |= not news.complete
@@ -227,7 +225,7 @@ class Dispatcher:
             if lane:
                 lane.forget()
                 self._load(lane)
-        if news.privacy and self._protect:
+        if news.privacy:
             self._protect(news.privacy)
         if self._look_again:
             self._look_again = False
@@ -244,14 +242,14 @@ class Dispatcher:
             return
         lane.loading = True
         known = lane.known()
-        assert self._store is not None
-        self._store.read(partial(queue.read_page, lane.node, PAGE + len(known), known), partial(self._loaded, lane))
+        read_page = partial(queue.read_page, lane.node, PAGE + len(known), known)
+        self._store.read(read_page, partial(self._loaded, lane))
 
-    def _loaded(self, lane: Lane, result: Any) -> None:
+    def _loaded(self, lane: Lane, result: tuple[list[Parcel], bool] | Unavailable) -> None:
         lane.loading = False
         if self.lanes.get(lane.node) is not lane:
             return
-        if isinstance(result, Exception):
+        if isinstance(result, Unavailable):
             lane.drop()  # the device comes back, and finds all of it
             return
         if lane.outdated:

@@ -36,16 +36,18 @@ class News:
 
 
 class Watch:
-    """Looks for one server. To be used in one thread, with that thread's connection."""
+    """Looks for one server. For one thread, with that thread's connection."""
 
-    def __init__(self, lease: int) -> None:
-        self._lease = lease
+    def __init__(self) -> None:
         self._seen: Seen = None, -1
 
-    def look(self, caught_up: Sequence[int], connected: Sequence[int], whoever_wrote: bool = False) -> News:
-        """What waits for nodes that have all they know of, and which of the connected ones must go.
+    def look(
+        self, lease: int, caught_up: Sequence[int], connected: Sequence[int], whoever_wrote: bool = False
+    ) -> News:
+        """Return what waits for nodes that have all they know of, and which of the connected ones must go.
 
-        `whoever_wrote`: have the look done although no other connection has written since the last one.
+        `lease` is the server's, under which the nodes are connected. With `whoever_wrote`, the look is done although
+        no other connection has written since the last one.
         """
         news = News()
         self._seen, wrote = others_wrote(self._seen)
@@ -57,18 +59,18 @@ class Watch:
                 news.waiting.setdefault(node, []).append(number)
             news.complete = news.complete and len(rows) < LOOK_LIMIT
         for start in range(0, len(connected), 500):
-            self._look_at(connected[start : start + 500], news)
+            self._look_at(lease, connected[start : start + 500], news)
         if news.start_over:
             Node.objects.filter(pk__in=news.start_over).update(start_over=None)
         return news
 
-    def _look_at(self, connected: Sequence[int], news: News) -> None:
-        """Which of some connected nodes something was decided about elsewhere."""
-        elsewhere = ~Q(server=self._lease) | Q(server=None) | Q(dropped__isnull=False)
+    def _look_at(self, lease: int, connected: Sequence[int], news: News) -> None:
+        """Add those of some connected nodes that something was decided about elsewhere."""
+        elsewhere = ~Q(server=lease) | Q(server=None) | Q(dropped__isnull=False)
         decided = elsewhere | Q(start_over__isnull=False) | Q(privacy_changed__isnull=False)
         private: list[int] = []
         for node in Node.objects.filter(decided, pk__in=connected):
-            if node.dropped or node.server_id != self._lease:
+            if node.dropped or node.server_id != lease:
                 news.gone.append(node.pk)
                 continue
             if node.start_over:

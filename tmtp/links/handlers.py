@@ -40,10 +40,10 @@ async def register(session: Session, request: Request) -> None:
     engine = session.engine
     if not engine.limits.spend("registrations_per_address", session.address):
         raise Quit(errors.REGISTER_FAILURE)
-    shown = await engine.identity(request.oidc, to_register=True)
-    if not engine.may_register(shown):
+    shown = await engine.identity.shown(request.oidc, to_register=True)
+    if not engine.identity.may_register(shown):
         raise Quit(errors.REGISTER_FAILURE)
-    lease = engine.lease
+    lease = engine.lease.id
     enter = partial(users.register, request.newnode, request.newalias, shown, lease=lease)
     try:
         new = await session.run(enter, savepoint=shown is not None)
@@ -52,7 +52,7 @@ async def register(session: Session, request: Request) -> None:
     except (Refused, Unavailable) as error:
         raise Quit(errors.REGISTER_FAILURE) from error
     session.write(messages.registered(new.sender.uid, new.nodeid, new.alias_error))
-    engine.welcome(session, new.sender, lease)
+    engine.links.welcome(session, new.sender, lease)
 
 
 async def login(session: Session, request: Request) -> None:
@@ -64,9 +64,9 @@ async def login(session: Session, request: Request) -> None:
         raise Quit(errors.CORRUPT_BASE32) from error
     if engine.limits.exhausted("failed_logins_per_address", session.address):
         raise Quit(errors.LOGIN_FAILED)
-    shown = await engine.identity(request.oidc, to_register=False)
-    lease = engine.lease
-    enter = partial(users.log_in, request.uid, request.node, lease, shown, engine.identity_needed)
+    shown = await engine.identity.shown(request.oidc, to_register=False)
+    lease = engine.lease.id
+    enter = partial(users.log_in, request.uid, request.node, lease, shown, engine.identity.needed)
     try:
         sender = await session.run(enter, savepoint=shown is not None)
     except users.LoginFailed as error:
@@ -79,7 +79,7 @@ async def login(session: Session, request: Request) -> None:
     except Unavailable:
         session.close()
         return
-    engine.welcome(session, sender, lease)
+    engine.links.welcome(session, sender, lease)
 
 
 async def useredit(session: Session, request: Request) -> None:
@@ -96,7 +96,7 @@ async def ohiedit(session: Session, request: Request) -> None:
     uids = [to.id for to in request.recipients]
     edit = partial(ohi.edit, sender, uids, tell=request.type if request.type != "init" else "")
     if await _do(session, request, edit):
-        session.engine.announce(sender.uid, uids, online=request.type != "drop")
+        session.engine.online.announce(sender.uid, uids, online=request.type != "drop")
 
 
 async def groupinvite(session: Session, request: Request) -> None:

@@ -158,6 +158,12 @@ class Session:
         self.wake()
         self._relieve()
 
+    def end(self) -> None:
+        """Close after the link has ended, and drop a request that has not come in completely."""
+        if self.incoming:
+            self.incoming.abandon()
+        self.close()
+
     # posts on their way to the disk
 
     def submit(self, post: Post, octets: int, done: Callable[[Any], None]) -> None:
@@ -203,8 +209,8 @@ class Session:
     def is_overdue(self, now: float) -> bool:
         """Whether the client has been silent for too long."""
         if self.sender is None:
-            return not self.asked_to_log_in and now - self.opened > conf.LOGIN_TIMEOUT
-        return now - self.heard > conf.IDLE_TIMEOUT
+            return not self.asked_to_log_in and now - self.opened > float(conf.LOGIN_TIMEOUT)
+        return now - self.heard > float(conf.IDLE_TIMEOUT)
 
 
 def nobody() -> None:

@@ -113,9 +113,10 @@ class Writer:
             piece = parcel.frame + piece  # and no longer both of them in memory, while the peer takes its time
             await self._send_frame(piece)
             while left:
-                piece = spool.read_cached(file, READ_OCTETS)
-                if piece is None:
-                    piece = await self._loop.run_in_executor(disk, file.read, READ_OCTETS)
+                cached = spool.read_cached(file, READ_OCTETS)
+                if cached is None:
+                    cached = await self._loop.run_in_executor(disk, file.read, READ_OCTETS)
+                piece = cached
                 if not piece:
                     raise EOFError(f"the spool's file {parcel.spooled.name} is shorter than it was")
                 left -= len(piece)

@@ -25,7 +25,7 @@ from ..conf import conf
 from ..models import Message, QueueEntry
 from ..services.messages.fanout import LATE
 from ..services.storage.dialect import others_wrote
-from ..services.storage.hints import GROUP, shared_layer
+from ..services.storage.hints import listen
 from .access import mailbox_for
 
 log = logging.getLogger("tmtp")
@@ -82,7 +82,7 @@ class Watch:
     def __init__(self) -> None:
         self.pages: dict[int, set[Callable[[], Any]]] = {}
         self.hint = asyncio.Event()
-        self.tasks = [asyncio.create_task(self._look()), asyncio.create_task(self._listen())]
+        self.tasks = [asyncio.create_task(self._look()), asyncio.create_task(listen(self.hint.set))]
 
     @classmethod
     def add(cls, node: int, tell: Callable[[], Any]) -> None:
@@ -133,23 +133,6 @@ class Watch:
         finally:
             thread.submit(connections.close_all)
             thread.shutdown(wait=False)
-
-    async def _listen(self) -> None:
-        """Take hints, where processes share a channel layer."""
-        layer: Any = shared_layer()
-        while layer is not None:
-            try:
-                channel = await layer.new_channel("mailboxes")
-                await layer.group_add(GROUP, channel)
-                try:
-                    while True:
-                        await layer.receive(channel)
-                        self.hint.set()
-                finally:
-                    await layer.group_discard(GROUP, channel)
-            except Exception as error:  # a hint is only a hint
-                log.warning("the channel layer gives no hints: %s", error)
-                await asyncio.sleep(5)
 
 
 class MailboxConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types

@@ -76,7 +76,7 @@ class Order:
         wait for the next.
         """
         jobs, self._due = self._due + jobs, []
-        free = []
+        free: list[Job] = []
         for job in jobs:
             self._held.get(job.link, free).append(job)
         self._stepping = bool(self._unfinished and not (free and self._stepping))

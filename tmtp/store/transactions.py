@@ -173,5 +173,5 @@ def acknowledge(acked: list[Entry | Note]) -> list[str]:
     notes = [item for item in acked if isinstance(item, Note)]
     if notes:
         reports.note(notes)
-    entries = [item for item in acked if not isinstance(item, Note)] if notes else acked
+    entries = [item for item in acked if not isinstance(item, Note)]
     return queue.acknowledge(entries) if entries else []

@@ -38,8 +38,8 @@ class World:
         self.handed_in: deque[Any] = deque()
         self.coming: deque[Callable[[], Any]] = deque()  # for the loop, in order
         self.down = False
-        self.dispatcher = Dispatcher()
-        self.dispatcher.start(self, 1)  # type: ignore[arg-type]
+        self.lease = 1
+        self.dispatcher = Dispatcher(self, lambda chosen: None)  # type: ignore[arg-type]
         self.dispatcher._watch = self  # type: ignore[assignment]
 
     # what the dispatcher sees
@@ -54,7 +54,7 @@ class World:
         rows = sorted(self.waiting[node].values(), key=lambda parcel: (parcel.rank, parcel.number))[:limit]
         return [parcel for parcel in rows if parcel.number not in known], len(rows) < limit
 
-    def look(self, caught_up: list[int], connected: list[int], whoever_wrote: bool = False) -> News:
+    def look(self, lease: int, caught_up: list[int], connected: list[int], whoever_wrote: bool = False) -> News:
         changed, self.seen = self.seen != self.version, self.version
         news = News()
         if changed or whoever_wrote:

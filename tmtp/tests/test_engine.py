@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tmtp.consumers import TmtpConsumer
+from tmtp.engine import background
 from tmtp.engine import engine as module
 from tmtp.engine.engine import Engine
 from tmtp.links.session import Session
@@ -25,8 +26,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 async def engine() -> AsyncIterator[Engine]:
-    engine = Engine()
-    await engine.start("127.0.0.1:1")
+    engine = Engine("127.0.0.1:1")
+    await engine.start()
     yield engine
     await engine.stop()
 
@@ -86,14 +87,14 @@ async def test_links_that_come_together_start_it_once(monkeypatch: pytest.Monkey
 
 async def enter(engine: Engine, uid: str = "", nodeid: str = "") -> tuple[Session, str]:
     """A link that has logged in, or registered; and its nodeid."""
-    session, lease = Session(engine, "127.0.0.1"), engine.lease
-    assert engine.open(session)
+    session, lease = Session(engine, "127.0.0.1"), engine.lease.id
+    assert engine.links.open(session)
     if uid:
         sender = await session.run(partial(users.log_in, uid, nodeid, lease))
     else:
         new = await session.run(partial(users.register, "laptop", lease=lease))
         sender, nodeid = new.sender, new.nodeid
-    engine.welcome(session, sender, lease)
+    engine.links.welcome(session, sender, lease)
     return session, nodeid
 
 
@@ -106,16 +107,16 @@ async def server_of(engine: Engine, session: Session) -> int | None:
 
 async def test_a_link_of_a_lost_lease_does_not_end_a_fresh_one_of_its_node(engine: Engine) -> None:
     old, nodeid = await enter(engine)
-    assert await server_of(engine, old) == engine.lease
-    before = engine.lease
+    assert await server_of(engine, old) == engine.lease.id
+    before = engine.lease.id
     await engine.store.run(None, without_batch(leases.release, before))
-    await engine._start_over()
+    await engine.lease._start_over()
     assert old.closing and old.sender
-    assert engine.lease != before
+    assert engine.lease.id != before
     fresh, _ = await enter(engine, old.sender.uid, nodeid)
-    engine.farewell(old)
-    assert await server_of(engine, fresh) == engine.lease
-    engine.farewell(fresh)
+    engine.links.farewell(old)
+    assert await server_of(engine, fresh) == engine.lease.id
+    engine.links.farewell(fresh)
     assert await server_of(engine, fresh) is None
 
 
@@ -123,9 +124,9 @@ async def test_a_link_of_a_lost_lease_does_not_end_a_fresh_one_of_its_node(engin
 
 
 async def test_leftovers_are_swept_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SWEEP", 0.01)
-    engine = Engine()
-    await engine.start("127.0.0.1:1")
+    monkeypatch.setattr(background, "SWEEP", 0.01)
+    engine = Engine("127.0.0.1:1")
+    await engine.start()
     await engine.store.run(None, without_batch(sql.add_entries, [(1, 1, 12345)]))  # neither node nor message
     async with asyncio.timeout(10):
         while await engine.store.run(None, without_batch(QueueEntry.objects.exists)):

@@ -114,7 +114,7 @@ def test_the_server_knows_nothing_of_the_protocol() -> None:
 def test_every_import_is_seen() -> None:
     """The tests above are worth nothing if they see nothing."""
     assert "tmtp.protocol.errors" in imports(ROOT / "tmtp/protocol/connection.py")
-    assert "tmtp.openid.tokens.Verifier" in imports(ROOT / "tmtp/engine/engine.py")
+    assert "tmtp.openid.tokens.Verifier" in imports(ROOT / "tmtp/engine/identity.py")
     assert "tmtp.services.queue.batch.Parcel" in imports(ROOT / "tmtp/store/store.py")
 
 

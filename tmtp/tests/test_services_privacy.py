@@ -184,24 +184,24 @@ def test_a_device_that_joins_its_user_by_identity_keeps_to_it(lease):
 
 def test_a_server_is_told_of_each_change_once(lease, ann, bob):
     node = log_in(ann, lease).node
-    watch = Watch(lease)
+    watch = Watch()
     privacy.set_presence(user(ann), NOBODY)
-    assert watch.look([], [node], True).privacy == {ann.uid: Privacy(NOBODY)}
-    assert not watch.look([], [node], True).privacy
+    assert watch.look(lease, [], [node], True).privacy == {ann.uid: Privacy(NOBODY)}
+    assert not watch.look(lease, [], [node], True).privacy
     privacy.block(user(ann), user(bob))
-    news = watch.look([], [node], True)
+    news = watch.look(lease, [], [node], True)
     assert news.privacy == {ann.uid: Privacy(NOBODY, frozenset([bob.uid]))}
     assert not news.gone
     assert not news.start_over
     privacy.unblock(user(ann), user(bob))
     privacy.set_presence(user(ann), EVERYONE)
-    assert watch.look([], [node], True).privacy == {ann.uid: OPEN}
+    assert watch.look(lease, [], [node], True).privacy == {ann.uid: OPEN}
 
 
 def test_a_change_that_a_login_did_not_see_is_found_after_it(lease, ann):
     privacy.set_presence(user(ann), CONTACTS)
     Node.objects.filter(pk=ann.node).update(server=lease)
-    assert Watch(lease).look([], [ann.node], True).privacy == {ann.uid: Privacy(CONTACTS)}
+    assert Watch().look(lease, [], [ann.node], True).privacy == {ann.uid: Privacy(CONTACTS)}
 
 
 # members of the website

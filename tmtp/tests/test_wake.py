@@ -12,7 +12,7 @@ SEND = """
 import time
 from django.db import transaction
 from tmtp.models import User
-from tmtp.services.messages.posting import nodes_of
+from tmtp.services.people.actors import nodes_of
 from tmtp.services.queue.queue import Outgoing, enqueue
 user = User.objects.get(uid={uid!r})
 result = time.time()

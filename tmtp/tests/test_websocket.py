@@ -276,7 +276,7 @@ async def test_a_link_from_hello_to_goodbye(engine: None) -> None:
     assert (await link.receive_output())["code"] == 1000
     await link.wait()
     assert Engine._current
-    assert not Engine._current.sessions
+    assert not Engine._current.links
 
 
 async def test_limits_are_those_of_tcp(engine: None, settings: Any) -> None:
@@ -292,7 +292,7 @@ async def test_limits_are_those_of_tcp(engine: None, settings: Any) -> None:
 
 async def test_a_silent_link_is_closed(engine: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.TMTP = {**settings.TMTP, "LOGIN_TIMEOUT": 0.01}
-    monkeypatch.setattr("tmtp.engine.engine.TICK", 0.02)
+    monkeypatch.setattr("tmtp.engine.background.TICK", 0.02)
     link = dial()
     await link.connect()
     assert (await link.receive_output())["type"] == "websocket.close"
@@ -311,7 +311,7 @@ async def test_a_cancelled_link_frees_its_node_and_the_process_its_lease(engine:
     link.future.cancel()
     with pytest.raises(asyncio.CancelledError):
         await link.future
-    assert not current.sessions
+    assert not current.links
     current._end_with_process()
     assert not await look(ServerLease.objects.exists)
     assert not await look(Node.objects.filter(server__isnull=False).exists)

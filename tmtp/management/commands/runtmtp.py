@@ -97,9 +97,9 @@ class Command(BaseCommand):
     async def _serve(self, application: Application, sock: socket.socket, certificate: Certificate | None) -> None:
         stop = _stop_signals()
         address = format_address(*sock.getsockname()[:2])
-        engine = Engine()
+        engine = Engine(address)
         try:
-            await engine.start(address)
+            await engine.start()
         except Unavailable as error:
             raise CommandError(_("The database cannot be used: %s") % error) from error
         listener = Listener(application, sock, certificate.context if certificate else None)

@@ -1,18 +1,26 @@
-"""Wakes the server processes through a shared channel layer, where the site has one; a hint, never the queue."""
+"""Hints over a shared channel layer, where the site has one: that there is something new in the database.
+
+A hint only makes a process look sooner. The database is the queue, and is looked at every TMTP["POLL"] seconds anyway.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 from asgiref.sync import async_to_sync
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 
 GROUP = "tmtp.servers"
+PAUSE = 5.0  # seconds, after the layer has failed
 log = logging.getLogger("tmtp")
 
 
-def shared_layer() -> object | None:
-    """The channel layer that other processes share, or None."""
+def shared_layer() -> Any:
+    """Return the channel layer that other processes share, or None."""
     layer = get_channel_layer()
     return None if layer is None or isinstance(layer, InMemoryChannelLayer) else layer
 
@@ -23,6 +31,25 @@ def wake() -> None:
     if layer is None:
         return
     try:
-        async_to_sync(layer.group_send)(GROUP, {"type": "tmtp.wake"})  # type: ignore[attr-defined]
+        async_to_sync(layer.group_send)(GROUP, {"type": "tmtp.wake"})
     except Exception as error:
         log.warning("the channel layer did not take a hint: %s", error)
+
+
+async def listen(notice: Callable[[], object]) -> None:
+    """Call `notice` for each hint, until the task is cancelled. Return at once when no channel layer is shared."""
+    layer = shared_layer()
+    while layer is not None:
+        try:
+            channel = await layer.new_channel()
+            await layer.group_add(GROUP, channel)
+            try:
+                while True:
+                    await layer.receive(channel)
+                    notice()
+            finally:
+                with suppress(Exception):
+                    await layer.group_discard(GROUP, channel)
+        except Exception as error:
+            log.warning("the channel layer gives no hints: %s", error)
+            await asyncio.sleep(PAUSE)

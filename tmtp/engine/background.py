@@ -1,0 +1,91 @@
+"""What a server does all the time, besides serving links: each task is a loop that ends when it is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from ..conf import conf
+from ..services.messages import sweeping
+from ..services.queue import receipts
+from ..services.queue.batch import without_batch
+from ..services.storage.hints import listen
+from ..store.store import Store
+from ..store.transactions import Unavailable
+from .dispatcher import Dispatcher
+from .lease import Lease
+from .limits import Limits
+from .links import Links
+from .site_signal import Doorbell
+
+log = logging.getLogger("tmtp")
+TICK = 1.0  # seconds
+HEARTBEAT = 5.0
+SWEEP = 10.0
+
+
+class Background:
+    """The tasks of one server."""
+
+    def __init__(self, store: Store, dispatcher: Dispatcher, links: Links, lease: Lease, limits: Limits) -> None:
+        self._store = store
+        self._dispatcher = dispatcher
+        self._links = links
+        self._lease = lease
+        self._limits = limits
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Start all tasks."""
+        works = (self._tick(), self._poll(), listen(self._dispatcher.look), self._sweep(), Doorbell().work())
+        self._tasks = [asyncio.create_task(work) for work in works]
+
+    def stop(self) -> None:
+        """Cancel all tasks."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _tick(self) -> None:
+        """Do what is due after some time: close silent links, send again what is not acknowledged, keep the lease."""
+        tidy_at = 0.0
+        while True:
+            await asyncio.sleep(TICK)
+            try:
+                now = time.monotonic()
+                self._links.close_overdue(now)
+                self._dispatcher.resend(now)
+                await self._lease.check()
+                if now >= tidy_at:
+                    tidy_at = now + HEARTBEAT
+                    await self._tidy()
+            except Unavailable as error:
+                log.warning("%s", error)
+            except Exception:
+                log.exception("the service could not be looked after")
+
+    async def _tidy(self) -> None:
+        """Forget old receipts and rates. This commits, so that the lease is renewed even when no message comes."""
+        self._limits.forget()
+        while await self._store.run(None, without_batch(receipts.purge)) == receipts.PURGED_AT_ONCE:
+            pass
+
+    async def _poll(self) -> None:
+        """Look into the database for what other processes send."""
+        while True:
+            await asyncio.sleep(conf.POLL)
+            self._dispatcher.look()
+
+    async def _sweep(self) -> None:
+        """Remove, little by little, what races and crashes have left behind."""
+        sweeper = sweeping.Sweeper()
+        while True:
+            await asyncio.sleep(SWEEP)
+            try:
+                found = await asyncio.to_thread(sweeper.look)
+                if found:
+                    await self._store.run(None, without_batch(sweeping.apply, found))
+            except Unavailable as error:
+                log.warning("%s", error)
+            except Exception:
+                log.exception("nothing could be swept")

@@ -1,0 +1,76 @@
+"""Who is online over links of this process, and who is told of it (tmtp.md op 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from ..protocol import messages
+from ..services.people.privacy import Privacy
+from ..services.people.users import LoggedIn
+from ..services.queue.batch import Parcel
+from .dispatcher import Lane
+from .presence import Change, Presence
+
+
+class Link(Protocol):
+    """What the engine knows of an open link: `tmtp.links.session.Session`."""
+
+    address: str
+    sender: LoggedIn | None
+    lease: int  # the server's, under which the link logged in
+    lane: Lane | None
+
+    def __hash__(self) -> int: ...
+
+    def send(self, parcel: Parcel) -> None:
+        """Send a message from the queue."""
+
+    def tell(self, frame: bytes) -> None:
+        """Send a frame that others cause."""
+
+    def greet(self, contacts: list[str]) -> None:
+        """Tell the client that it has logged in, and which of its contacts are online."""
+
+    def close(self, reason: str | None = None) -> None:
+        """End the link."""
+
+    def is_overdue(self, now: float) -> bool:
+        """Return whether the client has been silent for too long."""
+
+
+class Online:
+    """The links that have logged in, by their users' uids."""
+
+    def __init__(self) -> None:
+        self._presence = Presence()
+        self._links: dict[str, set[Link]] = {}
+
+    def arrive(self, link: Link, sender: LoggedIn) -> list[str]:
+        """Add a link of a user, and return which of the user's contacts are online."""
+        contacts = self._presence.arrive(sender.uid, sender.privacy)
+        self._links.setdefault(sender.uid, set()).add(link)
+        return contacts
+
+    def leave(self, link: Link, uid: str) -> None:
+        """Remove a link of a user, and tell others when it was the last."""
+        self._links[uid].discard(link)
+        if not self._links[uid]:
+            del self._links[uid]
+        self._tell(self._presence.leave(uid))
+
+    def announce(self, uid: str, others: Iterable[str], *, online: bool) -> None:
+        """Begin to announce a user's presence to others, or end it."""
+        self._tell((self._presence.add if online else self._presence.drop)(uid, others))
+
+    def protect(self, chosen: dict[str, Privacy]) -> None:
+        """Apply what users, by uid, have chosen on the website about who sees them online."""
+        for uid, privacy in chosen.items():
+            self._tell(self._presence.protect(uid, privacy))
+
+    def _tell(self, changes: Iterable[Change]) -> None:
+        frames: dict[tuple[str, int], bytes] = {}
+        for uid, other, status in changes:
+            for link in self._links.get(other, ()):
+                frame = frames.get((uid, status)) or frames.setdefault((uid, status), messages.ohi(uid, status))
+                link.tell(frame)
