@@ -1,9 +1,9 @@
-"""What is stored. Only `tmtp.services` and `tmtp.store` write; the hot statements are in `tmtp.services.storage.sql`.
+"""The models. Only `tmtp.services` and `tmtp.store` write them; the hot statements are in `tmtp.services.storage.sql`.
 
-A message is stored once (`Message`), and for each node it waits for there is a `QueueEntry`, deleted when that node
-acknowledges it; a message without entries is deleted too. Entries without their message do not count: those of a post
-to many come before it (see services.messages.fanout). A message's number counts nanoseconds since the epoch, so its
-number is its time, and the order of numbers is the order of delivery.
+A message is stored once (`Message`). For each node it waits for there is a `QueueEntry`, deleted when that node
+acknowledges the message; a message without entries is deleted too. Ignore entries without a message: a post to many
+nodes creates its entries first (see services.messages.fanout). A message's number is its time in nanoseconds since the
+epoch, and messages are delivered in the order of their numbers.
 """
 
 from __future__ import annotations
@@ -22,18 +22,17 @@ UID_LENGTH = 32
 
 
 class NumberField(models.BigIntegerField):
-    """A 64-bit primary key that we choose. On SQLite `integer` makes it the row's own number: one B-tree, not two."""
+    """A 64-bit primary key chosen by tmtp. On SQLite its type is `integer`, so that it is the rowid."""
 
     def db_type(self, connection: Any) -> str | None:
-        """The column's type."""
         return "integer" if connection.vendor == "sqlite" else super().db_type(connection)
 
 
 class User(models.Model):
-    """Someone who sends and receives. Has nodes (devices) and aliases (public names)."""
+    """A sender and recipient of messages, with nodes (devices) and aliases (public names)."""
 
     class Presence(models.IntegerChoices):
-        """Who is told that they are online, of those whom their devices announce them to (op 4)."""
+        """Who may see that the user is online, among those to whom a device announces the user (op 4)."""
 
         EVERYONE = 1, _("everyone")
         CONTACTS = 2, _("contacts")
@@ -53,7 +52,7 @@ class User(models.Model):
     presence = models.PositiveSmallIntegerField(
         _("who sees when they are online"), choices=Presence, default=Presence.EVERYONE, editable=False
     )
-    # so that a post needs no look for blocks when there are none; True with no block left does no harm
+    # saves a query for blocks with each post; True without any block is harmless
     blocks_someone = models.BooleanField(_("blocks someone"), default=False, editable=False)
     created = models.DateTimeField(_("created"), auto_now_add=True)
 
@@ -69,7 +68,7 @@ class User(models.Model):
 
 
 class Block(models.Model):
-    """A user wants nothing from another one: no posts, pings and invitations, and neither sees the other online."""
+    """Blocks a user from sending another one posts, pings and invitations, and hides the presence of both."""
 
     user = models.ForeignKey(User, verbose_name=_("user"), on_delete=models.CASCADE, related_name="blocks")
     blocked = models.ForeignKey(User, verbose_name=_("blocked user"), on_delete=models.CASCADE, related_name="+")
@@ -86,7 +85,7 @@ class Block(models.Model):
 
 
 class ServerLease(models.Model):
-    """A running server process. While its lease lives, the nodes that point to it are online there."""
+    """A running server process. Until the lease expires, the nodes that refer to it are online."""
 
     host = models.CharField(_("host"), max_length=255)
     address = models.CharField(_("address"), max_length=255)
@@ -104,14 +103,14 @@ class ServerLease(models.Model):
 
 
 class Node(models.Model):
-    """One device of a user. Its secret, the nodeid, is only kept hashed (SHA-256 of 200 random bits).
+    """One device of a user. Only the hash of its secret, the nodeid, is stored (SHA-256 of 200 random bits).
 
-    Two kinds are no devices, and nobody knows their secret: a mailbox, whose queue the website shows; and the place
-    where messages wait for a user who has neither device nor mailbox yet, which then becomes the first of these.
+    Two kinds of nodes are not devices, and nobody knows their secrets: a mailbox, whose queue the website shows, and a
+    placeholder, in which messages wait for a user without a device or mailbox. The first one turns it into itself.
     """
 
     class Kind(models.IntegerChoices):
-        """Who takes the messages out of its queue."""
+        """Where its messages are read."""
 
         DEVICE = 1, _("device")
         MAILBOX = 2, _("mailbox on the website")
@@ -127,11 +126,11 @@ class Node(models.Model):
     dropped = models.DateTimeField(_("dropped"), null=True, editable=False)
     # set and reset by services.messages.sweeping: more waits for it than TMTP["LIMITS"]["waiting_per_node"]
     full_since = models.DateTimeField(_("full since"), null=True, editable=False)
-    # set for the server it is connected to, which begins again with the first message that waits, and clears it
+    # tells the server it is connected to to send all waiting messages again; that server clears it
     start_over = models.DateTimeField(_("to be sent again since"), null=True, editable=False)
-    # the same for its user's presence and blocks, which that server reads again
+    # tells that server to reload the presence and blocks of the user
     privacy_changed = models.DateTimeField(null=True, editable=False)
-    # No constraint in the database: a server whose lease another one has ended would lose a whole batch to one login.
+    # No constraint in the database: without its lease, deleted by another server, one login would fail a whole batch.
     server = models.ForeignKey(
         ServerLease,
         verbose_name=_("online at"),
@@ -159,7 +158,7 @@ class Node(models.Model):
 
 
 class Group(models.Model):
-    """A group of users. Its gid is a name in the namespace it shares with aliases."""
+    """A group of users. Gids and aliases share a namespace."""
 
     gid = models.CharField(_("gid"), max_length=NAME_MAX_CHARACTERS, unique=True)
     created = models.DateTimeField(_("created"), auto_now_add=True)
@@ -173,7 +172,7 @@ class Group(models.Model):
 
 
 class Alias(models.Model):
-    """A name in the namespace of aliases and gids. Once taken it stays reserved, dropped or not.
+    """A name in the namespace of aliases and gids. It stays reserved when it is dropped.
 
     `skeleton` is what the name looks like: two names that a reader cannot tell apart have the same one.
     """
@@ -203,11 +202,9 @@ class Alias(models.Model):
 
 
 class Member(models.Model):
-    """A user's place in a group, under the alias they are known by there."""
+    """A user's membership in a group, with the alias they have there."""
 
     class Status(models.IntegerChoices):
-        """How far in they are."""
-
         INVITED = 1, _("invited")
         JOINED = 2, _("joined")
         BARRED = 3, _("barred")
@@ -261,26 +258,26 @@ class Message(models.Model):
 
     @property
     def msgid(self) -> str:
-        """Its id as clients see it."""
+        """The message id of the protocol."""
         return format_msgid(self.id)
 
     @property
     def posted(self) -> datetime:
-        """When it was accepted."""
+        """The time when the message was accepted."""
         return datetime.fromtimestamp(self.id / 1_000_000_000, UTC)
 
 
 class QueueEntry(models.Model):
-    """A message waits for a node: in order of rank (0 before 1), then of the message's number."""
+    """A message that waits for a node. A queue is ordered by rank, then by the message's number."""
 
     class Rank(models.IntegerChoices):
-        """`user` messages go first."""
+        """FIRST is for `user` messages."""
 
         FIRST = 0
         NORMAL = 1
 
     pk = models.CompositePrimaryKey("node_id", "rank", "message_id")
-    # No constraints in the database: each would cost a look-up per row, and only the store writes here.
+    # No constraints in the database: each would cost a look-up per row, and only the store writes this table.
     node = models.ForeignKey(Node, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="+")
     rank = models.PositiveSmallIntegerField(choices=Rank)
     message = models.ForeignKey(Message, on_delete=models.CASCADE, db_constraint=False, related_name="+")
@@ -319,20 +316,20 @@ class SentMessage(models.Model):
 
     @property
     def msgid(self) -> str:
-        """Its id as clients see it."""
+        """The message id of the protocol."""
         return format_msgid(self.id)
 
     @property
     def posted(self) -> datetime:
-        """When it was queued."""
+        """The time when the message was queued."""
         return datetime.fromtimestamp(self.id / 1_000_000_000, UTC)
 
 
 class Report(models.Model):
-    """What became of a tracked message at one node."""
+    """The delivery of a tracked message to one node."""
 
     class End(models.IntegerChoices):
-        """Why it never got there."""
+        """Why the message will never be delivered."""
 
         RECALLED = 1, _("recalled")
         EXPIRED = 2, _("expired")
@@ -358,7 +355,7 @@ class Report(models.Model):
 
 
 class Receipt(models.Model):
-    """A request that made a message, kept ten minutes: the same request again is not done twice.
+    """A request that created a message, kept for ten minutes, so that the same request is not run twice.
 
     `key` is the node's number and 32 bits of the digest, so that one node's receipts lie together.
     """
@@ -372,7 +369,7 @@ class Receipt(models.Model):
 
 
 class Identity(models.Model):
-    """Who a user is at an OpenID provider (OpenID Connect Core, section 2: iss and sub together)."""
+    """A user's identity at an OpenID provider: iss and sub together (OpenID Connect Core, section 2)."""
 
     user = models.ForeignKey(User, verbose_name=_("user"), on_delete=models.CASCADE, related_name="identities")
     iss = models.CharField(_("provider"), max_length=255)
@@ -389,7 +386,7 @@ class Identity(models.Model):
 
 
 class SpentToken(models.Model):
-    """An id_token that was used; kept until it has expired, since each is good once."""
+    """An id_token that was used. It is kept until it expires, since each may be used only once."""
 
     digest = models.BinaryField(max_length=32, unique=True)
     expires = models.DateTimeField(db_index=True)

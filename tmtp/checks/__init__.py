@@ -1,7 +1,8 @@
-"""System checks: what would fail later is said now, with what to do. Each id is in docs/reference/checks.md.
+"""System checks, which report mistakes before anything fails. docs/reference/checks.md explains each id.
 
-An Error (tmtp.E...) is a mistake in the settings that nothing can work with. A Warning (tmtp.W...) is something that
-is missing or unwise here; it stops no command, since another process, with other rights, may be the one to serve.
+An Error (tmtp.E...) is a mistake in the settings with which nothing can work. A Warning (tmtp.W...) is something that
+is missing or unwise for this process. It stops no command, since the service may run in another process, with other
+permissions.
 """
 
 from . import databases, files, options, site  # noqa: F401

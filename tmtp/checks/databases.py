@@ -1,7 +1,7 @@
-"""The database: one of the two that the service's SQL is written for, and set up for many writers.
+"""Checks of the database: SQLite or PostgreSQL, configured for concurrent writers.
 
-Nothing here connects to it, except `check_servers`, which Django runs only where the database is to be checked:
-`manage.py migrate`, and `manage.py check --database default`.
+Only `check_servers` connects to the database. Django runs it for `manage.py migrate` and
+`manage.py check --database default` only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..models import ServerLease
 from ..services.queue.leases import LIFETIME
 from ..services.storage.hints import shared_layer
 
-OLDEST_SQLITE = (3, 35)  # has RETURNING
+OLDEST_SQLITE = (3, 35)  # the first version with RETURNING
 OPTIONS = (
     'DATABASES["default"]["OPTIONS"] = {"transaction_mode": "IMMEDIATE", "timeout": 20, '
     '"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"}'
@@ -28,7 +28,7 @@ OPTIONS = (
 
 @checks.register("tmtp")
 def check_database(**_: Any) -> list[checks.CheckMessage]:
-    """E007 to E010, W005 and W006."""
+    """Check the router, the vendor, its version and its options: E007 to E010, W005 and W006."""
     if router.db_for_write(ServerLease) != DEFAULT_DB_ALIAS:
         hint = "Let DATABASE_ROUTERS leave the app “tmtp” in “default”."
         return [checks.Error("The models of tmtp are not in the database “default”.", hint=hint, id="tmtp.E007")]
@@ -64,14 +64,14 @@ def _check_sqlite(options: dict[str, Any]) -> Iterable[checks.CheckMessage]:
 
 @checks.register("tmtp", checks.Tags.database)
 def check_servers(databases: Sequence[str] | None = None, **_: Any) -> list[checks.CheckMessage]:
-    """W007 and W008: what servers run, which only the database knows."""
+    """Check the servers that run, by their leases in the database: W007 and W008."""
     if DEFAULT_DB_ALIAS not in (databases or ()):
         return []
     try:
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
             alive = ServerLease.objects.using(DEFAULT_DB_ALIAS).filter(seen__gte=timezone.now() - LIFETIME)
             hosts = list(alive.values_list("host", flat=True))
-            listening = alive.exclude(address="").count()  # not websites, which take a lease for TMTP over WebSocket
+            listening = alive.exclude(address="").count()  # not websites, which have a lease for WebSocket
     except DatabaseError:
         return []  # not migrated yet
     return list(_check_hosts(hosts, listening))

@@ -1,4 +1,4 @@
-"""Files the service needs: the certificate with its key, and the folder for large bodies.
+"""Checks of the files that the service needs: the certificate, its key, and the folder for large bodies.
 
 Warnings only: the website's processes often may not read the key, and need not.
 """
@@ -22,7 +22,7 @@ MAKE_ONE = "`manage.py tmtpcert` makes a self-signed certificate there."
 
 @checks.register("tmtp")
 def check_certificate(**_: Any) -> list[checks.CheckMessage]:
-    """W001 to W003."""
+    """Check that the certificate and its key can be used: W001 to W003."""
     cert, key = conf.CERT, conf.KEY
     if not (PATH.fits(cert) and PATH.fits(key)):
         return []  # E003
@@ -43,7 +43,7 @@ def check_certificate(**_: Any) -> list[checks.CheckMessage]:
 
 
 def _unreadable(file: Path) -> str:
-    """Why the file cannot be read; empty when it can."""
+    """Return why the file cannot be read, or "" if it can."""
     try:
         with file.open("rb"):
             return ""
@@ -66,7 +66,7 @@ def _how_to_read(reason: str) -> str:
 
 @checks.register("tmtp")
 def check_spool(**_: Any) -> list[checks.CheckMessage]:
-    """W004."""
+    """Check that the spool folder can be written: W004."""
     if not PATH.fits(conf.SPOOL_DIR):
         return []  # E003
     folder = conf.spool_dir

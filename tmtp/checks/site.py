@@ -1,4 +1,4 @@
-"""The site around the app: does its ASGI application know TMTP, and does django-q2 run a task once."""
+"""Checks of the site: its ASGI application must have a route "tcp", and django-q2 must not run a task twice."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ROUTE = (
     'application = ProtocolTypeRouter({"http": get_asgi_application(), "tcp": TmtpConsumer.as_asgi()}), '
     "with tmtp.consumers.TmtpConsumer"
 )
-WRAPPED = ("inner", "app", "application")  # what middleware calls the application it wraps
+WRAPPED = ("inner", "app", "application")  # attributes with the application that a middleware wraps
 LAYERS = 10
 
 
 @checks.register("tmtp")
 def check_route(**_: Any) -> list[checks.CheckMessage]:
-    """W009 to W011."""
+    """Check that ASGI_APPLICATION is set, can be imported and has a route "tcp": W009 to W011."""
     name = getattr(settings, "ASGI_APPLICATION", None)
     if not name:
         message = "ASGI_APPLICATION is not set, so runtmtp does not know what to serve."
@@ -31,7 +31,7 @@ def check_route(**_: Any) -> list[checks.CheckMessage]:
         return [messages.warning(9, message, hint)]
     try:
         application = get_default_application()
-    except Exception as error:  # whatever the site's module does
+    except Exception as error:  # the site's module may raise anything
         return [
             messages.warning(10, f"{name} cannot be imported: {error}", "Correct ASGI_APPLICATION, or what it names.")
         ]
@@ -45,7 +45,7 @@ def check_route(**_: Any) -> list[checks.CheckMessage]:
 
 
 def has_route(application: Any) -> bool | None:
-    """Whether an ASGI application takes scopes of type "tcp"; None when its kind is not known."""
+    """Whether an ASGI application has a route "tcp", or None if that cannot be known."""
     for _layer in range(LAYERS):
         if isinstance(application, ProtocolTypeRouter):
             return "tcp" in application.application_mapping
@@ -60,7 +60,7 @@ def has_route(application: Any) -> bool | None:
 
 @checks.register("tmtp")
 def check_tasks(**_: Any) -> list[checks.CheckMessage]:
-    """W012."""
+    """Check that django-q2 retries a task only after its timeout: W012."""
     if not apps.is_installed("django_q"):
         return []
     cluster = getattr(settings, "Q_CLUSTER", {})

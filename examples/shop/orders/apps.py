@@ -1,9 +1,7 @@
-"""The Django app."""
+"""The configuration of the app."""
 
 from django.apps import AppConfig
 
 
 class OrdersConfig(AppConfig):
-    """What customers have ordered."""
-
     name = "orders"

@@ -1,4 +1,4 @@
-"""What customers write to the shop. A worker calls `received` with each message: TMTP_DELIVERY["HANDLER"]."""
+"""Messages from customers to the shop. A worker calls `received` with each: TMTP_DELIVERY["HANDLER"]."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from .models import Answer, Order
 
 
 def received(message: Any) -> None:
-    """Keep an answer with its order; in one transaction with the acknowledgement, so once, whatever crashes."""
+    """Save an answer with its order, in one transaction with the acknowledgement, so that it is saved exactly once."""
     order = Order.objects.filter(thread=message.thread).first()
     if order is None:
-        return  # about no order of ours; somebody could be told of it here
+        return  # not an answer to a message about an order
     with transaction.atomic():
         Answer.objects.create(order=order, msgid=message.msgid, text=message.text)
         message.acknowledge()

@@ -5,7 +5,7 @@ from django.db import models
 
 
 class Order(models.Model):
-    """What a customer has ordered. `thread` is the message that told them of it, to which they answer."""
+    """A customer's order. `thread` is the id of the message about it, to which the customer answers."""
 
     customer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
     what = models.CharField(max_length=200)
@@ -17,7 +17,7 @@ class Order(models.Model):
 
 
 class Answer(models.Model):
-    """What a customer has written about an order."""
+    """A customer's answer to the message about an order."""
 
     order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="answers")
     msgid = models.CharField(max_length=16)

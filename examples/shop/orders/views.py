@@ -1,4 +1,4 @@
-"""The shop's pages, for those who work there."""
+"""The shop's pages, for its staff."""
 
 from django.contrib.admin.views.decorators import staff_member_required
 from django.db import transaction
@@ -14,7 +14,7 @@ from .models import Order
 
 @staff_member_required
 def orders(request: HttpRequest) -> HttpResponse:
-    """All orders, and what their customers say."""
+    """List the orders with their customers' answers."""
     return render(request, "orders/orders.html", {"orders": Order.objects.prefetch_related("answers")})
 
 
@@ -22,7 +22,7 @@ def orders(request: HttpRequest) -> HttpResponse:
 @require_POST
 @transaction.atomic
 def ship(request: HttpRequest, pk: int) -> HttpResponse:
-    """An order has shipped. The customer is told if and only if this commits, and once, however often it is tried."""
+    """Mark an order as shipped and send the customer a message, exactly once, if the transaction commits."""
     order = get_object_or_404(Order.objects.select_for_update(), pk=pk)
     order.shipped = timezone.now()
     text = f"**{order.what}** has left our shop. Is anything not as it should be? Just answer."

@@ -1,4 +1,4 @@
-"""Pages over HTTP, TMTP over TCP."""
+"""The ASGI application: pages over HTTP, TMTP over TCP."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""A shop as `startproject` makes it, and what messages need. For development: it has DEBUG on and a known key."""
+"""The settings that `startproject` makes, and those that messages need. For development only: DEBUG is on."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The shop's pages."""
+"""The shop's URLs."""
 
 from django.contrib import admin
 from django.urls import path

@@ -1,16 +1,17 @@
 /** TMTP over WebSocket: see docs/how-to/websocket.md. An ES module without dependencies.
 
     const link = new Link(async ({header, data}) => keep(header, data));
-    await link.open();                          // gives tmtprev: {name, auth, authby}
-    await link.login(uid, nodeid);              // or register("browser", "ann of rome"), which gives {uid, nodeid}
+    await link.open();                          // returns tmtprev: {name, auth, authby}
+    await link.login(uid, nodeid);              // or register("browser", "ann of rome"), which returns {uid, nodeid}
     const {msgid} = await link.post([uid], "Hello", {threadid: "", alias: "ann of rome", subject: "Greetings"});
 
-The handler gets each message that waits at the server (its text is `text(data)`); when it is done the message is
-acknowledged and gone there. One that the handler fails for, by an exception, comes again later, so it may come twice.
-Events: "ohi" (detail: {from, status}) and "close" (reason). What fails is rejected with an Error that says why. */
+The handler is called with each message that waits at the server; its text is `text(data)`. When the handler is done,
+the message is acknowledged, and the server deletes it. If the handler throws, the message arrives again later. So a
+message may arrive twice. Events: "ohi" (detail: {from, status}) and "close" (detail: the reason). Promises are rejected
+with an Error that has the reason. */
 
-const PIECE = 256 * 1024; // octets in one WebSocket message, of which servers take 1 MiB
-const PULSE = 50_000; // milliseconds; the server ends a link after two silent minutes
+const PIECE = 256 * 1024; // octets in one WebSocket message; servers accept up to 1 MiB
+const PULSE = 50_000; // milliseconds; the server ends a link after two minutes of silence
 const octets = (value) => (typeof value === "string" ? new TextEncoder().encode(value) : value);
 export const text = (data) => new TextDecoder().decode(data);
 
@@ -23,9 +24,9 @@ function join(parts) {
 
 export class Link extends EventTarget {
   #socket = null;
-  #received = []; // pieces of what is not a whole frame yet
-  #missing = 4; // octets, until it can be one
-  #asked = new Map(); // {resolve, reject} by the id of an ack, or the op of another answer
+  #received = []; // pieces of an incomplete frame
+  #missing = 4; // octets until the next step of parsing
+  #asked = new Map(); // {resolve, reject} by the id of an ack, or by the op of another answer
   #handled = Promise.resolve();
   #last = 0;
   #reason = "the connection was lost";
@@ -36,7 +37,7 @@ export class Link extends EventTarget {
     this.url = new URL(url, location.href).href.replace(/^http/, "ws");
   }
 
-  /** Connect and say hello; a link that has ended may be opened again. */
+  /** Connect and send op 0. A link that has ended may be opened again. */
   open() {
     this.#socket?.close();
     this.#giveUp();
@@ -49,30 +50,30 @@ export class Link extends EventTarget {
     socket.onclose = () => (clearInterval(pulse), socket === this.#socket && this.#end());
     return this.#answer("tmtprev");
   }
-  /** Op 1: a new user, or with `oidc` perhaps a device more; gives {uid, nodeid, error: why not this alias}. */
+  /** Op 1: register a new user or, with `oidc`, another device. Returns {uid, nodeid, error}; `error` is why the alias was refused. */
   async register(label, alias = "_", oidc = undefined) {
     const greeted = this.#answer("info");
-    greeted.catch(() => {}); // said below
+    greeted.catch(() => {}); // awaited below
     const registered = await this.#ask("registered", { op: 1, newnode: label, newalias: alias, oidc });
     await greeted;
     return registered;
   }
-  /** Op 2; gives {info, ohi: [uid of who is online]}. */
+  /** Op 2: log in. Returns {info, ohi: [uids of users who are online]}. */
   login = (uid, nodeid) => this.#ask("info", { op: 2, uid, node: nodeid });
-  /** Op 7, to uids or {id, type}; `head` (tmtp.md section 6) goes before the data. Gives {msgid, posted}. */
+  /** Op 7: post to uids or {id, type}. `head` (tmtp.md section 6) precedes the data. Returns {msgid, posted}. */
   post(to, data, head = undefined) {
     const parts = head ? [octets(JSON.stringify(head)), octets(data)] : [octets(data)];
     const recipients = to.map((one) => (typeof one === "string" ? { id: one, type: 1 } : one));
     return this.request({ op: 7, for: recipients, datahead: head ? parts[0].length : 0 }, join(parts));
   }
-  /** Op 9: a line of text from one's own alias to somebody's. Gives {msgid, posted}. */
+  /** Op 9: send a line of text from one's own alias to another alias. Returns {msgid, posted}. */
   ping = (from, to, line) => this.request({ op: 9, from, to }, octets(line));
-  /** Any operation that is answered by an ack. */
+  /** Send any operation that is answered by an ack. */
   request(header, data = undefined) {
     const id = `${Date.now()}-${++this.#last}`;
     return this.#ask(id, { ...header, id }, data);
   }
-  /** Say goodbye (op 12). */
+  /** Send op 12, after which the server ends the link. */
   close = () => this.#socket?.readyState === WebSocket.OPEN && this.send({ op: 12 });
   /** Send a frame. */
   send(header, data = new Uint8Array()) {
