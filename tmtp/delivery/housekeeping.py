@@ -17,7 +17,7 @@ from tmtp.services.queue import leases, receipts, reports
 from . import last_runs
 from .budget import Budget, repeat
 from .conf import conf
-from .models import Attempt
+from .models import Attempt, InboundThread
 
 DAY = timedelta(days=1)
 AT_ONCE = 20  # messages whose reports are deleted in one transaction: each may have a thousand
@@ -76,6 +76,7 @@ def purge() -> None:
     if conf.REPORTS_KEPT is not None:
         before = timezone.now() - timedelta(seconds=conf.REPORTS_KEPT)
         repeat(lambda: reports.purge(before, AT_ONCE), budget)
+        InboundThread.objects.filter(pk__lt=int(before.timestamp() * 1e9)).delete()
     repeat(_purge_results, budget)
 
 

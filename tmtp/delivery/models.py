@@ -9,9 +9,9 @@ from django.utils.translation import gettext_lazy as _
 from tmtp.protocol.values import format_msgid
 
 from .broadcasts.models import Broadcast, Part, Recipient
-from .inbound.models import Attempt
+from .inbound.models import Attempt, InboundThread
 
-__all__ = ["Attempt", "Broadcast", "LastRun", "Notice", "Part", "Recipient", "StalledDevice"]
+__all__ = ["Attempt", "Broadcast", "InboundThread", "LastRun", "Notice", "Part", "Recipient", "StalledDevice"]
 
 
 class LastRun(models.Model):

@@ -12,7 +12,7 @@ _RFC4648 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _TO_TMTP = bytes.maketrans(_RFC4648, _TMTP)
 _FROM_TMTP = bytes.maketrans(_TMTP, _RFC4648)
 
-_MSGID = re.compile("[0-9a-f]{16}")
+_MSGID = re.compile("[0-7][0-9a-f]{15}")  # a number that databases store: 63 bits
 
 UID_OCTETS = 20
 UID_CHARACTERS = 32

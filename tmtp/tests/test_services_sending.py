@@ -262,14 +262,14 @@ def test_large_attachments_are_spooled_and_read_back() -> None:
 def test_a_head_that_makes_no_sense_is_read_as_far_as_it_goes(head: bytes) -> None:
     body = head + b"text\xff"
     received = Received(Message(pk=1, op="delivery", head=_frame(head), body=body, size=len(body)))
-    assert (received.text, received.attachments, received.thread) == ("text\ufffd", [], received.msgid)
+    assert (received.text, received.attachments, received.named_thread) == ("text\ufffd", [], received.msgid)
 
 
 def test_what_no_database_keeps_is_not_read() -> None:
     head = json.dumps({"threadid": "x" * 300, "subject": "a\0b"}).encode()
     body = head + b"c\0d"
     received = Received(Message(pk=1, op="delivery", head=_frame(head), body=body, size=len(body)))
-    assert (received.thread, received.subject, received.text) == (received.msgid, "a\ufffdb", "c\ufffdd")
+    assert (received.named_thread, received.subject, received.text) == (received.msgid, "a\ufffdb", "c\ufffdd")
 
 
 def _frame(head: bytes) -> bytes:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from tmtp.models import Node, User
-from tmtp.services.messages.mailbox import Received, remove
+from tmtp.protocol.values import parse_msgid
+from tmtp.services.messages import threads
+from tmtp.services.messages.mailbox import Received, messages_of, remove
 from tmtp.services.messages.sending import send_message
 
 from ..errors import Refused
-from .models import Attempt
+from .models import Attempt, InboundThread
 
 OPS = ("delivery", "ping", "invite")  # what a person wrote; everything else in the mailbox is news for devices
 
@@ -31,13 +34,33 @@ class InboundMessage(Received):
 
     @property
     def author(self) -> User | None:
-        """The user who wrote it; None when the user is gone. The `alias` of a post is only what its head says."""
+        """The user who wrote it; None when the user is gone."""
         return self.sender
 
     @property
     def account(self) -> Any:
         """The website's account of the author; None when the author has none."""
         return self.author.account if self.author else None
+
+    @cached_property
+    def thread(self) -> str:
+        """The msgid of the first message of the thread, if the author takes part in that thread; else its own.
+
+        The head of a post may name any thread, one between the site and another member too.
+        """
+        named = self.named_thread
+        if named == self.msgid or (self.author and self._is_in_thread(self.author, parse_msgid(named))):
+            return named
+        return self.msgid
+
+    def _is_in_thread(self, author: User, number: int) -> bool:
+        if threads.was_sent(author, number):
+            return True
+        known = InboundThread.objects.filter(pk=number).first()
+        if known:
+            return threads.takes_part(author.uid, known.participants)
+        first = messages_of(self.mailbox).filter(pk=number, op="delivery").first()
+        return first is not None and threads.takes_part(author.uid, threads.participants(Received(first)))
 
     @property
     def gid(self) -> str:
@@ -69,6 +92,9 @@ class InboundMessage(Received):
         `transaction.atomic()` with what it writes.
         """
         with transaction.atomic():
+            if is_for_handler(self) and self.op == "delivery" and self.thread == self.msgid:
+                began = {"participants": threads.participants(self)}
+                InboundThread.objects.get_or_create(number=self.number, defaults=began)
             remove(self.mailbox, [self.number])
             Attempt.objects.filter(pk=self.number).delete()
 

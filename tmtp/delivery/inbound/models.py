@@ -11,6 +11,19 @@ from tmtp.protocol.values import format_msgid
 from ..claims import Claimable
 
 
+class InboundThread(models.Model):
+    """A thread that a member began with the site: who takes part in it. Deleted after REPORTS_KEPT.
+
+    `number` is that of its first message, `participants` has uids and gids.
+    """
+
+    number = models.BigIntegerField(primary_key=True)
+    participants = models.JSONField(default=list)
+
+    def __str__(self) -> str:
+        return format_msgid(self.number)
+
+
 class Attempt(Claimable):
     """How often the handler was called with a message, and how the last call failed. Deleted with the message.
 

@@ -77,8 +77,11 @@ class Received:
         return parse_head(self._octets(0, datahead), self.message.size)
 
     @property
-    def thread(self) -> str:
-        """The msgid of the first message of its thread; its own when it is that."""
+    def named_thread(self) -> str:
+        """The msgid of the first message of the thread that its head names; its own when it names none.
+
+        The sender need not take part in that thread: see `threads`.
+        """
         return self.head.thread if is_msgid(self.head.thread) else self.msgid
 
     @property
