@@ -23,7 +23,7 @@ def check_mailbox(**_: Any) -> list[checks.CheckMessage]:
         found.append(checks.Warning(message, hint=hint, id="tmtp_mailbox.W002"))
     if not apps.is_installed("django_htmx"):
         message = "django_htmx is not in INSTALLED_APPS, so members reload to see what is new."
-        hint = "pip install “mnm-django[mailbox]”, and add “django_htmx” to INSTALLED_APPS."
+        hint = 'pip install "mnm-django[mailbox]", and add “django_htmx” to INSTALLED_APPS.'
         found.append(checks.Warning(message, hint=hint, id="tmtp_mailbox.W003"))
     return found
 

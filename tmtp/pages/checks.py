@@ -16,5 +16,5 @@ def check_pages(**_: Any) -> list[checks.CheckMessage]:
     found = web.check_urls("tmtp_pages", "devices", 'path("", include("tmtp.pages.urls"))')
     if find_spec("segno") is None:
         message = "The page for a new device shows a QR code, and the package segno is not installed."
-        found.append(checks.Error(message, hint="pip install “mnm-django[pages]”", id="tmtp_pages.E002"))
+        found.append(checks.Error(message, hint='pip install "mnm-django[pages]"', id="tmtp_pages.E002"))
     return found

@@ -1,4 +1,4 @@
-"""A site with django-allauth and its own base template takes in the mailbox and the members' pages.
+"""A site with django-allauth and its own base template takes in the mailbox and the members' pages, as the guides say.
 
 Nothing of this project's own site is used: other settings, another way to sign in, another look.
 """
@@ -6,8 +6,10 @@ Nothing of this project's own site is used: other settings, another way to sign 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -18,10 +20,10 @@ from tmtp.tests.test_fresh_site import Site
 
 pytestmark = pytest.mark.once
 
+GUIDES = Path(__file__).resolve().parents[3] / "docs" / "how-to"
 PASSWORD = "a Password of 26 letters"
 SETTINGS = """
-INSTALLED_APPS = ["daphne", *INSTALLED_APPS, "allauth", "allauth.account", "django_htmx"]
-INSTALLED_APPS += ["tmtp", "tmtp.mailbox", "tmtp.pages"]
+INSTALLED_APPS = ["daphne", *INSTALLED_APPS, "allauth", "allauth.account"]
 MIDDLEWARE += ["allauth.account.middleware.AccountMiddleware"]
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
@@ -29,18 +31,6 @@ TEMPLATES[0]["DIRS"] = [BASE_DIR / "templates"]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 ALLOWED_HOSTS = ["127.0.0.1"]
-DATABASES["default"]["OPTIONS"] = {
-    "transaction_mode": "IMMEDIATE",
-    "timeout": 20,
-    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL",
-}
-ASGI_APPLICATION = "chess.asgi.application"
-TMTP = {
-    "SITE_NAME": "Chess shop",
-    "BASE_TEMPLATE": "base.html",
-    "CERT": BASE_DIR / "tls/cert.pem",
-    "KEY": BASE_DIR / "tls/key.pem",
-}
 """
 URLS = """
 from django.urls import include
@@ -48,19 +38,7 @@ from django.views.generic import TemplateView
 urlpatterns += [
     path("", TemplateView.as_view(template_name="home.html")),
     path("login/", include("allauth.urls")),
-    path("inbox/", include("tmtp.mailbox.urls")),
-    path("me/", include("tmtp.pages.urls")),
 ]
-"""
-ROUTING = """
-import tmtp.mailbox.routing
-from channels.routing import ProtocolTypeRouter, URLRouter
-from tmtp.consumers import TmtpConsumer
-application = ProtocolTypeRouter({
-    "http": application,
-    "tcp": TmtpConsumer.as_asgi(),
-    "websocket": URLRouter(tmtp.mailbox.routing.websocket_urlpatterns),
-})
 """
 # A look of its own, with names of classes that our pages have too.
 BASE = """<!doctype html>
@@ -103,13 +81,22 @@ send_message(get_user_model().objects.get(username="ann"), "Your order", "The **
 """
 
 
+def guide(name):
+    """The lines of Python in a guide, block by block."""
+    return re.findall(r"^```python\n(.*?)^```$", (GUIDES / f"{name}.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
     """The site, served by `runserver`; `url` is its address."""
     site = Site(tmp_path_factory.mktemp("shop"))
-    site.add("chess/settings.py", SETTINGS)
-    site.add("chess/urls.py", URLS)
-    site.add("chess/asgi.py", ROUTING)
+    existing, sqlite, *_ = guide("existing-site")
+    in_settings, in_urls, in_asgi, _ = guide("mailbox")
+    pages_settings, pages_urls, _ = guide("members-pages")
+    settings = [SETTINGS, existing.replace("mysite", "chess"), sqlite, in_settings, pages_settings]
+    site.add("chess/settings.py", "".join(settings))
+    site.add("chess/urls.py", URLS + in_urls + pages_urls)
+    site.add("chess/asgi.py", in_asgi)
     site.add("templates/base.html", BASE)
     site.add("templates/home.html", HOME)
     site.manage("tmtpcert")
@@ -171,7 +158,7 @@ def test_the_site_has_nothing_left_to_do(shop):
 
 
 def test_a_member_signs_in_reads_and_writes(shop, page):
-    page.goto("/inbox/")  # not signed in: to the sign-in page, and back
+    page.goto("/mailbox/")  # not signed in: to the sign-in page, and back
     page.get_by_role("link", name="sign up", exact=True).click()
     sign_up(page, "ann")
     expect(page.get_by_role("heading", name="No messages yet")).to_be_visible()
@@ -185,15 +172,15 @@ def test_a_member_signs_in_reads_and_writes(shop, page):
     expect(page.locator("strong", has_text="board")).to_be_visible()
     looks_right(page, "thread")
 
-    page.goto("/me/account/aliases/")
+    page.goto("/account/aliases/")
     page.get_by_label("New name").fill("ann of rome")
     page.get_by_role("button", name="Take this name").click()
     expect(page.locator(".shop-message")).to_have_text("You are “ann of rome” now, too.")
     looks_right(page, "names")
 
-    page.goto("/inbox/write/")
+    page.goto("/mailbox/write/")
     looks_right(page, "write")
-    page.get_by_label("To", exact=True).fill("Chess shop website")
+    page.get_by_label("To", exact=True).fill("My site website")
     page.get_by_label("Subject").fill("Thank you")
     page.get_by_label("Message", exact=True).fill("It has *arrived*.")
     page.get_by_role("button", name="Send").click()
@@ -213,5 +200,5 @@ def test_the_members_pages_are_there(shop, page):
         ("account/presence/", "presence"),
         ("account/blocked/", "blocked"),
     ):
-        page.goto(f"/me/{path}")
+        page.goto(f"/{path}")
         looks_right(page, name)

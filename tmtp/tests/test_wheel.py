@@ -1,0 +1,53 @@
+"""What the wheel contains: every module, template and static file of `tmtp`, and no tests."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.once
+
+ROOT = Path(__file__).resolve().parents[2]
+SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+
+
+def packages() -> set[Path]:
+    """The folders that setuptools finds as packages: all with an __init__.py, and so have those above them."""
+    found = {file.parent for file in (ROOT / "tmtp").rglob("__init__.py") if "tests" not in file.parts}
+    return {package for package in found if all(above in found for above in parents(package))}
+
+
+def parents(package: Path) -> list[Path]:
+    return [above for above in package.parents if above.is_relative_to(ROOT / "tmtp")]
+
+
+def sources() -> set[Path]:
+    """The files that a site needs."""
+    files = {file for file in (ROOT / "tmtp").rglob("*") if file.is_file()}
+    return {file for file in files if not {"tests", "__pycache__"} & set(file.parts) and file.name != "conftest.py"}
+
+
+def test_each_file_is_in_the_wheel() -> None:
+    assert SETUPTOOLS["packages"]["find"]["include"] == ["tmtp", "tmtp.*"]
+    packed = {file for package in packages() for file in package.glob("*.py")}
+    for pattern in SETUPTOOLS["package-data"]["*"]:
+        packed |= {file for package in packages() for file in package.glob(pattern)}
+    assert sources() - packed == set()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tmtp/mailbox/templates/tmtp_mailbox/threads.html",
+        "tmtp/mailbox/static/tmtp_mailbox/mailbox.js",
+        "tmtp/mailbox/migrations/0001_mailbox.py",
+        "tmtp/pages/templates/tmtp_pages/devices.html",
+        "tmtp/static/tmtp/pages.css",
+        "tmtp/templates/tmtp/base.html",
+        "tmtp/templates/tmtp/forms/field.html",
+    ],
+)
+def test_what_a_site_installs_the_pages_for_is_there(name: str) -> None:
+    assert ROOT / name in sources()
