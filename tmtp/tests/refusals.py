@@ -33,7 +33,11 @@ def check_page(texts: Mapping[str, Text], section: str) -> None:
     """Assert that a section of docs/reference/errors.md lists each code with its parameters and texts."""
     page = (ROOT / "docs" / "reference" / "errors.md").read_text()
     (rows,) = re.findall(rf"^## {re.escape(section)}$(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
-    assert re.findall(r"^\| `.*$", rows, re.MULTILINE) == [_row(code, text) for code, text in texts.items()]
+    listed = re.findall(r"^\| `.*$", rows, re.MULTILINE)
+    expected = [_row(code, text) for code, text in texts.items()]
+    missing = "\n".join(row for row in expected if row not in listed)
+    assert not missing, f"add to docs/reference/errors.md:\n{missing}"
+    assert listed == expected
 
 
 def _row(code: str, text: Text) -> str:
