@@ -7,7 +7,8 @@ import pytest
 from django.db import connection, connections, transaction
 
 from tmtp.protocol.requests import Recipient
-from tmtp.services.messages.posting import Post, post
+from tmtp.services.messages.posting import post
+from tmtp.services.messages.posts import Post
 from tmtp.services.people.users import register
 from tmtp.services.queue import queue
 from tmtp.services.queue.batch import Batch

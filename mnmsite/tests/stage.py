@@ -44,6 +44,7 @@ class Stage:
         from tmtp.protocol.requests import TO_GROUP, TO_USER, Recipient
         from tmtp.services.messages import posting
         from tmtp.services.messages.post_format import Person, compose
+        from tmtp.services.messages.posts import Post
 
         sender = self.senders[who]
         readers = [Person(self.aliases[one], self.senders[one].uid) for one in [who, *to]]
@@ -52,7 +53,7 @@ class Stage:
         author = Person(self.aliases[who], sender.uid)
         made = compose(author, subject, text, thread=thread, readers=readers)
         recipients = [Recipient(one.uid, TO_GROUP if gid else TO_USER) for one in readers]
-        (number,) = posting.post([posting.Post(sender, recipients, b"".join(made.pieces()), made.datahead)])
+        (number,) = posting.post([Post(sender, recipients, b"".join(made.pieces()), made.datahead)])
         return f"{number:016x}"
 
 

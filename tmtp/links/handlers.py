@@ -13,11 +13,11 @@ from functools import partial
 from ..protocol import errors, messages
 from ..protocol.errors import Quit
 from ..protocol.requests import Op, Request
-from ..protocol.values import decode_base32
+from ..protocol.values import PING_MAX_UNITS, decode_base32, utf16_units
 from ..services.errors import Refused
 from ..services.groups import groups, ohi
 from ..services.messages import posting
-from ..services.messages.posting import Notification, Post
+from ..services.messages.posts import Notification, Post
 from ..services.people import identities, users
 from ..services.people.actors import Sender
 from ..services.queue import receipts
@@ -26,7 +26,6 @@ from ..store.store import log_failure
 from ..store.transactions import Unavailable, Uncertain
 from .session import Session
 
-PING_UTF16_UNITS = 140
 Handler = Callable[[Session, Request], Awaitable[None] | None]
 
 
@@ -222,6 +221,6 @@ def _text(session: Session) -> bytes:
         text = octets.decode()
     except UnicodeDecodeError as error:
         raise Quit(errors.DATA_NOT_UTF8) from error
-    if len(text.encode("utf-16-le")) // 2 > PING_UTF16_UNITS:
+    if utf16_units(text) > PING_MAX_UNITS:
         raise Quit(errors.DATA_TOO_LONG)
     return octets

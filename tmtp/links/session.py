@@ -19,7 +19,7 @@ from ..protocol import errors, messages
 from ..protocol.connection import END_OF_MESSAGE, NEED_DATA, Connection
 from ..protocol.errors import Quit
 from ..protocol.requests import Op, Request
-from ..services.messages.posting import Post
+from ..services.messages.posts import Post
 from ..services.people.users import LoggedIn
 from ..services.queue.batch import Parcel, Service
 from .uploads import Incoming

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
-from ..services.messages.posting import Body
+from ..services.messages.posts import Body
 from ..services.storage import spool
 from ..services.storage.spool import INLINE_OCTETS, Spooled
 

@@ -8,12 +8,12 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from ..protocol.values import PING_MAX_UNITS, utf16_units
 from ..services.errors import Refused
 from ..web.rendering import PageForm
 from . import sending
 from .sending import Readers
 
-PING_UTF16_UNITS = 140
 SUBJECT_MAX = 200
 TEXT_MAX = 1024 * 1024
 
@@ -116,13 +116,13 @@ class PingReplyForm(WritingForm):
     """A short text to someone known."""
 
     text = TextField(
-        label=_("Text"), max_length=PING_UTF16_UNITS, widget=forms.Textarea(attrs={"rows": 2, "data-send": ""})
+        label=_("Text"), max_length=PING_MAX_UNITS, widget=forms.Textarea(attrs={"rows": 2, "data-send": ""})
     )
 
     def clean_text(self) -> str:
         """At most 140 UTF-16 units: some characters count twice (tmtp.md op 9)."""
         text = str(self.cleaned_data["text"])
-        if len(text.encode("utf-16-le")) // 2 > PING_UTF16_UNITS:
+        if utf16_units(text) > PING_MAX_UNITS:
             raise forms.ValidationError(_("This is too long for a ping: some characters count twice."))
         return text
 

@@ -26,7 +26,7 @@ from ..services.messages import posting
 from ..services.messages.attachments import attachments_of
 from ..services.messages.mailbox import Received, messages_of
 from ..services.messages.post_format import Letter, Person, compose
-from ..services.messages.posting import Post
+from ..services.messages.posts import Post
 from ..services.people.actors import Sender
 from ..services.people.placeholders import hold
 from ..services.queue import receipts

@@ -8,11 +8,10 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Alias, User
-from ..protocol.values import NAME_MAX_CHARACTERS
+from ..protocol.values import NAME_MAX_CHARACTERS, PING_MAX_UNITS, utf16_units
 from ..services.people.users import LABEL_MAX
 from ..web.rendering import PageForm
 
-TEXT_UNITS = 140  # of UTF-16, as op 5 has it
 PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}
 
 
@@ -54,12 +53,12 @@ class InviteForm(PageForm):
     """An invitation."""
 
     to = name_field(_("Whom to invite"), help_text=_("A name they go by here."))
-    text = forms.CharField(label=_("A few words for them"), required=False, max_length=TEXT_UNITS)
+    text = forms.CharField(label=_("A few words for them"), required=False, max_length=PING_MAX_UNITS)
 
     def clean_text(self) -> str:
         """At most what an invitation has room for: some signs take two of its 140 units."""
         text: str = self.cleaned_data["text"]
-        if len(text.encode("utf-16-le")) // 2 > TEXT_UNITS:
+        if utf16_units(text) > PING_MAX_UNITS:
             raise forms.ValidationError(_("That is too long: some signs count twice."))
         return text
 

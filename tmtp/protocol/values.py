@@ -20,6 +20,7 @@ NODEID_OCTETS = 25
 NAME_MIN_OCTETS = 8
 NAME_MAX_CHARACTERS = 255
 MAX_NODES = 100
+PING_MAX_UNITS = 140  # of UTF-16, in a ping or an invitation (ops 5 and 9)
 
 
 def encode_base32(octets: bytes) -> str:
@@ -82,3 +83,8 @@ def _second(seconds: int) -> str:
 def looks_like_uid(name: str) -> bool:
     """Return whether a name could be taken for a uid, in whatever case."""
     return len(name) == UID_CHARACTERS and not name.upper().encode().translate(None, _TMTP)
+
+
+def utf16_units(text: str) -> int:
+    """Return how many UTF-16 units a text has: characters above U+FFFF count twice."""
+    return len(text.encode("utf-16-le")) // 2

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeGuard, TypeVar
 
 from ..services.messages.fanout import Fanout
-from ..services.messages.posting import LATER, Later, Post
+from ..services.messages.posting import LATER, Later
+from ..services.messages.posts import Post
 from ..services.queue.batch import Service
 
 T = TypeVar("T")

@@ -25,7 +25,7 @@ from typing import Any, Generic, TypeVar
 from django.db import connection
 
 from ..services.errors import Refused
-from ..services.messages.posting import Post, spool_names
+from ..services.messages.posts import Post
 from ..services.queue.batch import Parcel, Service
 from ..services.queue.reports import Note
 from ..services.storage.spool import discard
@@ -209,7 +209,7 @@ def discard_failed(job: Job) -> None:
         case PostJob(result=Refused() | Uncertain()):
             pass
         case PostJob(result=Exception()):
-            discard(spool_names(job.post))
+            discard(job.post.spool_names)
 
 
 def log_failure(result: object) -> None:

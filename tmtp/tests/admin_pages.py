@@ -10,7 +10,7 @@ from tmtp.models import Group, Node, QueueEntry
 from tmtp.protocol.requests import TO_USER, Recipient
 from tmtp.services.groups import groups
 from tmtp.services.messages import posting
-from tmtp.services.messages.posting import Post
+from tmtp.services.messages.posts import Post
 from tmtp.services.people import users
 from tmtp.services.storage import sql
 

@@ -10,7 +10,7 @@ from django.db import OperationalError, transaction
 
 from tmtp.engine.site_signal import Doorbell
 from tmtp.services.messages import posting
-from tmtp.services.messages.posting import Post
+from tmtp.services.messages.posts import Post
 from tmtp.services.people.actors import Sender
 from tmtp.services.people.placeholders import mailbox_of
 from tmtp.services.people.site import site_user

@@ -13,7 +13,8 @@ from tmtp.protocol.requests import TO_GROUP, TO_GROUP_WITHOUT_ME, TO_USER, Recip
 from tmtp.services.errors import Refused
 from tmtp.services.messages import directory, fanout
 from tmtp.services.messages.fanout import Fanout
-from tmtp.services.messages.posting import LATER, Notification, Post, post
+from tmtp.services.messages.posting import LATER, post
+from tmtp.services.messages.posts import Notification, Post
 from tmtp.services.messages.sweeping import Sweeper
 from tmtp.services.people import users
 from tmtp.services.people.actors import Sender

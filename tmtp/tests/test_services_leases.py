@@ -15,7 +15,8 @@ from django.utils import timezone
 from tmtp.engine import polling
 from tmtp.engine.polling import Watch
 from tmtp.models import Node, ServerLease
-from tmtp.services.messages.posting import Post, post
+from tmtp.services.messages.posting import post
+from tmtp.services.messages.posts import Post
 from tmtp.services.people import users
 from tmtp.services.people.actors import Sender
 from tmtp.services.queue import leases

@@ -18,7 +18,8 @@ from tmtp.protocol.values import format_posted
 from tmtp.services.errors import Refused
 from tmtp.services.groups import groups, ohi
 from tmtp.services.messages import posting
-from tmtp.services.messages.posting import Notification, Post, post
+from tmtp.services.messages.posting import post
+from tmtp.services.messages.posts import Notification, Post
 from tmtp.services.people import users
 from tmtp.services.people.actors import Sender
 from tmtp.services.queue import queue, receipts

@@ -13,7 +13,7 @@ from tmtp.services.errors import Refused
 from tmtp.services.groups import groups
 from tmtp.services.messages import directory, posting
 from tmtp.services.messages.directory import look_up
-from tmtp.services.messages.posting import Notification, Post
+from tmtp.services.messages.posts import Notification, Post
 from tmtp.services.messages.sending import send_message
 from tmtp.services.people import identities, linking, privacy, users
 from tmtp.services.people.privacy import CONTACTS, EVERYONE, NOBODY, OPEN, Privacy

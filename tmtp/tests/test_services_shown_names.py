@@ -12,7 +12,8 @@ from django.utils import timezone
 from tmtp.models import Alias, User
 from tmtp.services.groups import groups
 from tmtp.services.messages.mailbox import Received, look_up_names, messages_of
-from tmtp.services.messages.posting import Post, post
+from tmtp.services.messages.posting import post
+from tmtp.services.messages.posts import Post
 from tmtp.services.messages.sending import send_message
 from tmtp.services.people import users
 from tmtp.services.people.actors import Sender

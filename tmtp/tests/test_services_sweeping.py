@@ -9,10 +9,12 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from tmtp.models import Message, Node, QueueEntry
+from tmtp.protocol.requests import Recipient
 from tmtp.services.errors import Refused
 from tmtp.services.groups import groups
 from tmtp.services.messages import posting, sending, sweeping
-from tmtp.services.messages.posting import Post, post
+from tmtp.services.messages.posting import post
+from tmtp.services.messages.posts import Post
 from tmtp.services.messages.sweeping import Found, Sweeper, apply
 from tmtp.services.people.actors import Sender
 from tmtp.services.storage import spool, sql
@@ -240,7 +242,7 @@ def test_a_group_and_the_site_are_heard_always(pair: tuple[Sender, Sender]) -> N
     groups.join(bob, "club of all")
     before = len(waiting(bob))
     fill(bob)
-    (number,) = post([Post(ann, [posting.Recipient("club of all", 2)], b"hello")])
+    (number,) = post([Post(ann, [Recipient("club of all", 2)], b"hello")])
     assert isinstance(number, int)
     sending.send_message("bob of rome", "Hello", "from the site")
     assert len(waiting(bob)) == before + 2

@@ -17,7 +17,8 @@ from tmtp.models import Alias, Message, Node, ServerLease, User
 from tmtp.protocol.values import decode_base32
 from tmtp.services.errors import Refused
 from tmtp.services.groups import groups
-from tmtp.services.messages.posting import Post, post
+from tmtp.services.messages.posting import post
+from tmtp.services.messages.posts import Post
 from tmtp.services.people import identities, users
 from tmtp.services.people.actors import Sender
 from tmtp.services.people.lookalikes import forms, skeleton

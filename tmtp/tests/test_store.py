@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from tmtp.models import Group, Member, Message, QueueEntry, User
 from tmtp.protocol.requests import TO_GROUP, TO_USER, Recipient
 from tmtp.services.errors import Refused
-from tmtp.services.messages import directory, fanout, posting
-from tmtp.services.messages.posting import Post
+from tmtp.services.messages import directory, fanout
+from tmtp.services.messages.posts import Post
 from tmtp.services.people.actors import Sender
 from tmtp.services.queue import leases
 from tmtp.services.queue.batch import Parcel, without_batch
@@ -121,7 +121,7 @@ def test_each_links_jobs_keep_their_order_and_none_is_lost(kinds: list[tuple[str
 
 
 def test_posts_of_many_links_go_together() -> None:
-    jobs = [PostJob(link, posting.Post(Sender("", 0), [], b""), print) for link in range(100)]
+    jobs = [PostJob(link, Post(Sender("", 0), [], b""), print) for link in range(100)]
     assert [(len(posts), len(calls)) for posts, calls in phases(jobs)] == [(100, 0)]
 
 

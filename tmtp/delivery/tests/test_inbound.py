@@ -20,7 +20,7 @@ from tmtp.services.errors import Refused
 from tmtp.services.groups import groups
 from tmtp.services.messages import posting
 from tmtp.services.messages.mailbox import messages_of
-from tmtp.services.messages.posting import Post
+from tmtp.services.messages.posts import Post
 from tmtp.services.people import linking
 from tmtp.services.people.placeholders import mailbox_of
 from tmtp.services.people.site import site_alias, site_user

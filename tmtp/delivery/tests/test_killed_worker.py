@@ -44,13 +44,14 @@ WRITE = """
 from django.db import transaction
 from tmtp.protocol.requests import TO_USER, Recipient
 from tmtp.services.messages import posting
+from tmtp.services.messages.posts import Post
 from tmtp.services.people import users
 from tmtp.services.people.site import site_user
 
 ann = users.register("phone", "ann of rome").sender
 for text in (b"slow", b"poison"):
     with transaction.atomic():
-        posting.post([posting.Post(ann, [Recipient(site_user().uid, TO_USER)], b"{}" + text, datahead=2)])
+        posting.post([Post(ann, [Recipient(site_user().uid, TO_USER)], b"{}" + text, datahead=2)])
 """
 LOOK = """
 from tmtp.delivery.inbound.handling import site_mailbox

@@ -12,7 +12,7 @@ from tmtp.services.messages import posting
 from tmtp.services.messages.attachments import attachments_of
 from tmtp.services.messages.mailbox import Received, messages_of
 from tmtp.services.messages.post_format import Person, compose
-from tmtp.services.messages.posting import Post
+from tmtp.services.messages.posts import Post
 from tmtp.services.people.actors import Sender
 from tmtp.services.people.users import add_alias
 from tmtp.tests.people import forget, to, unique

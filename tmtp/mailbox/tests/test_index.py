@@ -15,7 +15,7 @@ from tmtp.mailbox.models import Entry, Mailbox, Thread
 from tmtp.models import QueueEntry, Report
 from tmtp.services.groups import groups
 from tmtp.services.messages import posting, recall
-from tmtp.services.messages.posting import Notification, Post
+from tmtp.services.messages.posts import Notification, Post
 from tmtp.services.messages.sending import send_message
 from tmtp.services.people import actors
 from tmtp.services.queue.queue import Outgoing, acknowledge, publish

@@ -24,7 +24,7 @@ from tmtp.models import Member, Report, User
 from tmtp.services.groups import groups
 from tmtp.services.messages import posting
 from tmtp.services.messages.post_format import Person
-from tmtp.services.messages.posting import Post
+from tmtp.services.messages.posts import Post
 from tmtp.services.messages.recall import recall
 from tmtp.services.messages.sending import send_message
 from tmtp.services.people import privacy

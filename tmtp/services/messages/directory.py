@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from ...models import Member
-from ...protocol.requests import TO_USER, Recipient
+from ...protocol.requests import TO_USER
 from ..people.privacy import blocks_among
 from ..storage import sql
 from .fanout import AT_ONCE
-
-if TYPE_CHECKING:
-    from .posting import Post
+from .posts import Post
 
 _JOINED, _INVITED = Member.Status.JOINED.value, Member.Status.INVITED.value
 
@@ -31,10 +28,10 @@ class Directory:
     blocks: set[tuple[int, int]] = field(default_factory=set)  # user ids: who blocks, and whom
 
     def is_large(self, item: Post) -> bool:
-        """Whether a post is for more members of groups than are written at once."""
+        """Return whether a post is for more members of groups than are written at once."""
         if not self.groups:
             return False
-        return sum(self.groups[gid][1] for gid in gids_of(item) if gid in self.groups) > AT_ONCE
+        return sum(self.groups[gid][1] for gid in item.gids if gid in self.groups) > AT_ONCE
 
     def is_full(self, uid: str) -> bool:
         """Return whether a user has nodes in use, and all of them are full."""
@@ -43,7 +40,7 @@ class Directory:
 
 
 def look_up(posts: Sequence[Post]) -> Directory:
-    """The nodes of everyone named in the posts, senders included; of a large post's groups, their sizes.
+    """Return the nodes of everyone named in the posts, senders included; of a large post's groups, their sizes.
 
     Takes a query, two more if they name groups, and one more if anybody named blocks someone.
     """
@@ -51,7 +48,7 @@ def look_up(posts: Sequence[Post]) -> Directory:
     gids: set[str] = set()
     for item in posts:
         uids.add(item.sender.uid)
-        for to in recipients_of(item):
+        for to in item.all_recipients:
             (uids if to.type == TO_USER else gids).add(to.id)
     directory = Directory(groups=sql.group_sizes(gids, AT_ONCE + 1) if gids else {})
     wary: set[int] = set()
@@ -64,22 +61,12 @@ def look_up(posts: Sequence[Post]) -> Directory:
             nodes.append(node)
             if full:
                 directory.full.add(node)
-    small = {gid for item in posts if not directory.is_large(item) for gid in gids_of(item)} if gids else None
+    small = {gid for item in posts if not directory.is_large(item) for gid in item.gids} if gids else None
     if small:
         _look_up_groups(directory, small)
     if wary:
         directory.blocks = blocks_among(wary, {item.sender.user for item in posts})
     return directory
-
-
-def recipients_of(item: Post) -> Sequence[Recipient]:
-    """All that a post names."""
-    return [*item.recipients, *item.notification.recipients] if item.notification else item.recipients
-
-
-def gids_of(item: Post) -> set[str]:
-    """The groups that a post names."""
-    return {to.id for to in recipients_of(item) if to.type != TO_USER}
 
 
 def _look_up_groups(directory: Directory, gids: Iterable[str]) -> None:

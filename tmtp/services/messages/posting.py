@@ -1,9 +1,9 @@
-"""Posts: resolved, numbered and queued many at a time (tmtp.md ops 7, 8 and 9), and what the site itself sends."""
+"""Posts and pings: resolved, numbered and queued, many posts at a time (tmtp.md ops 7, 8 and 9)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Any
 
@@ -21,35 +21,11 @@ from ..queue.queue import Outgoing, discard_on_commit, enqueue
 from ..queue.receipts import Receipts
 from ..storage.numbers import numbers
 from ..storage.spool import Spooled
-from .directory import Directory, gids_of, look_up, recipients_of
+from .directory import Directory, look_up
 from .fanout import Fanout, Share
+from .posts import Post
 
 _JOINED, _INVITED = Member.Status.JOINED.value, Member.Status.INVITED.value
-Body = bytes | Spooled
-
-
-@dataclass(slots=True)
-class Post:
-    """Op 7 or 8, as asked for. A notification makes it op 8."""
-
-    sender: Sender
-    recipients: Sequence[Recipient]
-    body: Body
-    datahead: int = 0
-    datasum: int = 0
-    digest: bytes = b""  # of the request, to know it again
-    notification: Notification | None = None
-
-
-@dataclass(slots=True)
-class Notification:
-    """What op 8 has over op 7."""
-
-    recipients: Sequence[Recipient]
-    body: Body
-    notehead: int = 0
-    notesum: int = 0
-    not_self: bool = False
 
 
 class Later(Enum):
@@ -118,13 +94,7 @@ def post_whole(item: Post) -> int:
 def _discard_unused(posts: Iterable[Post], outgoing: Iterable[Outgoing]) -> None:
     """Remove the spooled bodies that no message kept: of posts refused, known, or for nobody."""
     kept = {item.body.name for item in outgoing if item.nodes and isinstance(item.body, Spooled)}
-    discard_on_commit(name for item in posts for name in spool_names(item) if name not in kept)
-
-
-def spool_names(item: Post) -> list[str]:
-    """The spool files that a post came with."""
-    bodies = (item.body, item.notification and item.notification.body)
-    return [body.name for body in bodies if isinstance(body, Spooled)]
+    discard_on_commit(name for item in posts for name in item.spool_names if name not in kept)
 
 
 def _messages(item: Post, directory: Directory) -> list[Outgoing]:
@@ -147,7 +117,7 @@ def _messages(item: Post, directory: Directory) -> list[Outgoing]:
 def _fan_out(item: Post, directory: Directory) -> Fanout:
     """A post to many: all that there is to check, and what is to be written. Raises Refused as _messages does."""
     sender = item.sender
-    groups = {gid: directory.groups[gid][0] for gid in gids_of(item) if gid in directory.groups}
+    groups = {gid: directory.groups[gid][0] for gid in item.gids if gid in directory.groups}
     places = Member.objects.filter(user=sender.user, group__in=groups.values()).values_list("group_id", "status")
     status = dict(places)
     joined: dict[str, dict[int, list[int]]] = {
@@ -157,7 +127,7 @@ def _fan_out(item: Post, directory: Directory) -> Fanout:
     messages = _messages(item, replace(directory, joined=joined, invited=invited))
     shares = [
         Share(message, groups[to.id], sender.user if to.type == TO_GROUP_WITHOUT_ME else None)
-        for message, recipients in zip(messages, (item.recipients, recipients_of(item)), strict=False)
+        for message, recipients in zip(messages, (item.recipients, item.all_recipients), strict=False)
         for to in recipients
         if to.type != TO_USER
     ]
