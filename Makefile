@@ -49,7 +49,7 @@ test-app: setup
 	$(PY) -m pytest tmtp/tests
 
 test-site: setup
-	$(PY) -m pytest tmtp/delivery tmtp/mailbox tmtp/pages accounts mnmsite
+	$(PY) -m pytest tmtp/delivery tmtp/mailbox tmtp/pages tmtp/web accounts mnmsite
 
 # And again, what has to do with the database.
 test-postgresql: setup
