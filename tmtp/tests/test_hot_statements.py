@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from tmtp.services.storage import sql
+from tmtp.services.storage.sql import nodes, queue, recipients, records
 
 USERS = 40_000  # with a node each, a place in one of 400 groups, and two messages that wait
 MESSAGES = 80_000
@@ -29,7 +29,7 @@ NUMBERS = {
 TEXT = {"sqlite": "printf('%06d', {0})", "postgresql": "lpad(({0})::text, 6, '0')"}
 OCTETS = {"sqlite": "CAST({0} AS BLOB)", "postgresql": "decode({0}, 'escape')"}
 
-# The parameters to plan for, by the statement's name in sql.py: rows for those that take many, else what is bound.
+# The parameters to plan for, by the statement's name in the package sql: rows for those that take many, else what is bound.
 SOME = list(range(101, 151))
 ENTRIES = [(node, 1, node) for node in SOME]
 PARAMETERS = {
@@ -69,7 +69,8 @@ PARAMETERS = {
 }
 STATEMENTS = {
     name: value
-    for name, value in vars(sql).items()
+    for subject in (nodes, queue, recipients, records)
+    for name, value in vars(subject).items()
     if isinstance(value, dict) and set(value) == {"sqlite", "postgresql"}
 }
 
@@ -124,7 +125,7 @@ def scans_in_sqlite(statement, parameters):
 
 
 def bound_for_sqlite(statement, parameters):
-    """A statement and its parameters as sql.py gives them to SQLite."""
+    """A statement and its parameters as the package sql gives them to SQLite."""
     if "{rows}" in statement:
         row = f"({', '.join('?' * len(parameters[0]))})"
         statement = statement.format(rows=", ".join([row] * len(parameters)))

@@ -1,0 +1,86 @@
+"""The hot statements in both dialects, by subject.
+
+Rows go to the database as arrays, a handful of statements for a batch.
+
+bulk_create is five times slower than these (docs/decisions/0002-sql-for-the-hot-path.md). `dialect` runs them.
+"""
+
+from __future__ import annotations
+
+from .nodes import (
+    add_name,
+    add_nodes,
+    claim_node,
+    lease_batch,
+    node_by_secret,
+    release_node,
+    renew_lease,
+)
+from .queue import (
+    add_entries,
+    add_messages,
+    add_missing_entries,
+    clear_queue,
+    copy_queue,
+    delete_entries,
+    delete_finished,
+    entries_after,
+    newer_nodes,
+    read_page,
+    waiting,
+)
+from .recipients import (
+    blocks_among,
+    devices_of_users,
+    group_sizes,
+    nodes_of_gids,
+    nodes_of_group,
+    nodes_of_uids,
+    nodes_of_users,
+    users_without_node,
+)
+from .records import (
+    add_receipts,
+    add_reports,
+    end_reports,
+    note_acknowledged,
+    note_sent,
+    purge_receipts,
+    receipts,
+)
+
+__all__ = [
+    "add_entries",
+    "add_messages",
+    "add_missing_entries",
+    "add_name",
+    "add_nodes",
+    "add_receipts",
+    "add_reports",
+    "blocks_among",
+    "claim_node",
+    "clear_queue",
+    "copy_queue",
+    "delete_entries",
+    "delete_finished",
+    "devices_of_users",
+    "end_reports",
+    "entries_after",
+    "group_sizes",
+    "lease_batch",
+    "newer_nodes",
+    "node_by_secret",
+    "nodes_of_gids",
+    "nodes_of_group",
+    "nodes_of_uids",
+    "nodes_of_users",
+    "note_acknowledged",
+    "note_sent",
+    "purge_receipts",
+    "read_page",
+    "receipts",
+    "release_node",
+    "renew_lease",
+    "users_without_node",
+    "waiting",
+]

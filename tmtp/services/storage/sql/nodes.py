@@ -1,0 +1,92 @@
+"""Statements on nodes, names, and the leases of servers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+from django.db import connection
+
+from ..dialect import Row, fetch, run, run_many, stored_time
+
+_NODE_BY_SECRET = {
+    "sqlite": "SELECT node.id, node.user_id, uid, node.server_id, (SELECT json_group_array(id) FROM tmtp_node AS own"
+    " WHERE own.user_id = node.user_id AND own.dropped IS NULL AND own.kind = 1),"
+    " presence <> 1 OR blocks_someone FROM tmtp_node AS node"
+    " JOIN tmtp_user AS account ON account.id = node.user_id WHERE secret = ? AND node.dropped IS NULL",
+    "postgresql": "SELECT node.id, node.user_id, uid, node.server_id, ARRAY(SELECT id FROM tmtp_node AS own"
+    " WHERE own.user_id = node.user_id AND own.dropped IS NULL AND own.kind = 1),"
+    " presence <> 1 OR blocks_someone FROM tmtp_node AS node"
+    " JOIN tmtp_user AS account ON account.id = node.user_id WHERE secret = %b AND node.dropped IS NULL",
+}
+_ADD_NAME = {
+    "sqlite": "INSERT INTO tmtp_alias (name, skeleton, user_id, group_id, created) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT DO NOTHING RETURNING 1",
+    "postgresql": "INSERT INTO tmtp_alias (name, skeleton, user_id, group_id, created) VALUES (%s, %s, %s, %s, %s)"
+    " ON CONFLICT DO NOTHING RETURNING 1",
+}
+_ADD_NODES = {
+    "sqlite": "INSERT INTO tmtp_node (user_id, kind, secret, label, created) VALUES {rows}",
+    "postgresql": "INSERT INTO tmtp_node (user_id, kind, secret, label, created)"
+    " SELECT * FROM unnest(%s::bigint[], %s::smallint[], %b::bytea[], %s::text[], %s::timestamptz[])",
+}
+_CLAIM_NODE = {
+    "sqlite": "UPDATE tmtp_node SET server_id = ?, last_seen = ?, start_over = NULL WHERE id = ?",
+    "postgresql": "UPDATE tmtp_node SET server_id = %s, last_seen = %s, start_over = NULL WHERE id = %s",
+}
+_RELEASE_NODE = {
+    "sqlite": "UPDATE tmtp_node SET server_id = NULL, last_seen = ? WHERE id = ? AND server_id = ?",
+    "postgresql": "UPDATE tmtp_node SET server_id = NULL, last_seen = %s WHERE id = %s AND server_id = %s",
+}
+_RENEW_LEASE = {
+    "sqlite": "UPDATE tmtp_serverlease SET seen = ?, batch = ? WHERE id = ?",
+    "postgresql": "UPDATE tmtp_serverlease SET seen = %s, batch = %s WHERE id = %s",
+}
+_LEASE_BATCH = {
+    "sqlite": "SELECT batch FROM tmtp_serverlease WHERE id = ?",
+    "postgresql": "SELECT batch FROM tmtp_serverlease WHERE id = %s FOR UPDATE",
+}
+
+
+def node_by_secret(secret: bytes) -> Row | None:
+    """Return the node in use with this hash, or None.
+
+    (id, user id, uid, server id or None, ids of the user's devices, whether the user limits their presence or blocks).
+    """
+    rows = fetch(_NODE_BY_SECRET, (secret,))
+    if not rows:
+        return None
+    *node, own, guarded = rows[0]
+    return (*node, own if connection.vendor == "postgresql" else msgspec.json.decode(own), bool(guarded))
+
+
+def add_nodes(rows: Sequence[tuple[int, int, bytes, str, datetime]]) -> None:
+    """Insert nodes: (user id, kind, hash of the secret, label, when)."""
+    run_many(_ADD_NODES, [(user, kind, secret, label, stored_time(at)) for user, kind, secret, label, at in rows])
+
+
+def claim_node(node: int, server: int, seen: datetime) -> None:
+    """Note that a node is connected to a server."""
+    run(_CLAIM_NODE, (server, stored_time(seen), node))
+
+
+def release_node(node: int, server: int, seen: datetime) -> None:
+    """Note that a node is no longer connected to a server, if it was."""
+    run(_RELEASE_NODE, (stored_time(seen), node, server))
+
+
+def add_name(name: str, skeleton: str, user: int | None, group: int | None, created: datetime) -> bool:
+    """Take a name for a user or a group. Return False when it, or one that looks like it, is taken."""
+    return bool(fetch(_ADD_NAME, (name, skeleton, user, group, stored_time(created))))
+
+
+def renew_lease(lease: int, seen: datetime, batch: int) -> bool:
+    """Note when a server was seen, and which batch it commits with this. Return False when the lease is gone."""
+    return bool(run(_RENEW_LEASE, (stored_time(seen), batch, lease)).rowcount)
+
+
+def lease_batch(lease: int) -> int:
+    """Return the last batch committed with a lease, 0 when the lease is gone. Wait for one that may still commit."""
+    rows = fetch(_LEASE_BATCH, (lease,))
+    return int(rows[0][0]) if rows else 0

@@ -1,0 +1,89 @@
+"""Statements on the reports of the site's messages, and on the receipts of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from ..dialect import Row, array, fetch, run_many, stored_time
+
+_RECEIPTS = {
+    "sqlite": "SELECT key, digest, number FROM tmtp_receipt WHERE key IN (SELECT value FROM json_each(?))",
+    "postgresql": "SELECT key, digest, number FROM tmtp_receipt WHERE key = ANY(%s::bigint[])",
+}
+_ADD_RECEIPTS = {
+    "sqlite": "INSERT OR REPLACE INTO tmtp_receipt (key, digest, number) VALUES {rows}",
+    "postgresql": "INSERT INTO tmtp_receipt (key, digest, number)"
+    " SELECT * FROM unnest(%s::bigint[], %b::bytea[], %s::bigint[])"
+    " ON CONFLICT (key) DO UPDATE SET digest = excluded.digest, number = excluded.number",
+}
+_ADD_REPORTS = {
+    "sqlite": "INSERT INTO tmtp_report (message_id, node_id) VALUES {rows}",
+    "postgresql": "INSERT INTO tmtp_report (message_id, node_id) SELECT * FROM unnest(%s::bigint[], %s::bigint[])",
+}
+_NOTE_SENT = {
+    "sqlite": "UPDATE tmtp_report SET sent = coalesce(sent, note.column3) FROM (VALUES {rows}) AS note"
+    " WHERE node_id = note.column1 AND message_id = note.column2",
+    "postgresql": "UPDATE tmtp_report AS report SET sent = coalesce(sent, note.at)"
+    " FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[]) AS note (node, number, at)"
+    " WHERE report.node_id = note.node AND report.message_id = note.number",
+}
+# What a device has is delivered, though it was to be recalled.
+_NOTE_ACKNOWLEDGED = {
+    "sqlite": "UPDATE tmtp_report SET acknowledged = coalesce(acknowledged, note.column3), ended = NULL,"
+    ' "end" = NULL FROM (VALUES {rows}) AS note'
+    " WHERE node_id = note.column1 AND message_id = note.column2",
+    "postgresql": "UPDATE tmtp_report AS report SET acknowledged = coalesce(acknowledged, note.at), ended = NULL,"
+    ' "end" = NULL FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[]) AS note (node, number, at)'
+    " WHERE report.node_id = note.node AND report.message_id = note.number",
+}
+_END_REPORTS = {
+    "sqlite": 'UPDATE tmtp_report SET ended = note.column3, "end" = note.column4 FROM (VALUES {rows}) AS note'
+    " WHERE node_id = note.column1 AND message_id = note.column2"
+    " AND acknowledged IS NULL AND read IS NULL AND ended IS NULL",
+    "postgresql": 'UPDATE tmtp_report AS report SET ended = note.at, "end" = note.why'
+    " FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::smallint[]) AS note (node, number, at, why)"
+    " WHERE report.node_id = note.node AND report.message_id = note.number"
+    " AND acknowledged IS NULL AND read IS NULL AND ended IS NULL",
+}
+_PURGE_RECEIPTS = {
+    "sqlite": "DELETE FROM tmtp_receipt WHERE key IN"
+    " (SELECT key FROM tmtp_receipt WHERE number < ? ORDER BY number LIMIT ?) RETURNING 1",
+    "postgresql": "DELETE FROM tmtp_receipt WHERE key = ANY (ARRAY"
+    " (SELECT key FROM tmtp_receipt WHERE number < %s ORDER BY number LIMIT %s)) RETURNING 1",
+}
+
+
+def add_reports(rows: Sequence[tuple[int, int]]) -> None:
+    """Insert reports that say nothing yet: (message id, node id)."""
+    run_many(_ADD_REPORTS, rows)
+
+
+def note_sent(rows: Sequence[tuple[int, int, datetime]]) -> None:
+    """Note that nodes were sent tracked messages: (node id, message id, when)."""
+    run_many(_NOTE_SENT, [(node, number, stored_time(at)) for node, number, at in rows])
+
+
+def note_acknowledged(rows: Sequence[tuple[int, int, datetime]]) -> None:
+    """Note that nodes have acknowledged tracked messages: (node id, message id, when)."""
+    run_many(_NOTE_ACKNOWLEDGED, [(node, number, stored_time(at)) for node, number, at in rows])
+
+
+def end_reports(rows: Sequence[tuple[int, int, datetime, int]]) -> None:
+    """Note that tracked messages will not get to nodes any more: (node id, message id, when, why)."""
+    run_many(_END_REPORTS, [(node, number, stored_time(at), why) for node, number, at, why in rows])
+
+
+def receipts(keys: Iterable[int]) -> list[Row]:
+    """Return (key, digest, number) of the receipts that are kept."""
+    return fetch(_RECEIPTS, (array(keys),))
+
+
+def add_receipts(rows: Sequence[Row]) -> None:
+    """Insert receipts, or replace them: (key, digest, number)."""
+    run_many(_ADD_RECEIPTS, rows)
+
+
+def purge_receipts(before: int, limit: int) -> int:
+    """Delete receipts numbered below `before`, at most `limit`, and return how many."""
+    return len(fetch(_PURGE_RECEIPTS, (before, limit)))
