@@ -29,7 +29,7 @@ NUMBERS = {
 TEXT = {"sqlite": "printf('%06d', {0})", "postgresql": "lpad(({0})::text, 6, '0')"}
 OCTETS = {"sqlite": "CAST({0} AS BLOB)", "postgresql": "decode({0}, 'escape')"}
 
-# The parameters to plan for, by the statement's name in the package sql: rows for those that take many, else what is bound.
+# The parameters to plan for, by the statement's name in `sql`: rows for those that take many, else what is bound.
 SOME = list(range(101, 151))
 ENTRIES = [(node, 1, node) for node in SOME]
 PARAMETERS = {
