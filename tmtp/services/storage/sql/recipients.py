@@ -61,7 +61,7 @@ _USERS_WITHOUT_NODE = {
 
 
 def nodes_of_uids(uids: Iterable[str]) -> list[Row]:
-    """Return (uid, user id, node id or None, whether they block anyone, whether it is full) for each of their nodes."""
+    """Return (uid, user id, node id or None, whether they block anyone, whether it is full) for each node in use."""
     return fetch_packed(_NODES_OF_UIDS, (array(uids),))
 
 
