@@ -11,6 +11,8 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,6 +30,7 @@ from tmtp.protocol import errors
 from tmtp.testing import running_server
 
 from .people import someone, waiting
+from .test_imports import floor
 
 pytestmark = pytest.mark.once
 
@@ -100,6 +103,43 @@ def test_each_command_is_documented():
         assert f"### `manage.py {file.stem}`" in text
         for option in re.findall(r'add_argument\(\s*"(--[a-z-]+)"', file.read_text()):
             assert option in text, (file.stem, option)
+
+
+@pytest.mark.parametrize("page", [DOCS / "architecture.md", ROOT / "CONTRIBUTING.md"], ids=page_id)
+def test_each_function_that_is_named_exists(page):
+    named = set(re.findall(r"`(tmtp(?:\.\w+)+)`", page.read_text()))
+    assert len(named) > 4
+    for name in named:
+        resolve_name(name)
+
+
+def test_the_drawn_arrows_point_down():
+    """The solid arrows are those that the test of imports allows; rooms that are missing there have no arrow."""
+    (drawn,) = re.findall(r"^```mermaid\n(.*?)^```$", (DOCS / "architecture.md").read_text(), re.MULTILINE | re.DOTALL)
+    arrows = re.findall(r"^ +(\w+(?: & \w+)*) --> (\w+)$", drawn, re.MULTILINE)
+    pairs = [(above, below) for group, below in arrows for above in group.split(" & ")]
+    for above, below in pairs:
+        assert floor(above) < floor(below), (above, below)
+    assert {room for pair in pairs for room in pair} >= {
+        "consumers",
+        "links",
+        "engine",
+        "store",
+        "services",
+        "protocol",
+    }
+
+
+def resolve_name(name):
+    """Import the longest module in a dotted name, and look up the rest in it. Raises AttributeError."""
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        with suppress(ModuleNotFoundError):
+            found = import_module(".".join(parts[:end]))
+            for part in parts[end:]:
+                found = getattr(found, part)
+            return found
+    raise AttributeError(name)
 
 
 def test_each_page_is_in_the_index():
