@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import transaction
@@ -18,10 +19,11 @@ from django.utils import timezone
 
 from ..models import Alias, Message, Node, QueueEntry, User
 from ..services.messages.fanout import LATE
-from ..services.messages.mailbox import Received, remove
+from ..services.messages.mailbox import Received, look_up_names, remove
 from ..services.queue import reports
 from . import search
 from .models import Entry, Mailbox, Thread
+from .participation import Participation
 from .search import Words
 from .summary import PEOPLE_MAX, Summary, summarise, text_of
 
@@ -56,11 +58,11 @@ def _some(node: Node) -> bool:
     numbers = _compared(mailbox) if due else _new(mailbox)
     if not due and not numbers:
         return mailbox.complete
-    found, silent = _read(node, numbers)
+    found = _read(node, numbers)
     with transaction.atomic():
         mailbox = Mailbox.objects.select_for_update().get(node=node)  # what two pages find at once is indexed once
         forget(node.pk, gone_by)
-        _acknowledge(node, [*first, *silent])
+        _acknowledge(node, [*first, *found.silent])
         _index(node, found)
         _note(mailbox, numbers, due)
     return mailbox.complete
@@ -117,33 +119,40 @@ def _note(mailbox: Mailbox, numbers: Sequence[int], due: bool) -> None:
     mailbox.save()
 
 
-Found = list[tuple[Summary, Words]]
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Messages as the index is to have them, and the numbers of those that say nothing to a person (`silent`)."""
+
+    summaries: Sequence[tuple[Summary, Words]]
+    silent: Sequence[int]
+    participation: Participation
 
 
-def _read(node: Node, numbers: Iterable[int]) -> tuple[Found, list[int]]:
-    """What messages are, and the numbers of those that say nothing to a person."""
+def _read(node: Node, numbers: Iterable[int]) -> Found:
     messages = Message.objects.filter(pk__in=list(numbers)).select_related("sender").order_by("pk")
     received = [Received(message) for message in messages]
+    look_up_names(received)
+    participation = Participation(node, received)
     uids = _uids_behind(received, node.user)
-    found: Found = []
+    summaries: list[tuple[Summary, Words]] = []
     silent: list[int] = []
     for one in received:
         try:
-            described = summarise(one, node.user, uids)
-            if described:
-                found.append((described, described.words(node.pk, text_of(one))))
+            summary = summarise(one, node.user, uids, one.op != "delivery" or participation.joins(one))
+            if summary:
+                summaries.append((summary, summary.words(node.pk, text_of(one))))
             else:
                 silent.append(one.number)
         except FileNotFoundError:  # it has just been removed
             continue
-    return found, silent
+    return Found(summaries, silent, participation)
 
 
-def _index(node: Node, found: Found) -> None:
-    there = Entry.objects.filter(node=node, number__in=[one.number for one, _ in found])
+def _index(node: Node, all_found: Found) -> None:
+    there = Entry.objects.filter(node=node, number__in=[one.number for one, _ in all_found.summaries])
     known = set(there.values_list("number", flat=True))
-    found = [(one, its) for one, its in found if one.number not in known]
-    threads = _threads(node, [described for described, _ in found])
+    found = [(one, its) for one, its in all_found.summaries if one.number not in known]
+    threads = _threads(node, [summary for summary, _ in found], all_found.participation)
     now = timezone.now()
     entries = Entry.objects.bulk_create(
         Entry(
@@ -175,9 +184,9 @@ def _uids_behind(messages: Sequence[Received], me: User) -> dict[str, str]:
     return dict(holders.values_list("name", "user__uid"))
 
 
-def _threads(node: Node, found: Sequence[Summary]) -> dict[str, Thread]:
-    """The threads of messages by their keys, with the messages' people; the first message says the subject."""
-    there = Thread.objects.filter(node=node, key__in={one.key for one in found})
+def _threads(node: Node, found: Sequence[Summary], participation: Participation) -> dict[str, Thread]:
+    """Return the threads of messages by their keys, with the messages' people; the first message says the subject."""
+    there = Thread.objects.filter(node=node, key__in={one.key for one in found} | participation.extended)
     threads = {thread.key: thread for thread in there}
     changed: dict[str, Thread] = {}
     for one in found:
@@ -191,12 +200,13 @@ def _threads(node: Node, found: Sequence[Summary]) -> dict[str, Thread]:
         if people != thread.people:
             thread.people = people
             changed[one.key] = thread
+    changed |= {key: thread for key, thread in threads.items() if participation.note(thread)}
     # bulk_update would take ten times as long
     Thread.objects.bulk_create(
         [thread for thread in changed.values() if thread.pk],
         update_conflicts=True,
         unique_fields=["pk"],
-        update_fields=["subject", "first", "people"],
+        update_fields=["subject", "first", "people", "participants", "from_site"],
     )
     Thread.objects.bulk_create([thread for thread in changed.values() if not thread.pk])
     return threads

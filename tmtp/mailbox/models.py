@@ -27,12 +27,18 @@ class Mailbox(models.Model):
 
 class Thread(models.Model):
     """Messages that belong together. `key` is the msgid of a thread's first message, `ping:` and the other one's uid,
-    or `group:` and a gid for what happens in a group; `people` are the names of the others in it."""
+    or `group:` and a gid for what happens in a group; `people` are the names of the others in it.
+
+    `participants` are the uids and gids that may write in it; None while its first message is not known. `from_site`
+    says that the site began it.
+    """
 
     node = models.ForeignKey("tmtp.Node", on_delete=models.CASCADE, db_index=False, related_name="+")
     key = models.CharField(max_length=KEY_MAX)
     subject = models.TextField(_("subject"))
     people = models.JSONField(default=list)
+    participants = models.JSONField(null=True)
+    from_site = models.BooleanField(default=False)
     first = models.BigIntegerField()
     latest = models.BigIntegerField()
     messages = models.PositiveIntegerField(default=0)

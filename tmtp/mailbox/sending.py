@@ -28,6 +28,7 @@ from ..services.messages.mailbox import Received, messages_of
 from ..services.messages.post_format import Letter, Person, compose
 from ..services.messages.posts import Post
 from ..services.people.actors import Sender
+from ..services.people.names import find_user
 from ..services.people.placeholders import hold
 from ..services.queue import receipts
 from ..services.queue.batch import Service
@@ -45,6 +46,11 @@ class Readers:
 
     def __bool__(self) -> bool:
         return bool(self.users or self.groups)
+
+    @property
+    def uids(self) -> list[str]:
+        """Their uids and gids."""
+        return [person.uid for person in (*self.users, *self.groups)]
 
     @property
     def names(self) -> list[str]:
@@ -67,10 +73,9 @@ def named(names: Iterable[str]) -> Readers:
     users: dict[str, Person] = {}
     circles: dict[str, Person] = {}
     for name in names:
-        uid = User.objects.filter(aliases__name=name, aliases__dropped=None).values_list("uid", flat=True).first()
-        uid = uid or User.objects.filter(uid=name).values_list("uid", flat=True).first()
-        if uid:
-            users.setdefault(uid, Person(name, uid))
+        user = find_user(name)
+        if user:
+            users.setdefault(user.uid, Person(name, user.uid))
         elif Group.objects.filter(gid=name).exists():
             circles[name] = Person(name, name)
         else:
@@ -84,13 +89,12 @@ def readers_of(mailbox: Node, thread: Thread) -> Readers:
     first = _first(mailbox, thread.key)
     if first is None:
         wrote = thread.entries.exclude(uid=me).order_by("-number").values_list("alias", "uid")[:100]
-        people = [Person(alias, uid) for alias, uid in wrote]
-    else:
-        people = list(first.head.readers)
-        uid = str(first.header.get("from"))
-        if not any(person.alias == person.uid or person.uid == uid for person in people):
-            people.append(Person(first.alias or uid, uid))
-    return _existing({person.uid: person for person in people if person.uid != me})
+        return _existing({uid: Person(alias, uid) for alias, uid in wrote})
+    readers = _existing({person.uid: person for person in first.readers if person.uid != me})
+    if not readers.groups and first.uid not in {me, *(person.uid for person in readers.users)}:
+        author = _existing({first.uid: Person(first.alias, first.uid)})
+        return Readers([*readers.users, *author.users])
+    return readers
 
 
 def _first(mailbox: Node, key: str) -> Received | None:
@@ -102,7 +106,7 @@ def _first(mailbox: Node, key: str) -> Received | None:
 
 
 def _existing(people: dict[str, Person]) -> Readers:
-    """Those of the people and groups, by uid or gid, that are there. Anyone may have written the list."""
+    """Return those of the people and groups, by uid or gid, that exist. Anyone may have written the list."""
     uids = set(User.objects.filter(uid__in=people).values_list("uid", flat=True))
     gids = set(Group.objects.filter(gid__in=people).values_list("gid", flat=True))
     return Readers(
@@ -133,7 +137,7 @@ def write(
     if to.users or not letters:
         others = [person for person in to.users if person.uid != me.uid]
         letters.insert(0, (Readers(others), begin(readers=[me, *others])))
-    return _post(mailbox, letters, once)
+    return _post(mailbox, letters, once, alias, subject)
 
 
 def reply(
@@ -142,7 +146,7 @@ def reply(
     """Answer in a thread, see `write`."""
     me = Person(alias, mailbox.user.uid)
     letter = compose(me, "", text, thread=thread.key, attachments=attachments_of(files))
-    return _post(mailbox, [(readers_of(mailbox, thread), letter)], once)
+    return _post(mailbox, [(readers_of(mailbox, thread), letter)], once, alias, thread.key)
 
 
 def ping(mailbox: Node, alias: str, to: str, text: str, *, once: str = "") -> int:
@@ -163,7 +167,7 @@ def _once(mailbox: Node, once: str, make: Service[int], *what: str) -> int:
     return receipts.once(mailbox.pk, _digest(once, *what), make)
 
 
-def _post(mailbox: Node, letters: Sequence[tuple[Readers, Letter]], once: str) -> list[int]:
+def _post(mailbox: Node, letters: Sequence[tuple[Readers, Letter]], once: str, *known_by: str) -> list[int]:
     me = mailbox.user
     sender = Sender(me.uid, me.pk, mailbox.pk)
     posts = []
@@ -175,8 +179,9 @@ def _post(mailbox: Node, letters: Sequence[tuple[Readers, Letter]], once: str) -
         recipients = [Recipient(person.uid, TO_USER) for person in to.users]
         recipients += [Recipient(person.uid, TO_GROUP_WITHOUT_ME) for person in to.groups]
         recipients.append(Recipient(me.uid, TO_USER))
-        body = keep(letter.pieces(), letter.size)
-        digest = _digest(once, letter.text.decode(), str(letter.size), *to.names)
+        content = hashlib.sha256()
+        body = keep(_hashed(letter.pieces(), content), letter.size)
+        digest = _digest(once, *known_by, content.hexdigest(), *_files_of(letter), *to.uids)
         posts.append(Post(sender, recipients, body, letter.datahead, digest=digest))
     with _in_their_names(letters), transaction.atomic():
         uids = [person.uid for to, _letter in letters for person in to.users]
@@ -195,6 +200,18 @@ def _in_their_names(letters: Sequence[tuple[Readers, Letter]]) -> Iterator[None]
         raise Unreachable("unreachable", name=names.get(uid, uid)) from refused
 
 
+def _hashed(pieces: Iterator[bytes], content: hashlib._Hash) -> Iterator[bytes]:
+    """Yield the pieces of a letter, and hash all but its head, which has the present time in it."""
+    yield next(pieces)
+    for piece in pieces:
+        content.update(piece)
+        yield piece
+
+
+def _files_of(letter: Letter) -> list[str]:
+    return [f"{file.size} {file.name}" for file in letter.attachments]
+
+
 def _digest(once: str, *what: str) -> bytes:
-    """By what a request is known again; nothing without `once`."""
+    """Return what a request is known again by: a digest of all that is sent; nothing without `once`."""
     return hashlib.sha256("\0".join((once, *what)).encode()).digest() if once else b""

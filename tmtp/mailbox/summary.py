@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,7 +11,6 @@ from .models import KEY_MAX
 from .search import TEXT_MAX, Words
 
 PING, GROUP = "ping:", "group:"
-_MSGID = re.compile(r"[0-7][0-9a-f]{15}")  # that fits into a signed number
 ALIAS_MAX = 255
 SUBJECT_MAX = 500
 PEOPLE_MAX = 20  # names of a thread's people that are kept
@@ -31,21 +29,23 @@ class Summary:
     people: tuple[str, ...]
     own: bool
     news: bool  # counts as unread until it is opened
+    from_site: bool
 
     def words(self, node: int, text: str) -> Words:
         """What of it can be found."""
         return Words.of(node, self.subject, " ".join((self.alias, *self.people)), text)
 
 
-def summarise(received: Received, me: User, uids: Mapping[str, str]) -> Summary | None:
-    """Say what a message is; None for one that has nothing to say to a person (login, user, ohiedit, notify, …).
+def summarise(received: Received, me: User, uids: Mapping[str, str], joins: bool = True) -> Summary | None:
+    """Return what a message is; None for one that says nothing to a person (login, user, ohiedit, notify, …).
 
-    `uids` are the uids behind aliases that pings of the member's own went to.
+    `uids` are the uids behind aliases that pings of the member's own went to. `joins`: the sender of a post takes part
+    in the thread that its head names; otherwise the post begins a thread.
     """
-    uid = str(received.header.get("from", ""))
+    uid = received.uid
     own = uid == me.uid
     if received.op == "delivery":
-        return _post(received, uid, own, me)
+        return _post(received, own, me, joins)
     header = received.header
     alias, to, gid = (_cut(header.get(name), ALIAS_MAX) for name in ("alias", "to", "gid"))
     if received.op == "ping":
@@ -58,17 +58,17 @@ def summarise(received: Received, me: User, uids: Mapping[str, str]) -> Summary 
     return None
 
 
-def _post(received: Received, uid: str, own: bool, me: User) -> Summary | None:
-    head = received.head
-    if head.nodesync:
+def _post(received: Received, own: bool, me: User, joins: bool) -> Summary | None:
+    if received.head.nodesync:
         return None
-    key = head.thread if _MSGID.fullmatch(head.thread) else received.msgid
-    alias = _cut(head.alias, ALIAS_MAX) or uid
+    key = received.named_thread if joins else received.msgid
+    alias = _cut(received.alias, ALIAS_MAX)
     if own:
-        people = tuple(_cut(person.alias, ALIAS_MAX) for person in head.readers if person.uid != me.uid)
+        people = tuple(_cut(person.alias, ALIAS_MAX) for person in received.readers if person.uid != me.uid)
     else:
         people = (alias,)
-    return _summary(received, key, uid, alias, _cut(head.subject, SUBJECT_MAX), people[:PEOPLE_MAX], own)
+    subject = _cut(received.subject, SUBJECT_MAX)
+    return _summary(received, key, received.uid, alias, subject, people[:PEOPLE_MAX], own)
 
 
 def _summary(
@@ -91,6 +91,7 @@ def _summary(
         tuple(name for name in people if name),
         own,
         news and not own,
+        received.is_from_site,
     )
 
 

@@ -40,7 +40,7 @@ def spooled() -> set[Path]:
         ("../../etc/passwd", "passwd"),
         ("C:\\Users\\ann\\bill.pdf", "bill.pdf"),
         ("inv\u202egpj.exe", "invgpj.exe"),
-        ("two\r\nlines: yes?.txt", "two lines_ yes_.txt"),
+        ("two\r\nlines: yes?.txt", "twolines_ yes_.txt"),
         ("NUL", "_NUL"),
         ("con.txt", "_con.txt"),
         (".profile", ".profile"),

@@ -18,6 +18,7 @@ from tmtp.services.messages import posting, recall
 from tmtp.services.messages.posts import Notification, Post
 from tmtp.services.messages.sending import send_message
 from tmtp.services.people import actors
+from tmtp.services.people.users import add_alias
 from tmtp.services.queue.queue import Outgoing, acknowledge, publish
 from tmtp.tests.people import own, someone, to, unique
 
@@ -234,7 +235,8 @@ def test_a_device_s_acknowledgment_is_the_device_s(ann, bob):
 def test_search(ann, bob):
     letter(bob, "bob the second", "Schachabend", "Wir spielen im Café, um acht_uhr", ann.user)
     letter(bob, "bob the second", "會議", "明天上午開會", ann.user)
-    letter(bob, "robert", "Numbers", "12345 and x7", ann.user)
+    add_alias(bob, "robert of rome")
+    letter(bob, "robert of rome", "Numbers", "12345 and x7", ann.user)
     assert found(ann, "schach") == ["Schachabend"]
     assert found(ann, "CAFE spielen") == ["Schachabend"]
     assert found(ann, "uhr") == ["Schachabend"]

@@ -19,6 +19,7 @@ PIECE = 64 * 1024
 NAME_MAX_OCTETS = 255  # of UTF-8: what file systems take
 SUFFIX_MAX_OCTETS = 32
 NAMELESS = "file"
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NOT_IN_NAMES = re.compile(r'[<>:"|?*/\\]')  # on Windows, or anywhere
 _DEVICES = re.compile(
     r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE
@@ -118,7 +119,8 @@ def safe_name(name: Any) -> str:
 
     It has at most NAME_MAX_OCTETS octets of UTF-8, and keeps its extension. It is "file" when nothing is left.
     """
-    folders = [part for part in re.split(r"[/\\]", str(name or "")) if part]
+    printable = _CONTROLS.sub("", str(name or ""))
+    folders = [part for part in re.split(r"[/\\]", printable) if part]
     shown = _NOT_IN_NAMES.sub("_", visible(folders[-1] if folders else ""))
     shown = shown.rstrip(" .")  # Windows drops these; nothing else is in "." and ".."
     if _DEVICES.fullmatch(shown):

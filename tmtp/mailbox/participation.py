@@ -1,0 +1,77 @@
+"""Who takes part in the threads of a mailbox: whoever does not, writes in a thread of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from ..models import Node
+from ..protocol.values import is_msgid, parse_msgid
+from ..services.messages import threads
+from ..services.messages.mailbox import Received, messages_of
+from .models import Thread
+
+
+class Participation:
+    """The participants of all threads that some messages name, looked up at once.
+
+    They are the author and the readers of a thread's first message, and whoever one of these adds by a notification
+    (op 8). In a thread whose first message is not known, anyone takes part.
+    """
+
+    def __init__(self, node: Node, messages: Sequence[Received]) -> None:
+        self._me = node.user.uid
+        self._participants: dict[str, list[str]] = {}
+        self._from_site: set[str] = set()
+        self._extended: set[str] = set()
+        self._answers: dict[tuple[str, str], bool] = {}
+        keys = set()
+        for message in messages:
+            if message.op in ("delivery", "notify"):
+                with suppress(FileNotFoundError):  # it has just been removed
+                    keys.add(message.named_thread)
+        self._look_up(node, keys)
+        for message in messages:
+            if message.op == "notify":
+                self._extend(message)
+
+    def joins(self, post: Received) -> bool:
+        """Return whether the sender of a post takes part in the thread that its head names."""
+        key, uid = post.named_thread, post.uid
+        if uid == self._me or key not in self._participants:
+            return True
+        if (key, uid) not in self._answers:
+            self._answers[key, uid] = threads.takes_part(uid, self._participants[key])
+        return self._answers[key, uid]
+
+    def note(self, thread: Thread) -> bool:
+        """Set what a thread should say of its participants. Return whether that has changed."""
+        participants = self._participants.get(thread.key)
+        if participants is None or (thread.participants is not None and thread.key not in self._extended):
+            return False
+        thread.participants, thread.from_site = participants, thread.from_site or thread.key in self._from_site
+        return True
+
+    @property
+    def extended(self) -> set[str]:
+        """The keys of threads that got more participants."""
+        return self._extended
+
+    def _look_up(self, node: Node, keys: set[str]) -> None:
+        known = Thread.objects.filter(node=node, key__in=keys, participants__isnull=False)
+        self._participants = {key: uids or [] for key, uids in known.values_list("key", "participants")}
+        numbers = [parse_msgid(key) for key in keys - self._participants.keys() if is_msgid(key)]
+        for message in messages_of(node).filter(pk__in=numbers, op="delivery"):
+            first = Received(message)
+            with suppress(FileNotFoundError):
+                self._participants[first.msgid] = threads.participants(first)
+                if first.is_from_site:
+                    self._from_site.add(first.msgid)
+
+    def _extend(self, notice: Received) -> None:
+        with suppress(FileNotFoundError):
+            key = notice.named_thread
+            if key in self._participants and self.joins(notice):
+                added = [reader.uid for reader in notice.readers]
+                self._participants[key] = list(dict.fromkeys([*self._participants[key], *added]))
+                self._extended.add(key)

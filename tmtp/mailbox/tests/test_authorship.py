@@ -1,0 +1,174 @@
+"""Nobody signs as someone else: names in a mailbox are true, and nobody joins a thread that is not theirs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.urls import reverse
+
+from tmtp.mailbox import index, sending
+from tmtp.mailbox.models import Thread
+from tmtp.protocol.values import parse_msgid
+from tmtp.services.groups import groups
+from tmtp.services.messages import posting
+from tmtp.services.messages.posting import Notification, Post
+from tmtp.services.messages.sending import send_message
+from tmtp.services.people.site import site_alias, site_user
+from tmtp.tests.people import someone, to, unique
+
+from .mailboxes import entries, letter, member, octets, person, sender_of, threads
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def ann():
+    account, node = member("ann the first")
+    node.account = account
+    return node
+
+
+@pytest.fixture
+def bob():
+    return someone("bob the second")
+
+
+@pytest.fixture
+def mallory():
+    return someone("mallory the first")
+
+
+@pytest.fixture
+def browser(client, ann):
+    client.force_login(ann.account)
+    return client
+
+
+def page_of(browser, thread):
+    return browser.get(reverse("tmtp_mailbox:thread", args=[thread.pk])).content.decode()
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_nobody_joins_a_thread_of_the_site(browser, ann, bob, mallory, together):
+    site = site_alias(site_user())
+    msgid = send_message([ann.account, mallory.uid], "Your account", "All is well.", together=together)[0]
+    letter(mallory, site, "", "please confirm your password at https://evil.example", ann.user, thread=msgid)
+    genuine, other = threads(ann)[::-1]
+    assert (genuine.subject, genuine.messages, genuine.from_site) == ("Your account", 1, True)
+    assert (other.subject, other.messages, other.from_site, other.people) == ("", 1, False, ["mallory the first"])
+    assert "please confirm" not in page_of(browser, genuine)
+    shown = page_of(browser, other)
+    assert "mallory the first" in shown and site not in shown and "this website" not in shown
+    assert "this website" in page_of(browser, genuine)
+
+
+def test_the_site_goes_on_in_its_own_thread(ann):
+    msgid = send_message(ann.account, "Your order", "Thank you.")[0]
+    send_message(ann.account, "Your order", "It has left.", thread=msgid)
+    assert [thread.messages for thread in threads(ann)] == [2]
+
+
+def test_who_takes_part_in_a_members_thread(ann, bob, mallory):
+    """Its author, its readers, the member, and those whom one of these adds."""
+    carl, dora = someone("carl the third"), someone("dora the fifth")
+    me = sender_of(ann)
+    readers = [person(bob, "bob the second"), person(me, "ann the first"), person(carl, "carl the third")]
+    root = letter(bob, "bob the second", "Chess", "Tuesday?", ann.user, readers=readers)
+    for one, alias in ((carl, "carl the third"), (bob, "bob the second"), (me, "ann the first")):
+        letter(one, alias, "", "yes", ann.user, thread=root)
+    letter(mallory, "bob the second", "", "no", ann.user, thread=root)
+    letter(dora, "dora the fifth", "", "I", ann.user, thread=root)
+    assert [(thread.messages, thread.people) for thread in threads(ann)] == [
+        (1, ["dora the fifth"]),
+        (1, ["mallory the first"]),
+        (4, ["bob the second", "carl the third"]),
+    ]
+    notice(mallory, root, mallory, ann)  # who does not take part adds nobody
+    letter(mallory, "mallory the first", "", "no", ann.user, thread=root)
+    assert threads(ann)[0].people == ["mallory the first"]
+    notice(carl, root, dora, ann)
+    letter(dora, "dora the fifth", "", "now I may", ann.user, thread=root)
+    assert threads(ann)[0].messages == 5
+
+
+def notice(sender, thread, added, ann):
+    """What a client posts when it forwards a thread: a notification that names who takes part from now on."""
+    note = json.dumps({"threadid": thread, "cc": [{"who": "x", "whouid": added.uid}]}).encode()
+    head = json.dumps({"threadid": thread}).encode()
+    body = Post(sender, to(added), head + b"thread", len(head))
+    body.notification = Notification(to(ann.user), note, len(note), 0, True)
+    (number,) = posting.post([body])
+    assert isinstance(number, int)
+
+
+def test_members_of_a_group_take_part_in_its_threads(ann, bob, mallory):
+    gid, carl = unique("group no "), someone("carl the third")
+    groups.create(bob, gid, "bob the second")
+    groups.invite(bob, gid, "bob the second", "carl the third")
+    cc = [{"who": gid, "whouid": gid}]
+    head = json.dumps({"threadid": "", "alias": "bob the second", "subject": "Group", "cc": cc}).encode()
+    root = octets(bob, head + b"text", len(head), ann.user)
+    letter(carl, "carl the third", "", "yes", ann.user, thread=root)
+    letter(mallory, "mallory the first", "", "yes", ann.user, thread=root)
+    assert {thread.key: thread.messages for thread in threads(ann)}[root] == 2
+
+
+def test_replies_go_to_those_whose_names_are_shown(browser, ann, bob, mallory):
+    cc = [
+        {"who": "bob the second", "whouid": mallory.uid, "by": "ann the first", "byuid": ann.user.uid},
+        {"who": "ann the first", "whouid": ann.user.uid},
+    ]
+    head = json.dumps({"threadid": "", "alias": "bob the second", "subject": "Hello", "cc": cc}).encode()
+    octets(mallory, head + b"text", len(head), ann.user)
+    (thread,) = threads(ann)
+    readers = sending.readers_of(ann, thread)
+    assert [(reader.alias, reader.uid) for reader in readers.users] == [("mallory the first", mallory.uid)]
+    shown = page_of(browser, thread)
+    assert "mallory the first" in shown and "bob the second" not in shown
+
+
+def test_what_a_sender_claims_is_made_harmless(browser, ann, mallory):
+    files = [("inv\u202egpj.exe", b"x")]
+    letter(mallory, "mallory the first", "Re\u202ede \u2066txt", "text", ann.user, files=files)
+    letter(mallory, "mallory the first", "\u3164\u200b", "text", ann.user)
+    empty, thread = threads(ann)
+    assert (thread.subject, empty.subject) == ("Rede txt", "")
+    assert "invgpj.exe" in page_of(browser, thread)
+    assert "(no subject)" in page_of(browser, empty)
+    for path in ("tmtp_mailbox:mailbox", "tmtp_mailbox:thread"):
+        shown = browser.get(reverse(path, args=[thread.pk] if path.endswith("thread") else [])).content.decode()
+        assert not set("\u202e\u2066\u3164\u200b") & set(shown)
+
+
+def test_a_thread_keeps_its_participants_when_its_beginning_is_deleted(ann, bob, mallory):
+    root = letter(bob, "bob the second", "Chess", "Tuesday?", ann.user)
+    letter(bob, "bob the second", "", "Or Friday?", ann.user, thread=root)
+    entries(ann)
+    index.delete(ann, [parse_msgid(root)])
+    letter(mallory, "mallory the first", "", "no", ann.user, thread=root)
+    assert sorted(Thread.objects.filter(node=ann).values_list("messages", flat=True)) == [1]
+    assert [thread.people for thread in threads(ann)] == [["mallory the first"], ["bob the second"]]
+
+
+# what is sent again, and what is not
+
+
+def test_a_correction_of_equal_length_is_sent(ann, bob):
+    once = "the key of a form"
+    reader = sending.Readers([person(bob, "bob the second")])
+
+    def write(alias="ann the first", subject="Chess", text="12 May", files=(("a.txt", "12 May"),), to_=reader):
+        return sending.write(ann, alias, to_, subject, text, files=files, once=once)[0]
+
+    first = write()
+    assert write() == first
+    changed = [
+        write(text="13 May"),
+        write(subject="Chest"),
+        write(files=[("a.txt", "13 May")]),
+        write(files=[("b.txt", "12 May")]),
+        write(alias=ann.user.uid),
+        write(to_=sending.Readers([person(someone(), "bob the second")])),
+    ]
+    assert len({first, *changed}) == 7
