@@ -1,4 +1,4 @@
-"""Whose mailbox it is, and what in it an address means: only ever the member's own."""
+"""Look up a member's mailbox, and the threads and messages in it that URLs name. Nobody gets another member's."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ NUMBER_MAX = 2**63 - 1
 
 
 def mailbox_for(account: Any) -> Node:
-    """The mailbox of a member of the website, with its user; made when it is first asked for."""
+    """Return the mailbox of a member of the website, with its user. The first call creates it."""
     mine = Node.objects.filter(user__account=account, kind=Node.Kind.MAILBOX, dropped=None)
     # First without a transaction: on SQLite it would wait for whoever writes.
     return mine.select_related("user").first() or mailbox_of(user_of(account))
 
 
 def thread_of(mailbox: Node, pk: int) -> Thread:
-    """A thread in the mailbox; otherwise 404."""
+    """Return a thread in the mailbox. Raise Http404 if there is none."""
     return get_object_or_404(Thread, node=mailbox, pk=pk)
 
 
 def number_of(msgid: str) -> int:
-    """The number of a message in an address; 404 when it cannot be one."""
+    """Return the number of a message from a URL. Raise Http404 if it cannot be one."""
     try:
         number = parse_msgid(msgid)
     except ValueError as error:
@@ -41,10 +41,10 @@ def number_of(msgid: str) -> int:
 
 
 def entry_of(mailbox: Node, msgid: str) -> Entry:
-    """A message in the mailbox, as its index has it; otherwise 404."""
+    """Return the index entry of a message in the mailbox. Raise Http404 if there is none."""
     return get_object_or_404(Entry.objects.select_related("thread"), node=mailbox, number=number_of(msgid))
 
 
 def message_of(mailbox: Node, msgid: str) -> Received:
-    """A message in the mailbox; otherwise 404."""
+    """Return a message in the mailbox. Raise Http404 if there is none."""
     return Received(get_object_or_404(messages_of(mailbox), pk=number_of(msgid)))

@@ -1,4 +1,4 @@
-"""A thread as its page shows it: messages read from the queue, a page at a time, oldest first."""
+"""The messages of a thread for its page: read from the queue, a page at a time, oldest first."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Item:
 
     @property
     def msgid(self) -> str:
-        """Its id."""
+        """The message's id."""
         return self.received.msgid
 
     @property
     def posted(self) -> datetime:
-        """When it was accepted."""
+        """When the server accepted it."""
         return self.received.posted
 
     @property
@@ -55,17 +55,17 @@ class Item:
 
     @cached_property
     def html(self) -> SafeString:
-        """Its text, the beginning of a long one."""
+        """The text as HTML; of a long text, the beginning."""
         return render(self.received.text[:SHOWN_MAX])
 
     @cached_property
     def is_cut(self) -> bool:
-        """Whether there is more of its text than is shown."""
+        """Whether the text is longer than what is shown."""
         return self.received.head.text_size > SHOWN_MAX and len(self.received.text) > SHOWN_MAX
 
     @cached_property
     def attachments(self) -> list[tuple[int, Attached]]:
-        """The files that came with it, and their places."""
+        """The attached files, each with its place in the message."""
         files = enumerate(self.received.attachments)
         return [(place, attached) for place, attached in files if attached.kind == FILE]
 
@@ -88,7 +88,7 @@ class Item:
 
     @property
     def newalias(self) -> str:
-        """What a member is called from now on."""
+        """The member's new name in the group."""
         return str(self.received.header.get("newalias", ""))
 
     @property
@@ -104,7 +104,7 @@ class Item:
 
 @dataclass
 class Part:
-    """Some messages of a thread that follow each other; `earlier` and `later`: there are more."""
+    """Consecutive messages of a thread; whether there are `earlier` and `later` ones; and numbers that are `gone`."""
 
     items: Sequence[Item]
     earlier: bool = False
@@ -113,22 +113,22 @@ class Part:
 
     @property
     def unread(self) -> list[int]:
-        """The numbers of those that have not been read."""
+        """The numbers of the messages that have not been read."""
         return [item.entry.number for item in self.items if item.entry.read is None]
 
     @property
     def last(self) -> int:
-        """The number of the last; 0 when there is none."""
+        """The number of the last message, or 0."""
         return self.items[-1].entry.number if self.items else 0
 
     @property
     def first(self) -> int:
-        """The number of the first."""
+        """The number of the first message, or 0."""
         return self.items[0].entry.number if self.items else 0
 
 
 def until(mailbox: Node, thread: Thread, before: int | None = None) -> Part:
-    """The last messages of a thread, or those before a number."""
+    """Return the last messages of a thread, or the last ones before a number."""
     entries = thread.entries.order_by("-number")
     if before is not None:
         entries = entries.filter(number__lt=before)
@@ -140,7 +140,7 @@ def until(mailbox: Node, thread: Thread, before: int | None = None) -> Part:
 
 
 def after(mailbox: Node, thread: Thread, number: int) -> Part:
-    """What has come to a thread since."""
+    """Return the messages of a thread after a number."""
     return _part(mailbox, list(thread.entries.filter(number__gt=number).order_by("number")[:AT_ONCE]))
 
 

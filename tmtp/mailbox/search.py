@@ -1,4 +1,4 @@
-"""The words of messages, for searching: PostgreSQL's tsvector with a GIN index, SQLite's FTS5.
+"""Full-text search: a tsvector with a GIN index on PostgreSQL, FTS5 on SQLite.
 
 The text is not kept, but the words in it are: on PostgreSQL in the entry's row, on SQLite in a table that FTS5 has for
 its content, since it has to be told which words to remove. Both get the same words, split here: letters and digits
@@ -30,7 +30,7 @@ COLUMNS = "box, subject, people, text"
 
 
 class Words(NamedTuple):
-    """The words of a message, each once: in `box` one that all entries of its mailbox have."""
+    """The words of a message, each once. `box` is a word that all entries of its mailbox have."""
 
     box: str
     subject: str
@@ -39,12 +39,12 @@ class Words(NamedTuple):
 
     @classmethod
     def of(cls, node: int, *texts: str) -> Words:
-        """Those in a subject, names, and a text."""
+        """Return the words in a subject, names and a text."""
         return cls(_box(node), *(" ".join(sorted(split(text))) for text in texts))
 
 
 def split(text: str) -> set[str]:
-    """The words of a text."""
+    """Return the words of a text."""
     plain = text[:TEXT_MAX].casefold()
     if not plain.isascii():
         composed = unicodedata.normalize("NFKD", plain)
@@ -53,7 +53,7 @@ def split(text: str) -> set[str]:
 
 
 def add(words: Sequence[tuple[int, Words]]) -> None:
-    """Make entries findable, by their ids."""
+    """Add entries to the full-text index, by their ids."""
     if not words or not is_there():
         return
     with connection.cursor() as cursor:
@@ -70,7 +70,7 @@ def add(words: Sequence[tuple[int, Words]]) -> None:
 
 
 def _vector(words: Words) -> str:
-    """A tsvector as PostgreSQL reads it: words with the weights of where they are. A word has no quote in it."""
+    """Return a tsvector in PostgreSQL's syntax: each word with a weight for each field. No word contains a quote."""
     weights: dict[str, str] = {}
     for name, weight in _WEIGHTS.items():
         for word in getattr(words, name).split():
@@ -83,7 +83,7 @@ def _vector(words: Words) -> str:
 
 
 def forget(entries: Sequence[int]) -> None:
-    """Let entries, by their ids, not be found any more, before they are deleted. On PostgreSQL that is enough."""
+    """Remove entries, by their ids, from the index of SQLite. Call this before deleting them."""
     if connection.vendor == "postgresql" or not is_there():
         return
     rows = [(entry,) for entry in entries]
@@ -97,8 +97,10 @@ def forget(entries: Sequence[int]) -> None:
 
 
 def entries_with(node: int, text: str, fields: Sequence[str] = FIELDS) -> QuerySet[Entry]:
-    """The entries of a mailbox that have all words of `text`, or words that begin so, in any of the fields; the
-    newest first. None when there is no word in `text`."""
+    """Return the entries of a mailbox that contain all words of `text`, or words that begin with them, newest first.
+
+    `fields` are those to search. The result is empty if `text` contains no word.
+    """
     terms = sorted(split(text))[:TERMS_MAX]
     mine = Entry.objects.filter(node=node).order_by("-number")
     if not terms:
@@ -120,10 +122,10 @@ def _with_term(entries: QuerySet[Entry], term: str) -> QuerySet[Entry]:
 
 
 def _box(node: int) -> str:
-    """A word that all entries of a mailbox have, so that a search goes no further."""
+    """Return the word that all entries of a mailbox have, so that a search covers no other mailbox."""
     return f"box{node}"
 
 
 def is_there() -> bool:
-    """Whether this database has a full-text index."""
+    """Return whether this database has a full-text index."""
     return connection.vendor == "postgresql" or TABLE in connection.introspection.table_names()

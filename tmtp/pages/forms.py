@@ -16,7 +16,7 @@ PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}
 
 
 def name_field(label: Any, **options: Any) -> forms.CharField:
-    """A field for an alias or a gid: taken as it is, since spaces at its ends make it another name."""
+    """Return a field for an alias or a gid. It keeps spaces at both ends, which make it another name."""
     widget = forms.TextInput(attrs=PLAIN)
     return forms.CharField(label=label, max_length=NAME_MAX_CHARACTERS, strip=False, widget=widget, **options)
 
@@ -39,7 +39,7 @@ class AliasForm(PageForm):
 
 
 class NameForm(PageForm):
-    """Which of one's aliases one goes by in a group."""
+    """The alias that a member uses in a group."""
 
     alias = forms.ChoiceField(label=_("Your name in this group"))
 
@@ -64,7 +64,7 @@ class InviteForm(PageForm):
 
 
 class GroupForm(InviteForm, NameForm):
-    """A new group, and who is invited first, if anybody."""
+    """A new group, and the first person to invite, if any."""
 
     name = name_field(_("Name of the group"), help_text=_("8 characters or more. It cannot be changed later."))
     to = name_field(_("Whom to invite first"), help_text=_("A name they go by here."), required=False)
@@ -72,7 +72,7 @@ class GroupForm(InviteForm, NameForm):
 
 
 class PresenceForm(PageForm):
-    """Who sees that one is online."""
+    """Who sees that the member is online."""
 
     presence = forms.TypedChoiceField(
         label=_("Who may see when you are online?"),

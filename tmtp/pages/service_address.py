@@ -1,4 +1,4 @@
-"""Where a device connects to: the address of the TMTP service as people type it into a client."""
+"""The address of the TMTP service, as people type it into a client, and its QR code."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ..server.certificate import is_self_signed
 
 
 def address(request: HttpRequest) -> str:
-    """HOST:PORT, with `=` before it when the service's certificate is self-signed.
+    """Return HOST:PORT, with `=` in front if the service's certificate is self-signed.
 
-    TMTP["PUBLIC_ADDRESS"], or what it listens on, by the name that the reader knows the website by when that is any
-    address or only this computer's.
+    That is TMTP["PUBLIC_ADDRESS"]; otherwise TMTP["BIND"], with the host name of the request if BIND is an address of
+    all interfaces or of this computer only.
     """
     mark = "=" if conf.CERT and is_self_signed(conf.CERT) else ""
     if conf.PUBLIC_ADDRESS:
@@ -30,7 +30,7 @@ def address(request: HttpRequest) -> str:
 
 
 def is_anywhere(host: str) -> bool:
-    """Whether that is no address to dial from elsewhere: all of this computer's, or those that nobody else reaches."""
+    """Return whether other computers cannot connect to this host: all interfaces, or this computer only."""
     try:
         there = ipaddress.ip_address(host)
     except ValueError:
@@ -39,7 +39,7 @@ def is_anywhere(host: str) -> bool:
 
 
 def qr_code(text: str) -> SafeString:
-    """The text as a QR code: SVG without any style, dark on light whatever the page is."""
+    """Return the text as a QR code: an SVG without styles, dark on light on every page."""
     import segno  # the check tmtp_pages.E002 says when it is not installed
 
     drawn = segno.make(text, error="m", micro=False).svg_inline(omitsize=True, dark="#000", light="#fff", border=3)

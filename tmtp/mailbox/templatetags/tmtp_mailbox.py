@@ -20,7 +20,7 @@ register = template.Library()
 
 @register.filter
 def thread_title(thread: Thread) -> str:
-    """What to call a thread."""
+    """Return the title of a thread."""
     if thread.key.startswith(GROUP):
         return _("Group %(gid)s") % {"gid": gid(thread)}
     if thread.key.startswith(PING):
@@ -30,13 +30,13 @@ def thread_title(thread: Thread) -> str:
 
 @register.filter
 def gid(thread: Thread) -> str:
-    """The group that a thread is about; empty for others."""
+    """Return the group that a thread is about, or an empty string."""
     return thread.key.removeprefix(GROUP) if thread.key.startswith(GROUP) else ""
 
 
 @register.filter
 def people(thread: Thread) -> str:
-    """Who else is in a thread."""
+    """Return the names of the others in a thread."""
     if thread.key.startswith(GROUP):
         return _("invitations, and who comes and goes")
     return ", ".join(thread.people) or _("only you")
@@ -44,20 +44,20 @@ def people(thread: Thread) -> str:
 
 @register.filter
 def initial(thread: Thread) -> str:
-    """The first letter of who is in a thread."""
+    """Return the first letter of the name of a person in a thread."""
     names = gid(thread) or "".join(thread.people[:1]) or thread.subject
     return next((letter.upper() for letter in names if letter.isalnum()), "?")
 
 
 @register.filter
 def msgid(number: int) -> str:
-    """A message's number, as addresses have it."""
+    """Return the msgid for the number of a message."""
     return format_msgid(number)
 
 
 @register.filter
 def event(item: Item) -> str:
-    """What happened in a group, in one line."""
+    """Return a line about what happened in a group."""
     said = {
         "invite": _("%(alias)s was invited."),
         "join": _("%(alias)s joined."),
@@ -69,7 +69,7 @@ def event(item: Item) -> str:
 
 @register.simple_tag
 def htmx() -> SafeString | str:
-    """Return the tags that load htmx; nothing where django_htmx is not installed."""
+    """Return the tags that load htmx, or an empty string if django_htmx is not installed."""
     if not apps.is_installed("django_htmx"):
         return ""
     from django_htmx.jinja import htmx_script
@@ -79,7 +79,7 @@ def htmx() -> SafeString | str:
 
 @register.simple_tag
 def moment(number: int) -> SafeString:
-    """The time of a message, for people and for programs: the hour today, the day before."""
+    """Return the time of a message as <time>: the hour if it is from today, else the date."""
     at = datetime.fromtimestamp(number // 1_000_000_000, UTC)
     here, today = timezone.localtime(at), timezone.localtime()
     if here.date() == today.date():

@@ -10,8 +10,8 @@ from django.db import connection
 from django.utils import timezone
 
 from tmtp.mailbox import index, search
-from tmtp.mailbox.consumers import Look
 from tmtp.mailbox.models import Entry, Mailbox, Thread
+from tmtp.mailbox.polling import QueueChanges
 from tmtp.models import QueueEntry, Report
 from tmtp.services.groups import groups
 from tmtp.services.messages import posting, recall
@@ -277,8 +277,8 @@ def test_without_a_full_text_index_subjects_and_names_are_searched(ann, bob, mon
 
 def test_a_look_says_which_mailboxes_have_changed(ann, bob, monkeypatch):
     _account, carl = member()
-    monkeypatch.setattr("tmtp.mailbox.consumers.others_wrote", lambda seen: (seen, True))
-    look = Look()
+    monkeypatch.setattr("tmtp.mailbox.polling.others_wrote", lambda seen: (seen, True))
+    look = QueueChanges()
     assert look.changed([ann.pk]) == [ann.pk]  # something may have come since its page was made
     assert look.changed([ann.pk]) == []
     letter(bob, "bob", "News", "text", ann.user)
@@ -293,8 +293,8 @@ def test_a_look_says_which_mailboxes_have_changed(ann, bob, monkeypatch):
 
 def test_a_post_to_many_is_news_when_its_message_is_there(ann, bob, monkeypatch):
     """Its entries are written before, see services.messages.fanout."""
-    monkeypatch.setattr("tmtp.mailbox.consumers.others_wrote", lambda seen: (seen, True))
-    look = Look()
+    monkeypatch.setattr("tmtp.mailbox.polling.others_wrote", lambda seen: (seen, True))
+    look = QueueChanges()
     look.changed([ann.pk])
     number = posting.numbers.next()
     letter(bob, "bob", "Meanwhile", "text", ann.user)
@@ -309,9 +309,9 @@ def test_a_post_to_many_is_news_when_its_message_is_there(ann, bob, monkeypatch)
 
 
 def test_nothing_is_missed_when_a_look_begins_to_count_anew(ann, bob, monkeypatch):
-    monkeypatch.setattr("tmtp.mailbox.consumers.others_wrote", lambda seen: (seen, True))
-    monkeypatch.setattr("tmtp.mailbox.consumers.REBASE_SECONDS", -1)
-    look = Look()
+    monkeypatch.setattr("tmtp.mailbox.polling.others_wrote", lambda seen: (seen, True))
+    monkeypatch.setattr("tmtp.mailbox.polling.REBASE_SECONDS", -1)
+    look = QueueChanges()
     look.changed([ann.pk])
     for _ in range(3):
         letter(bob, "bob", "News", "text", ann.user)

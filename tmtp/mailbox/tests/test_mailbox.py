@@ -16,7 +16,7 @@ from django.test import AsyncClient
 from django.urls import reverse
 
 from mnmsite.asgi import application
-from tmtp.mailbox import consumers
+from tmtp.mailbox import polling
 from tmtp.mailbox.consumers import SIGN_IN, MailboxConsumer
 from tmtp.mailbox.models import Entry, Thread
 from tmtp.mailbox.unread import unread
@@ -620,9 +620,9 @@ async def test_a_hint_makes_the_next_look_come_sooner(redis_url, settings, monke
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": backend, "CONFIG": {"hosts": [redis_url]}}}
     settings.TMTP = {**settings.TMTP, "POLL": 60}
     looks = []
-    monkeypatch.setattr(consumers.Look, "changed", lambda self, nodes: looks.append(nodes) or nodes)
+    monkeypatch.setattr(polling.QueueChanges, "changed", lambda self, nodes: looks.append(nodes) or nodes)
     told = asyncio.Event()
-    consumers.Watch.add(7, told.set)
+    polling.Poller.add(7, told.set)
     await told.wait()
     told.clear()
     async with asyncio.timeout(10):
@@ -631,23 +631,23 @@ async def test_a_hint_makes_the_next_look_come_sooner(redis_url, settings, monke
             await asyncio.sleep(0.02)
         await told.wait()
     assert looks[:2] == [[7], [7]]
-    consumers.Watch.remove(7, told.set)
-    assert not consumers.Watch.running
+    polling.Poller.remove(7, told.set)
+    assert not polling.Poller.running
 
 
 @pytest.mark.once
 async def test_one_look_is_for_all_open_pages(settings, monkeypatch):
     settings.TMTP = {**settings.TMTP, "POLL": 0.001}
     news = iter([[1, 2], [2], []])
-    monkeypatch.setattr(consumers.Look, "changed", lambda self, nodes: next(news, []))
+    monkeypatch.setattr(polling.QueueChanges, "changed", lambda self, nodes: next(news, []))
     told = []
     pages = [lambda: told.append("first"), lambda: told.append("second"), lambda: told.append("other")]
     for node, page_ in zip((1, 1, 2), pages, strict=True):
-        consumers.Watch.add(node, page_)
+        polling.Poller.add(node, page_)
     assert told == ["second"]  # something may have come since its page was made
     while told.count("other") < 2:
         await asyncio.sleep(0.001)
     assert sorted(told) == ["first", "other", "other", "second", "second"]
     for node, page_ in zip((1, 1, 2), pages, strict=True):
-        consumers.Watch.remove(node, page_)
-    assert not consumers.Watch.running
+        polling.Poller.remove(node, page_)
+    assert not polling.Poller.running

@@ -1,4 +1,4 @@
-"""Files that came with messages, to save: never shown by the browser, and only to the mailbox's owner."""
+"""Downloads: files and long texts of messages, for the mailbox's owner only. The browser never displays them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ PIECE = 256 * 1024
 
 @mailbox_page("GET")
 def attachment(request: HttpRequest, node: Node, msgid: str, place: int) -> HttpResponseBase:
-    """An attachment, by its place in the message."""
+    """Download an attachment, by its place in the message."""
     received = message_of(node, msgid)
     try:
         files = received.attachments
         attached = files[place]
         pieces = received.pieces(attached, PIECE)
-        first = next(pieces, b"")  # a file that is gone is missing now, not in the middle of the answer
+        first = next(pieces, b"")  # raises now if the file is gone, not in the middle of the response
     except (IndexError, FileNotFoundError) as error:
         raise Http404 from error
     if attached.kind != FILE:
@@ -36,7 +36,7 @@ def attachment(request: HttpRequest, node: Node, msgid: str, place: int) -> Http
 
 @mailbox_page("GET")
 def text(request: HttpRequest, node: Node, msgid: str) -> HttpResponseBase:
-    """The whole text of a message."""
+    """Download the whole text of a message."""
     received = message_of(node, msgid)
     try:
         head = received.head
@@ -51,7 +51,7 @@ def text(request: HttpRequest, node: Node, msgid: str) -> HttpResponseBase:
 def _download(
     request: HttpRequest, name: str, size: int, first: bytes, pieces: Iterator[bytes]
 ) -> StreamingHttpResponse:
-    """Octets to be saved under a name, a piece in memory at a time."""
+    """Return a download under this file name, with one piece in memory at a time."""
 
     def read() -> Iterator[bytes]:
         yield first
@@ -61,7 +61,7 @@ def _download(
         return next(pieces, b"")
 
     async def read_async() -> AsyncIterator[bytes]:
-        """Under ASGI Django would gather what a plain iterator gives before it sends any of it."""
+        """Yield the pieces. Under ASGI, Django would read a plain iterator to its end before it sends any of it."""
         yield first
         while piece := await sync_to_async(next_piece, thread_sensitive=False)():
             yield piece

@@ -1,4 +1,4 @@
-"""The pages of the mailbox: its threads, one thread, search."""
+"""The pages on which a member reads: the list of threads, one thread, search."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ AT_ONCE = 30
 
 @mailbox_page("GET")
 def mailbox(request: HttpRequest, node: Node) -> HttpResponse:
-    """The threads, newest first."""
+    """List the threads, newest first."""
     complete = index.catch_up(node)
     before = _number(request, "before")
     threads, more = _threads(node, before)
@@ -48,7 +48,7 @@ def mailbox(request: HttpRequest, node: Node) -> HttpResponse:
 
 
 def _threads(node: Node, before: int | None) -> tuple[list[Thread], bool]:
-    """A page of threads, and whether there are more. A thread whose newest message is gone is counted again."""
+    """Return a page of threads, and whether there are more. Recount threads whose newest message is gone."""
     threads = Thread.objects.filter(node=node).order_by("-latest")
     if before is not None:
         threads = threads.filter(latest__lt=before)
@@ -62,7 +62,7 @@ def _threads(node: Node, before: int | None) -> tuple[list[Thread], bool]:
 
 @mailbox_page("GET", "POST")
 def thread(request: HttpRequest, node: Node, pk: int) -> HttpResponse:
-    """A thread, and what answers in it."""
+    """Show a thread, and accept an answer. With `?after=`, return only the messages after that number."""
     index.catch_up(node)
     the = thread_of(node, pk)
     after = _number(request, "after")
@@ -75,7 +75,7 @@ def thread(request: HttpRequest, node: Node, pk: int) -> HttpResponse:
 
 
 def show_thread(request: HttpRequest, node: Node, the: Thread, form: WritingForm | None) -> HttpResponse:
-    """The page, with what was wrong in the form on it."""
+    """Render the page of a thread, with the errors of a form that was not valid."""
     before = _number(request, "before")
     part = conversation.until(node, the, before)
     if part.gone:
@@ -97,7 +97,7 @@ def show_thread(request: HttpRequest, node: Node, the: Thread, form: WritingForm
 
 
 def _news(request: HttpRequest, node: Node, the: Thread, after: int) -> HttpResponse:
-    """What has come to a thread since the page was made."""
+    """Return the messages that arrived since the page was rendered; 204 if there are none."""
     part: Part = conversation.after(node, the, after)
     if not part.items:
         return HttpResponse(status=204)
@@ -107,7 +107,7 @@ def _news(request: HttpRequest, node: Node, the: Thread, after: int) -> HttpResp
 
 
 def _answered(request: HttpRequest, node: Node, the: Thread) -> tuple[WritingForm | None, HttpResponse | None]:
-    """The form to answer with, if one can, and where to go when that was done."""
+    """Return the form to answer with, if the member can answer, and the redirect if they just did."""
     names = sending.aliases(node.user)
     data = (request.POST, request.FILES) if request.method == "POST" else ()
     if ":" not in the.key:
@@ -141,7 +141,7 @@ def _answer(node: Node, the: Thread, form: WritingForm) -> int:
 
 @mailbox_page("GET")
 def message(request: HttpRequest, node: Node, msgid: str) -> HttpResponse:
-    """Lead to a message in its thread."""
+    """Redirect to a message in its thread."""
     index.catch_up(node)
     entry = entry_of(node, msgid)
     where = reverse("tmtp_mailbox:thread", args=[entry.thread_id])
@@ -152,7 +152,7 @@ def message(request: HttpRequest, node: Node, msgid: str) -> HttpResponse:
 
 @mailbox_page("GET")
 def search(request: HttpRequest, node: Node) -> HttpResponse:
-    """Messages by subject, text and person."""
+    """Search messages by subject, text and person."""
     complete = index.catch_up(node)
     form = SearchForm(request.GET)
     form.is_valid()
@@ -177,6 +177,6 @@ def search(request: HttpRequest, node: Node) -> HttpResponse:
 
 
 def _number(request: HttpRequest, name: str) -> int | None:
-    """A number in the address; None when there is none."""
+    """Return a number from the query string, or None."""
     text = request.GET.get(name, "")
     return int(text) if text.isascii() and text.isdecimal() and int(text) <= NUMBER_MAX else None

@@ -24,7 +24,7 @@ KNOWN_MAX = 50
 
 @mailbox_page("GET", "POST")
 def compose(request: HttpRequest, node: Node) -> HttpResponse:
-    """Begin a thread."""
+    """Write a message that starts a thread."""
     names = sending.aliases(node.user)
     data = (request.POST, request.FILES) if request.method == "POST" else ()
     form = MessageForm(*data, names=names or [node.user.uid], initial=_given(request, "to", "subject"))
@@ -64,12 +64,12 @@ def ping(request: HttpRequest, node: Node) -> HttpResponse:
 
 
 def _given(request: HttpRequest, *names: str) -> dict[str, str]:
-    """What a link to the form has filled in."""
+    """Return the values that the URL has for the form."""
     return {name: request.GET[name] for name in names if name in request.GET}
 
 
 def _known(node: Node) -> list[str]:
-    """Names to offer: of the member's groups, and of the people in their latest threads."""
+    """Return names to suggest: the member's groups, and the people in their latest threads."""
     groups = Member.objects.filter(user=node.user_id, status=Member.Status.JOINED).values_list("group__gid", flat=True)
     latest = Thread.objects.filter(node=node).order_by("-latest").values_list("people", flat=True)[:KNOWN_MAX]
     return list(dict.fromkeys([*groups[:KNOWN_MAX], *(name for people in latest for name in people)]))[:KNOWN_MAX]
@@ -77,7 +77,7 @@ def _known(node: Node) -> list[str]:
 
 @mailbox_page("POST")
 def accept(request: HttpRequest, node: Node, msgid: str) -> HttpResponse:
-    """Join the group that an invitation is to."""
+    """Accept an invitation: join the group."""
     received = message_of(node, msgid)
     try:
         sending.join(node, str(received.header.get("gid", "")))
@@ -89,7 +89,7 @@ def accept(request: HttpRequest, node: Node, msgid: str) -> HttpResponse:
 
 @mailbox_page("POST")
 def decline(request: HttpRequest, node: Node, msgid: str) -> HttpResponse:
-    """Put an invitation away. Nobody is told."""
+    """Delete an invitation. Nobody is told."""
     received = message_of(node, msgid)
     if received.op == "invite":
         index.delete(node, [received.number])
@@ -99,7 +99,7 @@ def decline(request: HttpRequest, node: Node, msgid: str) -> HttpResponse:
 
 @mailbox_page("GET", "POST")
 def delete_message(request: HttpRequest, node: Node, msgid: str) -> HttpResponse:
-    """Delete one message, once the member has said that they mean it."""
+    """Delete a message, after confirmation."""
     entry = entry_of(node, msgid)
     if request.method != "POST":
         return render_page(request, "tmtp_mailbox/delete.html", {"thread": entry.thread, "entry": entry})
@@ -112,7 +112,7 @@ def delete_message(request: HttpRequest, node: Node, msgid: str) -> HttpResponse
 
 @mailbox_page("GET", "POST")
 def delete_thread(request: HttpRequest, node: Node, pk: int) -> HttpResponse:
-    """Delete all messages of a thread, once the member has said that they mean it."""
+    """Delete all messages of a thread, after confirmation."""
     the = thread_of(node, pk)
     if request.method != "POST":
         return render_page(request, "tmtp_mailbox/delete.html", {"thread": the})

@@ -1,4 +1,4 @@
-"""The page about a member's aliases: the names they are known by."""
+"""The pages about a member's aliases, which they call names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..forms import AliasForm
 
 @member_page("GET", "POST")
 def aliases(request: HttpRequest) -> HttpResponse:
-    """The member's aliases, and one more."""
+    """List the member's aliases, and add one."""
     user = user_of(request.user)
     form = AliasForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -35,7 +35,7 @@ def aliases(request: HttpRequest) -> HttpResponse:
 
 @member_page("GET", "POST")
 def drop_alias(request: HttpRequest, pk: int) -> HttpResponse:
-    """Give up an alias, after a question."""
+    """Give up an alias, after confirmation."""
     user = user_of(request.user)
     alias = get_object_or_404(Alias, pk=pk, user=user, dropped=None)
     if request.method == "POST":

@@ -1,4 +1,4 @@
-"""The pages about devices: which ones there are, a new one, another name, the end of one."""
+"""The pages about devices: list, connect, rename and disconnect them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COUNTED = 1000  # of the messages that wait for one device
 
 
 def devices_of(account: Any) -> QuerySet[Node]:
-    """A member's devices in use, with `online`, and `waiting` up to COUNTED + 1. A mailbox is none."""
+    """Return a member's devices, with `online`, and `waiting` up to COUNTED + 1. The mailbox is not one of them."""
     online = Q(server__seen__gte=_alive_since()) & Q(server__isnull=False)
     devices = Node.objects.filter(user__account=account, kind=Node.Kind.DEVICE, dropped=None)
     with_online = devices.annotate(online=ExpressionWrapper(online, BooleanField()))
@@ -44,13 +44,13 @@ def _alive_since() -> datetime:
 
 @member_page("GET")
 def devices(request: HttpRequest) -> HttpResponse:
-    """All of the member's devices."""
+    """List the member's devices."""
     return render_page(request, "tmtp_pages/devices.html", {"devices": devices_of(request.user), "counted": COUNTED})
 
 
 @member_page("GET", "POST")
 def new_device(request: HttpRequest) -> HttpResponse:
-    """How to connect a device; and a node made here for one, whose secret is shown in the answer and never again."""
+    """Explain how to connect a device. Or create a node for one, and show its secret once."""
     form = LabelForm(request.POST or None)
     user = user_of(request.user)
     made: list[tuple[Node, str]] = []
@@ -76,10 +76,10 @@ def _make(form: LabelForm, user: Any, made: list[tuple[Node, str]]) -> None:
 
 
 def providers_for(account: Any) -> list[tuple[Provider, str]]:
-    """The providers by which a device of the member can become theirs, and what it takes.
+    """Return the OpenID providers by which a device can become the member's, each with how.
 
-    "site": the website itself, "linked" to the account, or to be linked first ("link"). A provider that the website
-    itself does not know is left out: its devices would be nobody's.
+    How is "site" for the website itself, "linked" if the member has linked the provider, or "link" if they must do so
+    first. A provider that members cannot link on the website is left out: its devices would belong to nobody.
     """
     openid = parse_settings(conf.OPENID)
     if not openid.auth:
@@ -96,7 +96,7 @@ def providers_for(account: Any) -> list[tuple[Provider, str]]:
 
 @member_page("GET", "POST")
 def device(request: HttpRequest, pk: int) -> HttpResponse:
-    """One device, which can be called something else."""
+    """Show a device, and rename it."""
     node = get_object_or_404(devices_of(request.user), pk=pk)
     form = LabelForm(request.POST or None, initial={"label": node.label})
     if request.method == "POST" and form.is_valid():
@@ -109,7 +109,7 @@ def device(request: HttpRequest, pk: int) -> HttpResponse:
 
 @member_page("GET", "POST")
 def drop_device(request: HttpRequest, pk: int) -> HttpResponse:
-    """The end of a device, after a question."""
+    """Disconnect a device for good, after confirmation."""
     node = get_object_or_404(devices_of(request.user), pk=pk)
     if request.method == "POST":
         users.drop_node(node)

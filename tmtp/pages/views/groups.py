@@ -1,4 +1,4 @@
-"""The pages about groups: the member's own, and one of them."""
+"""The pages about groups: the list of the member's groups, and one group."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ COUNTED = 1000  # of the members of each group, on the page of all
 
 @member_page("GET")
 def groups(request: HttpRequest) -> HttpResponse:
-    """The groups that the member may join, and those that they are in: anybody can invite them to any number."""
+    """List the groups that the member may join or is in. In pages, since anybody can invite them to any number."""
     others = Member.objects.filter(group=OuterRef("group"), status=JOINED).values("pk")
     places = Member.objects.filter(user=user_of(request.user), status__in=(INVITED, JOINED))
     counted = places.select_related("group").annotate(members=RowsOf(others[: COUNTED + 1]))
@@ -44,7 +44,7 @@ def groups(request: HttpRequest) -> HttpResponse:
 
 @member_page("GET", "POST")
 def new_group(request: HttpRequest) -> HttpResponse:
-    """Found a group."""
+    """Start a group."""
     user = user_of(request.user)
     form = GroupForm(user, request.POST or None)
     if request.method == "POST" and form.is_valid() and _found(user, form, form.cleaned_data):
@@ -55,7 +55,7 @@ def new_group(request: HttpRequest) -> HttpResponse:
 
 
 def _found(user: User, form: GroupForm, given: dict[str, Any]) -> bool:
-    """Make the group and invite the first one; what is wrong stands beside its field, and then there is no group."""
+    """Create the group and invite the first person. Return False, and create nothing, if either is refused."""
     sender, name, alias, to = Sender(user.uid, user.pk), given["name"], given["alias"], given["to"]
     invite = partial(services.invite, sender, name, alias, to, given["text"].encode())
     with transaction.atomic():
@@ -66,19 +66,19 @@ def _found(user: User, form: GroupForm, given: dict[str, Any]) -> bool:
 
 
 def own_place(request: HttpRequest, pk: int, *statuses: Member.Status) -> Member:
-    """The member's place in a group; 404 for a group that is none of theirs."""
+    """Return the member's membership in a group. Raise Http404 if it has none of these statuses."""
     places = Member.objects.filter(user=user_of(request.user), status__in=statuses or (INVITED, JOINED))
     return get_object_or_404(places.select_related("group", "user"), group=pk)
 
 
 @member_page("GET")
 def group(request: HttpRequest, pk: int) -> HttpResponse:
-    """One group: its members, and what the member can do there."""
+    """Show a group: its members, and what the member can do in it."""
     return show(request, own_place(request, pk))
 
 
 def show(request: HttpRequest, place: Member, form: forms.Form | None = None) -> HttpResponse:
-    """The page of a group; with a form that was refused, if any. Who is only invited does not see its members."""
+    """Render the page of a group, with a form that was refused, if any. An invited person does not see the members."""
     joined = place.status == JOINED
     everyone = (
         Member.objects.filter(group=place.group, status__in=(INVITED, JOINED))
@@ -107,14 +107,14 @@ def _or(refused: forms.Form | None, kind: Callable[..., forms.Form], *args: Any,
 
 @member_page("POST")
 def join_group(request: HttpRequest, pk: int) -> HttpResponse:
-    """Join, by the name chosen."""
+    """Join under the chosen name."""
     place = own_place(request, pk)
     return _with_name(request, place, services.join, _("You are a member now."))
 
 
 @member_page("POST")
 def rename_in_group(request: HttpRequest, pk: int) -> HttpResponse:
-    """Be known there by another alias."""
+    """Change the member's name in the group."""
     place = own_place(request, pk, JOINED)
     return _with_name(request, place, services.rename, _("The others see your new name."))
 
@@ -132,7 +132,7 @@ def _with_name(request: HttpRequest, place: Member, verb: Callable[..., object],
 
 @member_page("POST")
 def invite_to_group(request: HttpRequest, pk: int) -> HttpResponse:
-    """Invite somebody."""
+    """Invite somebody to the group."""
     place = own_place(request, pk, JOINED)
     form = InviteForm(request.POST)
     if form.is_valid():
@@ -146,14 +146,14 @@ def invite_to_group(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def own_alias(place: Member) -> str:
-    """The alias to invite by: the one that the member has in the group; their first one when that has been dropped."""
+    """Return the alias to invite under: the member's name in the group, or their first alias if they gave it up."""
     own = Alias.objects.filter(user=place.user, dropped=None).order_by("pk").values_list("name", flat=True)
     return place.alias if place.alias in own else next(iter(own), place.alias)
 
 
 @member_page("GET", "POST")
 def leave_group(request: HttpRequest, pk: int) -> HttpResponse:
-    """Leave, after a question."""
+    """Leave the group, after confirmation."""
     place = own_place(request, pk, JOINED)
     if request.method == "POST":
         moderation.leave(place)

@@ -1,4 +1,4 @@
-"""The pages about who may see and reach a member: presence, and blocked people."""
+"""The pages about who may see and reach a member: presence and blocked people."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BLOCKED_AT_ONCE = 100
 
 @member_page("GET", "POST")
 def presence(request: HttpRequest) -> HttpResponse:
-    """Who sees that the member is online."""
+    """Choose who sees that the member is online."""
     user = user_of(request.user)
     form = PresenceForm(request.POST or None, initial={"presence": user.presence})
     if request.method == "POST" and form.is_valid():
@@ -37,7 +37,7 @@ def presence(request: HttpRequest) -> HttpResponse:
 
 @member_page("GET", "POST")
 def blocked(request: HttpRequest) -> HttpResponse:
-    """Whom the member blocks, and one more."""
+    """List the people whom the member blocks, and block one more."""
     user = user_of(request.user)
     form = BlockForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -54,9 +54,9 @@ def blocked(request: HttpRequest) -> HttpResponse:
 
 @member_page("GET", "POST")
 def block(request: HttpRequest, uid: str) -> HttpResponse:
-    """Block somebody, by their uid, after a question: for links beside what they wrote.
+    """Block somebody by uid, after confirmation. Messages link to this page.
 
-    `?name=` is the alias that the member knows them by. Another one than theirs is not shown.
+    `?name=` is the alias by which the member knows them. It is shown only if it is theirs.
     """
     user, other = user_of(request.user), get_object_or_404(User, uid=uid)
     name, refused = request.GET.get("name", ""), ""
@@ -79,7 +79,7 @@ def _done(request: HttpRequest, name: str) -> HttpResponse:
 
 @member_page("POST")
 def unblock(request: HttpRequest, pk: int) -> HttpResponse:
-    """Let somebody write again."""
+    """Unblock somebody."""
     found = get_object_or_404(Block.objects.select_related("blocked"), pk=pk, user__account=request.user)
     privacy.unblock(user_of(request.user), found.blocked)
     messages.success(request, _("“%(name)s” can write to you again.") % {"name": found})
