@@ -1,0 +1,32 @@
+"""The models. Only `tmtp.services` and `tmtp.store` write them; the hot statements are in `tmtp.services.storage.sql`.
+
+A message is stored once (`Message`). For each node it waits for there is a `QueueEntry`, deleted when that node
+acknowledges the message; a message without entries is deleted too. Ignore entries without a message: a post to many
+nodes creates its entries first (see services.messages.fanout). A message's number is its time in nanoseconds since the
+epoch, and messages are delivered in the order of their numbers.
+"""
+
+from __future__ import annotations
+
+from .groups import Alias, Group, Member
+from .messages import Message, NumberField, QueueEntry, Receipt, Report, SentMessage
+from .nodes import Node, ServerLease
+from .people import Block, Identity, SpentToken, User
+
+__all__ = [
+    "Alias",
+    "Block",
+    "Group",
+    "Identity",
+    "Member",
+    "Message",
+    "Node",
+    "NumberField",
+    "QueueEntry",
+    "Receipt",
+    "Report",
+    "SentMessage",
+    "ServerLease",
+    "SpentToken",
+    "User",
+]

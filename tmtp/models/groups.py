@@ -1,0 +1,76 @@
+"""Groups, their members, and the namespace that gids share with aliases."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from ..protocol.values import NAME_MAX_CHARACTERS
+from .people import User
+
+
+class Group(models.Model):
+    """A group of users. Gids and aliases share a namespace."""
+
+    gid = models.CharField(_("gid"), max_length=NAME_MAX_CHARACTERS, unique=True)
+    created = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("group")
+        verbose_name_plural = _("groups")
+
+    def __str__(self) -> str:
+        return self.gid
+
+
+class Alias(models.Model):
+    """A name in the namespace of aliases and gids. It stays reserved when it is dropped.
+
+    `skeleton` is what the name looks like: two names that a reader cannot tell apart have the same one.
+    """
+
+    name = models.CharField(_("name"), max_length=NAME_MAX_CHARACTERS, unique=True)
+    skeleton = models.CharField(max_length=2 * NAME_MAX_CHARACTERS, unique=True, editable=False)
+    user = models.ForeignKey(
+        User, verbose_name=_("user"), null=True, on_delete=models.SET_NULL, related_name="aliases"
+    )
+    group = models.OneToOneField(
+        Group, verbose_name=_("group"), null=True, on_delete=models.SET_NULL, related_name="reserved_name"
+    )
+    created = models.DateTimeField(_("created"), auto_now_add=True)
+    dropped = models.DateTimeField(_("dropped"), null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("alias")
+        verbose_name_plural = _("aliases")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(user__isnull=True) | Q(group__isnull=True), name="tmtp_alias_of_user_or_group"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Member(models.Model):
+    """A user's membership in a group, with the alias they have there."""
+
+    class Status(models.IntegerChoices):
+        INVITED = 1, _("invited")
+        JOINED = 2, _("joined")
+        BARRED = 3, _("barred")
+
+    group = models.ForeignKey(Group, verbose_name=_("group"), on_delete=models.CASCADE, related_name="members")
+    user = models.ForeignKey(User, verbose_name=_("user"), on_delete=models.CASCADE, related_name="memberships")
+    alias = models.CharField(_("alias"), max_length=NAME_MAX_CHARACTERS)
+    status = models.PositiveSmallIntegerField(_("status"), choices=Status)
+
+    class Meta:
+        verbose_name = _("member")
+        verbose_name_plural = _("members")
+        constraints = [models.UniqueConstraint(fields=["group", "user"], name="tmtp_member_once")]
+
+    def __str__(self) -> str:
+        return self.alias
