@@ -18,11 +18,11 @@ WIDE, NARROW = 1280, 360
 HEIGHT = 800
 EVERY_PAGE = """# Every page
 
-Each of the site's pages, wide and narrow, light and dark, as far as a screen shows it; some of them more than once,
-as different members find them. [The tour](tour.md) has the main ones, larger and in words.
+This page shows the first screen of each of the site's pages, wide and narrow, light and dark. Some pages appear more
+than once, as different members see them. [The tour](tour.md) shows the main pages larger, and explains them.
 `make screenshots` makes this page.
 """
-FOR = {VISITOR: "a visitor", ANNA: "a member", NEW: "a new member", COMING: "who is about to become a member"}
+FOR = {VISITOR: "a visitor", ANNA: "a member", NEW: "a new member", COMING: "a visitor who is signing up"}
 GAP = 24  # between pictures side by side, of their own size
 SIDE_BY_SIDE = """async ([pictures, scale, gap, quality]) => {
     const images = await Promise.all(pictures.map(async (png) => {

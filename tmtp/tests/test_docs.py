@@ -165,7 +165,7 @@ def test_lines_of_the_log_are_what_the_log_says():
 
 def test_each_reason_to_quit_that_is_explained_exists():
     page = (DOCS / "how-to" / "troubleshoot.md").read_text()
-    table = page[page.index("## A device is told to go") : page.index("### `node already connected`")]
+    table = page[page.index("## A device is disconnected") : page.index("### `node already connected`")]
     explained = {
         reason for row in table.split("\n") for reason in re.findall("`([a-zA-Z0-9 ]+)`", row.split(" | ")[0])
     }
