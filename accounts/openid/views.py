@@ -9,18 +9,18 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
-from django.contrib.auth.decorators import login_required
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from tmtp.openid.providers import Provider
 from tmtp.openid.tokens import OpenIDError
 from tmtp.services.people.identities import AuthenticationRequired, spend_token
+from tmtp.web.decorators import member_page
 
 from ..errors import Refused
 from ..signin.views import MODEL_BACKEND, back_to_account, welcome
@@ -48,8 +48,7 @@ def sign_in(request: HttpRequest, slug: str) -> HttpResponse:
     return HttpResponseRedirect(begin(request, provider_or_404(slug).site, next=next_page(request), link=None))
 
 
-@require_POST
-@login_required
+@member_page("POST")
 def link(request: HttpRequest, slug: str) -> HttpResponse:
     """Redirect to the provider, to link the identity to the member. POST only: other sites must not start this."""
     return HttpResponseRedirect(begin(request, provider_or_404(slug).site, next="", link=request.user.pk))
@@ -163,9 +162,7 @@ def sign_up(request: HttpRequest) -> HttpResponse:
     return HttpResponseRedirect(pending["next"] or resolve_url(settings.LOGIN_REDIRECT_URL))
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
-@login_required
-@never_cache
+@member_page("GET", "POST")
 def unlink(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask for confirmation, then unlink an identity."""
     identity = next((one for one in identities.identities_of(request.user) if one.pk == pk), None)

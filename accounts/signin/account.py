@@ -6,12 +6,11 @@ from urllib.parse import urlsplit
 
 from csp.decorators import csp_update
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from tmtp.web.decorators import member_page
 
 from .. import email_addresses
 from ..errors import Refused
@@ -22,9 +21,7 @@ from .forms import AddressForm
 from .views import back_to_account
 
 
-@require_safe
-@login_required
-@never_cache
+@member_page("GET")
 def account(request: HttpRequest) -> HttpResponse:
     return show(request, AddressForm())
 
@@ -43,8 +40,7 @@ def show(request: HttpRequest, form: AddressForm) -> HttpResponse:
     return csp_update({"form-action": targets})(render)(request, "accounts/account.html", context)
 
 
-@require_POST
-@login_required
+@member_page("POST")
 def add_address(request: HttpRequest) -> HttpResponse:
     """Add an address, and mail a link to it."""
     form = AddressForm(request.POST)
@@ -53,8 +49,7 @@ def add_address(request: HttpRequest) -> HttpResponse:
     return mail_link(request, email_addresses.add(request.user, form.cleaned_data["address"]))
 
 
-@require_POST
-@login_required
+@member_page("POST")
 def mail_again(request: HttpRequest, pk: int) -> HttpResponse:
     return mail_link(request, get_object_or_404(Address, pk=pk, user=request.user, verified=None))
 
@@ -73,8 +68,7 @@ def mail_link(request: HttpRequest, address: Address) -> HttpResponse:
     return back_to_account()
 
 
-@require_POST
-@login_required
+@member_page("POST")
 def remove_address(request: HttpRequest, pk: int) -> HttpResponse:
     address = get_object_or_404(Address, pk=pk, user=request.user)
     email_addresses.remove(address)
@@ -82,9 +76,7 @@ def remove_address(request: HttpRequest, pk: int) -> HttpResponse:
     return back_to_account()
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
-@login_required
-@never_cache
+@member_page("GET", "POST")
 def confirm(request: HttpRequest, token: str) -> HttpResponse:
     """Show the page of a mailed link. Only its button confirms the address, since programs follow links too."""
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.apps import apps
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -18,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tmtp.markup import render
 from tmtp.services.errors import Refused
+from tmtp.web.htmx import htmx_script
 
 from .. import workers
 from ..models import Broadcast
@@ -237,12 +237,3 @@ class BroadcastAdmin(admin.ModelAdmin):
 
     def _url(self, name: str, broadcast: Broadcast) -> str:
         return reverse(f"admin:tmtp_delivery_broadcast_{name}", args=[broadcast.pk], current_app=self.admin_site.name)
-
-
-def htmx_script() -> str:
-    """Return the script tag of htmx, which refreshes the progress; empty where the site does not have it."""
-    if not apps.is_installed("django_htmx"):
-        return ""
-    from django_htmx.jinja import htmx_script as script
-
-    return script()

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 
 from django import template
-from django.apps import apps
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
@@ -11,6 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from ...protocol.values import format_msgid
+from ...web.htmx import htmx_script
 from ..conversation import Item
 from ..models import Thread
 from ..summary import GROUP, PING
@@ -68,12 +68,8 @@ def event(item: Item) -> str:
 
 
 @register.simple_tag
-def htmx() -> SafeString | str:
-    """Return the tags that load htmx, or an empty string if django_htmx is not installed."""
-    if not apps.is_installed("django_htmx"):
-        return ""
-    from django_htmx.jinja import htmx_script
-
+def htmx() -> SafeString:
+    """Return the script tags of htmx, if the site has it."""
     return htmx_script()
 
 

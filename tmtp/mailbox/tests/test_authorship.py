@@ -12,7 +12,7 @@ from tmtp.mailbox.models import Thread
 from tmtp.protocol.values import parse_msgid
 from tmtp.services.groups import groups
 from tmtp.services.messages import posting
-from tmtp.services.messages.posting import Notification, Post
+from tmtp.services.messages.posts import Notification, Post
 from tmtp.services.messages.sending import send_message
 from tmtp.services.people.site import site_alias, site_user
 from tmtp.tests.people import someone, to, unique
