@@ -246,7 +246,7 @@ def test_a_file_is_saved_and_never_shown(browser, ann, bob):
     answer = browser.get(url("attachment", msgid, 0))
     assert answer.getvalue() == b"<script>"
     assert answer["Content-Type"] == "application/octet-stream"
-    assert answer["Content-Disposition"] == 'attachment; filename="il name.html"'
+    assert answer["Content-Disposition"] == 'attachment; filename="ilname.html"'
     assert answer["X-Content-Type-Options"] == "nosniff"
     assert browser.get(url("attachment", msgid, 1)).getvalue() == bytes(300_000)
     assert browser.get(url("attachment", msgid, 2)).status_code == 404
