@@ -10,12 +10,12 @@ from .services.errors import Refused, Unreachable
 from .services.messages.mailbox import Received, messages_of, remove
 from .services.messages.recall import Recalled, recall
 from .services.messages.sending import asend_message, send_message
+from .services.people.devices import drop_node, make_node
 from .services.people.identities import link_identity, unlink_identity
 from .services.people.linking import link_account, user_of
 from .services.people.placeholders import mailbox_of
 from .services.people.privacy import block, set_presence, unblock
 from .services.people.site import site_alias, site_user
-from .services.people.users import drop_node, make_node
 from .services.queue.reports import Recipient, State, report
 
 __all__ = [

@@ -54,13 +54,13 @@ def add_device(account: Any, label: str = "laptop", alias: str = "") -> Node:
     the member. Raises Refused when the alias is taken, or when the member has 100 devices.
     """
     # A program that only uses Client runs without Django's apps, so the models are not imported above.
-    from .services.people import linking, names, users
+    from .services.people import devices, linking, names
 
     with transaction.atomic():
         user = linking.user_of(account)
         if alias:
             names.reserve(alias, "newalias", user=user)
-        node, _ = users.make_node(user, label)
+        node, _ = devices.make_node(user, label)
     return node
 
 

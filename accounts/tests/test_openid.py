@@ -14,7 +14,7 @@ from accounts.openid import client as openid_client
 from accounts.openid import identities as linked_identities
 from tmtp.models import Identity, Node, User
 from tmtp.openid import tokens
-from tmtp.services.people import identities, users
+from tmtp.services.people import devices, identities, users
 from tmtp.services.people.linking import user_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
@@ -331,7 +331,7 @@ def test_a_device_that_came_first_is_linked(ann, client, provider):
 
 
 def test_a_device_that_came_first_to_a_member_who_has_one(ann, client, provider):
-    users.make_node(user_of(ann), "laptop")
+    devices.make_node(user_of(ann), "laptop")
     register(provider)
     link(client, provider)
     assert "as somebody else here" in said(client)

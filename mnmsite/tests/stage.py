@@ -74,7 +74,7 @@ def stage() -> dict[str, Any]:
 
     from mnmsite.tests.scene_pages import list_pages
     from tmtp.mailbox.access import mailbox_for
-    from tmtp.services.people.users import make_node
+    from tmtp.services.people.devices import make_node
 
     on = Stage()
     with ago(41 * DAY):
@@ -108,7 +108,7 @@ def stage() -> dict[str, Any]:
 def _devices(user: Any) -> list[Any]:
     from django.utils import timezone
 
-    from tmtp.services.people.users import make_node
+    from tmtp.services.people.devices import make_node
 
     phone, tablet = (make_node(user, label)[0] for label in ("My phone", "The old tablet in the kitchen"))
     phone.created, phone.last_seen = (timezone.now() - timezone.timedelta(days=days) for days in (33, 2))

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from ..models import Alias, Node
-from ..services.people import users
+from ..services.people import devices
 from .base import ViewAdmin, attempt, name_of
 from .confirm import ask
 from .filters import InUseFilter, OnlineFilter, WaitingFilter
@@ -45,18 +45,18 @@ NODE_ACTIONS = {
     "redeliver": NodeAction(
         _("Send again"),
         _("Send everything that waits again, from the first message on, without closing the link?"),
-        users.redeliver,
+        devices.redeliver,
     ),
     "discard": NodeAction(
         _("Discard waiting messages"),
         _("Discard everything that waits for these nodes? They will never receive it."),
-        users.discard_waiting,
+        devices.discard_waiting,
         device=False,
     ),
     "drop": NodeAction(
         _("Drop"),
         _("Drop these nodes? Their links close, what waits for them is discarded, and they cannot log in again."),
-        users.drop_node,
+        devices.drop_node,
     ),
 }
 

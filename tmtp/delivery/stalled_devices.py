@@ -17,7 +17,7 @@ from django.utils import timezone
 from tmtp.conf import conf as tmtp_conf
 from tmtp.models import Node, QueueEntry
 from tmtp.services.errors import Refused
-from tmtp.services.people import users
+from tmtp.services.people import devices
 
 from .budget import Budget
 from .models import StalledDevice
@@ -64,7 +64,7 @@ def _retry(row: StalledDevice, now: datetime) -> bool:
     if not mine.update(asked=row.asked + 1, next_try=now + _pause(row.asked + 1)):
         return False
     try:
-        users.redeliver(row.node)
+        devices.redeliver(row.node)
     except Refused:
         return False
     return True

@@ -18,7 +18,7 @@ from ..services.errors import Refused
 from ..services.groups import groups, ohi
 from ..services.messages import posting
 from ..services.messages.posts import Notification, Post
-from ..services.people import identities, users
+from ..services.people import devices, identities, users
 from ..services.people.actors import Sender
 from ..services.queue import receipts
 from ..services.queue.batch import Service
@@ -86,7 +86,7 @@ async def useredit(session: Session, request: Request) -> None:
     if request.newalias:
         await _do(session, request, partial(users.add_alias, _sender(session), request.newalias))
     else:
-        await _do(session, request, partial(users.add_node, _sender(session), request.newnode))
+        await _do(session, request, partial(devices.add_node, _sender(session), request.newnode))
 
 
 async def ohiedit(session: Session, request: Request) -> None:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import Alias, User
 from ..protocol.values import NAME_MAX_CHARACTERS, PING_MAX_UNITS, utf16_units
-from ..services.people.users import LABEL_MAX
+from ..services.people.devices import LABEL_MAX
 from ..web.rendering import PageForm
 
 PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}

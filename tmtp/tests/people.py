@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 
 from tmtp.protocol.requests import TO_USER, Recipient
-from tmtp.services.people import actors, users
+from tmtp.services.people import actors, devices, users
 from tmtp.services.people.actors import Sender
 from tmtp.services.queue import queue
 
@@ -21,7 +21,7 @@ def someone(alias: str = "", nodes: int = 1) -> Sender:
     """A new user with so many nodes; sends from the first."""
     sender = users.register("laptop", alias).sender
     for _ in range(nodes - 1):
-        users.add_node(sender, "phone")
+        devices.add_node(sender, "phone")
     forget(*own(sender))
     return sender
 

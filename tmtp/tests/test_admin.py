@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from tmtp.admin import base, waiting
 from tmtp.models import Group, Identity, Member, Message, Node, QueueEntry, ServerLease, User
-from tmtp.services.people import linking, users
+from tmtp.services.people import devices, linking, users
 from tmtp.services.queue import leases
 from tmtp.tests import admin_pages
 from tmtp.tests.admin_pages import Account, connect, node_of, register, send, text, url
@@ -20,7 +20,7 @@ def populate(count, choir, ann):
     """More users with two nodes each, more members, more that waits."""
     for number in range(count):
         sender = register(f"singer number {count} {number}")
-        users.add_node(sender, "phone")
+        devices.add_node(sender, "phone")
         Member.objects.create(group=choir, user_id=sender.user, alias=f"singer number {count} {number}", status=2)
         send(ann, sender)
 
@@ -47,7 +47,7 @@ def test_pages_take_as_many_queries_for_many_rows_as_for_few(admin_client, djang
     for count in (3, 30):
         populate(count, choir, ann)
         for number in range(count):
-            users.add_node(ann, f"device {number}")
+            devices.add_node(ann, f"device {number}")
             users.add_alias(ann, f"ann the great {count} {number}")
         for page in pages:
             with django_assert_max_num_queries(found.get(page, 30)) as captured:
@@ -57,7 +57,7 @@ def test_pages_take_as_many_queries_for_many_rows_as_for_few(admin_client, djang
 
 def test_nothing_secret_is_shown(admin_client, choir, ann, bob):
     nodeids = [users.register("phone", "dora of rome").nodeid]
-    users.add_node(ann, "phone")
+    devices.add_node(ann, "phone")
     send(ann, bob, b"{}the body of a message")
     Identity.objects.create(user_id=ann.user, iss="https://id.example", sub="4711")
     secrets = [bytes(node.secret) for node in Node.objects.all()]
@@ -122,7 +122,7 @@ def test_what_waits(admin_client, ann, bob, monkeypatch):
 
 def test_the_oldest_may_have_either_rank(ann, bob):
     first = send(ann, bob)
-    users.add_node(bob, "phone")
+    devices.add_node(bob, "phone")
     assert waiting.with_waiting(Node.objects.all()).get(pk=bob.node).oldest == first
     QueueEntry.objects.filter(rank=1).delete()
     assert waiting.with_waiting(Node.objects.all()).get(pk=bob.node).oldest > first

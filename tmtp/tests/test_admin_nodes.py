@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from tmtp.models import Message
-from tmtp.services.people import users
+from tmtp.services.people import devices, users
 from tmtp.services.queue import leases
 from tmtp.tests import admin_pages
 from tmtp.tests.admin_pages import connect, node_of, send, text, told, url
@@ -66,7 +66,7 @@ def test_redeliver_to_one_who_is_not_connected_is_refused(admin_client, ann, bob
 def test_login_clears_what_was_asked_for(ann):
     lease = leases.take("127.0.0.1:7443").pk
     connect(ann, lease)
-    users.redeliver(node_of(ann))
+    devices.redeliver(node_of(ann))
     users.disconnect(ann.node, lease)
     connect(ann, lease)
     assert node_of(ann).start_over is None

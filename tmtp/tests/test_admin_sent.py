@@ -12,7 +12,7 @@ from tmtp.admin import sent
 from tmtp.models import SentMessage, User
 from tmtp.services.groups import groups
 from tmtp.services.messages.sending import send_message
-from tmtp.services.people import users
+from tmtp.services.people import devices
 from tmtp.services.people.actors import Sender
 from tmtp.services.people.linking import link_account
 from tmtp.services.people.placeholders import mailbox_of
@@ -86,10 +86,10 @@ def test_search_and_filters(admin_client, ann, bob):
 
 
 def test_each_recipient_and_device(admin_client, ann, bob):
-    tablet, _ = users.make_node(User.objects.get(pk=ann.user), "tablet")
+    tablet, _ = devices.make_node(User.objects.get(pk=ann.user), "tablet")
     (msgid,) = send_message(["ann of rome", "bob of rome"], "News", "x", together=True)
     acknowledged(ann, msgid)
-    users.drop_node(tablet)
+    devices.drop_node(tablet)
     page = text(admin_client.get(url("sentmessage_change", number_of(msgid))))
     assert "1 waiting, 1 delivered" in page
     assert page.count("ann of rome") == page.count("bob of rome") == 1

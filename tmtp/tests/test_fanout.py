@@ -16,7 +16,7 @@ from tmtp.services.messages.fanout import Fanout
 from tmtp.services.messages.posting import LATER, post
 from tmtp.services.messages.posts import Notification, Post
 from tmtp.services.messages.sweeping import Sweeper
-from tmtp.services.people import users
+from tmtp.services.people import devices
 from tmtp.services.people.actors import Sender
 from tmtp.services.queue.batch import Batch
 from tmtp.services.storage import spool
@@ -200,7 +200,7 @@ def test_a_node_that_is_added_meanwhile_gets_it(crowd: list[Sender], ann: Sender
     step: Fanout | int = begin(Post(ann, CROWD, b"hello"))
     assert isinstance(step, Fanout)
     step = step.step()  # ann's nodes come first
-    users.add_node(ann, "phone")
+    devices.add_node(ann, "phone")
     new = Node.objects.latest("pk").pk
     batch = Batch()
     while isinstance(step, Fanout):

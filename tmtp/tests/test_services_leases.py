@@ -17,7 +17,7 @@ from tmtp.engine.polling import Watch
 from tmtp.models import Node, ServerLease
 from tmtp.services.messages.posting import post
 from tmtp.services.messages.posts import Post
-from tmtp.services.people import users
+from tmtp.services.people import devices, users
 from tmtp.services.people.actors import Sender
 from tmtp.services.queue import leases
 from tmtp.services.storage import numbers
@@ -114,7 +114,7 @@ def test_a_look_finds_what_waits_and_who_must_go(lease: int) -> None:
     ann, bob, cat, dan = (connected(lease) for _ in range(4))
     nodes = [person.node or 0 for person in (ann, bob, cat, dan)]
     numbers_of = list(post([Post(bob, to(ann), b"1"), Post(bob, to(ann, cat), b"2")]))
-    users.drop_node(Node.objects.get(pk=bob.node))
+    devices.drop_node(Node.objects.get(pk=bob.node))
     Node.objects.filter(pk=dan.node).update(server=other_server())
     news = Watch().look(lease, nodes[:2], nodes)
     assert news.waiting == {ann.node: numbers_of}, "only of those who have caught up"
@@ -124,7 +124,7 @@ def test_a_look_finds_what_waits_and_who_must_go(lease: int) -> None:
 
 def test_a_node_starts_over_once(lease: int) -> None:
     ann = connected(lease)
-    users.redeliver(Node.objects.get(pk=ann.node))
+    devices.redeliver(Node.objects.get(pk=ann.node))
     look = Watch()
     assert look.look(lease, [], own(ann)).start_over == [ann.node]
     assert look.look(lease, [], own(ann), whoever_wrote=True).start_over == []

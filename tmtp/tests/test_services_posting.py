@@ -20,7 +20,7 @@ from tmtp.services.groups import groups, ohi
 from tmtp.services.messages import posting
 from tmtp.services.messages.posting import post
 from tmtp.services.messages.posts import Notification, Post
-from tmtp.services.people import users
+from tmtp.services.people import devices, users
 from tmtp.services.people.actors import Sender
 from tmtp.services.queue import queue, receipts
 from tmtp.services.queue.batch import Batch, Parcel
@@ -308,7 +308,7 @@ def test_old_receipts_are_forgotten(ann: Sender) -> None:
 
 def test_other_requests_are_done_once_too(ann: Sender) -> None:
     def ask(digest: bytes, sender: Sender = ann) -> int:
-        return receipts.once(sender.node, digest, partial(users.add_node, ann, "tablet"), batch=Batch())
+        return receipts.once(sender.node, digest, partial(devices.add_node, ann, "tablet"), batch=Batch())
 
     other = Sender(ann.uid, ann.user, own(ann)[1])
     assert ask(b"1" * 32) == ask(b"1" * 32)
@@ -396,7 +396,7 @@ def test_many_acknowledgements_at_once(count: int) -> None:
 def test_what_the_store_collects_is_what_it_would_read(ann: Sender, bob: Sender) -> None:
     batch = Batch()
     send(Post(ann, [*to(bob)], b"hello", datahead=3, notification=Notification([], b"note")), batch)
-    users.add_node(bob, "tablet", batch=batch)
+    devices.add_node(bob, "tablet", batch=batch)
     parcels = batch.parcels
     by_number = {parcel.number: parcel for parcel in parcels}
     page, _ = queue.read_page(bob.node or 0, 9)

@@ -15,7 +15,7 @@ from tmtp.services.messages import directory, posting
 from tmtp.services.messages.directory import look_up
 from tmtp.services.messages.posts import Notification, Post
 from tmtp.services.messages.sending import send_message
-from tmtp.services.people import identities, linking, privacy, users
+from tmtp.services.people import devices, identities, linking, privacy, users
 from tmtp.services.people.privacy import CONTACTS, EVERYONE, NOBODY, OPEN, Privacy
 from tmtp.services.people.site import site_user
 
@@ -169,7 +169,7 @@ def test_a_login_says_who_may_see_it(lease, ann, bob):
 
 
 def log_in(sender, lease):
-    _, nodeid = users.make_node(user(sender), "tablet")
+    _, nodeid = devices.make_node(user(sender), "tablet")
     return users.log_in(sender.uid, nodeid, lease)
 
 
@@ -222,7 +222,7 @@ def test_what_was_chosen_before_the_first_device_goes_with_the_member(ann, bob):
 
 def test_a_device_gets_another_name(ann):
     node = Node.objects.get(pk=ann.node)
-    users.rename_node(node, "My phone")
+    devices.rename_node(node, "My phone")
     assert Node.objects.get(pk=ann.node).label == "My phone"
-    assert reason(users.rename_node, node, " ")
-    assert reason(users.rename_node, node, "x" * 256)
+    assert reason(devices.rename_node, node, " ")
+    assert reason(devices.rename_node, node, "x" * 256)

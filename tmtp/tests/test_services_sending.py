@@ -29,7 +29,7 @@ from tmtp.services.groups import groups
 from tmtp.services.messages.mailbox import Received, messages_of, remove
 from tmtp.services.messages.recall import recall
 from tmtp.services.messages.sending import asend_message, send_message
-from tmtp.services.people import users
+from tmtp.services.people import devices, users
 from tmtp.services.people.actors import Sender
 from tmtp.services.people.linking import link_account, user_of
 from tmtp.services.people.placeholders import mailbox_of
@@ -69,10 +69,10 @@ def test_a_member_without_a_device_gets_it_with_the_first() -> None:
     ann = member()
     (msgid,) = send_message(ann, "Welcome", "to us")
     user = user_of(ann)
-    node, nodeid = users.make_node(user, "phone")
+    node, nodeid = devices.make_node(user, "phone")
     assert [header["id"] for header in waiting(node.pk)] == [msgid]
     assert own(Sender(user.uid, user.pk)) == [node.pk]
-    assert users.hash_nodeid(nodeid) == bytes(Node.objects.get(pk=node.pk).secret)
+    assert devices.hash_nodeid(nodeid) == bytes(Node.objects.get(pk=node.pk).secret)
     assert decode_base32(nodeid)
     assert Node.objects.get(pk=node.pk).kind == Node.Kind.DEVICE
 
@@ -83,16 +83,16 @@ def test_a_member_without_a_device_gets_it_in_the_mailbox() -> None:
     mailbox = mailbox_of(user_of(ann))
     assert [message.msgid for message in messages_of(mailbox)] == [msgid]
     assert mailbox_of(user_of(ann)) == mailbox
-    phone, _ = users.make_node(user_of(ann), "phone")
+    phone, _ = devices.make_node(user_of(ann), "phone")
     assert not waiting(phone.pk)
 
 
 def test_what_waited_for_the_last_device_waits_for_the_next() -> None:
     ann = someone()
     (msgid,) = send_message(ann.uid, "Hello", "Ann")
-    users.drop_node(Node.objects.get(pk=ann.node))
+    devices.drop_node(Node.objects.get(pk=ann.node))
     (again,) = send_message(ann.uid, "Hello", "again")
-    node, _ = users.make_node(User.objects.get(pk=ann.user), "phone")
+    node, _ = devices.make_node(User.objects.get(pk=ann.user), "phone")
     assert [header["id"] for header in waiting(node.pk)] == [msgid, again]
     assert [one.state for one in reports.report(msgid)] == [State.QUEUED]
 
@@ -334,7 +334,7 @@ def test_a_dropped_device_does_not_count() -> None:
     phone, laptop = own(ann)
     (msgid,) = send_message(ann.uid, "Hello", "Ann")
     happens(phone, msgid, acknowledged=True)
-    users.drop_node(Node.objects.get(pk=laptop))
+    devices.drop_node(Node.objects.get(pk=laptop))
     (one,) = reports.report(msgid)
     assert one.state == State.DELIVERED
     assert [report.end for report in one.reports] == [None, Report.End.DROPPED]
@@ -343,7 +343,7 @@ def test_a_dropped_device_does_not_count() -> None:
 def test_discarded_is_undeliverable() -> None:
     ann = someone()
     (msgid,) = send_message(ann.uid, "Hello", "Ann")
-    users.discard_waiting(Node.objects.get(pk=ann.node))
+    devices.discard_waiting(Node.objects.get(pk=ann.node))
     assert [one.state for one in reports.report(msgid)] == [State.UNDELIVERABLE]
     assert reports.summary(SentMessage.objects.all())[State.UNDELIVERABLE] == 1
 

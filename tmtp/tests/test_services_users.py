@@ -19,7 +19,7 @@ from tmtp.services.errors import Refused
 from tmtp.services.groups import groups
 from tmtp.services.messages.posting import post
 from tmtp.services.messages.posts import Post
-from tmtp.services.people import identities, users
+from tmtp.services.people import devices, identities, users
 from tmtp.services.people.actors import Sender
 from tmtp.services.people.lookalikes import forms, skeleton
 from tmtp.services.people.names import holder
@@ -147,18 +147,18 @@ def test_a_new_node_starts_with_a_copy_of_the_queue() -> None:
     ann, bob = someone(nodes=2), someone()
     post([Post(bob, to(ann), b"to both"), Post(bob, to(ann), b"to both, too")])
     forget(own(ann)[1])
-    users.add_node(ann, "tablet")
+    devices.add_node(ann, "tablet")
     old, empty, new = own(ann)
     assert ops(old) == ops(new) == ["user", "delivery", "delivery"]
     assert ops(empty) == ["user"]
     header = waiting(new)[0]
     assert (header["newnode"], len(header["nodeid"])) == ("tablet", 40)
-    assert users.hash_nodeid(header["nodeid"]) == bytes(Node.objects.get(pk=new).secret)
+    assert devices.hash_nodeid(header["nodeid"]) == bytes(Node.objects.get(pk=new).secret)
 
 
 def test_a_waiting_nodeid_cannot_be_read_in_the_database(settings: Any) -> None:
     ann = someone()
-    users.add_node(ann, "tablet")
+    devices.add_node(ann, "tablet")
     nodeid = waiting(ann)[0]["nodeid"]
     with connection.cursor() as cursor:
         cursor.execute("SELECT * FROM tmtp_message")
@@ -175,26 +175,26 @@ def test_a_user_has_100_nodes_at_most() -> None:
     ann = someone()
     user = User.objects.get(pk=ann.user)
     for _ in range(99):
-        users.make_node(user, "spare")
+        devices.make_node(user, "spare")
     with pytest.raises(Refused, match="100"):
-        users.add_node(ann, "one too many")
-    users.drop_node(Node.objects.filter(user=user, label="spare")[0])
-    users.add_node(ann, "instead")
+        devices.add_node(ann, "one too many")
+    devices.drop_node(Node.objects.filter(user=user, label="spare")[0])
+    devices.add_node(ann, "instead")
     assert len(own(ann)) == 100
 
 
 def test_a_label_is_not_too_long() -> None:
     with pytest.raises(Refused, match="255"):
-        users.add_node(someone(), "x" * 256)
+        devices.add_node(someone(), "x" * 256)
     assert Node.objects.get(pk=users.register("x" * 300).sender.node).label == "x" * 255
 
 
 def test_a_dropped_node_is_out(lease: int) -> None:
     new = users.register("laptop")
     ann, bob = new.sender, someone()
-    users.add_node(ann, "phone")
+    devices.add_node(ann, "phone")
     post([Post(bob, to(ann), b"waits")])
-    users.drop_node(Node.objects.get(pk=ann.node))
+    devices.drop_node(Node.objects.get(pk=ann.node))
     assert not waiting(ann)
     post([Post(bob, to(ann), b"for the phone")])
     assert not waiting(ann)
@@ -207,7 +207,7 @@ def test_a_dropped_node_is_out(lease: int) -> None:
 
 def test_logging_in(lease: int) -> None:
     new = users.register("laptop")
-    users.add_node(new.sender, "phone")
+    devices.add_node(new.sender, "phone")
     forget(*own(new.sender))
     assert users.log_in(new.sender.uid, new.nodeid, lease) == new.sender
     for node in own(new.sender):

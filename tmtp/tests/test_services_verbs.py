@@ -13,7 +13,7 @@ from tmtp.models import Alias, Group, Member, Message, Node, User
 from tmtp.services.errors import Refused
 from tmtp.services.groups import groups, ohi
 from tmtp.services.messages import posting
-from tmtp.services.people import users
+from tmtp.services.people import devices, users
 from tmtp.services.people.actors import Sender
 from tmtp.services.queue import queue
 from tmtp.services.queue.batch import Batch
@@ -43,7 +43,7 @@ def people() -> tuple[Sender, Sender]:
 Verb = Callable[[Sender, Sender, Batch | None], Any]
 VERBS: dict[str, Verb] = {
     "add_alias": lambda ann, bob, batch: users.add_alias(ann, "ann of pisa", batch=batch),
-    "add_node": lambda ann, bob, batch: users.add_node(ann, "phone", batch=batch),
+    "add_node": lambda ann, bob, batch: devices.add_node(ann, "phone", batch=batch),
     "ping": lambda ann, bob, batch: posting.ping(ann, "ann of rome", "bob of rome", b"hi", batch=batch),
     "ohi": lambda ann, bob, batch: ohi.edit(ann, [bob.uid], tell="add", batch=batch),
     "invite": lambda ann, bob, batch: groups.invite(ann, "another club", "ann of rome", "bob of rome", batch=batch),

@@ -21,7 +21,7 @@ with transaction.atomic():
 """
 DROP = """
 from tmtp.models import Node
-from tmtp.services.people.users import drop_node
+from tmtp.services.people.devices import drop_node
 drop_node(Node.objects.get(user__uid={uid!r}))
 """
 

@@ -6,8 +6,8 @@ import pytest
 from oauth2_provider.signals import app_authorized
 
 from tmtp.models import Identity, Node
+from tmtp.services.people.devices import make_node
 from tmtp.services.people.linking import user_of
-from tmtp.services.people.users import make_node
 from tmtp.tests.test_docs import DOCS, blocks, run_block
 
 pytestmark = [pytest.mark.once, pytest.mark.django_db]

@@ -71,7 +71,7 @@ def run() -> None:
     from django.core.management import call_command
     from django.test import Client
 
-    from tmtp.services.people import users
+    from tmtp.services.people import devices
     from tmtp.services.people.linking import user_of
 
     call_command("migrate", verbosity=0)
@@ -83,7 +83,7 @@ def run() -> None:
     (link,) = re.findall(r"http://testserver(/\S+)", mail.outbox[0].body)
     signed_up = step()
     browser.post(link)
-    users.make_node(user_of(get_user_model().objects.get()), "phone")
+    devices.make_node(user_of(get_user_model().objects.get()), "phone")
     step()
     Client().post("/accounts/password/reset/", {"email": "ann@example.org"})
     forgotten = step()

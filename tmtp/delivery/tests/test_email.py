@@ -27,7 +27,7 @@ from tmtp.delivery.email import HEADER
 from tmtp.delivery.tests.mailers import use_backend
 from tmtp.models import Message, SentMessage
 from tmtp.services.messages.mailbox import Received
-from tmtp.services.people import users
+from tmtp.services.people import devices
 from tmtp.services.people.linking import user_of
 from tmtp.services.people.placeholders import mailbox_of
 
@@ -103,7 +103,7 @@ def configure(settings: Any, **options: Any) -> None:
 def member(name: str, *, device: bool = True, mailbox: bool = False) -> Any:
     account = get_user_model().objects.create_user(name, f"{name}@example.org", "a password of hers")
     if device:
-        users.make_node(user_of(account), "phone")
+        devices.make_node(user_of(account), "phone")
     if mailbox:
         mailbox_of(user_of(account))
     return account

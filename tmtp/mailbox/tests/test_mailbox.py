@@ -28,9 +28,10 @@ from tmtp.services.messages.posts import Post
 from tmtp.services.messages.recall import recall
 from tmtp.services.messages.sending import send_message
 from tmtp.services.people import privacy
+from tmtp.services.people.devices import add_node
 from tmtp.services.people.placeholders import mailbox_of
 from tmtp.services.people.site import site_user
-from tmtp.services.people.users import add_alias, add_node
+from tmtp.services.people.users import add_alias
 from tmtp.services.storage.hints import wake
 from tmtp.tests.people import forget, someone, to, unique, waiting
 from tmtp.web import limits

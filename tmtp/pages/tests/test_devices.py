@@ -15,7 +15,7 @@ from tmtp.pages import service_address
 from tmtp.pages.views.devices import COUNTED, providers_for
 from tmtp.server.certificate import make_self_signed
 from tmtp.services.messages.sending import send_message
-from tmtp.services.people import users
+from tmtp.services.people import devices, users
 from tmtp.services.people.identities import link_identity
 from tmtp.services.people.linking import user_of
 from tmtp.services.people.placeholders import mailbox_of
@@ -37,13 +37,13 @@ def ann(client):
 
 @pytest.fixture
 def laptop(ann):
-    return users.make_node(user_of(ann), "Laptop <1>")[0]
+    return devices.make_node(user_of(ann), "Laptop <1>")[0]
 
 
 @pytest.fixture
 def strangers():
     account = get_user_model().objects.create_user("bob")
-    return users.make_node(user_of(account), "Bob's phone")[0]
+    return devices.make_node(user_of(account), "Bob's phone")[0]
 
 
 def shown(client, name="devices", *args):
@@ -93,7 +93,7 @@ def test_online_is_who_is_connected_to_a_server_that_lives(client, ann, laptop):
 
 def test_the_number_of_queries_does_not_grow_with_the_devices(client, ann, laptop, django_assert_max_num_queries):
     for number in range(20):
-        users.make_node(user_of(ann), f"device {number}")
+        devices.make_node(user_of(ann), f"device {number}")
     with django_assert_max_num_queries(8):
         shown(client)
 
@@ -157,7 +157,7 @@ def test_a_device_needs_a_name(client, ann, label):
 
 
 def test_the_most_devices_are_said_beside_the_field(client, ann, monkeypatch):
-    monkeypatch.setattr(users, "MAX_NODES", 0)
+    monkeypatch.setattr(devices, "MAX_NODES", 0)
     assert "You have 0 devices" in client.post(url("device_new"), {"label": "Phone"}).text
 
 

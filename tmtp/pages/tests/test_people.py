@@ -16,7 +16,7 @@ from tmtp.pages.views import groups as pages
 from tmtp.services.errors import Refused
 from tmtp.services.groups import groups
 from tmtp.services.messages import posting
-from tmtp.services.people import privacy, users
+from tmtp.services.people import devices, privacy, users
 from tmtp.services.people.actors import Sender
 from tmtp.services.people.linking import user_of
 from tmtp.services.people.site import site_user
@@ -34,7 +34,7 @@ def url(name, *args):
 def member(name, alias):
     """A member of the website with an alias and a device: as one who sends from it."""
     user = user_of(get_user_model().objects.create_user(name))
-    node, _ = users.make_node(user, "laptop")
+    node, _ = devices.make_node(user, "laptop")
     users.add_alias(Sender(user.uid, user.pk), alias)
     return Sender(user.uid, user.pk, node.pk)
 

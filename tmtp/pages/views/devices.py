@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from ...conf import conf
 from ...models import Identity, Node
 from ...openid.providers import Provider, parse_settings
-from ...services.people import users
+from ...services.people.devices import drop_node, make_node, rename_node
 from ...services.people.linking import user_of
 from ...services.queue.leases import LIFETIME
 from ...services.queue.quota import with_count
@@ -72,7 +72,7 @@ def new_device(request: HttpRequest) -> HttpResponse:
 
 
 def _make(form: LabelForm, user: Any, made: list[tuple[Node, str]]) -> None:
-    made.append(users.make_node(user, form.cleaned_data["label"]))
+    made.append(make_node(user, form.cleaned_data["label"]))
 
 
 def providers_for(account: Any) -> list[tuple[Provider, str]]:
@@ -101,7 +101,7 @@ def device(request: HttpRequest, pk: int) -> HttpResponse:
     form = LabelForm(request.POST or None, initial={"label": node.label})
     if request.method == "POST" and form.is_valid():
         label = form.cleaned_data["label"]
-        if attempt(node.user, form, "label", partial(users.rename_node, node, label)):
+        if attempt(node.user, form, "label", partial(rename_node, node, label)):
             messages.success(request, _("The device is called “%(label)s” now.") % {"label": label})
             return redirect("tmtp_pages:devices")
     return render_page(request, "tmtp_pages/device.html", {"device": node, "form": form, "counted": COUNTED})
@@ -112,7 +112,7 @@ def drop_device(request: HttpRequest, pk: int) -> HttpResponse:
     """Disconnect a device for good, after confirmation."""
     node = get_object_or_404(devices_of(request.user), pk=pk)
     if request.method == "POST":
-        users.drop_node(node)
+        drop_node(node)
         messages.success(request, _("“%(label)s” is disconnected for good.") % {"label": node.label})
         return redirect("tmtp_pages:devices")
     others = Node.objects.filter(user=node.user_id, dropped=None).exclude(pk=pk)

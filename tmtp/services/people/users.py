@@ -1,29 +1,24 @@
-"""Users, their nodes and aliases (tmtp.md ops 1, 2 and 3; ours: dropping what was added)."""
+"""Users: how they register, log in, and take and give up aliases (tmtp.md ops 1, 2 and 3)."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import transaction
 from django.utils import timezone
 
-from ...models import Alias, Identity, Node, Report, User
-from ...protocol.values import MAX_NODES, decode_base32, make_nodeid, make_uid
+from ...models import Alias, Identity, Node, User
+from ...protocol.values import make_uid
 from ..errors import Refused
-from ..queue import reports
 from ..queue.batch import Batch, in_transaction
 from ..queue.leases import is_alive
-from ..queue.queue import FIRST, Outgoing, discard_queue, enqueue, wake_on_commit
+from ..queue.queue import Outgoing, enqueue
 from ..storage import sql
-from .actors import Sender, devices_of
+from .actors import Sender
+from .devices import LABEL_MAX, create_node, hash_nodeid, next_node, tell_devices
 from .identities import IdentityShown, check_identity, known_user
 from .names import reserve
-from .placeholders import hold
 from .privacy import OPEN, Privacy, privacy_of
-
-LABEL_MAX = 255
 
 
 class LoginFailed(Refused):
@@ -73,7 +68,7 @@ def register(
     now = timezone.now()
     verified, seen = now if shown else None, now if lease else None
     fields = {"label": label[:LABEL_MAX], "verified": verified, "server_id": lease, "last_seen": seen}
-    node, nodeid = _create_node(Node(user=user) if known is None else _next_node(known), **fields)
+    node, nodeid = create_node(Node(user=user) if known is None else next_node(known), **fields)
     error = None
     if alias not in ("", "_"):
         try:
@@ -89,37 +84,6 @@ def register(
 
 def _privacy(user: int, uid: str) -> Privacy:
     return privacy_of([user])[uid]
-
-
-@transaction.atomic
-def make_node(user: User, label: str) -> tuple[Node, str]:
-    """A new node of a user, and its secret, which is not to be had again. Raises Refused at 100 nodes."""
-    return _create_node(_next_node(user), label=label)
-
-
-def _next_node(user: User) -> Node:
-    """What is to be a user's next device: new, or, with all that waits there, what waited for a first one.
-
-    Raises Refused when the user has all the devices one may have. Locks the user.
-    """
-    User.objects.select_for_update().get(pk=user.pk)
-    if user.nodes.filter(dropped=None, kind=Node.Kind.DEVICE).count() >= MAX_NODES:
-        raise Refused("too_many_nodes", most=MAX_NODES)
-    return user.nodes.filter(dropped=None, kind=Node.Kind.HOLDING).first() or Node(user=user)
-
-
-def _create_node(node: Node, **fields: Any) -> tuple[Node, str]:
-    nodeid = make_nodeid()
-    node.kind, node.secret, node.created = Node.Kind.DEVICE, hash_nodeid(nodeid), timezone.now()
-    for name, value in fields.items():
-        setattr(node, name, value)
-    node.save()
-    return node, nodeid
-
-
-def hash_nodeid(nodeid: str) -> bytes:
-    """What is stored of a nodeid. It has 200 random bits, so one round of SHA-256 is enough."""
-    return hashlib.sha256(decode_base32(nodeid)).digest()
 
 
 def log_in(
@@ -158,7 +122,7 @@ def disconnect(node: int, lease: int) -> None:
 def add_alias(sender: Sender, name: str, *, batch: Batch | None = None) -> int:
     """Op 3: a new alias; the user's nodes are told, again when they have it already. Raises Refused."""
     _own_or_reserve(User.objects.get(pk=sender.user), name)
-    return _tell(sender, {"newalias": name}, batch)
+    return tell_devices(sender, {"newalias": name}, batch)
 
 
 def _own_or_reserve(user: User, name: str) -> None:
@@ -169,79 +133,3 @@ def _own_or_reserve(user: User, name: str) -> None:
 def drop_alias(alias: Alias) -> None:
     """Nobody is reached by this alias any more; it stays reserved."""
     Alias.objects.filter(pk=alias.pk).update(dropped=timezone.now())
-
-
-@in_transaction
-def add_node(sender: Sender, label: str, *, batch: Batch | None = None) -> int:
-    """Op 3: a new node, whose queue starts as a copy of the sending node's; all nodes are told its nodeid."""
-    if len(label) > LABEL_MAX:
-        raise Refused("label_too_long", field="newnode", most=LABEL_MAX)
-    node, nodeid = _create_node(_next_node(User.objects.get(pk=sender.user)), label=label)
-    if sender.node is not None:
-        sql.copy_queue(node.pk, sender.node)
-    return _tell(sender, {"newnode": label}, batch, nodeid)
-
-
-def _tell(sender: Sender, members: dict[str, Any], batch: Batch | None, nodeid: str = "") -> int:
-    """Queue a `user` message for all nodes of the sender; gives its number."""
-    nodes = devices_of([sender.user])
-    (number,) = enqueue([Outgoing("user", sender.uid, sender.user, nodes, members, rank=FIRST, nodeid=nodeid)], batch)
-    return number
-
-
-def rename_node(node: Node, label: str) -> None:
-    """Call a device something else. Nobody is told: the protocol has no words for it. Raises Refused."""
-    if not label.strip():
-        raise Refused("label_missing")
-    if len(label) > LABEL_MAX:
-        raise Refused("label_too_long", field="label", most=LABEL_MAX)
-    Node.objects.filter(pk=node.pk).update(label=label)
-
-
-@transaction.atomic
-def drop_node(node: Node) -> None:
-    """The device is out: its secret is worthless, its queue is gone, and its link, if any, is closed.
-
-    What waited for the last node of a user waits on, for their next one.
-    """
-    if not Node.objects.filter(pk=node.pk, dropped=None).update(dropped=timezone.now()):
-        return
-    held = hold([node.user_id]).first()
-    if held:
-        sql.copy_queue(held.pk, node.pk)
-        reports.move(node.pk, held.pk)
-    else:
-        reports.end_at(node.pk, Report.End.DROPPED)
-    discard_queue(node.pk)
-    wake_on_commit()
-
-
-@transaction.atomic
-def redeliver(node: Node) -> None:
-    """All that waits for a connected device is sent again now, from the first message on, as when it logs in.
-
-    Its link stays, so it is for a device that has lost what it was sent and does not know. Raises Refused when it
-    is not connected: then there is nothing to do, it gets all of it when it logs in.
-    """
-    if not _ask_to_start_over(node):
-        raise Refused("device_not_connected")
-
-
-@transaction.atomic
-def discard_waiting(node: Node) -> int:
-    """Drop all that waits for the device, also what its server holds in memory; gives how many messages.
-
-    What is leaving for a connected device at this moment may still reach it.
-    """
-    reports.end_at(node.pk, Report.End.DISCARDED)
-    discarded = discard_queue(node.pk)
-    _ask_to_start_over(node)
-    return discarded
-
-
-def _ask_to_start_over(node: Node) -> bool:
-    """Have the server that the node is connected to, if any, begin again with its queue; says whether there is one."""
-    asked = Node.objects.filter(pk=node.pk, dropped=None, server__isnull=False).update(start_over=timezone.now())
-    if asked:
-        wake_on_commit()
-    return bool(asked)
