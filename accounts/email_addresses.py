@@ -22,6 +22,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from tmtp.conf import conf
+from tmtp.email_spelling import normalise
 
 from .errors import Refused
 from .models import Address, MailedLink
@@ -35,11 +36,6 @@ SALT = "accounts.email_addresses"
 LINK_LIFE = timedelta(days=3)
 MAIL_EVERY = timedelta(minutes=2)  # between two links to the same address, whoever asks for them
 MAILS_A_DAY = 10
-
-
-def normalise(address: str) -> str:
-    """Return an address as it is stored and looked up: in lower case."""
-    return address.strip().lower()
 
 
 def users_by_address(addresses: Iterable[str]) -> dict[str, User]:

@@ -5,11 +5,13 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from tmtp.email_spelling import normalise
+
 
 class Address(models.Model):
     """An e-mail address of a member, which is not used until the member has confirmed it.
 
-    `address` is stored as `accounts.email_addresses.normalise` returns it. Several members may add the same address,
+    `address` is stored as `tmtp.email_spelling.normalise` returns it. Several members may add the same address,
     but only one can confirm it.
     """
 
@@ -35,7 +37,7 @@ class Address(models.Model):
 
     def clean(self) -> None:
         """Normalise the address, which the admin's form leaves as it was typed."""
-        self.address = self.address.strip().lower()
+        self.address = normalise(self.address)
 
 
 class MailedLink(models.Model):

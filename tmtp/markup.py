@@ -11,7 +11,25 @@ from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 
 SCHEMES = {"http", "https", "mailto"}
-TAGS = {"a", "blockquote", "br", "code", "em", "hr", "li", "ol", "p", "pre", "strong", "ul", "h3", "h4", "h5", "h6"}
+TAGS = {
+    "a",
+    "blockquote",
+    "br",
+    "code",
+    "em",
+    "hr",
+    "li",
+    "ol",
+    "p",
+    "pre",
+    "s",
+    "strong",
+    "ul",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+}
 ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}}
 REL = "nofollow noopener noreferrer"
 PAGE_HEADINGS = 2  # the levels of headings that pages use themselves
@@ -30,7 +48,7 @@ def render(text: str) -> SafeString:
 
 @cache
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False})
+    parser = MarkdownIt("commonmark", {"html": False}).enable("strikethrough")  # as clients do
     parser.validateLink = _is_link  # type: ignore[method-assign]
     parser.core.ruler.push("headings", _lower_headings)
     parser.add_render_rule("image", _picture)

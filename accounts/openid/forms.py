@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from .. import email_addresses
-from ..signin.forms import UsernameField
+from ..signin.forms import AddressField, UsernameField
 
 
 class OpenIDSignUpForm(forms.ModelForm):
@@ -20,7 +20,7 @@ class OpenIDSignUpForm(forms.ModelForm):
     class Meta:
         model = User
         fields = ["username", "email"]
-        field_classes = {"username": UsernameField}
+        field_classes = {"username": UsernameField, "email": AddressField}
         labels = {"email": _("E-mail address")}
         help_texts = {
             "username": _("Letters, digits and . + - _ only. Others may see it."),
@@ -45,7 +45,7 @@ class OpenIDSignUpForm(forms.ModelForm):
     def save(self, commit: bool = True) -> Any:
         """Return the new member. The address, if any, is unconfirmed."""
         email = self.cleaned_data["email"]
-        user = User.objects.create_user(self.cleaned_data["username"], email_addresses.normalise(email))
+        user = User.objects.create_user(self.cleaned_data["username"], email)
         if email:
             email_addresses.add(user, email)
         return user

@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from tmtp.conf import conf
+from tmtp.email_spelling import normalise
 
 from .. import email_addresses
 
@@ -26,12 +27,23 @@ class UsernameField(auth_forms.UsernameField):
         return name
 
 
+class AddressField(forms.EmailField):
+    """An e-mail address. Its value is in the spelling under which addresses are stored and looked up."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"max_length": 254, "widget": forms.EmailInput({"autocomplete": "email"}), **options})
+
+    def clean(self, value: Any) -> str:
+        """Return the address with its domain in ASCII, which may be longer."""
+        address = normalise(super().clean(value))
+        if len(address) > 254:
+            raise ValidationError(_("This address is too long."))
+        return address
+
+
 class SignUpForm(auth_forms.UserCreationForm):
-    email = forms.EmailField(
-        label=_("E-mail address"),
-        max_length=254,
-        help_text=_("We mail a link to it. You need it when you forget your password."),
-        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+    email = AddressField(
+        label=_("E-mail address"), help_text=_("We mail a link to it. You need it when you forget your password.")
     )
 
     class Meta:
@@ -42,7 +54,6 @@ class SignUpForm(auth_forms.UserCreationForm):
 
     def save(self, commit: bool = True) -> Any:
         """Return the new member. The address is unconfirmed."""
-        self.instance.email = email_addresses.normalise(self.cleaned_data["email"])
         user = super().save(commit)
         email_addresses.add(user, user.email)
         return user
@@ -65,7 +76,7 @@ class SignInForm(auth_forms.AuthenticationForm):
     def clean_username(self) -> str:
         """Return the username, of a confirmed address too."""
         name = self.cleaned_data["username"]
-        member = email_addresses.users_by_address([name]).get(email_addresses.normalise(name)) if "@" in name else None
+        member = email_addresses.users_by_address([name]).get(normalise(name)) if "@" in name else None
         return member.get_username() if member else name
 
 
@@ -76,13 +87,11 @@ class PasswordResetForm(auth_forms.PasswordResetForm):
     that its owner may still be signed in to.
     """
 
-    email = forms.EmailField(
-        label=_("E-mail address"), max_length=254, widget=forms.EmailInput({"autocomplete": "email"})
-    )
+    email = AddressField(label=_("E-mail address"))
 
     def get_users(self, email: str) -> Iterator[Any]:
         """Yield the member who has confirmed this address, unless a link was mailed to it just now."""
-        if email_addresses.may_mail(email_addresses.normalise(email)):
+        if email_addresses.may_mail(email):
             yield from email_addresses.users_by_address([email]).values()
 
     def send_mail(
@@ -95,7 +104,7 @@ class PasswordResetForm(auth_forms.PasswordResetForm):
         html_email_template_name: str | None = None,
     ) -> None:
         """Send to the address in the form, which may differ from `user.email`. Django logs errors."""
-        to_email = email_addresses.normalise(self.cleaned_data["email"])
+        to_email = self.cleaned_data["email"]
         context["site_name"] = conf.SITE_NAME
         super().send_mail(
             subject_template_name, email_template_name, context, from_email, to_email, html_email_template_name
@@ -103,9 +112,7 @@ class PasswordResetForm(auth_forms.PasswordResetForm):
 
 
 class AddressForm(forms.Form):
-    address = forms.EmailField(
-        label=_("Add an address"), max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email"})
-    )
+    address = AddressField(label=_("Add an address"))
 
 
 def password_form(user: Any) -> type[forms.Form]:

@@ -364,3 +364,40 @@ def test_an_address_that_the_operator_confirms(admin_client, ann):
     assert email_addresses.users_by_address(["work@example.org"]) == {"work@example.org": ann}
     page = admin_client.post(reverse("admin:accounts_address_add"), {**form, "user": 1})
     assert page.status_code == 200, "it is one member's"
+
+
+# international domains
+
+FORMS = ["ann@exämple.org", "Ann@EXÄMPLE.org", "ann@exa\N{COMBINING DIAERESIS}mple.org", "ann@xn--exmple-cua.org"]
+
+
+@pytest.mark.parametrize("given", FORMS)
+@pytest.mark.parametrize("asked", FORMS)
+def test_an_international_domain_is_one_address(client, stranger, given, asked):
+    """However it was typed at sign-up, and is typed now."""
+    sign_up(client, email=given)
+    (message,) = mail.outbox
+    assert message.to == ["ann@xn--exmple-cua.org"]
+    client.post(links(message.body)[0])
+    assert list(email_addresses.users_by_address([asked])) == ["ann@xn--exmple-cua.org"]
+    answer = stranger.post(url("sign_in"), {"username": asked, "password": PASSWORD})
+    assert answer.status_code == 302
+    mail.outbox.clear()
+    MailedLink.objects.all().delete()
+    stranger.post(url("password_reset"), {"email": asked})
+    assert [message.to for message in mail.outbox] == [["ann@xn--exmple-cua.org"]]
+    client.post(url("add_address"), {"address": asked})
+    assert Address.objects.count() == 1
+
+
+def test_domains_that_only_look_alike_are_two_addresses(client):
+    sign_up(client, email="ann@strasse.de")
+    client.post(links(mail.outbox[0].body)[0])
+    assert list(email_addresses.users_by_address(["ann@strasse.de"])) == ["ann@strasse.de"]
+    assert email_addresses.users_by_address(["ann@straße.de"]) == {}
+
+
+def test_an_address_that_is_too_long_in_ascii_is_refused_beside_its_field(client):
+    label = "ä重ж가" * 4
+    answer = sign_up(client, email="a" * 64 + "@" + f"{label}." * 5 + "org")
+    assert answer.status_code == 200 and 'id="id_email_error"' in answer.text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -115,21 +114,17 @@ def check_workers(**_: Any) -> list[checks.CheckMessage]:
 
 @checks.register("tmtp_delivery")
 def check_email(**_: Any) -> list[checks.CheckMessage]:
-    """E007 and W001: the e-mail backend lacks markdownify, or the addresses of members."""
-    if not _own_backend_is_used():
+    """W001: the e-mail backend lacks the addresses of members."""
+    is_known = DEFAULTS["EMAIL_ADDRESSES"] != conf.EMAIL_ADDRESSES or allauth_is_installed()
+    if is_known or not _own_backend_is_used():
         return []
-    found: list[checks.CheckMessage] = []
-    if not find_spec("markdownify"):
-        found.append(messages.error(7, "The e-mail backend needs markdownify.", 'pip install "mnm-django[delivery]"'))
-    if DEFAULTS["EMAIL_ADDRESSES"] == conf.EMAIL_ADDRESSES and not allauth_is_installed():
-        found.append(
-            messages.warning(
-                1,
-                "No mail becomes a message: nobody is known to have confirmed an e-mail address.",
-                "Set TMTP_DELIVERY[“EMAIL_ADDRESSES”] to the module that knows them, or install django-allauth.",
-            )
+    return [
+        messages.warning(
+            1,
+            "No mail becomes a message: nobody is known to have confirmed an e-mail address.",
+            "Set TMTP_DELIVERY[“EMAIL_ADDRESSES”] to the module that knows them, or install django-allauth.",
         )
-    return found
+    ]
 
 
 @checks.register("tmtp_delivery")

@@ -5,7 +5,10 @@ TMTP_DELIVERY["EMAIL_ADDRESSES"] is the dotted path of a module or class with tw
     users_by_address(addresses) -> {address in lower case: Django user}
     address_by_user(users) -> {primary key of the Django user: address}
 
-which leave out the addresses and users that they do not know. `User.email` is not used by default: Django does not
+which leave out the addresses and users that they do not know. An address with an international domain is asked for in
+two spellings, with the domain in its own letters and in ASCII (`xn--…`): whichever is stored is found.
+
+`User.email` is not used by default: Django does not
 check it, so mail for a stranger could end in the mailbox of whoever claimed that address first.
 """
 
@@ -15,6 +18,8 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from django.apps import apps
+
+from tmtp.email_spelling import normalise, spellings, to_ascii
 
 from .conf import conf, import_dotted
 
@@ -32,15 +37,18 @@ class EmailAddresses(Protocol):
 
 
 def users_by_address(addresses: Iterable[str]) -> dict[str, Any]:
-    """Return the members who have confirmed these addresses, by address in lower case. Leave out the others."""
-    found: dict[str, Any] = _source().users_by_address({address.strip().lower() for address in addresses})
-    return found
+    """Return the members who have confirmed these addresses, by `normalise(address)`. Leave out the others.
+
+    Addresses with an international domain are looked up in both of their spellings.
+    """
+    found: dict[str, Any] = _source().users_by_address({form for address in addresses for form in spellings(address)})
+    return {normalise(address): found[address] for address in sorted(found, key=str.isascii)}
 
 
 def address_by_user(users: Iterable[Any]) -> dict[Any, str]:
     """Return a confirmed address of each of these members, by primary key. Leave out members who have none."""
     found: dict[Any, str] = _source().address_by_user(list(users))
-    return found
+    return {user: to_ascii(address) for user, address in found.items()}
 
 
 def _source() -> EmailAddresses:

@@ -3,32 +3,59 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+from collections.abc import Iterator
+from urllib.parse import unquote, urlsplit
 
+from django.conf import settings
 from django.core.mail import EmailMessage
 from django.urls import Resolver404, get_script_prefix, resolve
+from django.utils import translation
 
 from .conf import conf
 
-LINK = re.compile(r"""https?://[^\s<>"')\]]+""")
+LINK = re.compile(r"""https?://(?:\[[0-9a-f:.]+\])?[^\s<>"')\]]+|(?<=href=["'])/[^\s<>"']+""", re.IGNORECASE)
 
 
 def has_sign_in_link(mail: EmailMessage) -> bool:
     """Return whether the mail links to a view in TMTP_DELIVERY["SIGN_IN_VIEWS"], named with its namespace or without.
 
-    A mail with a code to type, and no link, cannot be told from others: give it the header X-Message-Route: email.
+    Where the site's addresses are translated, the link may be in any of its languages. A mail with a code to type, and
+    no link, cannot be told from others: give it the header X-Message-Route: email.
     """
     parts = [mail.body, *(part[0] for part in getattr(mail, "alternatives", None) or [])]
-    return any(_names(link) & set(conf.SIGN_IN_VIEWS) for part in parts for link in LINK.findall(str(part)))
+    paths = {_path(link) for part in parts for link in LINK.findall(_text(part))}
+    return any(names & set(conf.SIGN_IN_VIEWS) for path in paths for names in _names(path))
 
 
-def _names(link: str) -> set[str]:
-    """Return the names of the view that a link to this site leads to, with its namespace and without."""
-    path, prefix = urlsplit(link.rstrip(".,;:!?")).path, get_script_prefix()
-    if path.startswith(prefix):
-        path = "/" + path[len(prefix) :]
+def _text(part: object) -> str:
+    return part.decode(errors="replace") if isinstance(part, bytes) else str(part)
+
+
+def _path(link: str) -> str:
+    """Return the path within the site that a link leads to, if it is one of this site."""
     try:
-        view = resolve(path or "/")
-    except Resolver404:
-        return set()
-    return {view.view_name, view.url_name or ""}
+        path = unquote(urlsplit(link.rstrip(".,;:!?")).path)
+    except ValueError:  # no address
+        return "/"
+    prefix = get_script_prefix()
+    return "/" + path[len(prefix) :] if path.startswith(prefix) else path or "/"
+
+
+def _names(path: str) -> Iterator[set[str]]:
+    """Yield the names, with their namespace and without, of the views that a path leads to in the site's languages."""
+    for language in _languages(path):
+        try:
+            with translation.override(language):
+                view = resolve(path)
+        except Resolver404:
+            continue
+        yield {view.view_name, view.url_name or ""}
+
+
+def _languages(path: str) -> list[str]:
+    """Return the languages in which a path may have a meaning, the most likely ones first."""
+    active, named = translation.get_language() or settings.LANGUAGE_CODE, translation.get_language_from_path(path)
+    if not settings.USE_I18N:
+        return [active]
+    some = [named, active, settings.LANGUAGE_CODE, *(code for code, _name in settings.LANGUAGES)]
+    return list(dict.fromkeys(filter(None, some)))

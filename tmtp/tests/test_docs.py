@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 
 from mnmsite import environment
@@ -322,13 +323,15 @@ def test_the_guide_to_reports(capsys):
 
 @pytest.mark.django_db
 def test_the_guide_to_email(settings, mailoutbox):
-    configure, send = blocks(DOCS / "how-to" / "email.md")
+    configure, send, in_async_code = blocks(DOCS / "how-to" / "email.md")
     names = run_block(*configure)
     use_backend(settings, names["EMAIL_BACKEND"])
     settings.TMTP_DELIVERY = names["TMTP_DELIVERY"]
     settings.TMTP_DELIVERY["FALLBACK_EMAIL_BACKEND"] = "django.core.mail.backends.locmem.EmailBackend"
     run_block(*send)
     assert [mail.to for mail in mailoutbox] == [["ann@example.org"]]
+    async_to_sync(run_block(*in_async_code)["view"])(None)
+    assert [mail.to for mail in mailoutbox] == [["ann@example.org"]] * 2
 
 
 @pytest.mark.django_db

@@ -30,7 +30,7 @@ FLOORS = (
     {"engine"},
     {"store"},
     {"openid", "services", "server"},
-    {"models", "markup", "signals"},
+    {"models", "markup", "signals", "email_spelling"},
     {"conf"},
     {"protocol"},
 )

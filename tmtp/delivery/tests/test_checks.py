@@ -58,14 +58,6 @@ def test_the_hint_names_the_nearest_key():
     assert found.hint == "Did you mean “CLAIM_FOR”?"
 
 
-def test_the_email_backend_needs_markdownify(settings, monkeypatch):
-    monkeypatch.setattr(checks, "find_spec", lambda name: None)
-    assert checks.check_email() == []
-    use_backend(settings, "tmtp.delivery.email.EmailBackend")
-    settings.TMTP_DELIVERY = {"EMAIL_ADDRESSES": "tmtp.delivery.tests.test_email.Verified"}
-    assert [found.id for found in checks.check_email()] == ["tmtp_delivery.E007"]
-
-
 def test_somebody_must_know_whose_address_is_whose(settings):
     use_backend(settings, "tmtp.delivery.email.EmailBackend")
     settings.TMTP_DELIVERY = {"EMAIL_ADDRESSES": "tmtp.delivery.tests.test_email.Verified"}

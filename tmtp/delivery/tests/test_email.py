@@ -21,10 +21,13 @@ from django.core.mail import (
     send_mass_mail,
 )
 from django.core.mail.backends.locmem import EmailBackend as Outbox
+from django.utils import translation
 
-from tmtp.delivery.commonmark import text_of
+from tmtp.delivery.contents import text_of
 from tmtp.delivery.email import HEADER
 from tmtp.delivery.tests.mailers import use_backend
+from tmtp.delivery.tests.seen import Seen
+from tmtp.markup import render
 from tmtp.models import Message, SentMessage
 from tmtp.services.messages.mailbox import Received
 from tmtp.services.people import devices
@@ -287,10 +290,10 @@ def test_plain_text_looks_as_it_did() -> None:
     member("ann")
     message = said(EmailMessage("*Hello*", "Dear *Ann*,\n# 1 _is_ <b>\n\n1. See https://example.org/a_b_c?d=1&e=2\n"))
     assert message.subject == "*Hello*"
-    assert message.text == (
-        "Dear \\*Ann\\*,\\\n\\# 1 \\_is\\_ \\<b\\>\n\n"
-        "1\\. See [https://example.org/a\\_b\\_c?d\\=1\\&e\\=2](https://example.org/a_b_c?d=1&e=2)"
-    )
+    assert message.text == ("Dear \\*Ann\\*,\\\n\\# 1 \\_is\\_ \\<b>\n\n1\\. See <https://example.org/a_b_c?d=1&e=2>")
+    seen = Seen(render(message.text))
+    assert seen.text == "Dear *Ann*, # 1 _is_ <b> 1. See https://example.org/a_b_c?d=1&e=2"
+    assert seen.links == [("https://example.org/a_b_c?d=1&e=2",) * 2]
 
 
 def test_html_is_commonmark() -> None:
@@ -302,7 +305,7 @@ def test_html_is_commonmark() -> None:
     message = EmailMultiAlternatives("Order", "the same in plain")
     message.attach_alternative(html, "text/html")
     assert said(message).text.split("\n") == [
-        *("## Order 17", "", "Dear **Ann**,\\", "it", "[left](https://example.org/17).", "", "- one", "- two", ""),
+        *("## Order 17", "", "Dear **Ann**,\\", "it [left](https://example.org/17).", "", "- one", "- two", ""),
         *("A logo", "", "Chess · 9.50", "", "Left", "", "Right"),
     ]
     only_html = EmailMessage("Order", "<p>Hello <i>Ann</i></p>")
@@ -344,3 +347,68 @@ def test_html_that_is_too_deep_is_read_as_plain_text(body: str, subtype: str) ->
     if subtype == "plain":
         message.attach_alternative("<div>" * 3000 + "in HTML", "text/html")
     assert text_of(message) == "the same in plain"
+
+
+# addresses
+
+
+class ByAddress:
+    """Ann has confirmed an address with an international domain."""
+
+    @staticmethod
+    def users_by_address(addresses: Any) -> dict[str, Any]:
+        return {"ann@exämple.org": get_user_model().objects.get()} if "ann@exämple.org" in addresses else {}
+
+    @staticmethod
+    def address_by_user(users: Any) -> dict[Any, str]:
+        return {user.pk: "ann@exämple.org" for user in users}
+
+
+@pytest.mark.parametrize(
+    "address", ["ann@exämple.org", "Änn <Ann@EXÄMPLE.org>", "ann@xn--exmple-cua.org", "Ann <ann@XN--EXMPLE-CUA.ORG>"]
+)
+def test_an_international_domain_is_one_address(settings: Any, address: str) -> None:
+    member("ann")
+    options = {"EMAIL_ADDRESSES": f"{__name__}.ByAddress"}
+    configure(settings, EMAIL_ROUTE="message", **options)
+    assert send_mail("Hello", "Ann", None, [address, "eve@straße.de"]) == 1
+    assert mailed() == [["eve@xn--strae-oqa.de"]] and len(received()) == 1
+    configure(settings, EMAIL_ROUTE="both", **options)
+    assert send_mail("Hello", "Ann", None, [address]) == 1
+    assert "xn--exmple-cua.org" in mail.outbox[-1].message()["To"].lower()
+    assert len(received()) == 2
+
+
+# languages
+
+
+@pytest.fixture
+def several_languages(settings: Any) -> None:
+    settings.ROOT_URLCONF = "tmtp.delivery.tests.urls_i18n"
+    settings.LANGUAGES = [("en", "English"), ("de", "German"), ("pt-br", "Portuguese")]
+    settings.USE_I18N = True
+    member("ann")
+
+
+@pytest.mark.usefixtures("several_languages")
+@pytest.mark.parametrize("active", ["en", "de"])
+@pytest.mark.parametrize(
+    "path", ["/reset/MQ/abc-def/", "/de/reset/MQ/abc-def/", "/pt-br/reset/MQ/abc-def/", "/de/reset/M%51/abc-def/"]
+)
+@pytest.mark.parametrize(
+    "text",
+    ["http://example.org{}", "Go to HTTPS://example.org{}.", "(http://[::1]:8000{}?a=b)", '<a href="{}">go</a>'],
+)
+def test_a_link_for_signing_in_is_known_in_any_language(settings: Any, active: str, path: str, text: str) -> None:
+    for route in ("both", "message"):
+        configure(settings, EMAIL_ROUTE=route)
+        with translation.override(active):
+            assert send_mail("Reset", text.format(path), None, ["ann@example.org"]) == 1
+    assert len(mail.outbox) == 2 and not received()
+
+
+@pytest.mark.usefixtures("several_languages")
+@pytest.mark.parametrize("path", ["/fr/reset/MQ/abc-def/", "/de/password_reset/", "/de/", "/resets/"])
+def test_other_links_are_not_for_signing_in(path: str) -> None:
+    send_mail("News", f"http://example.org{path}", None, ["ann@example.org"])
+    assert len(received()) == 1

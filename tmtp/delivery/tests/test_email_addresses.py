@@ -39,3 +39,24 @@ def test_nobody_is_known_by_default():
     user = get_user_model().objects.create(username="ann", email="ann@example.org")
     assert email_addresses.users_by_address(["ann@example.org"]) == {}
     assert email_addresses.address_by_user([user]) == {}
+
+
+class Unicode(Book):
+    """A book that keeps domains in their own letters."""
+
+    users = {"ann@exämple.org": SimpleNamespace(pk=1), "bob@strasse.de": SimpleNamespace(pk=2)}
+
+
+class Ascii(Book):
+    """A book that keeps domains in ASCII."""
+
+    users = {"ann@xn--exmple-cua.org": SimpleNamespace(pk=1), "bob@strasse.de": SimpleNamespace(pk=2)}
+
+
+@pytest.mark.parametrize("book", [Unicode, Ascii])
+@pytest.mark.parametrize("asked", ["ann@exämple.org", "Ann@EXÄMPLE.ORG", "ann@xn--exmple-cua.org"])
+def test_an_international_domain_is_known_however_it_is_kept(settings, book, asked):
+    settings.TMTP_DELIVERY = {"EMAIL_ADDRESSES": f"{__name__}.{book.__name__}"}
+    found = email_addresses.users_by_address([asked, "bob@straße.de"])
+    assert {address: user.pk for address, user in found.items()} == {"ann@xn--exmple-cua.org": 1}
+    assert email_addresses.address_by_user([SimpleNamespace(pk=1)]) == {1: "ann@xn--exmple-cua.org"}

@@ -1,0 +1,38 @@
+"""The page of an error 500 is shown when nothing else works."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from tmtp.delivery.tests.away import database_away
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.mark.parametrize("address", ["/mailbox/", "/devices/", "/groups/", "/account/", "/admin/"])
+@pytest.mark.parametrize("is_signed_in", [True, False])
+@pytest.mark.parametrize("sessions", ["db", "signed_cookies"])
+def test_the_page_of_an_error_needs_no_database(
+    settings: Any, address: str, is_signed_in: bool, sessions: str
+) -> None:
+    settings.DEBUG = False
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{sessions}"
+    client = Client(raise_request_exception=False)
+    if is_signed_in:
+        client.force_login(
+            User.objects.create_superuser("ann", "ann@example.org", "a password"),
+            "django.contrib.auth.backends.ModelBackend",
+        )
+        assert client.get(address).status_code in (200, 302)
+    with database_away():
+        answer = client.get(address)
+    if is_signed_in:
+        assert answer.status_code == 500
+    if answer.status_code == 500:
+        assert "That is our mistake" in answer.text
+    else:
+        assert answer.status_code == 302, "to the page of sign-in, which needs none either"
