@@ -17,7 +17,7 @@ from .dispatcher import Dispatcher
 from .lease import Lease
 from .limits import Limits
 from .links import Links
-from .site_signal import Doorbell
+from .site_signal import SiteSignal
 
 log = logging.getLogger("tmtp")
 TICK = 1.0  # seconds
@@ -38,7 +38,7 @@ class Background:
 
     def start(self) -> None:
         """Start all tasks."""
-        works = (self._tick(), self._poll(), listen(self._dispatcher.look), self._sweep(), Doorbell().work())
+        works = (self._tick(), self._poll(), listen(self._dispatcher.look), self._sweep(), SiteSignal().work())
         self._tasks = [asyncio.create_task(work) for work in works]
 
     def stop(self) -> None:

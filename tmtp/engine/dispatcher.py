@@ -1,6 +1,6 @@
-"""What to send next to whom: the nodes connected to this process, and what is under way to each (tmtp.md section 3).
+"""What is sent next to which node: the nodes connected to this process, and what is under way to each (section 3).
 
-A node has at most TMTP["WINDOW"] messages in flight, the next ones goes when one is acknowledged. A bounded number
+A node has at most TMTP["WINDOW"] messages in flight; the next one is sent when one is acknowledged. A bounded number
 more waits in memory; a node that falls further behind, or has just logged in, is `behind`: it reads its queue from
 the database, a page at a time, until it has caught up. All of this is in the loop; the store does the reading.
 
@@ -27,7 +27,7 @@ from ..services.queue.batch import Parcel
 from ..services.queue.reports import Note
 from ..store.store import Store
 from ..store.transactions import Unavailable
-from .polling import News, Watch
+from .polling import News, Poller
 
 log = logging.getLogger("tmtp")
 WAITING_OCTETS = 64 * 1024
@@ -37,7 +37,7 @@ PAGE = 64
 
 
 class Flight(NamedTuple):
-    """What is kept of a message that was sent: not the message itself, which the database has."""
+    """What is kept in memory of a message that was sent. The message itself is in the database."""
 
     number: int
     rank: int
@@ -62,7 +62,7 @@ class Lane:
     outdated: bool = False  # the page on its way was read before `forget`
 
     def offer(self, parcel: Parcel) -> None:
-        """A new message for the node: send it, keep it, or leave it in the database when there are too many."""
+        """Send a new message to the node, keep it in memory, or leave it in the database when there are too many."""
         if self.behind:
             return
         if not self.waiting and self.has_room():
@@ -80,16 +80,16 @@ class Lane:
             self._put(parcel)
 
     def extend(self, parcels: Iterable[Parcel]) -> None:
-        """Take a page."""
+        """Keep the messages of a page."""
         for parcel in parcels:
             self._keep(parcel)
 
     def is_overdue(self, before: float) -> bool:
-        """Whether something was sent before then, and is not acknowledged."""
+        """Return whether a message was sent before that time and is not acknowledged."""
         return any([flight.sent < before for flight in self.flight.values()])
 
     def forget(self, before: float = inf) -> None:
-        """Begin again with what is in the database; only what was not sent before then stays in flight."""
+        """Begin again with what is in the database. What was sent before that time is no longer in flight."""
         self.flight = {msgid: flight for msgid, flight in self.flight.items() if not flight.sent < before}
         self.waiting.clear()
         self.octets = 0
@@ -97,13 +97,13 @@ class Lane:
         self.outdated = self.loading
 
     def sent(self, parcel: Parcel, now: float) -> None:
-        """The parcel has left for the node."""
+        """Note that a message has left for the node."""
         self.leaving -= len(parcel.frame)
         if parcel.msgid in self.flight:
             self.flight[parcel.msgid] = Flight(parcel.number, parcel.rank, now, parcel.tracked)
 
     def known(self) -> set[int]:
-        """The numbers of all messages that are on their way or wait in memory."""
+        """Return the numbers of all messages that are in flight or wait in memory."""
         return {flight.number for flight in self.flight.values()} | {parcel.number for parcel in self.waiting}
 
     def _put(self, parcel: Parcel) -> None:
@@ -112,7 +112,7 @@ class Lane:
         self.send(parcel)
 
     def has_room(self) -> bool:
-        """Whether the window has; and, so that large messages do not pile up in memory, the link."""
+        """Return whether the window has room; and the link, so that large messages do not pile up in memory."""
         return len(self.flight) < self.window and self.leaving < LEAVING_OCTETS
 
     def _keep(self, parcel: Parcel) -> None:
@@ -125,7 +125,7 @@ class Lane:
 
 
 class Dispatcher:
-    """The lanes of this process. The store reads for it, and takes what is acknowledged.
+    """The lanes of this process. The store reads queues for them, and deletes what is acknowledged.
 
     `protect` is called with the privacy of users, by uid, when it may have changed elsewhere.
     """
@@ -134,24 +134,24 @@ class Dispatcher:
         self._store = store
         self._protect = protect
         self.lanes: dict[int, Lane] = {}
-        self._watch = Watch()
+        self._poller = Poller()
         self._acked_meanwhile: set[tuple[int, int]] | None = None  # since a look began; None: none is under way
         self._look_again = False  # asked for while one was under way
         self._whoever_wrote = False  # the next look is due even if nobody else has written since the last
 
     def attach(self, node: int, send: Callable[[Parcel], None], drop: Callable[[], None]) -> Lane:
-        """A node is connected: it gets what waits for it, then what comes."""
+        """Add a connected node: send what waits for it, then what comes."""
         lane = self.lanes[node] = Lane(node, send, drop, conf.WINDOW)
         self._load(lane)
         return lane
 
     def detach(self, lane: Lane) -> None:
-        """A node is gone; what was in flight stays in its queue."""
+        """Remove a node that is gone. What was in flight stays in its queue."""
         if self.lanes.get(lane.node) is lane:
             del self.lanes[lane.node]
 
     def deliver(self, parcels: list[Parcel]) -> None:
-        """Messages that were just committed, to those of their nodes that are connected here."""
+        """Send messages that were just committed to their nodes that are connected here."""
         lanes = self.lanes
         for parcel in parcels:
             for node in parcel.nodes:
@@ -160,7 +160,7 @@ class Dispatcher:
                     lane.offer(parcel)
 
     def acknowledge(self, lane: Lane, msgid: str) -> None:
-        """The node has stored a message; an ack for one that is not in flight is ignored."""
+        """Delete a message from the queue of the node that has stored it, unless it is not in flight."""
         flight = lane.flight.pop(msgid, None)
         if flight is None:
             return
@@ -172,14 +172,14 @@ class Dispatcher:
         self._go_on(lane)
 
     def sent(self, lane: Lane, parcel: Parcel, now: float) -> None:
-        """A message has left for the node."""
+        """Note that a message has left for the node."""
         if parcel.tracked:
             self._store.note(Note(lane.node, parcel.number, timezone.now(), False))
         lane.sent(parcel, now)
         self._go_on(lane)
 
     def _go_on(self, lane: Lane) -> None:
-        """Something has made room: send what waits, and have more read in time."""
+        """Send what waits, now that there is room, and have more read in time."""
         lane.fill()
         if lane.behind and lane.has_room() and len(lane.waiting) < lane.window:
             self._load(lane)
@@ -193,7 +193,7 @@ class Dispatcher:
                 self._load(lane)
 
     def look(self) -> None:
-        """See what other processes have put into the database. One look at a time."""
+        """Look for what other processes have put into the database. One look at a time."""
         if self._acked_meanwhile is not None:
             self._look_again = True
             return
@@ -202,7 +202,7 @@ class Dispatcher:
         self._acked_meanwhile = set()
         caught_up = [lane.node for lane in self.lanes.values() if not lane.behind]
         whoever_wrote, self._whoever_wrote = self._whoever_wrote, False
-        look = partial(self._watch.look, self._store.lease, caught_up, list(self.lanes), whoever_wrote)
+        look = partial(self._poller.look, self._store.lease, caught_up, list(self.lanes), whoever_wrote)
         self._store.read(look, self._looked)
 
     def _looked(self, news: News | Unavailable) -> None:

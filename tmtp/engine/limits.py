@@ -19,7 +19,7 @@ class Limits:
         self._buckets: dict[tuple[str, str], tuple[float, float]] = {}  # what was spent, and when it was counted
 
     def open(self, address: str) -> bool:
-        """A link from an address; False when it has too many."""
+        """Count a new link from an address. Return False when it has too many."""
         most = self._most["links_per_address"]
         if most is not None and self._links[address] >= most:
             return False
@@ -27,13 +27,13 @@ class Limits:
         return True
 
     def close(self, address: str) -> None:
-        """That link has ended."""
+        """Count a link from an address that has ended."""
         self._links[address] -= 1
         if not self._links[address]:
             del self._links[address]
 
     def spend(self, name: str, who: str) -> bool:
-        """One more of what the limit `name` counts, by an address or user; False when the hour's are used up."""
+        """Count one more of what `name` limits, by an address or user. Return False when the hour's are used up."""
         most = self._most[name]
         if most is None:
             return True
@@ -44,7 +44,7 @@ class Limits:
         return True
 
     def exhausted(self, name: str, who: str) -> bool:
-        """Whether another one would be too many; spends nothing."""
+        """Return whether another one would be too many, without counting it."""
         most = self._most[name]
         return most is not None and self._spent(name, who, most) + 1 > most
 

@@ -35,8 +35,8 @@ class News:
     complete: bool = True  # False: so much waits that some nodes have not been looked at
 
 
-class Watch:
-    """Looks for one server. For one thread, with that thread's connection."""
+class Poller:
+    """Looks into the database for one server. For one thread, with that thread's connection."""
 
     def __init__(self) -> None:
         self._seen: Seen = None, -1

@@ -16,7 +16,7 @@ ONLINE, OFFLINE = 1, 2
 
 
 class Change(NamedTuple):
-    """A user is to be told that another one is ONLINE or OFFLINE."""
+    """`other` is to be told that `uid` is ONLINE or OFFLINE."""
 
     uid: str
     other: str  # who is told
@@ -24,7 +24,7 @@ class Change(NamedTuple):
 
 
 class Presence:
-    """Users by uid; who is told of a change is given back, the telling is the caller's."""
+    """Users by uid. Methods return whom to tell of what; the caller tells them."""
 
     def __init__(self) -> None:
         self._links: dict[str, int] = {}
@@ -33,14 +33,14 @@ class Presence:
         self._privacy: dict[str, Privacy] = {}  # of those who have chosen something, and are here
 
     def arrive(self, uid: str, privacy: Privacy = OPEN) -> list[str]:
-        """A node of the user has logged in; gives who is shown to them and is online."""
+        """Add a node of a user that has logged in. Return who is online and shown to the user."""
         self._links[uid] = self._links.get(uid, 0) + 1
         if self._links[uid] == 1:  # when a later one knows better, `protect` is called, which tells of the change
             self._choose(uid, privacy)
         return sorted(other for other in self._tells.get(uid, ()) if self._shows(other, uid))
 
     def leave(self, uid: str) -> list[Change]:
-        """A node of the user is gone; gives what changes for whom, when it was the last."""
+        """Remove a node of a user. Return what changes for whom, when it was the last."""
         self._links[uid] -= 1
         if self._links[uid]:
             return []
@@ -50,26 +50,26 @@ class Presence:
         return changes
 
     def add(self, uid: str, others: Iterable[str]) -> list[Change]:
-        """The user announces to others; gives what changes for whom: nothing, when their links have ended."""
+        """Announce a user to others. Return what changes for whom: nothing when the user's links have ended."""
         if uid not in self._links:
             return []
         others = list(others)
         return self._changes(_both_ways(uid, others), lambda: self._add(uid, others))
 
     def drop(self, uid: str, others: Iterable[str]) -> list[Change]:
-        """The user no longer announces to others; gives what changes for whom."""
+        """Announce a user no longer to others. Return what changes for whom."""
         others = list(others)
         return self._changes(_both_ways(uid, others), lambda: self._drop(uid, others))
 
     def protect(self, uid: str, privacy: Privacy) -> list[Change]:
-        """The user has chosen who may see them; gives what changes for whom."""
+        """Apply what a user has chosen about who may see them online. Return what changes for whom."""
         if uid not in self._links:
             return []
         others = self._told.get(uid, set()) | self._tells.get(uid, set())
         return self._changes(_both_ways(uid, others), lambda: self._choose(uid, privacy))
 
     def _shows(self, uid: str, other: str) -> bool:
-        """Whether the other one sees that the user is online."""
+        """Return whether the other user sees that the user is online."""
         if other not in self._told.get(uid, ()):
             return False
         if not self._privacy:

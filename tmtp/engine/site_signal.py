@@ -1,4 +1,4 @@
-"""Notices that something came for the site itself, and sends `signals.site_received`.
+"""Sends `signals.site_received` when a message has come for the site itself.
 
 It looks into the database, so it does not matter which process queued the message; nor does the hot path know of it.
 A look reads one entry of an index, in a thread and over a connection of its own, and only when somebody listens.
@@ -23,8 +23,8 @@ log = logging.getLogger("tmtp")
 LOOK_FOR_SITE = 10.0  # seconds; until somebody has made it
 
 
-class Doorbell:
-    """Remembers what it has seen."""
+class SiteSignal:
+    """Remembers the last message that it sent the signal for."""
 
     def __init__(self) -> None:
         self._last = 0
@@ -32,10 +32,10 @@ class Doorbell:
         self._look_for_it_at = 0.0
 
     async def work(self) -> None:
-        """Look every TMTP["POLL"] seconds, for ever."""
+        """Look every TMTP["POLL"] seconds, until the task is cancelled. Return at once when nothing is connected."""
         if not site_received.has_listeners():
             return
-        thread = ThreadPoolExecutor(1, "tmtp-doorbell")
+        thread = ThreadPoolExecutor(1, "tmtp-site-signal")
         try:
             while True:
                 await asyncio.sleep(conf.POLL)
@@ -54,10 +54,10 @@ class Doorbell:
             return
         if newest > self._last:
             self._last = newest
-            site_received.send_robust(sender=Doorbell, number=newest)
+            site_received.send_robust(sender=SiteSignal, number=newest)
 
     def _newest(self) -> int:
-        """The number of the newest message in the site's mailbox; 0 when nothing waits there."""
+        """Return the number of the newest message in the site's mailbox, 0 when nothing waits there."""
         if self._mailbox is None and time.monotonic() >= self._look_for_it_at:
             self._look_for_it_at = time.monotonic() + LOOK_FOR_SITE
             sites = Node.objects.filter(user__is_site=True, kind=Node.Kind.MAILBOX, dropped=None)

@@ -1,4 +1,4 @@
-"""What each operation does, one function an op, in the order of tmtp.md section 4.
+"""What each operation does: one function for each op, in the order of tmtp.md section 4.
 
 A handler gets the session and the request, complete. It answers by `session.write`, raises `Quit` to end the link,
 and may give something to wait for.
@@ -7,7 +7,6 @@ and may give something to wait for.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 from ..protocol import errors, messages
@@ -24,18 +23,16 @@ from ..services.queue import receipts
 from ..services.queue.batch import Service
 from ..store.store import log_failure
 from ..store.transactions import Unavailable, Uncertain
-from .session import Session
-
-Handler = Callable[[Session, Request], Awaitable[None] | None]
+from .session import Handler, Session
 
 
 def tmtprev(session: Session, request: Request) -> None:
-    """Op 0."""
+    """Answer with the protocol's revision (op 0)."""
     session.write(session.engine.greeting)
 
 
 async def register(session: Session, request: Request) -> None:
-    """Op 1."""
+    """Register a user, or add a node to one, and log in (op 1)."""
     engine = session.engine
     if not engine.limits.spend("registrations_per_address", session.address):
         raise Quit(errors.REGISTER_FAILURE)
@@ -55,7 +52,7 @@ async def register(session: Session, request: Request) -> None:
 
 
 async def login(session: Session, request: Request) -> None:
-    """Op 2."""
+    """Log in (op 2)."""
     engine = session.engine
     try:
         decode_base32(request.node)
@@ -82,7 +79,7 @@ async def login(session: Session, request: Request) -> None:
 
 
 async def useredit(session: Session, request: Request) -> None:
-    """Op 3."""
+    """Add an alias or a node (op 3)."""
     if request.newalias:
         await _do(session, request, partial(users.add_alias, _sender(session), request.newalias))
     else:
@@ -90,7 +87,7 @@ async def useredit(session: Session, request: Request) -> None:
 
 
 async def ohiedit(session: Session, request: Request) -> None:
-    """Op 4."""
+    """Change whom the user announces their presence to (op 4)."""
     sender = _sender(session)
     uids = [to.id for to in request.recipients]
     edit = partial(ohi.edit, sender, uids, tell=request.type if request.type != "init" else "")
@@ -99,14 +96,14 @@ async def ohiedit(session: Session, request: Request) -> None:
 
 
 async def groupinvite(session: Session, request: Request) -> None:
-    """Op 5."""
+    """Invite a user into a group (op 5)."""
     text = _text(session)
     invite = partial(groups.invite, _sender(session), request.gid, request.from_, request.to, text)
     await _do(session, request, invite, with_msgid=True)
 
 
 async def groupedit(session: Session, request: Request) -> None:
-    """Op 6."""
+    """Join or leave a group, drop a member, or change the alias there (op 6)."""
     edits: dict[str, Service[int]] = {
         "join": partial(groups.join, _sender(session), request.gid, request.newalias),
         "alias": partial(groups.rename, _sender(session), request.gid, request.newalias),
@@ -116,7 +113,7 @@ async def groupedit(session: Session, request: Request) -> None:
 
 
 def post(session: Session, request: Request) -> None:
-    """Ops 7 and 8. Does not wait for the disk: the ack comes when the store has committed."""
+    """Post (ops 7 and 8), without waiting for the disk: the ack comes when the store has committed."""
     sender, incoming = _sender(session), session.incoming
     assert incoming is not None
     if not session.engine.limits.spend("requests_per_user", sender.uid):
@@ -134,7 +131,7 @@ def post(session: Session, request: Request) -> None:
 
 
 async def ping(session: Session, request: Request) -> None:
-    """Op 9."""
+    """Send a ping (op 9)."""
     text = _text(session)
     await _do(
         session, request, partial(posting.ping, _sender(session), request.from_, request.to, text), with_msgid=True
@@ -142,17 +139,17 @@ async def ping(session: Session, request: Request) -> None:
 
 
 def ack(session: Session, request: Request) -> None:
-    """Op 10."""
+    """Delete a delivered message from the node's queue (op 10)."""
     if session.lane:
         session.engine.dispatcher.acknowledge(session.lane, request.id)
 
 
 def pulse(session: Session, request: Request) -> None:
-    """Op 11: the link is alive, which it has shown by now."""
+    """Do nothing (op 11): the request itself shows that the link is alive."""
 
 
 def quit_(session: Session, request: Request) -> None:
-    """Op 12."""
+    """End the link (op 12)."""
     raise Quit(errors.LOGOUT_OK)
 
 
@@ -174,7 +171,7 @@ HANDLERS: dict[int, Handler] = {
 
 
 async def _do(session: Session, request: Request, make: Service[int], *, with_msgid: bool = False) -> bool:
-    """Have a request done, once if it is sent twice, and acknowledge it; gives whether it was done."""
+    """Do a request, once if it is sent twice, and acknowledge it. Return whether it was done."""
     sender = _sender(session)
     if not session.engine.limits.spend("requests_per_user", sender.uid):
         session.refuse(request, str(Refused("too_many_requests")))
@@ -212,7 +209,7 @@ def _sender(session: Session) -> Sender:
 
 
 def _text(session: Session) -> bytes:
-    """The data of a ping or an invitation: UTF-8 of at most 140 UTF-16 units."""
+    """Return the data of a ping or an invitation: UTF-8 of at most 140 UTF-16 units. Raise Quit."""
     if session.incoming is None:
         return b""
     (octets,) = session.incoming.take()

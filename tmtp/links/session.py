@@ -1,6 +1,6 @@
 """One link, without its socket: octets in, requests handled in order, frames out.
 
-The consumer feeds it with `receive`, and sends what `outgoing` gives when it is woken. Requests take effect in the
+The consumer feeds it with `receive`, and sends what `outgoing` returns when it is woken. Requests take effect in the
 order they came; posts do not wait for each other's commit, everything else waits for its own.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 from ..conf import conf
 from ..engine.dispatcher import Lane
@@ -32,10 +32,11 @@ OUTBOX_OCTETS = 256 * 1024
 OUTBOX_FRAMES = 20_000
 PING_OCTETS = 420
 Outbox = list[bytes | Parcel]
+Handler = Callable[["Session", Request], Awaitable[None] | None]
 
 
 class Session:
-    """One link's state. `sender` is set once it has logged in."""
+    """The state of one link. `sender` is set once it has logged in."""
 
     def __init__(self, engine: Engine, address: str) -> None:
         self.engine = engine
@@ -58,8 +59,8 @@ class Session:
 
     # in
 
-    async def receive(self, data: bytes, handlers: Any) -> None:
-        """Take octets from the wire and handle the requests they complete. Raises Quit."""
+    async def receive(self, data: bytes, handlers: Mapping[int, Handler]) -> None:
+        """Take octets from the wire and handle the requests they complete. Raise Quit."""
         self.heard = time.monotonic()
         connection = self.connection
         connection.receive_data(data)
@@ -79,7 +80,7 @@ class Session:
         elif request.op in (Op.LOGIN, Op.REGISTER):
             self.asked_to_log_in = True
 
-    async def _complete(self, handlers: Any) -> None:
+    async def _complete(self, handlers: Mapping[int, Handler]) -> None:
         request, incoming = self.request, self.incoming
         self.request = None
         assert request is not None
@@ -115,7 +116,7 @@ class Session:
         self.wake()
 
     def tell(self, frame: bytes) -> None:
-        """Send what others cause, however often they do: a client that is far behind has to come again instead."""
+        """Send a frame that others cause, or close when the client is far behind, so that it comes again."""
         if len(self._outbox) < OUTBOX_FRAMES:
             self.write(frame)
         else:
@@ -126,18 +127,18 @@ class Session:
         self.write(messages.ack_error(request.id, reason))
 
     def outgoing(self) -> Outbox:
-        """All that is to be sent now. When there is nothing, and the session is closing, that was all."""
+        """Return all that is to be sent now. When it is empty and the session is closing, nothing more will come."""
         outbox, self._outbox = self._outbox, []
         return outbox
 
     def give_up(self, parcel: Parcel) -> None:
-        """A message's body is not in the spool: its node has just acknowledged it, or somebody removed the file."""
+        """Acknowledge a message whose file is no longer in the spool, unless its node has just done so."""
         if self.lane and parcel.msgid in self.lane.flight:
             log.error("message %s cannot be delivered: its file in the spool is gone", parcel.msgid)
             self.engine.dispatcher.acknowledge(self.lane, parcel.msgid)
 
     def was_sent(self, outbox: Outbox) -> None:
-        """The consumer has put these on the wire."""
+        """Note that the consumer has put these on the wire."""
         now = time.monotonic()
         for item in outbox:
             if type(item) is Parcel:
@@ -166,12 +167,12 @@ class Session:
 
     # posts on their way to the disk
 
-    def submit(self, post: Post, octets: int, done: Callable[[Any], None]) -> None:
-        """Hand a post to the store. `done` gets the result, unless the link has ended meanwhile."""
+    def submit(self, post: Post, octets: int, done: Callable[[int | Exception], None]) -> None:
+        """Pass a post to the store. `done` is called with its number, or why it was not queued."""
         self._pending += 1
         self._pending_octets += octets
 
-        def finished(result: Any) -> None:
+        def finished(result: int | Exception) -> None:
             self._pending -= 1
             self._pending_octets -= octets
             done(result)
@@ -180,7 +181,7 @@ class Session:
         self.engine.store.post(self, post, finished)
 
     async def run(self, service: Service[T], *, savepoint: bool = True) -> T:
-        """Have the store run a service for this link, after all that the link asked for before."""
+        """Run a service in the store, after all that the link asked for before. Return its result, or raise."""
         return await self.engine.store.run(self, service, savepoint=savepoint)
 
     async def settle(self) -> None:
@@ -196,7 +197,7 @@ class Session:
         )
 
     async def _ease(self) -> None:
-        """Wait for a change for the better. Nothing is read from the link meanwhile."""
+        """Backpressure: wait until fewer posts or octets are pending. Nothing is read from the link meanwhile."""
         self._eased = asyncio.get_running_loop().create_future()
         await self._eased
 
@@ -207,18 +208,18 @@ class Session:
     # time
 
     def is_overdue(self, now: float) -> bool:
-        """Whether the client has been silent for too long."""
+        """Return whether the client has been silent for too long."""
         if self.sender is None:
             return not self.asked_to_log_in and now - self.opened > float(conf.LOGIN_TIMEOUT)
         return now - self.heard > float(conf.IDLE_TIMEOUT)
 
 
 def nobody() -> None:
-    """Nobody sends yet."""
+    """Do nothing: no writer is there yet."""
 
 
 def lengths(request: Request, max_body: int) -> list[int]:
-    """The octets of each part of a request's data; raises Quit when they are too many or too few for its op."""
+    """Return the octets of each part of a request's data. Raise Quit when they are too many or too few for its op."""
     if request.op == Op.POSTNOTIFY:
         if request.datalen <= request.notelen:
             raise Quit(errors.DATA_TOO_SHORT)

@@ -46,7 +46,7 @@ class Part:
             self._digest.update(self._pieces[0])
 
     def take(self) -> Body:
-        """The whole part. Of a spooled one, the file is on disk, and the caller's to keep or discard."""
+        """Return the whole part. The file of a spooled part is on disk, and the caller's to keep or discard."""
         if not self._spools:
             return b"".join(self._pieces)
         name, self._name = self._name, ""
@@ -66,7 +66,7 @@ class Part:
             await asyncio.get_running_loop().run_in_executor(disk, self._write, pieces, not self.left)
 
     def _write(self, pieces: Sequence[bytes], last: bool) -> None:
-        """Append to the file; a disk that is full or broken is remembered, and the rest of the data passed over."""
+        """Append to the file. When the disk is full or broken, keep the error and skip the rest of the data."""
         try:
             if self._file is None:
                 self._name, self._file = spool.create()
@@ -109,10 +109,10 @@ class Incoming:
         return next((part.error for part in self.parts if part.error), None)
 
     def take(self) -> list[Body]:
-        """All parts, see Part.take."""
+        """Return all parts, see Part.take."""
         return [part.take() for part in self.parts]
 
     def abandon(self) -> None:
-        """The request comes to nothing."""
+        """Remove what was spooled: the request comes to nothing."""
         for part in self.parts:
             part.abandon()

@@ -35,7 +35,7 @@ class Writer:
         session.wake = self.wake
 
     def wake(self) -> None:
-        """There is something to send."""
+        """Send with this turn of the loop."""
         if not self._due:
             self._due = True
             self._loop.call_soon(self._flush)
@@ -50,7 +50,7 @@ class Writer:
                 self._task = self._loop.create_task(self._work(outbox))
 
     def _write(self, outbox: Outbox) -> None:
-        """Send frames; leave the waiting, if any, to a task."""
+        """Send frames. If `send` has to wait, a task does."""
         frames = [item.frame if type(item) is Parcel else item for item in outbox]
         waiter = self._send({"type": "tcp.send", "data": b"".join(frames)})  # type: ignore[arg-type]
         if isinstance(waiter, asyncio.Future) and waiter.done():
@@ -124,7 +124,7 @@ class Writer:
 
 
 def _open(name: str) -> tuple[BinaryIO, bytes]:
-    """A file of the spool, and its first piece."""
+    """Open a file of the spool, and read its first piece."""
     file = open(spool.path(name), "rb", buffering=0)  # noqa: SIM115 - the caller closes it
     return file, file.read(READ_OCTETS)
 

@@ -1,4 +1,4 @@
-"""What makes a commit of the store last: how its connection is set up, and that SQLite's file is still there."""
+"""What makes the store's commits durable: how its connection is set up, and a check that SQLite's file is there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db import OperationalError, connection
 
 
 def make_durable() -> None:
-    """Let this connection commit with full durability, and without waiting for readers (SQLite: WAL)."""
+    """Set this connection up to commit with full durability, and without waiting for readers (SQLite: WAL)."""
     raw: Any = connection.connection
     if connection.vendor == "sqlite":
         raw.execute("PRAGMA journal_mode = WAL")
@@ -20,17 +20,17 @@ def make_durable() -> None:
 
 
 class DatabaseFile:
-    """SQLite's file. One that was removed or replaced goes on taking commits that nobody will ever find again."""
+    """SQLite's file. When it is removed or replaced, SQLite goes on committing to a file that nobody finds again."""
 
     def __init__(self) -> None:
         self._opened: tuple[int, int] | None = None
 
     def note(self) -> None:
-        """The connection was opened; the first time counts."""
+        """Remember the file that the connection has opened. The first time counts."""
         self._opened = self._opened or self._found()
 
     def check(self) -> None:
-        """Raises OperationalError when the file at the database's path is not the one that was opened."""
+        """Raise OperationalError when the file at the database's path is not the one that was opened."""
         if self._opened and self._found() != self._opened:
             raise OperationalError("the file of the database was removed or replaced: put it back, or restart")
 

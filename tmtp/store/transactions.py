@@ -58,7 +58,7 @@ class Transactions:
         with suppress(Error), connection.wrap_database_errors:
             connection.ensure_connection()
             make_durable()
-            self._checkpoints.relieve()
+            self._checkpoints.raise_autocheckpoint()
             self._file.note()
 
     def commit(self, jobs: list[Job], acked: list[Entry | Note], lease: int) -> Committed:

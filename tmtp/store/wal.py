@@ -1,4 +1,4 @@
-"""SQLite's log (WAL) is brought into the database file by a thread of its own (docs/decisions/0011-fan-out.md).
+"""A thread that copies SQLite's log (WAL) into the database file (docs/decisions/0011-fan-out.md).
 
 Otherwise the commit that finds a thousand pages in the log does it, and all who wait for that commit wait 10 ms more.
 """
@@ -17,7 +17,7 @@ LOG_PAGES = 16_000  # 64 MB: with so many, when writers never pause, a commit do
 
 
 class Checkpoints:
-    """Checkpoints of the store's database. Nothing, for another database than SQLite's."""
+    """Checkpoints of the store's database. On another database than SQLite it does nothing."""
 
     def __init__(self) -> None:
         self._due = threading.Event()
@@ -27,26 +27,26 @@ class Checkpoints:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin. The thread's connection is opened with the first checkpoint, after the store's."""
+        """Start the thread. Its connection is opened with the first checkpoint, after the store's."""
         database: Any = connection
         if database.vendor == "sqlite" and not database.is_in_memory_db():
             self._thread = threading.Thread(target=self._work, name="tmtp-checkpoints", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """End, before the store's connection is closed."""
+        """End the thread, before the store's connection is closed."""
         self._ended = True
         self._due.set()
         if self._thread:
             self._thread.join()
 
-    def relieve(self) -> None:
-        """Let this thread's connection, the store's, leave the log alone."""
+    def raise_autocheckpoint(self) -> None:
+        """Raise wal_autocheckpoint on this connection, the store's, so that commits never wait for a checkpoint."""
         if self._thread:
             connection.cursor().execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
 
     def note(self) -> None:
-        """The store has committed."""
+        """Note that the store has committed."""
         if self._thread and connection.connection is not None:
             self._changed = connection.connection.total_changes
             if not 0 <= self._changed - self._done < ROWS:  # a new connection counts from zero

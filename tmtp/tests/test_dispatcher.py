@@ -40,7 +40,7 @@ class World:
         self.down = False
         self.lease = 1
         self.dispatcher = Dispatcher(self, lambda chosen: None)  # type: ignore[arg-type]
-        self.dispatcher._watch = self  # type: ignore[assignment]
+        self.dispatcher._poller = self  # type: ignore[assignment]
 
     # what the dispatcher sees
 

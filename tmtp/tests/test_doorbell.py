@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import OperationalError, transaction
 
-from tmtp.engine.site_signal import Doorbell
+from tmtp.engine.site_signal import SiteSignal
 from tmtp.services.messages import posting
 from tmtp.services.messages.posts import Post
 from tmtp.services.people.actors import Sender
@@ -47,7 +47,7 @@ def tell(sender: Sender, *people: Sender) -> int:
 
 
 def test_each_news_rings_once(heard: list[int]) -> None:
-    ann, bell, website = someone(), Doorbell(), site()
+    ann, bell, website = someone(), SiteSignal(), site()
     bell.look()
     assert heard == []
     tell(ann, website)
@@ -64,7 +64,7 @@ def test_each_news_rings_once(heard: list[int]) -> None:
 
 
 def test_it_waits_for_the_site_to_be_made(heard: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    bell, ann = Doorbell(), someone()
+    bell, ann = SiteSignal(), someone()
     bell.look()
     number = tell(ann, site())
     bell.look()
@@ -78,7 +78,7 @@ def test_a_receiver_that_fails_harms_nothing(heard: list[int]) -> None:
     def fail(**_: object) -> None:
         raise RuntimeError("a mistake of the site's")
 
-    bell, ann, website = Doorbell(), someone(), site()
+    bell, ann, website = SiteSignal(), someone(), site()
     site_received.connect(fail)
     try:
         number = tell(ann, website)
@@ -89,7 +89,7 @@ def test_a_receiver_that_fails_harms_nothing(heard: list[int]) -> None:
 
 
 def test_a_database_that_is_away_is_looked_at_again(heard: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    bell, ann, website = Doorbell(), someone(), site()
+    bell, ann, website = SiteSignal(), someone(), site()
     number = tell(ann, website)
 
     def away() -> int:
@@ -104,4 +104,4 @@ def test_a_database_that_is_away_is_looked_at_again(heard: list[int], monkeypatc
 
 
 async def test_without_a_listener_it_costs_nothing() -> None:
-    await asyncio.wait_for(Doorbell().work(), 1)
+    await asyncio.wait_for(SiteSignal().work(), 1)

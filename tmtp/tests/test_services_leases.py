@@ -13,7 +13,7 @@ from django.db import connection
 from django.utils import timezone
 
 from tmtp.engine import polling
-from tmtp.engine.polling import Watch
+from tmtp.engine.polling import Poller
 from tmtp.models import Node, ServerLease
 from tmtp.services.messages.posting import post
 from tmtp.services.messages.posts import Post
@@ -116,7 +116,7 @@ def test_a_look_finds_what_waits_and_who_must_go(lease: int) -> None:
     numbers_of = list(post([Post(bob, to(ann), b"1"), Post(bob, to(ann, cat), b"2")]))
     devices.drop_node(Node.objects.get(pk=bob.node))
     Node.objects.filter(pk=dan.node).update(server=other_server())
-    news = Watch().look(lease, nodes[:2], nodes)
+    news = Poller().look(lease, nodes[:2], nodes)
     assert news.waiting == {ann.node: numbers_of}, "only of those who have caught up"
     assert sorted(news.gone) == [bob.node, dan.node]
     assert news.start_over == []
@@ -125,7 +125,7 @@ def test_a_look_finds_what_waits_and_who_must_go(lease: int) -> None:
 def test_a_node_starts_over_once(lease: int) -> None:
     ann = connected(lease)
     devices.redeliver(Node.objects.get(pk=ann.node))
-    look = Watch()
+    look = Poller()
     assert look.look(lease, [], own(ann)).start_over == [ann.node]
     assert look.look(lease, [], own(ann), whoever_wrote=True).start_over == []
 
@@ -135,9 +135,9 @@ def test_a_look_at_thousands_goes_on_where_much_waits(lease: int, monkeypatch: p
     post([Post(people[0], to(*people), b"x")] * 3)
     nodes = [person.node or 0 for person in people]
     monkeypatch.setattr(polling, "NODES_AT_ONCE", 2)
-    assert Watch().look(lease, nodes, nodes).waiting.keys() == set(nodes)
+    assert Poller().look(lease, nodes, nodes).waiting.keys() == set(nodes)
     monkeypatch.setattr(polling, "LOOK_LIMIT", 4)
-    news = Watch().look(lease, nodes, nodes)
+    news = Poller().look(lease, nodes, nodes)
     assert len(news.waiting) == 5
     assert not news.complete
 
@@ -146,7 +146,7 @@ def test_on_sqlite_nothing_is_read_unless_someone_else_has_written(lease: int) -
     if connection.vendor != "sqlite":
         pytest.skip("only SQLite tells")
     ann = connected(lease)
-    look = Watch()
+    look = Poller()
     post([Post(ann, to(ann), b"x")])
     assert look.look(lease, own(ann), own(ann)).waiting, "the first look looks"
     assert not look.look(lease, own(ann), own(ann)).waiting

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
-from tmtp.engine.polling import Watch
+from tmtp.engine.polling import Poller
 from tmtp.models import Block, Node, User
 from tmtp.protocol.requests import TO_GROUP, Recipient
 from tmtp.services.errors import Refused
@@ -184,7 +184,7 @@ def test_a_device_that_joins_its_user_by_identity_keeps_to_it(lease):
 
 def test_a_server_is_told_of_each_change_once(lease, ann, bob):
     node = log_in(ann, lease).node
-    watch = Watch()
+    watch = Poller()
     privacy.set_presence(user(ann), NOBODY)
     assert watch.look(lease, [], [node], True).privacy == {ann.uid: Privacy(NOBODY)}
     assert not watch.look(lease, [], [node], True).privacy
@@ -201,7 +201,7 @@ def test_a_server_is_told_of_each_change_once(lease, ann, bob):
 def test_a_change_that_a_login_did_not_see_is_found_after_it(lease, ann):
     privacy.set_presence(user(ann), CONTACTS)
     Node.objects.filter(pk=ann.node).update(server=lease)
-    assert Watch().look(lease, [], [ann.node], True).privacy == {ann.uid: Privacy(CONTACTS)}
+    assert Poller().look(lease, [], [ann.node], True).privacy == {ann.uid: Privacy(CONTACTS)}
 
 
 # members of the website
