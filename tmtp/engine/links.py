@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from ..services.people import users
-from ..services.queue.batch import without_batch
+from ..services.queue.batch import Service, without_batch
 from ..store.store import Store
 from .dispatcher import Dispatcher
 from .limits import Limits
 from .online import Link, Online
 
+T = TypeVar("T")
 FAREWELL = 2.0  # seconds that links get to send their last words when the server stops
 
 
@@ -39,26 +41,46 @@ class Links:
         self._links.add(link)
         return True
 
-    def welcome(self, link: Link, sender: users.LoggedIn, lease: int) -> None:
-        """Greet a link that has logged in under a lease, and begin to deliver."""
-        assert sender.node is not None
-        link.sender = sender
-        link.lease = lease
-        link.greet(self._online.arrive(link, sender))
-        link.lane = self._dispatcher.attach(sender.node, link.send, link.close)
+    async def claim(
+        self, link: Link, service: Service[T], sender_of: Callable[[T], users.LoggedIn], lease: int, *, savepoint: bool
+    ) -> T:
+        """Have the store run a service that connects a node to this server, under a lease. Return its result.
+
+        From then on the node is the link's, and `farewell` frees it. It is freed at once when the link has ended
+        meanwhile. Raise what the service raises.
+        """
+
+        def claimed(result: T) -> None:
+            sender = sender_of(result)
+            if link in self._links:
+                link.sender, link.lease = sender, lease
+            else:
+                self._free(link, sender, lease)
+
+        return await self._store.run(link, service, savepoint=savepoint, claimed=claimed)
+
+    def welcome(self, link: Link) -> None:
+        """Greet a link that has logged in, and begin to deliver."""
+        assert link.sender is not None and link.sender.node is not None
+        link.lane = self._dispatcher.attach(link.sender.node, link.send, link.close)
+        link.greet(self._online.arrive(link, link.sender))
 
     def farewell(self, link: Link) -> None:
-        """Forget a link that has ended, and free its node."""
+        """Forget a link that has ended, and free its node, however far its login had come."""
         self._links.discard(link)
         self._limits.close(link.address)
-        if link.lane is None or link.sender is None:
+        if link.sender is None:
             return
-        node = link.lane.node
-        self._dispatcher.detach(link.lane)
-        link.lane = None  # so that nothing holds on to the link
+        if link.lane is not None:
+            self._dispatcher.detach(link.lane)
+            link.lane = None  # so that nothing holds on to the link
         self._online.leave(link, link.sender.uid)
+        self._free(link, link.sender, link.lease)
+
+    def _free(self, link: Link, sender: users.LoggedIn, lease: int) -> None:
         # By now this server may have another lease, under which the node may have come again.
-        self._store.do(link, without_batch(users.disconnect, node, link.lease), savepoint=False)
+        assert sender.node is not None
+        self._store.do(link, without_batch(users.disconnect, sender.node, lease), savepoint=False)
 
     def close_overdue(self, now: float) -> None:
         """Close the links whose clients have been silent for too long."""

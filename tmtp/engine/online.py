@@ -53,7 +53,9 @@ class Online:
         return contacts
 
     def leave(self, link: Link, uid: str) -> None:
-        """Remove a link of a user, and tell others when it was the last."""
+        """Remove a link of a user, if it has arrived, and tell others when it was the last."""
+        if link not in self._links.get(uid, ()):
+            return
         self._links[uid].discard(link)
         if not self._links[uid]:
             del self._links[uid]

@@ -42,13 +42,13 @@ async def register(session: Session, request: Request) -> None:
     lease = engine.lease.id
     enter = partial(users.register, request.newnode, request.newalias, shown, lease=lease)
     try:
-        new = await session.run(enter, savepoint=shown is not None)
+        new = await engine.links.claim(session, enter, lambda new: new.sender, lease, savepoint=shown is not None)
     except identities.AuthenticationRequired as error:
         raise Quit(errors.AUTHENTICATION_REQUIRED) from error
     except (Refused, Unavailable) as error:
         raise Quit(errors.REGISTER_FAILURE) from error
     session.write(messages.registered(new.sender.uid, new.nodeid, new.alias_error))
-    engine.links.welcome(session, new.sender, lease)
+    engine.links.welcome(session)
 
 
 async def login(session: Session, request: Request) -> None:
@@ -64,7 +64,7 @@ async def login(session: Session, request: Request) -> None:
     lease = engine.lease.id
     enter = partial(users.log_in, request.uid, request.node, lease, shown, engine.identity.needed)
     try:
-        sender = await session.run(enter, savepoint=shown is not None)
+        await engine.links.claim(session, enter, lambda sender: sender, lease, savepoint=shown is not None)
     except users.LoginFailed as error:
         engine.limits.spend("failed_logins_per_address", session.address)
         raise Quit(errors.LOGIN_FAILED) from error
@@ -75,7 +75,7 @@ async def login(session: Session, request: Request) -> None:
     except Unavailable:
         session.close()
         return
-    engine.links.welcome(session, sender, lease)
+    engine.links.welcome(session)
 
 
 async def useredit(session: Session, request: Request) -> None:

@@ -15,6 +15,7 @@ from typing import TypeVar
 from ..conf import conf
 from ..engine.dispatcher import Lane
 from ..engine.engine import Engine
+from ..engine.presence import ONLINE
 from ..protocol import errors, messages
 from ..protocol.connection import END_OF_MESSAGE, NEED_DATA, Connection
 from ..protocol.errors import Quit
@@ -99,9 +100,14 @@ class Session:
     # out
 
     def greet(self, contacts: list[str]) -> None:
-        """Tell the client that it has logged in, and which of its contacts are online."""
+        """Tell the client that it has logged in, and which of its contacts are online.
+
+        Those that do not fit into the answer follow one by one, as if they came online now.
+        """
         self.connection.logged_in()
-        self.write(messages.login_ok(contacts))
+        self.write(messages.login_ok(contacts[: messages.CONTACTS_MAX]))
+        for uid in contacts[messages.CONTACTS_MAX :]:
+            self.write(messages.ohi(uid, ONLINE))
 
     def write(self, frame: bytes) -> None:
         """Send a frame, with all else that is written in this turn of the loop."""

@@ -10,6 +10,7 @@ import msgspec
 from .values import format_msgid, format_posted
 
 REASON_MAX = 500  # characters; a reason may quote a very long name, and must fit into a header with an id
+CONTACTS_MAX = 1800  # uids that fit into the header of `login_ok`
 _encoder = msgspec.json.Encoder(order="sorted")
 
 
@@ -42,7 +43,10 @@ def registered(uid: str, nodeid: str, error: str | None) -> bytes:
 
 
 def login_ok(ohi: list[str]) -> bytes:
-    """Return the answer to op 2. `ohi` are the uids of online users who announce themselves to this one (op 4)."""
+    """Return the answer to op 2. `ohi` are the uids of online users who announce themselves to this one (op 4).
+
+    There may be CONTACTS_MAX of them.
+    """
     members: dict[str, Any] = {"op": "info", "info": "login ok"}
     return encode_header({**members, "ohi": ohi} if ohi else members)
 

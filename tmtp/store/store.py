@@ -101,13 +101,21 @@ class Store:
         """Run a service in a batch's transaction. A failure is only logged."""
         self._items.put(ServiceJob(link, service, log_failure, savepoint))
 
-    async def run(self, link: Hashable, service: Service[T], *, savepoint: bool = True) -> T:
+    async def run(
+        self,
+        link: Hashable,
+        service: Service[T],
+        *,
+        savepoint: bool = True,
+        claimed: Callable[[T], None] | None = None,
+    ) -> T:
         """Run a service in a batch's transaction. Return its result, or raise what it raised, once that is on disk.
 
+        `claimed` is called with the result first, even if the caller has been cancelled and does not wait any more.
         Raise Unavailable when the database does not take it.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._items.put(ServiceJob(link, service, _resolver(future), savepoint))
+        self._items.put(ServiceJob(link, service, _resolver(future, claimed), savepoint))
         return await future
 
     def read(self, function: Callable[[], T], done: Callable[[T | Unavailable], None]) -> None:
@@ -218,8 +226,10 @@ def log_failure(result: object) -> None:
         log.error("not done: %r", result)
 
 
-def _resolver(future: asyncio.Future[T]) -> Callable[[T | Exception], None]:
+def _resolver(future: asyncio.Future[T], claimed: Callable[[T], None] | None) -> Callable[[T | Exception], None]:
     def resolve(result: T | Exception) -> None:
+        if claimed and not isinstance(result, Exception):
+            claimed(result)
         if future.cancelled():
             return
         if isinstance(result, Exception):

@@ -35,7 +35,7 @@ def text(response):
 
 
 def connect(sender, lease):
-    sql.claim_node(sender.node, lease, timezone.now())
+    assert sql.claim_node(sender.node, None, lease, timezone.now())
 
 
 def told(sender):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from tmtp.consumers import TmtpConsumer
 from tmtp.engine import background
 from tmtp.engine import engine as module
 from tmtp.engine.engine import Engine
+from tmtp.engine.online import Online
 from tmtp.links.session import Session
 from tmtp.models import Node, QueueEntry
 from tmtp.services.people import users
@@ -90,11 +92,13 @@ async def enter(engine: Engine, uid: str = "", nodeid: str = "") -> tuple[Sessio
     session, lease = Session(engine, "127.0.0.1"), engine.lease.id
     assert engine.links.open(session)
     if uid:
-        sender = await session.run(partial(users.log_in, uid, nodeid, lease))
+        service = partial(users.log_in, uid, nodeid, lease)
+        await engine.links.claim(session, service, lambda sender: sender, lease, savepoint=False)
     else:
-        new = await session.run(partial(users.register, "laptop", lease=lease))
-        sender, nodeid = new.sender, new.nodeid
-    engine.links.welcome(session, sender, lease)
+        register = partial(users.register, "laptop", lease=lease)
+        new = await engine.links.claim(session, register, lambda new: new.sender, lease, savepoint=False)
+        nodeid = new.nodeid
+    engine.links.welcome(session)
     return session, nodeid
 
 
@@ -118,6 +122,63 @@ async def test_a_link_of_a_lost_lease_does_not_end_a_fresh_one_of_its_node(engin
     assert await server_of(engine, fresh) == engine.lease.id
     engine.links.farewell(fresh)
     assert await server_of(engine, fresh) is None
+
+
+# logging in
+
+
+async def test_whoever_is_popular_can_log_in(engine: Engine) -> None:
+    """Contacts that do not fit into the answer to a login follow one by one."""
+    (popular, nodeid), (friend, _) = await enter(engine), await enter(engine)
+    assert popular.sender and friend.sender
+    uid = popular.sender.uid
+    engine.links.farewell(popular)
+    names = [f"{number:032}" for number in range(2500)]
+    for name in names:
+        engine.online._presence.arrive(name)
+        engine.online.announce(name, [uid], online=True)
+    again, _ = await enter(engine, uid, nodeid)
+    frames = b"".join(item for item in again.outgoing() if isinstance(item, bytes))
+    heads = []
+    while frames:
+        length = int(frames[:4], 16)
+        heads.append(json.loads(frames[4 : 4 + length]))
+        frames = frames[4 + length :]
+    assert heads[0]["info"] == "login ok"
+    assert sorted([*heads[0]["ohi"], *(head["from"] for head in heads[1:])]) == names
+    assert {head["status"] for head in heads[1:]} == {1}
+
+
+@pytest.mark.parametrize("fails", ["greet", "arrive"])
+async def test_a_login_that_fails_after_its_claim_frees_the_node(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    first, nodeid = await enter(engine)
+    assert first.sender
+    engine.links.farewell(first)
+    with monkeypatch.context() as patch:
+        patch.setattr(Session if fails == "greet" else Online, fails, lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await enter(engine, first.sender.uid, nodeid)
+    (broken,) = engine.links
+    engine.links.farewell(broken)
+    again, _ = await enter(engine, first.sender.uid, nodeid)
+    assert await server_of(engine, again) == engine.lease.id
+
+
+async def test_a_link_that_ends_while_it_logs_in_frees_the_node(engine: Engine) -> None:
+    first, nodeid = await enter(engine)
+    assert first.sender
+    engine.links.farewell(first)
+    login = asyncio.ensure_future(enter(engine, first.sender.uid, nodeid))
+    await asyncio.sleep(0)
+    (link,) = engine.links
+    login.cancel()
+    engine.links.farewell(link)
+    await server_of(engine, first)  # the claim has committed, and was answered
+    assert await server_of(engine, first) is None
+    again, _ = await enter(engine, first.sender.uid, nodeid)
+    assert await server_of(engine, again) == engine.lease.id
 
 
 # sweeping

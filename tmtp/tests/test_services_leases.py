@@ -20,7 +20,7 @@ from tmtp.services.messages.posts import Post
 from tmtp.services.people import devices, users
 from tmtp.services.people.actors import Sender
 from tmtp.services.queue import leases
-from tmtp.services.storage import numbers
+from tmtp.services.storage import numbers, sql
 from tmtp.services.storage.numbers import Numbers
 
 from .people import own, to
@@ -153,3 +153,21 @@ def test_on_sqlite_nothing_is_read_unless_someone_else_has_written(lease: int) -
     assert look.look(lease, own(ann), own(ann), whoever_wrote=True).waiting
     look._seen = object(), look._seen[1]  # the same version, of another connection
     assert look.look(lease, own(ann), own(ann)).waiting
+
+
+def test_of_two_servers_that_a_node_logs_in_to_at_once_one_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The claim depends on what was seen, in one statement: the other server may have been faster."""
+    new = users.register("laptop")
+    first, second = leases.take("10.0.0.1:1").pk, leases.take("10.0.0.2:1").pk
+    look_up = sql.node_by_secret
+
+    def slow(secret: bytes) -> Any:
+        found = look_up(secret)
+        monkeypatch.setattr(sql, "node_by_secret", look_up)
+        users.log_in(new.sender.uid, new.nodeid, first)
+        return found
+
+    monkeypatch.setattr(sql, "node_by_secret", slow)
+    with pytest.raises(users.NodeConnected):
+        users.log_in(new.sender.uid, new.nodeid, second)
+    assert Node.objects.get(pk=new.sender.node).server_id == first

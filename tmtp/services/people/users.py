@@ -108,7 +108,8 @@ def log_in(
         raise NodeConnected("node_connected")
     if shown or identity_needed:
         check_identity(Node.objects.get(pk=node), shown)
-    sql.claim_node(node, lease, timezone.now())
+    if not sql.claim_node(node, server, lease, timezone.now()):
+        raise NodeConnected("node_connected")  # another server was faster
     enqueue([Outgoing("login", uid, user, own, {"node": "tbd"})], batch)
     return LoggedIn(uid, user, node, _privacy(user, uid) if guarded else OPEN)
 

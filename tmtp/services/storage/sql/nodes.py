@@ -32,8 +32,10 @@ _ADD_NODES = {
     " SELECT * FROM unnest(%s::bigint[], %s::smallint[], %b::bytea[], %s::text[], %s::timestamptz[])",
 }
 _CLAIM_NODE = {
-    "sqlite": "UPDATE tmtp_node SET server_id = ?, last_seen = ?, start_over = NULL WHERE id = ?",
-    "postgresql": "UPDATE tmtp_node SET server_id = %s, last_seen = %s, start_over = NULL WHERE id = %s",
+    "sqlite": "UPDATE tmtp_node SET server_id = ?, last_seen = ?, start_over = NULL"
+    " WHERE id = ? AND server_id IS ? AND dropped IS NULL",
+    "postgresql": "UPDATE tmtp_node SET server_id = %s, last_seen = %s, start_over = NULL"
+    " WHERE id = %s AND server_id IS NOT DISTINCT FROM %s AND dropped IS NULL",
 }
 _RELEASE_NODE = {
     "sqlite": "UPDATE tmtp_node SET server_id = NULL, last_seen = ? WHERE id = ? AND server_id = ?",
@@ -66,9 +68,9 @@ def add_nodes(rows: Sequence[tuple[int, int, bytes, str, datetime]]) -> None:
     run_many(_ADD_NODES, [(user, kind, secret, label, stored_time(at)) for user, kind, secret, label, at in rows])
 
 
-def claim_node(node: int, server: int, seen: datetime) -> None:
-    """Note that a node is connected to a server."""
-    run(_CLAIM_NODE, (server, stored_time(seen), node))
+def claim_node(node: int, before: int | None, server: int, seen: datetime) -> bool:
+    """Connect a node to a server. Return False when it was dropped, or is no longer connected to `before`."""
+    return bool(run(_CLAIM_NODE, (server, stored_time(seen), node, before)).rowcount)
 
 
 def release_node(node: int, server: int, seen: datetime) -> None:
