@@ -44,12 +44,12 @@ run: .venv/installed
 test: setup
 	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target test-app test-site test-postgresql lint
 
-# Everything runs on SQLite, the app and the site around it side by side.
+# Everything runs on SQLite: the app on the smallest settings (tmtp/tests/settings.py), all else on the site's.
 test-app: setup
 	$(PY) -m pytest tmtp/tests
 
 test-site: setup
-	$(PY) -m pytest tmtp/delivery tmtp/mailbox tmtp/pages tmtp/web accounts mnmsite
+	$(PY) -m pytest tmtp/admin tmtp/delivery tmtp/mailbox tmtp/pages tmtp/web accounts mnmsite
 
 # And again, what has to do with the database.
 test-postgresql: setup

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,27 +29,46 @@ import pytest
 
 DATABASES = ("sqlite", "postgresql")
 PATIENCE = 30  # seconds for a server to start or to stop
-# fixtures: site, browser, page, new_page; provider
-pytest_plugins = ["mnmsite.tests.browser", "accounts.tests.provider"]
+ROOT = Path(__file__).resolve().parent
+ALONE = ROOT / "tmtp" / "tests"  # tests of the app alone, without the site around it
+FIXTURES = ("mnmsite.tests.browser", "accounts.tests.provider")  # site, browser, page, new_page; provider
 
 run = contextlib.ExitStack()  # what ends with the run
 atexit.register(run.close)
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Offer --database, and act on it at once: conftest files below this one import models."""
+    """Offer --database, and act on it at once: conftest files below this one import models.
+
+    `pytest tmtp/tests` runs on the smallest settings that the app needs; everything else on the site's.
+    """
     parser.addoption("--database", choices=DATABASES, default="sqlite", help="what the tests run on (default: sqlite)")
     peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     peek.add_argument("--database", default="sqlite")
-    given = pluginmanager.get_plugin("pytestconfig").invocation_params.args
-    options, _ = peek.parse_known_args([*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *map(str, given)])
+    invocation = pluginmanager.get_plugin("pytestconfig").invocation_params
+    given = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *map(str, invocation.args)]
+    options, others = peek.parse_known_args(given)
     prepare(options.database)
+    if is_alone(invocation.dir, others):
+        setup_alone()
+        return
+    setup_site()
+    for name in FIXTURES:
+        pluginmanager.import_plugin(name)
+
+
+def is_alone(folder: Path, arguments: Sequence[str]) -> bool:
+    """Return whether all the files and folders that pytest is given are tests of the app alone."""
+    paths = [folder / argument.partition("::")[0] for argument in arguments if not argument.startswith("-")]
+    found = [path.resolve() for path in paths if path.exists()]
+    return bool(found) and all(path.is_relative_to(ALONE) for path in found)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """Say which database it is, and that not all tests run."""
+    """Say which settings and database it is, and that not all tests run."""
     chosen = config.getoption("markexpr")
-    return f"database: {config.getoption('database')}" + (f", only tests that are “{chosen}”" if chosen else "")
+    runs_on = f"settings: {os.environ['DJANGO_SETTINGS_MODULE']}, database: {config.getoption('database')}"
+    return runs_on + (f", only tests that are “{chosen}”" if chosen else "")
 
 
 def pytest_unconfigure() -> None:
@@ -58,15 +77,29 @@ def pytest_unconfigure() -> None:
 
 
 def prepare(database: str) -> None:
-    """Make an environment that owes nothing to the caller's, then load Django in it."""
+    """Make an environment that owes nothing to the caller's."""
+    # A background job of a shell ignores SIGINT, and so do its children; tests end programs with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in list(os.environ):
         if name.startswith(("MNM_", "TMTP_")) or name in ("DATABASE_URL", "REDIS_URL"):
             del os.environ[name]
     folder = Path(run.enter_context(tempfile.TemporaryDirectory(prefix="mnm-tests-", ignore_cleanup_errors=True)))
     os.environ["MNM_VAR"] = str(folder / "var")
-    os.environ["DJANGO_SETTINGS_MODULE"] = "mnmsite.settings"
     if database == "postgresql":
         os.environ["DATABASE_URL"] = start_postgresql(folder)
+
+
+def setup_alone() -> None:
+    """Load Django with tmtp and what it needs, and no app of ours beside it."""
+    import django
+
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tmtp.tests.settings"
+    django.setup()
+
+
+def setup_site() -> None:
+    """Load Django with the whole site."""
+    os.environ["DJANGO_SETTINGS_MODULE"] = "mnmsite.tests.settings"
 
     import django
     from django.conf import settings

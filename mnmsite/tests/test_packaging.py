@@ -40,6 +40,14 @@ def test_what_is_classified_is_in_the_matrix():
     assert classified("Framework :: Django :: ") <= set(constant("DJANGOS"))
 
 
+def test_make_test_runs_every_folder_of_tests():
+    makefile = (ROOT / "Makefile").read_text()
+    given = {path for line in re.findall(r"-m pytest (.*)", makefile) for path in line.split() if "=" not in path}
+    for path in ROOT.glob("[!.]*/**/test_*.py"):
+        folders = {parent.relative_to(ROOT).as_posix() for parent in path.parents if parent.is_relative_to(ROOT)}
+        assert folders & given or "benchmarks" in folders, f"{path} is in no target of the Makefile"
+
+
 def test_the_workflow_has_a_job_for_each_python_of_the_matrix():
     (pythons,) = re.findall(r"^ +python: \[(.*)\]$", WORKFLOW, re.MULTILINE)
     assert [python.strip('" ') for python in pythons.split(",")] == list(constant("PYTHONS"))

@@ -9,13 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from channels.testing import WebsocketCommunicator
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from mnmsite.tests.browser import Site, running_site
+from mnmsite.tests.test_docs import DOCS, blocks, run_block
 from tmtp.tests import real
 from tmtp.tests.real import LoginRefused
-from tmtp.tests.test_docs import DOCS, blocks, run_block
 
 
 class Link(real.Client):
@@ -150,6 +151,13 @@ def memory(site: Site) -> int:
         line for line in Path(f"/proc/{site.process.pid}/status").read_text().splitlines() if line.startswith("VmRSS")
     ]
     return int(line.split()[1]) * 1024
+
+
+async def test_a_websocket_to_nowhere_is_refused() -> None:
+    from mnmsite.asgi import application
+
+    link = WebsocketCommunicator(application, "/nowhere")
+    assert await link.connect() == (False, 1000)
 
 
 @pytest.mark.once

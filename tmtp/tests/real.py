@@ -38,7 +38,7 @@ _serial = itertools.count(1)
 
 
 class Installation:
-    """A folder and a database of its own, migrated, with settings of its own over mnmsite's."""
+    """A folder and a database of its own, migrated, with settings of its own over those of the run."""
 
     def __init__(self, folder: Path, database_url: str, tmtp: dict[str, Any]) -> None:
         self.folder = folder
@@ -57,7 +57,8 @@ class Installation:
 
     def override(self, **tmtp: Any) -> None:
         """Let servers that start from now on have these in their TMTP."""
-        text = f"import json\nfrom mnmsite.settings import *\nTMTP = {{**TMTP, **json.loads({json.dumps(tmtp)!r})}}\n"
+        base = os.environ["DJANGO_SETTINGS_MODULE"]
+        text = f"import json\nfrom {base} import *\nTMTP = {{**TMTP, **json.loads({json.dumps(tmtp)!r})}}\n"
         (self.folder / "overridden_settings.py").write_text(text)
 
     @property

@@ -293,6 +293,8 @@ def test_application(settings, name, found):
     ],
 )
 def test_tasks(settings, cluster, found):
+    if "django_q" not in settings.INSTALLED_APPS:
+        settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "django_q"]
     settings.Q_CLUSTER = cluster
     assert ids(site.check_tasks()) == found
 

@@ -214,13 +214,6 @@ async def test_pages_of_other_sites_are_kept_out(settings: Any, origin: bytes | 
     await link.disconnect()
 
 
-async def test_a_websocket_to_nowhere_is_refused() -> None:
-    from mnmsite.asgi import application
-
-    link = WebsocketCommunicator(application, "/nowhere")
-    assert await link.connect() == (False, 1000)
-
-
 # the consumer
 
 

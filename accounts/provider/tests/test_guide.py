@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 from oauth2_provider.signals import app_authorized
 
+from mnmsite.tests.test_docs import DOCS, blocks, run_block
 from tmtp.models import Identity, Node
 from tmtp.services.people.devices import make_node
 from tmtp.services.people.linking import user_of
-from tmtp.tests.test_docs import DOCS, blocks, run_block
 
 pytestmark = [pytest.mark.once, pytest.mark.django_db]
 CUT_OFF, JOIN = blocks(DOCS / "how-to" / "site-as-provider.md")

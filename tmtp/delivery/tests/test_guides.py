@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 from django.contrib.auth import get_user_model
 
+from mnmsite.tests.test_docs import DOCS, blocks, run_block
 from tmtp.checks.site import check_tasks
 from tmtp.delivery import tasks
 from tmtp.delivery.conf import DEFAULTS
@@ -18,7 +19,6 @@ from tmtp.services.messages.sending import send_message
 from tmtp.services.people import linking
 from tmtp.signals import messages_expired
 from tmtp.tests.people import someone, waiting
-from tmtp.tests.test_docs import DOCS, blocks, run_block
 
 from .test_inbound import left, write
 

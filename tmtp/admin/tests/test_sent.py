@@ -9,6 +9,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tmtp.admin import sent
+from tmtp.admin.tests import admin_pages
+from tmtp.admin.tests.admin_pages import Account, text, told, url
 from tmtp.models import SentMessage, User
 from tmtp.services.groups import groups
 from tmtp.services.messages.sending import send_message
@@ -17,8 +19,6 @@ from tmtp.services.people.actors import Sender
 from tmtp.services.people.linking import link_account
 from tmtp.services.people.placeholders import mailbox_of
 from tmtp.services.queue.reports import Note, has_read, note
-from tmtp.tests import admin_pages
-from tmtp.tests.admin_pages import Account, text, told, url
 
 pytestmark = pytest.mark.django_db
 ann, bob = admin_pages.ann, admin_pages.bob

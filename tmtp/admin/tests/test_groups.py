@@ -2,10 +2,10 @@ import re
 
 import pytest
 
+from tmtp.admin.tests import admin_pages
+from tmtp.admin.tests.admin_pages import filled, register, row_of, text, told, url
 from tmtp.models import Alias, Group, Member, QueueEntry
 from tmtp.services.people import users
-from tmtp.tests import admin_pages
-from tmtp.tests.admin_pages import filled, register, row_of, text, told, url
 
 pytestmark = pytest.mark.django_db
 ann, bob, choir = admin_pages.ann, admin_pages.bob, admin_pages.choir

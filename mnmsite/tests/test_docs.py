@@ -29,9 +29,9 @@ from tmtp.models import User
 from tmtp.openid.providers import parse_settings
 from tmtp.protocol import errors
 from tmtp.testing import running_server
-
-from .people import someone, waiting
-from .test_imports import floor, imports, sources
+from tmtp.tests.conftest import site_of_its_own
+from tmtp.tests.people import someone, waiting
+from tmtp.tests.test_imports import floor, imports, sources
 
 pytestmark = pytest.mark.once
 
@@ -394,13 +394,13 @@ async def test_the_echo_of_the_contract(capsys):
         await task
 
 
-def test_the_tutorial(site, tmp_path):
+def test_the_tutorial(tmp_path):
     """Its client receives what its shell sends, and prints what it says it prints: when it registers, and when it
     comes back as the same device. Without its file it says that the alias is taken."""
     client, shell, later = blocks(DOCS / "tutorial.md")
     kept = tmp_path / "device.json"
     said = []
-    with running_server(env=site, migrate=True) as server:
+    with site_of_its_own(tmp_path / "var") as site, running_server(env=site, migrate=True) as server:
         where, code = client
         for shown, ours in (
             (("127.0.0.1", 7443), server.address),

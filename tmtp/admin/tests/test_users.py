@@ -1,9 +1,9 @@
 import pytest
 
+from tmtp.admin.tests import admin_pages
+from tmtp.admin.tests.admin_pages import Account, filled, text, told, url
 from tmtp.models import Alias, User
 from tmtp.services.people import linking, privacy
-from tmtp.tests import admin_pages
-from tmtp.tests.admin_pages import Account, filled, text, told, url
 
 pytestmark = pytest.mark.django_db
 ann, bob = admin_pages.ann, admin_pages.bob

@@ -6,11 +6,11 @@ import pytest
 from django.utils import timezone
 
 from tmtp.admin import base, waiting
+from tmtp.admin.tests import admin_pages
+from tmtp.admin.tests.admin_pages import Account, connect, node_of, register, send, text, url
 from tmtp.models import Group, Identity, Member, Message, Node, QueueEntry, ServerLease, User
 from tmtp.services.people import devices, linking, users
 from tmtp.services.queue import leases
-from tmtp.tests import admin_pages
-from tmtp.tests.admin_pages import Account, connect, node_of, register, send, text, url
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 ann, bob, choir, reader = admin_pages.ann, admin_pages.bob, admin_pages.choir, admin_pages.reader

@@ -2,11 +2,11 @@ import asyncio
 
 import pytest
 
+from tmtp.admin.tests import admin_pages
+from tmtp.admin.tests.admin_pages import connect, node_of, send, text, told, url
 from tmtp.models import Message
 from tmtp.services.people import devices, users
 from tmtp.services.queue import leases
-from tmtp.tests import admin_pages
-from tmtp.tests.admin_pages import connect, node_of, send, text, told, url
 from tmtp.tests.real import LoginRefused, installation
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]

@@ -1,0 +1,13 @@
+"""Django's deprecation warnings are errors, in the programs that tests start too."""
+
+from __future__ import annotations
+
+import warnings
+
+from django.utils.deprecation import RemovedAfterNextVersionWarning, RemovedInNextVersionWarning
+
+
+def refuse_deprecated() -> None:
+    """Called by the settings of the tests: an environment variable cannot name these classes."""
+    for category in (RemovedInNextVersionWarning, RemovedAfterNextVersionWarning):
+        warnings.simplefilter("error", category)
