@@ -33,8 +33,8 @@ from tmtp.email_spelling import normalise, to_ascii
 from tmtp.models import Node
 from tmtp.services.messages.sending import send_message
 
+from .commonmark import files_of, header, text_of
 from .conf import conf
-from .contents import files_of, header, text_of
 from .email_addresses import users_by_address
 from .sign_in_links import has_sign_in_link
 
@@ -123,7 +123,8 @@ def _is_for_admins(mail: EmailMessage) -> bool:
     """Return whether the mail is one of `mail_admins` or `mail_managers`, from the server to nobody else."""
     people = (*settings.ADMINS, *settings.MANAGERS)
     addresses = {person if isinstance(person, str) else person[1] for person in people}
-    return mail.from_email == settings.SERVER_EMAIL and set(mail.recipients()) <= addresses
+    is_marked = str(mail.subject).startswith(settings.EMAIL_SUBJECT_PREFIX)
+    return is_marked and mail.from_email == settings.SERVER_EMAIL and set(mail.recipients()) <= addresses
 
 
 def _check_headers(mail: EmailMessage) -> None:

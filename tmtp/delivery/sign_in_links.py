@@ -13,7 +13,10 @@ from django.utils import translation
 
 from .conf import conf
 
-LINK = re.compile(r"""https?://(?:\[[0-9a-f:.]+\])?[^\s<>"')\]]+|(?<=href=["'])/[^\s<>"']+""", re.IGNORECASE)
+LINK = re.compile(
+    r"""(?P<url>https?://(?:\[[0-9a-f:.]+\])?[^\s<>"')\]]+)|href\s*=\s*["']?(?P<path>/[^\s<>"']+)""", re.IGNORECASE
+)
+FEW = 20  # languages: a site with translated addresses says which it has; Django's own list is five times as long
 
 
 def has_sign_in_link(mail: EmailMessage) -> bool:
@@ -23,7 +26,7 @@ def has_sign_in_link(mail: EmailMessage) -> bool:
     no link, cannot be told from others: give it the header X-Message-Route: email.
     """
     parts = [mail.body, *(part[0] for part in getattr(mail, "alternatives", None) or [])]
-    paths = {_path(link) for part in parts for link in LINK.findall(_text(part))}
+    paths = {_path(link["url"] or link["path"]) for part in parts for link in LINK.finditer(_text(part))}
     return any(names & set(conf.SIGN_IN_VIEWS) for path in paths for names in _names(path))
 
 
@@ -57,5 +60,6 @@ def _languages(path: str) -> list[str]:
     active, named = translation.get_language() or settings.LANGUAGE_CODE, translation.get_language_from_path(path)
     if not settings.USE_I18N:
         return [active]
-    some = [named, active, settings.LANGUAGE_CODE, *(code for code, _name in settings.LANGUAGES)]
+    others = [code for code, _name in settings.LANGUAGES] if len(settings.LANGUAGES) <= FEW else []
+    some = [named, active, settings.LANGUAGE_CODE, *others]
     return list(dict.fromkeys(filter(None, some)))

@@ -1,11 +1,12 @@
 """E-mail as CommonMark.
 
-HTML becomes a list of blocks (`html`), which is written as CommonMark (`blocks`, `inline`); plain text takes the same
-way (`plain`). The result renders alike with CommonMark and with markdown-it's default preset, whether single newlines
+`text_of` and `files_of` return what a mail says (`mails`). HTML becomes a list of blocks (`html`), which is written as
+CommonMark (`blocks`, `inline`); plain text takes the same way (`plain`). The result renders alike with CommonMark and with markdown-it's default preset, whether single newlines
 are kept or not, and whether bare addresses are recognised or not.
 """
 
-from .html import Converted, from_html
+from .html import from_html
+from .mails import files_of, header, text_of
 from .plain import from_plain
 
-__all__ = ["Converted", "from_html", "from_plain"]
+__all__ = ["files_of", "from_html", "from_plain", "header", "text_of"]

@@ -18,18 +18,22 @@ def write(blocks: Sequence[Block]) -> str:
     return "\n".join(_Writer().write(blocks))
 
 
-def keep_spaces(line: Line) -> Line:
-    """Return a line whose indentation and wider gaps are kept: with spaces that do not break, and one that does."""
-    line = merged(line)
-    return [
-        Run(_GAPS.sub(_gap, run.text) if place else _INDENTED.sub(_gap, run.text), run.marks, run.link)
-        for place, run in enumerate(line)
-    ]
+def keep_spaces(text: str, *, is_beginning: bool = True) -> str:
+    """Return text whose indentation and wider gaps are kept: with spaces that do not break, and one that does."""
+    return (_INDENTED if is_beginning else _GAPS).sub(_gap, text)
 
 
 def _gap(gap: re.Match[str]) -> str:
     hard = len(gap[0]) - bool(gap.start())
     return "\u00a0" * hard + " " * (len(gap[0]) - hard)
+
+
+def spaced(line: Line) -> Line:
+    """Return a line whose spaces are kept."""
+    return [
+        Run(keep_spaces(run.text, is_beginning=not place), run.marks, run.link)
+        for place, run in enumerate(merged(line))
+    ]
 
 
 class _Writer:
@@ -120,5 +124,5 @@ def _preformatted(lines: Sequence[Line]) -> list[str]:
         texts = [words(line) for line in lines]
         fence = "`" * max(3, 1 + max((len(ticks) for text in texts for ticks in re.findall("`+", text)), default=0))
         return [fence, *texts, fence]
-    kept = [keep_spaces(line) for line in lines]
+    kept = [spaced(line) for line in lines]
     return _paragraph([line if not is_blank(words(line)) else [Run("\u00a0")] for line in kept])

@@ -50,6 +50,7 @@ class State:
     link: str = ""
     seen_before: int = 0
     keeps_lines: bool = False
+    joins_spaces: bool = False  # in lines that are kept
     is_pre: bool = False
     shift: str = ""  # "sup" or "sub"
     level: int = 0
@@ -76,6 +77,7 @@ class Elements:
             is_tiny=is_tiny(style, outer.is_tiny and "class" not in attributes),  # a class may make it larger
             marks=marks_of(style, outer.marks | _MARKS.get(tag, 0)),
             keeps_lines=_keeps_lines(tag, style.get("white-space", ""), outer.keeps_lines),
+            joins_spaces=style.get("white-space", "pre-line" if outer.joins_spaces else "") == "pre-line",
             is_pre=outer.is_pre or tag == "pre",
             shift=tag if tag in ("sup", "sub") else outer.shift,
         )

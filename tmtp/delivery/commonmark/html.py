@@ -14,9 +14,11 @@ from html import unescape
 
 import nh3
 
+from ..conf import conf
 from .blocks import write
 from .document import clean
 from .elements import BLOCKS, VOID
+from .plain import from_plain
 from .reader import Reader
 from .styles import sheets_of
 
@@ -43,15 +45,21 @@ class Converted:
     has_words: bool
 
 
-def from_html(html: str, site: str = "") -> Converted | None:
+def from_html(html: str, site: str | None = None) -> str:
+    """Return HTML as CommonMark; only its words if it cannot be converted. See `convert`."""
+    converted = convert(html, site)
+    return converted.text if converted else from_plain(words_of(html))
+
+
+def convert(html: str, site: str | None = None) -> Converted | None:
     """Return HTML as CommonMark; None if it is too large, or its elements too deep, to be read in a moment.
 
-    `site` is the address of the website, such as “https://example.org”, for links that are relative to it.
+    `site` is the address of the website, to which relative links belong; None: TMTP_DELIVERY["SITE_URL"].
     """
     html = clean(html)
     if len(html) > MOST or _is_deep(html):
         return None
-    reader = Reader(sheets_of(html), site)
+    reader = Reader(sheets_of(html), conf.SITE_URL if site is None else site)
     reader.feed(
         nh3.clean(
             _NOSCRIPT.sub("", html),

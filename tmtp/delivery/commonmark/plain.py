@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .blocks import keep_spaces, write
+from .blocks import spaced, write
 from .document import Block, Kind, Line, Run, clean, is_blank, words
 from .links import linked
 
@@ -34,7 +34,7 @@ def _paragraph(text: str) -> Block:
     has_links = any(run.link for line in lines for run in line)
     if not has_links and _has_columns(texts):
         return Block(Kind.PREFORMATTED, lines)
-    return Block(lines=[keep_spaces(line) for line in lines if words(line).strip()])
+    return Block(lines=[spaced(line) for line in lines if words(line).strip()])
 
 
 def _has_columns(texts: list[str]) -> bool:

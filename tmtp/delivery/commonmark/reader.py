@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from html.parser import HTMLParser
 
 from . import links
+from .blocks import keep_spaces
 from .document import Block, Kind, Line, Run, is_blank, trimmed, words
 from .elements import VOID, Elements, State
 from .scripts import lowered, raised
@@ -116,7 +117,15 @@ class Reader(HTMLParser):
             elif place and state.is_pre:
                 self._begin_block()
                 self._current().lines.append([])
-            self._add(line.expandtabs())
+            self._add(self._spaced(line.expandtabs(), state))
+
+    def _spaced(self, text: str, state: State) -> str:
+        """Return text of a line that is kept, with its spaces kept too unless the style says otherwise."""
+        if state.is_pre:
+            return text
+        if state.joins_spaces:
+            return re.sub(r" {2,}", " ", text if self._line_text() else text.lstrip(" "))
+        return keep_spaces(text, is_beginning=not self._line_text())
 
     def _add(self, text: str, *, is_said: bool = True) -> None:
         """Add text to the line; that of pictures is not said in words."""

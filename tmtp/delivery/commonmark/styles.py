@@ -14,7 +14,10 @@ _SHEET = re.compile(r"<style\b[^>]*>", re.IGNORECASE)
 _SHEET_END = re.compile(r"</style\b", re.IGNORECASE)
 _FOR_OUTLOOK = re.compile(r"<!--\[if\b")
 _SELECTOR = re.compile(r"[a-z0-9]*[.#][\w-]+", re.IGNORECASE)
-_ZERO = re.compile(r"[-+]?0*\.?0*(?:px|pt|em|rem|%|ex|ch|vh|vw)?")
+_LENGTH = re.compile(r"[-+]?([0-9]{0,9}\.?[0-9]{1,9})(px|pt|em|rem|%|ex|ch|vh|vw)?")
+_FONT = re.compile(r"(?<!\S)[0-9.]+(?:px|pt|em|rem|%)?(?=[/\s])")
+_FAR = re.compile(r"-[0-9]{3,}")
+_CUT = re.compile(r"rect\((?:\s*[01](?:px)?\s*,?){4}\)|inset\((?:50|100)%")
 _CELLS = ("td", "th", "tr", "table", "tbody")  # these grow with what is in them
 BLOCK_DISPLAYS = ("block", "flex", "grid", "table", "list-item", "flow-root")
 
@@ -27,20 +30,32 @@ def style_of(text: str) -> Style:
 
 def is_hidden(tag: str, style: Style) -> bool:
     """Return whether nothing in an element is seen, by its style. See `is_tiny` for what its children can undo."""
-    if style.get("display") == "none" or _is_zero(style.get("opacity")):
+    if style.get("display") == "none" or _is_zero(style.get("opacity")) or _is_far_away(style):
         return True
-    heights = any(_is_zero(style.get(name)) for name in ("height", "max-height"))
-    widths = any(_is_zero(style.get(name)) for name in ("width", "max-width"))
     clipped = style.get("overflow", "").startswith(("hidden", "clip"))
-    shrinks = tag not in _CELLS and style.get("overflow") != "visible"
-    return (heights and (clipped or shrinks)) or (widths and clipped)
+    if clipped and any(_is_zero(style.get(name), 1) for name in ("height", "max-height", "width", "max-width")):
+        return True
+    grows = tag in _CELLS or style.get("overflow") == "visible"
+    return not grows and any(_is_zero(style.get(name)) for name in ("height", "max-height"))
+
+
+def _is_far_away(style: Style) -> bool:
+    """Return whether an element is moved off the page, or cut away."""
+    moved = any(
+        _FAR.match(style.get(name, "")) for name in ("text-indent", "left", "top", "margin-left", "margin-top")
+    )
+    return moved or bool(_CUT.match(style.get("clip", "") or style.get("clip-path", "")))
 
 
 def is_tiny(style: Style, inherited: bool) -> bool:
     """Return whether the text in an element is not seen, unless a child undoes it, as layouts do with font-size: 0."""
     invisible = inherited
-    if "font-size" in style:
-        invisible = _is_zero(style["font-size"])
+    shorthand = _FONT.search(style.get("font", ""))
+    size = style.get("font-size") or (shorthand[0] if shorthand else "")
+    if size:
+        invisible = _is_zero(size, 1)
+    if style.get("color") == "transparent":
+        invisible = True
     if "visibility" in style:
         invisible = style["visibility"] in ("hidden", "collapse")
     return invisible
@@ -62,8 +77,10 @@ def marks_of(style: Style, marks: int) -> int:
     return marks
 
 
-def _is_zero(value: str | None) -> bool:
-    return bool(value) and any(sign == "0" for sign in value or "") and bool(_ZERO.fullmatch(value or ""))
+def _is_zero(value: str | None, most: float = 0) -> bool:
+    """Return whether a length is nothing, or not more than `most` pixels or points."""
+    found = _LENGTH.fullmatch(value or "")
+    return found is not None and float(found[1]) <= (most if found[2] in ("px", "pt") else 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from tmtp.delivery.commonmark import from_html, from_plain
-from tmtp.delivery.contents import text_of
+from tmtp.delivery.commonmark import from_html, from_plain, text_of
 from tmtp.delivery.tests.seen import Seen
 from tmtp.markup import render
 
@@ -23,9 +22,7 @@ CLIENT = MarkdownIt("js-default", {"html": False})
 
 
 def converted(html: str, site: str = SITE) -> str:
-    found = from_html(html, site)
-    assert found is not None
-    return found.text
+    return from_html(html, site)
 
 
 def seen(html: str, site: str = SITE) -> Seen:
@@ -233,6 +230,14 @@ def test_an_address_in_the_text_is_a_link(html: str, address: str) -> None:
         '<div style="max-height:0;max-width:0;opacity:0;overflow:hidden;mso-hide:all">hidden</div>',
         '<div style="opacity:0">hidden</div>',
         '<span style="font-size:0">hidden</span>',
+        '<span style="font-size:1px;line-height:1px">hidden</span>',
+        '<span style="font:0/0 a">hidden</span>',
+        '<span style="color:transparent">hidden</span>',
+        '<div style="position:absolute;left:-9999px">hidden</div>',
+        '<div style="text-indent:-999em">hidden</div>',
+        '<div style="position:absolute;clip:rect(0, 0, 0, 0)">hidden</div>',
+        '<div style="height:1px;overflow:hidden">hidden</div>',
+        '<div style="width:0px;overflow:hidden">hidden</div>',
         '<table><tr><td style="display:none">hidden</td></tr></table>',
         '<img style="display:none" alt="hidden">',
         '<img src="https://a.example/open.gif" width="1" height="1" alt="hidden">',
@@ -271,6 +276,9 @@ def test_what_is_hidden_is_left_out(html: str) -> None:
         '<!--[if mso]><style>.web { display: none }</style><![endif]--><div class="web">shown</div>',
         '<style>.off { display: none }</style><div class="off" style="display:block">shown</div>',
         "<o:p>shown</o:p>",
+        '<p style="font:12px/1 Arial;color:#fff;margin-left:-20px">shown</p>',
+        '<div style="height:20px;overflow:hidden;max-width:0.5em">shown</div>',
+        '<div style="font-size:0;color:red"><span style="font-size:1em">shown</span></div>',
         "<noscript><b>shown</b></noscript>",
         "<center>shown</center>",
         '<p aria-hidden="true">shown</p>',
@@ -335,6 +343,19 @@ def test_links_in_preformatted_text_can_be_opened() -> None:
     found = seen('<pre>Order  <a href="https://a.example/17">17</a>\n   *x*</pre>')
     assert found.links == [("https://a.example/17", "17")] and found.text == "Order 17 *x*"
     assert "\u00a0\u00a0\u00a0*x*" in found.raw
+
+
+@pytest.mark.parametrize(
+    ("style", "text"),
+    [
+        ("pre-wrap", "a\\\n&nbsp;\u00a0b\u00a0 c\n\nd"),
+        ("break-spaces", "a\\\n&nbsp;\u00a0b\u00a0 c\n\nd"),
+        ("pre-line", "a\\\nb c\n\nd"),
+        ("nowrap", "a b c d"),
+    ],
+)
+def test_lines_that_a_style_keeps(style: str, text: str) -> None:
+    assert converted(f'<div style="white-space: {style}">a\n  b  c\n\nd</div>') == text
 
 
 # mails
@@ -418,8 +439,7 @@ def test_much_of_anything_takes_seconds(piece: str) -> None:
 
 @given(st.text() | st.lists(st.sampled_from(MANY + ENDS)).map("".join))
 def test_nonsense_is_read(html: str) -> None:
-    found = from_html(html, SITE)
-    assert found is not None and render(found.text) is not None and render(from_plain(html)) is not None
+    assert render(from_html(html, SITE)) is not None and render(from_plain(html)) is not None
 
 
 def test_html_that_is_too_large_is_read_as_words() -> None:

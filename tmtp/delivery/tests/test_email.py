@@ -23,7 +23,7 @@ from django.core.mail import (
 from django.core.mail.backends.locmem import EmailBackend as Outbox
 from django.utils import translation
 
-from tmtp.delivery.contents import text_of
+from tmtp.delivery.commonmark import text_of
 from tmtp.delivery.email import HEADER
 from tmtp.delivery.tests.mailers import use_backend
 from tmtp.delivery.tests.seen import Seen
@@ -397,7 +397,12 @@ def several_languages(settings: Any) -> None:
 )
 @pytest.mark.parametrize(
     "text",
-    ["http://example.org{}", "Go to HTTPS://example.org{}.", "(http://[::1]:8000{}?a=b)", '<a href="{}">go</a>'],
+    [
+        "http://example.org{}",
+        "Go to HTTPS://example.org{}.",
+        "(http://[::1]:8000{}?a=b)",
+        "<a class=x href = '{}'>go</a>",
+    ],
 )
 def test_a_link_for_signing_in_is_known_in_any_language(settings: Any, active: str, path: str, text: str) -> None:
     for route in ("both", "message"):

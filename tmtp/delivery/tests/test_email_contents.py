@@ -14,7 +14,7 @@ import pytest
 from django.core import mail
 from django.core.mail import BadHeaderError, EmailMessage, EmailMultiAlternatives
 
-from tmtp.delivery.contents import files_of, text_of
+from tmtp.delivery.commonmark import files_of, text_of
 from tmtp.delivery.tests.mailers import use_backend
 from tmtp.delivery.tests.seen import Seen
 from tmtp.delivery.tests.test_email import configure, mailed, member, received

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.core import mail
 from django.core.mail import EmailMessage, mail_admins, send_mail
 from django.db import DatabaseError, IntegrityError, connection, connections, transaction
@@ -21,7 +21,6 @@ from django.utils.log import AdminEmailHandler
 from tmtp.delivery.tests.away import database_away
 from tmtp.delivery.tests.mailers import use_backend
 from tmtp.delivery.tests.test_email import configure, mailed, member, received
-from tmtp.models import Message
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROUTES = ["both", "message"]
@@ -207,9 +206,12 @@ def test_errors_in_async_code_are_mailed() -> None:
     assert ["it goes wrong" in message.subject for message in mail.outbox] == [True]
 
 
-async def test_in_a_thread_the_message_is_sent_too(route: str) -> None:
-    assert await sync_to_async(send_mail)("Hello", "Ann", None, ["ann@example.org"]) == 1
-    assert await sync_to_async(Message.objects.count)() == 1
+def test_in_a_thread_the_message_is_sent_too() -> None:
+    async def view() -> int:
+        return await sync_to_async(send_mail)("Hello", "Ann", None, ["ann@example.org"])
+
+    assert async_to_sync(view)() == 1
+    assert len(received()) == 1
 
 
 # reports
@@ -225,5 +227,5 @@ def test_reports_of_errors_are_always_mailed() -> None:
 
 def test_other_mails_to_admins_go_as_others_do(settings: Any) -> None:
     configure(settings, EMAIL_ROUTE="message")
-    assert EmailMessage("Hello", "Ann", "shop@example.org", ["ann@example.org"]).send() == 1
+    assert EmailMessage("Hello", "Ann", settings.SERVER_EMAIL, ["ann@example.org"]).send() == 1
     assert not mail.outbox and len(received()) == 1

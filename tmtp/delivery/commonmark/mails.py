@@ -12,9 +12,8 @@ from typing import Any
 from django.core.mail import EmailMessage
 from django.utils.translation import gettext
 
-from .commonmark import from_html, from_plain
-from .commonmark.html import words_of
-from .conf import conf
+from .html import convert, words_of
+from .plain import from_plain
 
 # Alternatives that say once more what the text says; others, as an invitation to a calendar, are files.
 TEXTS = {"text/plain", "text/html", "text/x-amp-html", "text/watch-html", "text/enriched", "text/markdown"}
@@ -54,7 +53,7 @@ def _text(mail: EmailMessage) -> str:
     plain = next((text for kind, text in texts if kind == "text/plain" and text.strip()), "")
     pictures = ""
     for html in (text for kind, text in texts if kind == "text/html"):
-        converted = from_html(html, conf.SITE_URL)
+        converted = convert(html)
         if converted and converted.has_words:
             return converted.text
         pictures = pictures or (converted.text if converted else from_plain(plain or words_of(html)))
