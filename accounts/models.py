@@ -1,6 +1,7 @@
 """What the website stores about its members besides Django's User. For TMTP's data see `tmtp.models`."""
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -38,6 +39,8 @@ class Address(models.Model):
     def clean(self) -> None:
         """Normalise the address, which the admin's form leaves as it was typed."""
         self.address = normalise(self.address)
+        if len(self.address) > 254:  # with its domain in ASCII
+            raise ValidationError({"address": _("This address is too long.")})
 
 
 class MailedLink(models.Model):
