@@ -103,7 +103,8 @@ def _link(runs: Line, link: str) -> Iterator[Token]:
     """Yield a link, and the spaces around its text, which are not part of it."""
     text = words(runs)
     start, end = len(text) - len(text.lstrip()), len(text.rstrip())
-    inner = list(_cut([Run(run.text, run.marks) for run in runs], start, end))
+    kept = ~CODE if "]:" in text else ~0  # in code it is not escaped, and would define a reference
+    inner = list(_cut([Run(run.text, run.marks & kept) for run in runs], start, end))
     label, target = words(inner), links.destination(link)
     source = f"<{label}>" if links.is_autolink(label, link) else f"[{write_inline(inner)}]({target})"
     yield from _run(Run(text[:start]))

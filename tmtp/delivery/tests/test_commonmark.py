@@ -196,6 +196,11 @@ def test_what_is_inside_of_a_link(inside: str, texts: list[str]) -> None:
     assert "".join(text for _href, text in found.links) == "".join(texts).replace(" ", "")
 
 
+def test_a_link_to_code_is_no_reference() -> None:
+    found = seen('<a href="https://a.example/"><code>x]: y</code></a>')
+    assert found.links == [("https://a.example/", "x]:y")]
+
+
 def test_a_link_after_an_exclamation_mark_is_no_picture() -> None:
     assert CLIENT.render(converted('Hi!<a href="https://a.example/">there</a>')).count("<img") == 0
     assert seen('Hi!<a href="https://a.example/">there</a>').text == "Hi!there"
