@@ -1,6 +1,6 @@
-"""Every change to the models: plain synchronous functions, called alike by the protocol, views, the admin and tasks.
+"""Services: the functions that change the models. The protocol, views, the admin and tasks all call them.
 
-They are the only writers. Each runs in the caller's transaction, or one of its own (see `queue.batch`); raises
-`Refused` when it cannot be done, and then has changed nothing. What is for the store alone (`users.log_in`,
-`posting.post`) needs a transaction.
+No other code writes to the models. A service is a plain synchronous function. It runs in the caller's transaction or
+in one of its own (see `queue.batch`). If it cannot do what it is asked for, it raises `Refused` and changes nothing.
+Services that only the store calls (`users.log_in`, `posting.post`) need a transaction of the caller's.
 """

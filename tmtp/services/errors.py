@@ -1,7 +1,7 @@
-"""Errors with a code for programs and two texts, one for the wire and one for people: `Refused` above all.
+"""Errors with a code for programs, a text for the wire and a text for people. `Refused` is the most common one.
 
-`TEXTS` is the table of the codes of `tmtp`. An app above it adds its own with `add_texts`. A text names the parameters
-of its code as `%(name)s`. Parameters may come from strangers: they are put into a text, and never read as one.
+`TEXTS` is the table of the codes of `tmtp`. Other apps add theirs with `add_texts`. A text names the parameters of its
+code as `%(name)s`. Parameters may come from strangers, so they are never used as format strings.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from django.utils.translation import gettext_noop as _
 class Text:
     """The texts of a code. `wire` is for clients and developers, always in English.
 
-    `people` is for the pages and the admin, translated; when it is empty, they show a translation of `wire`.
+    `people` is for the pages and the admin, and is translated. If it is empty, they show a translation of `wire`.
     """
 
     wire: str
@@ -135,7 +135,7 @@ def text_of(code: str) -> Text | None:
 
 
 def add_texts(texts: Mapping[str, Text]) -> None:
-    """Add the codes of another app. Raise ValueError if one of them exists already, with other texts."""
+    """Add the codes of another app. Raise ValueError if one of them exists already with different texts."""
     for code, text in texts.items():
         if _known.setdefault(code, text) != text:
             raise ValueError(f"the code {code!r} exists already")
@@ -145,7 +145,7 @@ class CodedError(Exception):
     """An error with a `code` that says why, and `parameters` with the details. `str()` is the text for the wire."""
 
     def __init__(self, code: str, /, **parameters: str | int) -> None:
-        """Raise TypeError for a code that is not in the table, or whose parameters are others."""
+        """Raise TypeError if the code is unknown, or if the parameters are not those of the code."""
         text = text_of(code)
         if text is None:
             raise TypeError(f"there is no text for the code {code!r}")
@@ -156,7 +156,7 @@ class CodedError(Exception):
         self.parameters = parameters
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let a process pool or a task queue pickle it."""
+        """Support pickling, for process pools and task queues."""
         return partial(type(self), self.code, **self.parameters), ()
 
     def text_for_people(self) -> str:
@@ -166,8 +166,8 @@ class CodedError(Exception):
 
 
 class Refused(CodedError):
-    """What was asked for cannot be done, and nothing has changed."""
+    """The request cannot be carried out, and nothing has changed."""
 
 
 class Unreachable(Refused):
-    """A user cannot be written to: they block the sender, or too much waits for them. It does not say which."""
+    """A user cannot be written to: they block the sender, or their nodes are full. The error does not say which."""

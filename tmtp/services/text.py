@@ -1,7 +1,7 @@
-"""Characters that do not show, or that change how others show: where a text needs them, and a text without the rest.
+"""Remove characters that are invisible, or that change how others look, unless the text needs them.
 
-Whatever a sender claims (a name, a subject, a file's name) passes `visible` before anybody reads it. A name that is
-registered consists of what shows (Unicode Technical Reports 36 and 39).
+Every name, subject and file name from a sender goes through `visible` before it is shown. A registered name has
+visible characters only (Unicode Technical Reports 36 and 39).
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ _IGNORABLE = re.compile(
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 _EMOJI_STYLE = "\ufe0e\ufe0f"
-# England, Scotland, Wales: a black flag, letters that do not show, and their end.
+# The flags of England, Scotland and Wales: a black flag, invisible letters, and an end mark.
 _SUBDIVISION_FLAG = re.compile("\U0001f3f4[\U000e0061-\U000e007a]{2,6}\U000e007f")
 _IDEOGRAPH_VARIANTS = ("\ufe00", "\U000e0100"), ("\ufe02", "\U000e01ef")
 _MARKS_MAX = 8  # on one letter; no script needs more, and more would cover the lines above and below
 
 
 def visible(text: str) -> str:
-    """Return the text as it may be shown: one line, without the characters that hide or reorder others.
+    """Return the text as one line that is safe to show, without characters that hide or reorder others.
 
-    It is empty when nothing in the text shows. Joiners and variation selectors stay where their script or an emoji
-    needs them. Runs of white space, line breaks too, become one space. Control characters become U+FFFD.
+    Joiners and variation selectors stay where their script or an emoji needs them. Runs of white space, line breaks
+    included, become one space. Control characters become U+FFFD. The result is empty if no character is visible.
     """
     if text.isascii() and text.isprintable():
         return " ".join(text.split())
@@ -49,12 +49,12 @@ def visible(text: str) -> str:
 
 
 def has_something_visible(text: str) -> bool:
-    """Return whether a text has any letter, digit, sign or symbol."""
+    """Return whether a text has at least one letter, digit, punctuation mark or symbol."""
     return any(unicodedata.category(character)[0] in "LNPS" for character in _IGNORABLE.sub("", text))
 
 
 def hidden_places(text: str) -> set[int]:
-    """Return where the text has characters that neither show nor are needed by those beside them."""
+    """Return the positions of characters that are invisible and that no character next to them needs."""
     flags = {at for match in _SUBDIVISION_FLAG.finditer(text) for at in range(*match.span())}
     return {at for at in range(len(text)) if at not in flags and _is_hidden(text, at)}
 
@@ -75,7 +75,7 @@ def _is_hidden(text: str, at: int) -> bool:
 
 
 def without_hidden(text: str) -> str:
-    """Return the text without any character that does not show, needed or not: to compare what texts look like."""
+    """Return the text without invisible characters, needed or not, to compare what texts look like."""
     return _IGNORABLE.sub("", text)
 
 
@@ -88,7 +88,7 @@ def _joins_letters(text: str, at: int) -> bool:
 
 
 def _joins_emoji(text: str, at: int) -> bool:
-    """Return whether the joiner makes one emoji of two, such as a family (Unicode Technical Standard 51)."""
+    """Return whether the joiner combines two emoji into one, such as a family (Unicode Technical Standard 51)."""
     before = text[:at].rstrip(_EMOJI_STYLE + "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff")[-1:]
     return all(side and unicodedata.category(side) == "So" for side in (before, text[at + 1 : at + 2]))
 

@@ -1,7 +1,7 @@
-"""The queue: messages in, one entry for each node they are for; out again when a node acknowledges.
+"""The queue: an entry for each message and each node that it waits for, until the node acknowledges the message.
 
-`enqueue` is the one way in. In a batch of the store, devices connected to this process are sent what it queues without
-reading it from the database; otherwise servers are woken when the transaction commits (see `batch`).
+All messages are queued with `enqueue`, or, a post to many, with `publish`. In a batch of the store, connected devices
+get the messages from memory. Otherwise servers are woken when the transaction commits (see `batch`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FIRST, NORMAL = QueueEntry.Rank.FIRST.value, QueueEntry.Rank.NORMAL.value
 
 @dataclass(slots=True)
 class Outgoing:
-    """A message to be queued for nodes. `members` are its header's, over those that every message has."""
+    """A message to be queued for nodes. `members` are those of its header that not every message has."""
 
     op: str
     uid: str  # the sender's
@@ -36,15 +36,15 @@ class Outgoing:
     members: dict[str, Any] = field(default_factory=dict)
     body: bytes | Spooled = b""
     rank: int = NORMAL
-    nodeid: str = ""  # a new node's secret, sealed while it waits
-    tracked: bool = False  # what becomes of it is reported
-    number: int = 0  # assigned when queued, unless it is given
+    nodeid: str = ""  # a new node's secret, encrypted while it waits
+    tracked: bool = False  # whether a report of its delivery is kept
+    number: int = 0  # `enqueue` assigns one if it is 0
 
 
 def enqueue(outgoing: Iterable[Outgoing], batch: Batch | None) -> list[int]:
     """Queue messages for their nodes, in order, and return their numbers. A message for no node is not stored.
 
-    Needs a transaction of the caller's: messages and entries belong together.
+    Call it in a transaction, since messages and entries belong together.
     """
     outgoing = list(outgoing)
     for item in outgoing:
@@ -55,7 +55,7 @@ def enqueue(outgoing: Iterable[Outgoing], batch: Batch | None) -> list[int]:
 
 
 def publish(outgoing: Iterable[Outgoing], batch: Batch | None) -> None:
-    """Store messages that have numbers, and whose entries have been written. One for no node is not stored."""
+    """Store messages that have numbers and whose entries are written. A message for no node is not stored."""
     packed = [_packed(item, item.number) for item in outgoing if item.nodes]
     sql.add_messages([row for row, _ in packed])
     if batch is not None:
@@ -65,7 +65,7 @@ def publish(outgoing: Iterable[Outgoing], batch: Batch | None) -> None:
 
 
 def _packed(item: Outgoing, number: int) -> tuple[tuple[Any, ...], Parcel]:
-    """Return a message's row, and its parcel."""
+    """Return a message as a row of the table and as a parcel."""
     spooled = item.body if isinstance(item.body, Spooled) else None
     body = b"" if isinstance(item.body, Spooled) else item.body
     size = spooled.size if spooled else len(body)
@@ -79,26 +79,26 @@ def _packed(item: Outgoing, number: int) -> tuple[tuple[Any, ...], Parcel]:
 
 
 def wake_on_commit() -> None:
-    """Tell the servers, once the transaction commits, that there is something new in the database.
+    """Wake all servers once the transaction commits, so that they read the database.
 
-    Only a hint: without a shared channel layer they find it by looking (TMTP["POLL"]).
+    Without a shared channel layer nobody is woken, and servers find changes when they poll (TMTP["POLL"]).
     """
     transaction.on_commit(wake)
 
 
 def acknowledge(entries: Sequence[tuple[int, int, int]]) -> list[str]:
-    """Delete entries that nodes have acknowledged, (node id, rank, number) each.
+    """Delete entries that nodes have acknowledged, given as (node id, rank, number).
 
-    Return the spool files that are no longer needed, to be removed once the transaction has committed.
+    Return the names of spool files that are no longer needed. The caller removes them after the commit.
     """
     sql.delete_entries(entries)
     return sql.delete_finished({number for _, _, number in entries})
 
 
 def read_page(node: int, limit: int, known: Container[int] = ()) -> tuple[list[Parcel], bool]:
-    """Return the first messages waiting for a node that are not `known`, and whether that is all.
+    """Return the first messages that wait for a node, without the `known` ones, and whether there are no more.
 
-    Reads `limit` entries, known ones included; stops before the page holds much more than PAGE_OCTETS.
+    Read `limit` entries, known ones included. The page ends with the message that takes it above PAGE_OCTETS.
     """
     rows = sql.read_page(node, limit)
     page: list[Parcel] = []
@@ -115,14 +115,14 @@ def read_page(node: int, limit: int, known: Container[int] = ()) -> tuple[list[P
 
 def _parcel(row: tuple[Any, ...]) -> Parcel:
     number, rank, head, body, spool, size, sealed, tracked = row
-    if sealed:  # unreadable when the site's SECRET_KEY has changed: then the device is told of the node alone
+    if sealed:  # `nodeid` is null in the header if the site's SECRET_KEY has changed since
         head = with_members(head, {"nodeid": unseal(sealed)})
     spooled = Spooled(spool, size) if spool else None
     return Parcel(number, rank, head + body if body else bytes(head), spooled, tracked=bool(tracked))
 
 
 def discard_queue(node: int) -> int:
-    """Drop all that waits for a node, and return how many messages. Their spool files are removed on commit."""
+    """Delete all messages that wait for a node, and return how many. Their spool files are removed on commit."""
     dropped = sql.clear_queue(node)
     discard_on_commit(sql.delete_finished(dropped))
     return len(dropped)

@@ -1,10 +1,11 @@
-"""How much waits for a node, and which nodes are full.
+"""The quota of nodes: how many messages wait for a node, and which nodes are full.
 
-A node is full when more waits for it than TMTP["LIMITS"]["waiting_per_node"]. `messages.sweeping` counts what waits
-and sets `Node.full_since`. What is for a user by name is refused while all nodes of the user are full: the sender gets
-an error, and nothing is dropped. What is for a group is not refused: one absent member would keep the group silent.
+A node is full when more than TMTP["LIMITS"]["waiting_per_node"] messages wait for it. `messages.sweeping` counts them
+and sets `Node.full_since`. While all nodes of a user are full, messages to this user by name are refused: the sender
+gets an error, and nothing is dropped. Messages to a group are not refused, since one absent member would otherwise
+silence the group.
 
-Counts stop at a limit, so that a page does not wait for them even when millions of messages wait.
+Counts stop at a limit, so that a page loads fast even when millions of messages wait.
 """
 
 from __future__ import annotations
@@ -15,23 +16,23 @@ from ...models import Node, QueueEntry
 
 
 class RowsOf(Subquery):
-    """How many rows a subquery returns. It should have a limit."""
+    """The number of rows that a subquery returns. The subquery should have a limit."""
 
     template = "(SELECT COUNT(*) FROM (%(subquery)s) AS looked_at)"
     output_field = IntegerField()
 
 
 def entries_of_each() -> QuerySet[QueueEntry]:
-    """Return what waits for the node of the outer query, in its order."""
+    """Return the queue entries of the outer query's node, in the order of its queue."""
     return QueueEntry.objects.filter(node=OuterRef("pk")).order_by("rank", "message_id")
 
 
 def with_count(nodes: QuerySet[Node], most: int) -> QuerySet[Node]:
-    """Annotate nodes with `waiting`: how many messages wait, at most `most` + 1."""
+    """Annotate nodes with `waiting`: the number of messages that wait for each, at most `most` + 1."""
     return nodes.annotate(waiting=RowsOf(entries_of_each().values("message_id")[: most + 1]))
 
 
 def is_full() -> Q:
-    """Return the condition that a user has nodes in use, and all of them are full."""
+    """Return a condition for users: true for a user who has nodes in use, all of them full."""
     in_use = Node.objects.filter(user=OuterRef("pk"), dropped=None)
     return Exists(in_use) & ~Exists(in_use.filter(full_since=None))

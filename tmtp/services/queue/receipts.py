@@ -1,8 +1,8 @@
-"""Requests sent again: the first ack may have been lost, with the link or with the server (tmtp.md section 7).
+"""Receipts: how the service recognises a request that is sent again (tmtp.md section 7).
 
-A request of the same node with the same op, id, header and data within ten minutes is the same request; it is
-answered with the number that the first one was given. Receipts are in the database, in the transaction of what
-they are for, so they survive whatever that survives.
+A client sends a request again when the first ack was lost, with the link or with the server. A request of the same
+node with the same op, id, header and data within ten minutes is the same request, and gets the number of the first
+one. A receipt is written in the transaction of its request, so both are kept or both are lost.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ PURGED_AT_ONCE = 2000
 
 
 class Receipts:
-    """The receipts of a batch of requests: looked up at once, added to, saved at once.
+    """The receipts of a batch of requests. One query reads them, and one statement saves the new ones.
 
-    A request is a node's id and the digest of the request; without a digest it has no receipt.
+    A request is a node's id and the digest of the request. A request without a digest has no receipt.
     """
 
     def __init__(self, requests: Iterable[tuple[int | None, bytes]]) -> None:
@@ -31,25 +31,25 @@ class Receipts:
         self._new: dict[int, tuple[bytes, int]] = {}
 
     def number(self, node: int | None, digest: bytes) -> int | None:
-        """The number that this request was given before, or None when it is new."""
+        """Return the number that this request was given before, or None if it is new."""
         if node is None or not digest:
             return None
         known, number = self._known.get(_key(node, digest), (b"", 0))
         return number if known == digest else None
 
     def add(self, node: int | None, digest: bytes, number: int) -> None:
-        """Remember what number a request was given."""
+        """Add a receipt: the number that a request was given."""
         if node is not None and digest:
             key = _key(node, digest)
             self._known[key] = self._new[key] = (digest, number)
 
     def save(self) -> None:
-        """Write what was added."""
+        """Write the receipts that were added."""
         sql.add_receipts([(key, digest, number) for key, (digest, number) in sorted(self._new.items())])
 
 
 def once(node: int | None, digest: bytes, make: Service[int], *, batch: Batch | None = None) -> int:
-    """Return the number of the message that `make` makes, or that it made when this request came before."""
+    """Call `make` and return its message's number. For a request that came before, return the number of then."""
     receipts = Receipts([(node, digest)])
     number = receipts.number(node, digest)
     if number is None:
@@ -64,5 +64,5 @@ def _key(node: int, digest: bytes) -> int:
 
 
 def purge() -> int:
-    """Forget some receipts of more than ten minutes ago; gives how many, PURGED_AT_ONCE when there may be more."""
+    """Delete some receipts older than ten minutes, and return how many: PURGED_AT_ONCE if there may be more."""
     return sql.purge_receipts(time.time_ns() - KEPT_NANOSECONDS, PURGED_AT_ONCE)

@@ -1,7 +1,7 @@
-"""What became of the site's messages: at which device, when, or why not (`SentMessage` and `Report`).
+"""Delivery reports of the site's messages: when each device got a message, or why it did not.
 
-Members' own posts are not followed. The store notes what happens on links; all else is noted by the service that
-does it.
+The models are `SentMessage` and `Report`. There are no reports of members' own posts. The store notes what happens on
+links; each service notes what it does itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ KEPT = Q(acknowledged__isnull=False) | Q(read__isnull=False)
 
 
 class Note(NamedTuple):
-    """A node was sent a message, or has acknowledged it."""
+    """The note that a server has sent a message to a node, or that the node has acknowledged it."""
 
     node: int
     number: int
@@ -35,25 +35,25 @@ class Note(NamedTuple):
 
 
 class State(StrEnum):
-    """How far a message has come, for one recipient."""
+    """The state of a message for one recipient."""
 
     QUEUED = "queued"
-    SENT = "sent"  # to a device that has not acknowledged it
-    DELIVERED = "delivered"  # every device that it was for has acknowledged it
-    READ = "read"  # in the mailbox
+    SENT = "sent"  # to a device, and not every device has acknowledged it
+    DELIVERED = "delivered"  # every device has acknowledged it
+    READ = "read"  # opened in the mailbox
     UNDELIVERABLE = "undeliverable"
 
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """What became of a message for one user. `reports` has their devices and mailbox, each with its `node`."""
+    """The reports of a message for one user, one for each device and mailbox. Their `node`s are loaded."""
 
     user: User
     reports: Sequence[Report]
 
     @property
     def state(self) -> State:
-        """How far it has come."""
+        """The state of the message for this user. A node that will not get it any more does not count."""
         if any(report.read for report in self.reports):
             return State.READ
         wanted = [report for report in self.reports if report.ended is None]
@@ -66,9 +66,9 @@ class Recipient:
 
 
 def report(msgid: str, users: Collection[int] | None = None) -> list[Recipient]:
-    """What became of a message that the site sent, for each user it was for, or for those among `users` (their ids).
+    """Return the recipients of a message that the site sent, or only those whose ids are among `users`.
 
-    Raises Refused for an unknown msgid.
+    Raise Refused for an unknown msgid.
     """
     wanted = Q() if users is None else Q(node__user__in=users)
     found: dict[User, list[Report]] = {}
@@ -78,7 +78,7 @@ def report(msgid: str, users: Collection[int] | None = None) -> list[Recipient]:
 
 
 def find(msgid: str) -> SentMessage:
-    """The message that the site sent under this msgid. Raises Refused when there is none."""
+    """Return the message that the site sent under this msgid. Raise Refused if there is none."""
     try:
         return SentMessage.objects.get(pk=parse_msgid(msgid))
     except (ValueError, SentMessage.DoesNotExist) as error:
@@ -86,13 +86,13 @@ def find(msgid: str) -> SentMessage:
 
 
 def summary(messages: QuerySet[SentMessage]) -> dict[State, int]:
-    """How many recipients of the messages are in which state; for many recipients, counted by the database."""
+    """Return the number of recipients in each state, over all these messages. The database counts them."""
     counts = {state.value: Count("state", filter=Q(state=state.value)) for state in State}
     return {State(state): count for state, count in states(messages).aggregate(**counts).items()}
 
 
 def states(messages: QuerySet[SentMessage]) -> Any:
-    """A queryset with a row for each message and recipient: `message_id`, `node__user_id`, `state`."""
+    """Return a queryset with a row for each message and recipient: `message_id`, `node__user_id`, `state`."""
     wanted = Q(ended=None)
     device = wanted & Q(node__kind=Node.Kind.DEVICE)
     of_user = Report.objects.filter(message__in=messages).values("message_id", "node__user_id")
@@ -113,29 +113,29 @@ def states(messages: QuerySet[SentMessage]) -> Any:
     return counted.annotate(state=state).values("message_id", "node__user_id", "state")
 
 
-# kept by the other services and the store
+# called by the other services and the store
 
 
 def begin(number: int, nodes: Iterable[int]) -> None:
-    """A tracked message waits for these nodes."""
+    """Begin the reports of a tracked message, which waits for these nodes."""
     sql.add_reports([(number, node) for node in nodes])
 
 
 def note(notes: Sequence[Note]) -> None:
-    """Keep what happened on links; what was noted before stays as it was."""
+    """Write notes into the reports. The first note of each kind is kept."""
     sql.note_sent([(one.node, one.number, one.at) for one in notes if not one.acknowledged])
     sql.note_acknowledged([(one.node, one.number, one.at) for one in notes if one.acknowledged])
 
 
 def has_read(node: int, numbers: Iterable[int]) -> None:
-    """The user has opened these messages in the mailbox, a node of theirs, and so was there."""
+    """Note that the user has opened these messages in their mailbox, the node `node`."""
     now = timezone.now()
     Report.objects.filter(node_id=node, message_id__in=list(numbers), read=None).update(read=now)
     Node.objects.filter(pk=node).update(last_seen=now)
 
 
 def end_at(node: int, why: Report.End, numbers: Iterable[int] | None = None) -> None:
-    """What was still on its way to a node, all or these messages, will not get there."""
+    """End the open reports of a node, or only those of messages with these numbers."""
     reports = Report.objects.filter(OPEN, node_id=node)
     if numbers is not None:
         reports = reports.filter(message_id__in=list(numbers))
@@ -143,16 +143,16 @@ def end_at(node: int, why: Report.End, numbers: Iterable[int] | None = None) -> 
 
 
 def move(from_node: int, to_node: int) -> None:
-    """What was still on its way to a node goes to another one of the user, which may have had it as well."""
+    """Move a node's open reports to another node of the user. Leave out messages that have a report there already."""
     has = Report.objects.filter(node_id=to_node).values("message_id")
     Report.objects.filter(OPEN, node_id=from_node).exclude(message_id__in=has).update(node_id=to_node, sent=None)
 
 
 @transaction.atomic
 def purge(before: datetime, limit: int) -> int:
-    """Forget some messages of the site that are older and wait for nobody, with their reports and keys; how many.
+    """Delete some messages of the site that are older than `before` and wait for nobody, with reports and keys.
 
-    `limit` when there may be more.
+    Return how many: `limit` if there may be more.
     """
     waits = Exists(Message.objects.filter(pk=OuterRef("pk")))
     old = SentMessage.objects.filter(~waits, pk__lt=int(before.timestamp() * 1e9)).order_by("pk")

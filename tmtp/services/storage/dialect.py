@@ -1,7 +1,7 @@
-"""Statements in the dialects of both databases, past Django's cursor wrappers.
+"""Run SQL statements on SQLite and PostgreSQL without Django's cursor wrappers.
 
-They run on Django's connection of the calling thread and in its transaction, and raise Django's errors, not the
-driver's. A statement is a dict: its text, by the database's vendor. Those of the service are in `sql`.
+Statements run on Django's connection of the calling thread, in its transaction, and raise Django's errors instead of
+the driver's. A statement is a dict of its texts by the database's vendor. The package `sql` has all statements.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from django.db import connection
 
 Row = tuple[Any, ...]
 Statement = dict[str, str]
-Seen = tuple[object, int]  # a connection, and the version it had of the database
+Seen = tuple[object, int]  # a connection, and the version of the database that it saw
 CHUNKS = (256, 64, 16, 4, 1)  # few sizes, so that SQLite's statements stay prepared
 
 
 def run(statement: Statement, parameters: Sequence[Any]) -> Any:
-    """Run a statement; gives the cursor."""
+    """Run a statement and return the cursor."""
     connection.ensure_connection()
     with connection.wrap_database_errors:
         if connection.vendor == "postgresql":
@@ -31,7 +31,7 @@ def run(statement: Statement, parameters: Sequence[Any]) -> Any:
 
 
 def fetch(statement: Statement, parameters: Sequence[Any]) -> list[Row]:
-    """All rows that a statement gives."""
+    """Run a statement and return all its rows."""
     cursor = run(statement, parameters)
     with connection.wrap_database_errors:
         rows: list[Row] = cursor.fetchall()
@@ -39,21 +39,25 @@ def fetch(statement: Statement, parameters: Sequence[Any]) -> list[Row]:
 
 
 def fetch_packed(statement: Statement, parameters: Sequence[Any]) -> list[Row]:
-    """Many rows at once: from SQLite as one JSON array, since it gives the interpreter's lock away at each row."""
+    """Run a statement and return all its many rows.
+
+    On SQLite the statement returns them as one JSON array, because the driver releases the interpreter's lock at each
+    row.
+    """
     rows = fetch(statement, parameters)
     return msgspec.json.decode(rows[0][0], type=list[tuple[Any, ...]]) if connection.vendor == "sqlite" else rows
 
 
 def array(values: Iterable[Any]) -> Any:
-    """Values as one parameter: a list for PostgreSQL, JSON for SQLite."""
+    """Return values as one parameter: a list for PostgreSQL, JSON for SQLite."""
     values = list(values)
     return values if connection.vendor == "postgresql" else msgspec.json.encode(values).decode()
 
 
 def run_many(statement: Statement, rows: Sequence[Row]) -> None:
-    """Run a statement for all rows: PostgreSQL with each column an array, SQLite with a list of VALUES.
+    """Run a statement once for many rows: each column is an array for PostgreSQL, all rows a VALUES list for SQLite.
 
-    Not executemany: it gives the interpreter's lock away at each row, and gets it back when the loop pauses.
+    executemany would be slower: it releases the interpreter's lock at each row, and waits to get it back.
     """
     if not rows:
         return
@@ -73,18 +77,18 @@ def run_many(statement: Statement, rows: Sequence[Row]) -> None:
 
 
 def stored_time(moment: datetime) -> Any:
-    """A time in UTC as Django stores it."""
+    """Return a time in UTC in the form in which Django stores it."""
     return moment if connection.vendor == "postgresql" else moment.replace(tzinfo=None).isoformat(" ")
 
 
 def others_wrote(seen: Seen) -> tuple[Seen, bool]:
-    """Whether another connection may have written since `seen`, and what to give the next time.
+    """Return what to pass as `seen` the next time, and whether another connection may have written since `seen`.
 
-    For a thread that only reads, and always looks over its own connection. On PostgreSQL it is always possible.
+    For a thread that only reads, and always on its own connection. On PostgreSQL the second value is always True.
     """
     if connection.vendor != "sqlite":
         return seen, True
     with connection.cursor() as cursor:
         ((version,),) = cursor.execute("PRAGMA data_version")
-    now = connection.connection, version  # versions of two connections do not compare
+    now = connection.connection, version  # versions of different connections cannot be compared
     return now, now != seen

@@ -1,6 +1,6 @@
-"""Keeps a secret that must wait in a queue unreadable in the database (a new node's nodeid, tmtp.md op 3).
+"""Encrypt a secret that waits in a queue, so that it cannot be read in the database: a new node's nodeid (op 3).
 
-The key is derived from the site's SECRET_KEY; keys in SECRET_KEY_FALLBACKS still open what they sealed.
+The key is derived from the site's SECRET_KEY. Keys in SECRET_KEY_FALLBACKS still decrypt what they encrypted.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def seal(secret: str) -> str:
-    """`secret` encrypted, as text."""
+    """Return the secret, encrypted, as ASCII text."""
     return _fernet().encrypt(secret.encode()).decode("ascii")
 
 
 def unseal(sealed: str) -> str | None:
-    """What was sealed; None when the site's SECRET_KEY has changed since."""
+    """Return the secret that was sealed, or None if the site's SECRET_KEY has changed since."""
     from cryptography.fernet import InvalidToken
 
     try:
@@ -37,7 +37,7 @@ def _fernet() -> MultiFernet:
 
 @lru_cache(maxsize=4)
 def _fernet_of(*keys: str) -> MultiFernet:
-    from cryptography.fernet import Fernet, MultiFernet  # 8 MB, which most processes never need
+    from cryptography.fernet import Fernet, MultiFernet  # takes 8 MB of memory, and most processes never need it
 
     digests = [hashlib.blake2b(str(key).encode(), digest_size=32, person=b"tmtp.sealing").digest() for key in keys]
     return MultiFernet([Fernet(base64.urlsafe_b64encode(digest)) for digest in digests])

@@ -1,6 +1,6 @@
-"""Hints over a shared channel layer, where the site has one: that there is something new in the database.
+"""Hints to other processes that the database has changed, over a shared channel layer if the site has one.
 
-A hint only makes a process look sooner. The database is the queue, and is looked at every TMTP["POLL"] seconds anyway.
+A hint only makes a process read the database sooner: it polls it every TMTP["POLL"] seconds anyway.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def shared_layer() -> Any:
 
 
 def wake() -> None:
-    """Tell all servers to look into the database now. They will soon anyway, so a failure is only logged."""
+    """Tell all servers to read the database now. A failure is only logged, since they poll it anyway."""
     layer = shared_layer()
     if layer is None:
         return

@@ -10,7 +10,7 @@ STEP = 1024
 
 
 class Numbers:
-    """A source of numbers. The last ten bits are this process's own, so that two processes do not meet."""
+    """A source of numbers. Each process chooses the last ten bits at random, so that two processes rarely collide."""
 
     def __init__(self) -> None:
         self._slot = secrets.randbelow(STEP)
@@ -18,13 +18,13 @@ class Numbers:
         self._lock = threading.Lock()
 
     def next(self) -> int:
-        """A number higher than all before it; about the present time."""
+        """Return a number that is higher than all before it, and close to the current time."""
         with self._lock:
             self._last = max(self._last + STEP, time.time_ns() // STEP * STEP)
             return self._last + self._slot
 
     def start_after(self, number: int) -> None:
-        """Give only numbers above `number`, whatever the clock says."""
+        """Return only numbers above `number` from now on, whatever the clock says."""
         with self._lock:
             self._last = max(self._last, number // STEP * STEP + STEP)
 

@@ -1,7 +1,7 @@
-"""Bodies too large for the database: files in the spool folder.
+"""The spool: files for bodies that are too large for the database.
 
-Plain files, not Django's file storage, which has no way to ask that something be on disk. A file is complete and on
-disk before the row that names it commits; a file that no row names is swept later.
+They are plain files, since Django's file storage has no way to sync a file to disk. A file is complete and synced
+before the row that names it commits. A file that no row names is swept later.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ FOLDERS = 256
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """A spooled body: its file's name in the spool, and its octets."""
+    """A spooled body: the name of its file in the spool, and its size in octets."""
 
     name: str
     size: int
 
 
 def path(name: str) -> Path:
-    """Where the file `name` is. Files are spread over FOLDERS folders."""
+    """Return the path of the file `name`. Files are spread over FOLDERS folders."""
     return conf.spool_dir / name[:2] / name
 
 
 def create() -> tuple[str, BinaryIO]:
-    """A new, empty file: its name, and the file open for writing."""
+    """Create an empty file. Return its name, and the file open for writing."""
     name = secrets.token_hex(16)
     where = path(name)
     if not where.parent.exists():
@@ -47,14 +47,14 @@ def create() -> tuple[str, BinaryIO]:
 
 
 def finish(name: str, file: BinaryIO) -> None:
-    """Put a file, and its name, on disk for good; then close it."""
+    """Sync a file and its folder to disk, and close the file."""
     os.fsync(file.fileno())
     file.close()
     _sync(path(name).parent)
 
 
 def _sync(folder: Path) -> None:
-    """Put the names in a folder on disk for good."""
+    """Sync a folder to disk, so that the names of its files survive a crash."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -63,9 +63,9 @@ def _sync(folder: Path) -> None:
 
 
 def keep(pieces: Iterable[bytes], size: int) -> bytes | Spooled:
-    """What is in `pieces`, `size` octets, as a message's body: in memory, or spooled when it is large.
+    """Return the octets of `pieces`, `size` in all, as a message's body: in memory, or spooled if it is large.
 
-    Raises ValueError when it is not `size` octets, and Refused when there is no room for it. No file is left then.
+    Raise ValueError if their number is not `size`, and Refused if the file cannot be written. No file is left then.
     """
     if size <= INLINE_OCTETS:
         data = b"".join(pieces)
@@ -74,7 +74,7 @@ def keep(pieces: Iterable[bytes], size: int) -> bytes | Spooled:
     try:
         name, file = create()
     except OSError as error:
-        raise _no_room(error) from error
+        raise _spool_failed(error) from error
     try:
         with file:
             _check_size(sum(write(file, piece) for piece in pieces), size)
@@ -82,13 +82,13 @@ def keep(pieces: Iterable[bytes], size: int) -> bytes | Spooled:
     except BaseException as error:
         discard([name])
         if isinstance(error, OSError):
-            raise _no_room(error) from error
+            raise _spool_failed(error) from error
         raise
     return Spooled(name, size)
 
 
 def write(file: BinaryIO, octets: bytes) -> int:
-    """Write all of it; gives how many octets. A file without a buffer may take a part only (a disk nearly full)."""
+    """Write all octets, and return how many. An unbuffered file may take only some of them at once."""
     left = memoryview(octets)
     while left:
         left = left[file.write(left) :]
@@ -96,10 +96,10 @@ def write(file: BinaryIO, octets: bytes) -> int:
 
 
 def read_cached(file: BinaryIO, octets: int) -> bytes | None:
-    """The next octets of an unbuffered file, `octets` of them at most; None if the disk has to be waited for.
+    """Return at most the next `octets` octets of an unbuffered file, or None if they must be read from disk.
 
-    What was stored a moment ago is in memory; a thread would only cost time. Where the system cannot tell (RWF_NOWAIT,
-    preadv2(2)), None.
+    A file that was written a moment ago is in the system's cache, and needs no thread to be read. Return None, too,
+    where the system has no RWF_NOWAIT (preadv2(2)).
     """
     buffer = bytearray(octets)
     try:
@@ -110,7 +110,7 @@ def read_cached(file: BinaryIO, octets: int) -> bytes | None:
     return bytes(memoryview(buffer)[:length])
 
 
-def _no_room(error: OSError) -> Refused:
+def _spool_failed(error: OSError) -> Refused:
     return Refused("spool_failed", reason=str(error.strerror))
 
 
@@ -120,7 +120,7 @@ def _check_size(there: int, size: int) -> None:
 
 
 def discard(names: Iterable[str]) -> None:
-    """Remove files; one that is gone already is no error, one that cannot be removed is left to be swept."""
+    """Remove files. Ignore files that do not exist. A file that cannot be removed is logged, and swept later."""
     for name in names:
         try:
             path(name).unlink(missing_ok=True)
@@ -129,7 +129,7 @@ def discard(names: Iterable[str]) -> None:
 
 
 def sweep(folders: Iterable[int] = range(FOLDERS), older_than: float = 3600) -> int:
-    """Remove files that no message names, `older_than` seconds at least, from some folders; gives how many."""
+    """Remove files older than `older_than` seconds that no message names from some folders, and return how many."""
     removed = 0
     for number in folders:
         folder = conf.spool_dir / f"{number:02x}"
@@ -141,16 +141,16 @@ def sweep(folders: Iterable[int] = range(FOLDERS), older_than: float = 3600) -> 
 
 
 def _named(files: list[str]) -> set[str]:
-    """Those of the files that messages name."""
+    """Return those of the files that messages name."""
     from ...models import Message
 
-    # Said in so many words, so that the database sees that the index of spooled messages is enough.
+    # This condition lets the database use the partial index of spooled messages.
     spooled = Message.objects.extra(where=["spool > ''"])
     return set(spooled.filter(spool__in=files).values_list("spool", flat=True)) if files else set()
 
 
 def _age(file: Path) -> float:
-    """Seconds since the file was written; 0 when another server has just removed it."""
+    """Return the seconds since the file was written, or 0 if another server has just removed it."""
     try:
         return time.time() - file.stat().st_mtime
     except FileNotFoundError:

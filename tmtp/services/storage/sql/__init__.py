@@ -1,8 +1,7 @@
-"""The hot statements in both dialects, by subject.
+"""The SQL statements of the hot path, for both databases, by subject. `dialect` runs them.
 
-Rows go to the database as arrays, a handful of statements for a batch.
-
-bulk_create is five times slower than these (docs/decisions/0002-sql-for-the-hot-path.md). `dialect` runs them.
+Each takes many rows at once, so that a batch of the store needs few statements. Django's bulk_create is five times
+slower (docs/decisions/0002-sql-for-the-hot-path.md).
 """
 
 from __future__ import annotations

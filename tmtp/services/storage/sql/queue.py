@@ -102,12 +102,12 @@ def read_page(node: int, limit: int) -> list[Row]:
 
 
 def waiting(nodes: Iterable[int], limit: int) -> list[Row]:
-    """Return what waits for the nodes: (node id, message id), at most `limit` in all."""
+    """Return the queue entries of the nodes, at most `limit` in all: (node id, message id)."""
     return fetch(_WAITING, (array(nodes), limit))
 
 
 def copy_queue(to_node: int, from_node: int) -> None:
-    """Let all that waits for one node wait for another, too; what already waits there does so once."""
+    """Copy the queue entries of a node to another node, except for those that it has already."""
     run(_COPY_QUEUE, (to_node, from_node))
 
 
@@ -117,7 +117,7 @@ def clear_queue(node: int) -> list[int]:
 
 
 def entries_after(entry: tuple[int, int, int], limit: int) -> list[tuple[int, int, int]]:
-    """Return the entries that follow one, in the order of their key: (node id, rank, message id)."""
+    """Return the entries after `entry` in the order of their primary key: (node id, rank, message id)."""
     return [(node, rank, number) for node, rank, number in fetch(_ENTRIES_AFTER, (*entry, limit))]
 
 

@@ -28,7 +28,7 @@ _NOTE_SENT = {
     " FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[]) AS note (node, number, at)"
     " WHERE report.node_id = note.node AND report.message_id = note.number",
 }
-# What a device has is delivered, though it was to be recalled.
+# A message that a device has acknowledged is delivered, even if it was recalled before.
 _NOTE_ACKNOWLEDGED = {
     "sqlite": "UPDATE tmtp_report SET acknowledged = coalesce(acknowledged, note.column3), ended = NULL,"
     ' "end" = NULL FROM (VALUES {rows}) AS note'
@@ -55,12 +55,12 @@ _PURGE_RECEIPTS = {
 
 
 def add_reports(rows: Sequence[tuple[int, int]]) -> None:
-    """Insert reports that say nothing yet: (message id, node id)."""
+    """Insert empty reports: (message id, node id)."""
     run_many(_ADD_REPORTS, rows)
 
 
 def note_sent(rows: Sequence[tuple[int, int, datetime]]) -> None:
-    """Note that nodes were sent tracked messages: (node id, message id, when)."""
+    """Note that tracked messages were sent to nodes: (node id, message id, when)."""
     run_many(_NOTE_SENT, [(node, number, stored_time(at)) for node, number, at in rows])
 
 
@@ -70,12 +70,12 @@ def note_acknowledged(rows: Sequence[tuple[int, int, datetime]]) -> None:
 
 
 def end_reports(rows: Sequence[tuple[int, int, datetime, int]]) -> None:
-    """Note that tracked messages will not get to nodes any more: (node id, message id, when, why)."""
+    """Note that nodes will not get tracked messages any more: (node id, message id, when, why)."""
     run_many(_END_REPORTS, [(node, number, stored_time(at), why) for node, number, at, why in rows])
 
 
 def receipts(keys: Iterable[int]) -> list[Row]:
-    """Return (key, digest, number) of the receipts that are kept."""
+    """Return (key, digest, number) of the receipts with these keys."""
     return fetch(_RECEIPTS, (array(keys),))
 
 
