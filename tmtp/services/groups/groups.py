@@ -1,7 +1,7 @@
-"""Groups and who is in them (tmtp.md ops 5 and 6). The admin and the site call the same verbs as the protocol.
+"""Groups and their members: invite, join, rename, leave, bar (tmtp.md ops 5 and 6).
 
-Each tells the group's members; all raise `Refused` when they cannot be done, and then have changed nothing. They give
-the number of the first message made.
+The protocol, the admin and the site call the same functions. Each sends a message to the group's members and returns
+the number of its first message. Each raises `Refused` if it cannot be done, and then has changed nothing.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ INVITED, JOINED, BARRED = Member.Status.INVITED, Member.Status.JOINED, Member.St
 
 @in_transaction
 def invite(sender: Sender, gid: str, alias: str, to: str, text: bytes = b"", *, batch: Batch | None = None) -> int:
-    """Op 5: invite the user behind the alias `to`. A group that is not there is made, with the sender in it."""
+    """Invite the user who has the alias `to` (op 5). Create the group, with the sender in it, if there is none."""
     invitee = addressee(sender, alias, to)
     group = Group.objects.select_for_update().filter(gid=gid).first()
     if group is None:
         group = create(sender, gid, alias, batch=batch)
     else:
-        _joined(group, sender)
+        _joined_member(group, sender)
     _make_invited(group, invitee, to)
     members = {"gid": gid, "alias": alias, "to": to}
     nodes = own_and(sender, [invitee.pk])
-    told = {"act": "invite", "gid": gid, "alias": to}
+    change = {"act": "invite", "gid": gid, "alias": to}
     number, _ = enqueue(
         [
             Outgoing("invite", sender.uid, sender.user, nodes, members, text),
-            Outgoing("member", sender.uid, sender.user, joined_nodes(group), told),
+            Outgoing("member", sender.uid, sender.user, joined_nodes(group), change),
         ],
         batch,
     )
@@ -44,7 +44,7 @@ def invite(sender: Sender, gid: str, alias: str, to: str, text: bytes = b"", *, 
 
 @in_transaction
 def create(sender: Sender, gid: str, alias: str, *, batch: Batch | None = None) -> Group:
-    """A new group with the sender as its first member, known there as `alias`."""
+    """Create a group with the sender as its first member, under the alias `alias`."""
     most = conf.limit("groups_per_user")
     if most is not None and Member.objects.filter(user=sender.user, status=JOINED).count() >= most:
         raise Refused("too_many_groups", most=most)
@@ -59,12 +59,12 @@ def create(sender: Sender, gid: str, alias: str, *, batch: Batch | None = None) 
 
 @in_transaction
 def join(sender: Sender, gid: str, newalias: str = "", *, batch: Batch | None = None) -> int:
-    """Op 6, join: an invited user joins, or a joined one again, as `newalias` when it is given."""
+    """Join a group as an invited or joined member (op 6, join), under `newalias` if it is given."""
     group = _group(gid)
     member = Member.objects.filter(group=group, user=sender.user, status__in=[INVITED, JOINED]).first()
     if member is None:
         raise Refused("not_invited", gid=gid)
-    _check_room(group, member)
+    _check_size(group, member)
     if newalias and newalias != member.alias:
         _check_own(sender, newalias)
         member.alias = newalias
@@ -75,9 +75,9 @@ def join(sender: Sender, gid: str, newalias: str = "", *, batch: Batch | None = 
 
 @in_transaction
 def rename(sender: Sender, gid: str, newalias: str, *, batch: Batch | None = None) -> int:
-    """Op 6, alias: a joined member is known by another of their aliases from now on."""
+    """Change the alias that a joined member has in a group to another of their aliases (op 6, alias)."""
     group = _group(gid)
-    member = _joined(group, sender)
+    member = _joined_member(group, sender)
     before = member.alias
     if newalias != before:
         _check_own(sender, newalias)
@@ -88,7 +88,7 @@ def rename(sender: Sender, gid: str, newalias: str, *, batch: Batch | None = Non
 
 @in_transaction
 def drop(sender: Sender, gid: str, alias: str, *, batch: Batch | None = None) -> int:
-    """Op 6, drop: a member leaves, and may come back; one dropped by another member is barred."""
+    """Drop a member from a group (op 6, drop). Members who drop themselves leave. Others are barred."""
     group = _group(gid)
     member = Member.objects.filter(group=group, alias=alias).first()
     if member is None:
@@ -97,24 +97,24 @@ def drop(sender: Sender, gid: str, alias: str, *, batch: Batch | None = None) ->
         if member.status == BARRED:
             raise Refused("not_member", gid=gid)
         return leave(sender, group, member, batch=batch)
-    _joined(group, sender)
+    _joined_member(group, sender)
     return bar(sender, group, member, batch=batch)
 
 
 @in_transaction
 def leave(sender: Sender, group: Group, member: Member, *, batch: Batch | None = None) -> int:
-    """A member goes back to invited."""
+    """Set a member back to invited, so that they may join again."""
     return _demote(sender, group, member, INVITED, batch)
 
 
 @in_transaction
 def bar(sender: Sender, group: Group, member: Member, *, batch: Batch | None = None) -> int:
-    """A member is out until invited again."""
+    """Bar a member from a group until they are invited again."""
     return _demote(sender, group, member, BARRED, batch)
 
 
 def joined_nodes(group: Group, *others: int) -> list[int]:
-    """The nodes of a group's joined members, and of other users."""
+    """Return the nodes in use of a group's joined members, and of other users (their ids)."""
     users = Member.objects.filter(group=group, status=JOINED).values_list("user_id", flat=True)
     return nodes_of({*users, *others})
 
@@ -126,7 +126,7 @@ def _demote(sender: Sender, group: Group, member: Member, status: Member.Status,
 
 
 def _tell(sender: Sender, group: Group, members: dict[str, Any], *others: int, batch: Batch | None) -> int:
-    """Queue a `member` message for the joined members, the sender too, and for other users."""
+    """Queue a `member` message for the joined members, the sender included, and for other users (their ids)."""
     nodes = joined_nodes(group, *others)
     (number,) = enqueue([Outgoing("member", sender.uid, sender.user, nodes, {"gid": group.gid, **members})], batch)
     return number
@@ -140,7 +140,7 @@ def _group(gid: str) -> Group:
 
 
 def _make_invited(group: Group, invitee: User, alias: str) -> None:
-    """Invited from nothing or barred; an invitation that stands is kept as it is."""
+    """Invite a user who is no member or is barred. Keep an invitation that exists. Raise Refused for a joined one."""
     member = Member.objects.filter(group=group, user=invitee).first()
     if member and member.status == JOINED:
         raise Refused("already_member", name=alias, gid=group.gid)
@@ -151,14 +151,14 @@ def _make_invited(group: Group, invitee: User, alias: str) -> None:
         member.save()
 
 
-def _joined(group: Group, sender: Sender) -> Member:
+def _joined_member(group: Group, sender: Sender) -> Member:
     member = Member.objects.filter(group=group, user=sender.user, status=JOINED).first()
     if member is None:
         raise Refused("not_member", gid=group.gid)
     return member
 
 
-def _check_room(group: Group, member: Member) -> None:
+def _check_size(group: Group, member: Member) -> None:
     most = conf.limit("members_per_group")
     if most is None or member.status == JOINED:
         return

@@ -1,7 +1,7 @@
-"""What the site does about a member of a group: join, leave, bar, rename. The admin's verbs.
+"""Moderation of groups in the admin: make a member join, leave or change their alias, or bar them.
 
-The site acts as the member concerned, so no third person is named in what the group is told; what it is told is the
-same as for op 6. All raise `Refused` when the member's status does not allow it, and then nothing has changed.
+The site acts in the name of the member, so the group gets the same messages as for op 6, and no third user is named in
+them. Each function raises `Refused` if the member's status does not allow it, and then has changed nothing.
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ from .groups import BARRED, INVITED, JOINED
 
 @transaction.atomic
 def join(member: Member) -> int:
-    """An invited member is a joined one."""
+    """Make an invited member join."""
     member = _locked(member, INVITED)
     return groups.join(as_user(member), member.group.gid)
 
 
 @transaction.atomic
 def leave(member: Member) -> int:
-    """A joined member goes back to invited, and may join again."""
+    """Set a joined member back to invited, so that they may join again."""
     member = _locked(member, JOINED)
     return groups.leave(as_user(member), member.group, member)
 
 
 @transaction.atomic
 def bar(member: Member) -> int:
-    """An invited or joined member is out until invited again."""
+    """Bar an invited or joined member until they are invited again."""
     member = _locked(member, INVITED, JOINED)
     return groups.bar(as_user(member), member.group, member)
 
 
 @transaction.atomic
 def rename(member: Member, newalias: str) -> int:
-    """A joined member is known by another of their aliases."""
+    """Change the alias that a joined member has in the group to another of their aliases."""
     member = _locked(member, JOINED)
     return groups.rename(as_user(member), member.group.gid, newalias)
 
 
 def as_user(member: Member) -> Sender:
-    """The member as one who sends, from no node."""
+    """Return the member as a sender without a node."""
     return Sender(member.user.uid, member.user_id)
 
 
 def _locked(member: Member, *statuses: Member.Status) -> Member:
-    """The member as they are now; the group is locked first, as the protocol's verbs do."""
+    """Lock the group, as `groups` does, and return the member as stored now. Raise Refused for another status."""
     Group.objects.select_for_update().get(pk=member.group_id)
     now = Member.objects.select_related("group", "user").get(pk=member.pk)
     if now.status not in statuses:

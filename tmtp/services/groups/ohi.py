@@ -1,4 +1,7 @@
-"""Presence lists (tmtp.md op 4): that those named exist, and telling the user's other nodes. The list is in memory."""
+"""Presence lists (tmtp.md op 4): check their users, and send edits to the user's other devices.
+
+The list itself is kept in memory (`tmtp.engine.presence`).
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,15 @@ from ..people.actors import Sender, devices_of
 from ..queue.batch import Batch, in_transaction
 from ..queue.queue import Outgoing, enqueue
 
-MOST = 1200  # what an `ohiedit` header has room for
+MOST = 1200  # as many as fit into an `ohiedit` header
 
 
 @in_transaction
 def edit(sender: Sender, uids: Sequence[str], *, tell: str, batch: Batch | None = None) -> int:
-    """Check that the users exist, and tell the sender's nodes of an edit of type `tell`, if it is not empty.
+    """Check that the users exist, and queue an `ohiedit` message of the type `tell` for the sender's devices.
 
-    Gives the number of the message, 1 without one. Raises Refused.
+    Return the message's number. With an empty `tell`, queue nothing and return 1. Raise Refused for an unknown uid,
+    or for more than MOST of them.
     """
     if len(uids) > MOST:
         raise Refused("too_many_uids", most=MOST)
@@ -27,7 +31,7 @@ def edit(sender: Sender, uids: Sequence[str], *, tell: str, batch: Batch | None 
             raise Refused("user_not_found", uid=uid)
     if not tell:
         return 1
-    # The client in the field was made for the reference's way of writing the elements.
+    # Existing clients expect the elements in the form in which the reference server writes them.
     members = {"for": [{"Id": uid, "Type": 0} for uid in uids], "type": tell}
     (number,) = enqueue([Outgoing("ohiedit", sender.uid, sender.user, devices_of([sender.user]), members)], batch)
     return number

@@ -1,4 +1,4 @@
-"""Who acts in a service, whom they write to by name, and the nodes of users."""
+"""The sender of a request, the user whom the sender addresses by name, and the nodes of users."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .privacy import check_blocks
 
 @dataclass(slots=True)
 class Sender:
-    """Who sends: a user, and the node they send from (None for the site itself)."""
+    """A user who sends, and the node they send from. `node` is None for what does not come over a link."""
 
     uid: str
     user: int
@@ -27,9 +27,9 @@ def owns(sender: Sender, alias: str) -> bool:
 
 
 def addressee(sender: Sender, alias: str, to: str) -> User:
-    """Return the user behind the alias `to`, whom the sender writes to as `alias` (tmtp.md ops 5 and 9).
+    """Return the user who has the alias `to`, for a sender who writes as `alias` (tmtp.md ops 5 and 9).
 
-    Raise Refused when `alias` is not the sender's or nobody has the alias `to`, and Unreachable when that user blocks
+    Raise Refused if `alias` is not the sender's or nobody has the alias `to`. Raise Unreachable if that user blocks
     the sender or all of their nodes are full.
     """
     if not owns(sender, alias):
@@ -44,17 +44,20 @@ def addressee(sender: Sender, alias: str, to: str) -> User:
 
 
 def own_and(sender: Sender, users: Iterable[int]) -> list[int]:
-    """Return the nodes in use of the users and of the sender; the sending one only if its user is among the users."""
+    """Return the nodes in use of the users (their ids) and of the sender.
+
+    The sending node is included only if the sender is one of the users.
+    """
     users = set(users)
     nodes = nodes_of({*users, sender.user})
     return [node for node in nodes if node != sender.node or sender.user in users]
 
 
 def nodes_of(users: Iterable[int]) -> list[int]:
-    """Return the nodes in use of users, who are given by their ids."""
+    """Return the ids of the nodes in use of users, given by their ids."""
     return sql.nodes_of_users(users)
 
 
 def devices_of(users: Iterable[int]) -> list[int]:
-    """Return the nodes in use of users that are devices: for what is of use only to a device."""
+    """Return the ids of the devices in use of users, given by their ids: for messages that only devices need."""
     return sql.devices_of_users(users)

@@ -1,4 +1,4 @@
-"""The devices of users: connected, renamed, dropped, sent everything again (tmtp.md op 3)."""
+"""Devices of users: add, rename and drop them, and send or discard what waits for them (tmtp.md op 3)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,19 @@ LABEL_MAX = 255
 
 @transaction.atomic
 def make_node(user: User, label: str) -> tuple[Node, str]:
-    """A new node of a user, and its secret, which is not to be had again. Raises Refused at 100 nodes."""
+    """Create a node for a user. Return it and its nodeid, of which only a hash is stored.
+
+    Raise Refused if the user has MAX_NODES devices already.
+    """
     return create_node(next_node(user), label=label)
 
 
 @in_transaction
 def add_node(sender: Sender, label: str, *, batch: Batch | None = None) -> int:
-    """Op 3: a new node, whose queue starts as a copy of the sending node's; all nodes are told its nodeid."""
+    """Create a node (op 3, newnode), send its nodeid to all devices of the sender, and return the message's number.
+
+    Its queue starts as a copy of the sending node's queue. Raise Refused for a long label, or at MAX_NODES devices.
+    """
     if len(label) > LABEL_MAX:
         raise Refused("label_too_long", field="newnode", most=LABEL_MAX)
     node, nodeid = create_node(next_node(User.objects.get(pk=sender.user)), label=label)
@@ -39,14 +45,17 @@ def add_node(sender: Sender, label: str, *, batch: Batch | None = None) -> int:
 
 
 def tell_devices(sender: Sender, members: dict[str, Any], batch: Batch | None, nodeid: str = "") -> int:
-    """Queue a `user` message for all nodes of the sender; gives its number."""
+    """Queue a `user` message for all devices of the sender, and return its number."""
     nodes = devices_of([sender.user])
     (number,) = enqueue([Outgoing("user", sender.uid, sender.user, nodes, members, rank=FIRST, nodeid=nodeid)], batch)
     return number
 
 
 def rename_node(node: Node, label: str) -> None:
-    """Call a device something else. Nobody is told: the protocol has no words for it. Raises Refused."""
+    """Change the label of a device. No message is sent, since the protocol has none for it.
+
+    Raise Refused for a label that is empty or too long.
+    """
     if not label.strip():
         raise Refused("label_missing")
     if len(label) > LABEL_MAX:
@@ -56,9 +65,9 @@ def rename_node(node: Node, label: str) -> None:
 
 @transaction.atomic
 def drop_node(node: Node) -> None:
-    """The device is out: its secret is worthless, its queue is gone, and its link, if any, is closed.
+    """Drop a device: it cannot log in any more, its queue is deleted, and its link, if any, is closed.
 
-    What waited for the last node of a user waits on, for their next one.
+    The queue of a user's last node is kept for their next one.
     """
     if not Node.objects.filter(pk=node.pk, dropped=None).update(dropped=timezone.now()):
         return
@@ -74,10 +83,10 @@ def drop_node(node: Node) -> None:
 
 @transaction.atomic
 def redeliver(node: Node) -> None:
-    """All that waits for a connected device is sent again now, from the first message on, as when it logs in.
+    """Send all waiting messages to a connected device again, from the first one on, as after a login.
 
-    Its link stays, so it is for a device that has lost what it was sent and does not know. Raises Refused when it
-    is not connected: then there is nothing to do, it gets all of it when it logs in.
+    The link stays open. This helps a device that has lost messages without noticing. Raise Refused if the device is
+    not connected: it gets all waiting messages when it logs in.
     """
     if not _ask_to_start_over(node):
         raise Refused("device_not_connected")
@@ -85,9 +94,9 @@ def redeliver(node: Node) -> None:
 
 @transaction.atomic
 def discard_waiting(node: Node) -> int:
-    """Drop all that waits for the device, also what its server holds in memory; gives how many messages.
+    """Delete all messages that wait for the device, and return how many. Its server forgets them, too.
 
-    What is leaving for a connected device at this moment may still reach it.
+    A message that is being sent at this moment may still reach the device.
     """
     reports.end_at(node.pk, Report.End.DISCARDED)
     discarded = discard_queue(node.pk)
@@ -96,7 +105,7 @@ def discard_waiting(node: Node) -> int:
 
 
 def _ask_to_start_over(node: Node) -> bool:
-    """Have the server that the node is connected to, if any, begin again with its queue; says whether there is one."""
+    """Have the node's server read its queue again from the start. Return whether the node is connected."""
     asked = Node.objects.filter(pk=node.pk, dropped=None, server__isnull=False).update(start_over=timezone.now())
     if asked:
         wake_on_commit()
@@ -104,9 +113,9 @@ def _ask_to_start_over(node: Node) -> bool:
 
 
 def next_node(user: User) -> Node:
-    """What is to be a user's next device: new, or, with all that waits there, what waited for a first one.
+    """Return the node to become the user's next device: a new one, or their placeholder with what waits in it.
 
-    Raises Refused when the user has all the devices one may have. Locks the user.
+    Raise Refused if the user has MAX_NODES devices already. Lock the user.
     """
     User.objects.select_for_update().get(pk=user.pk)
     if user.nodes.filter(dropped=None, kind=Node.Kind.DEVICE).count() >= MAX_NODES:
@@ -115,6 +124,7 @@ def next_node(user: User) -> Node:
 
 
 def create_node(node: Node, **fields: Any) -> tuple[Node, str]:
+    """Save a node as a device with a new nodeid and these fields. Return it and the nodeid."""
     nodeid = make_nodeid()
     node.kind, node.secret, node.created = Node.Kind.DEVICE, hash_nodeid(nodeid), timezone.now()
     for name, value in fields.items():
@@ -124,5 +134,5 @@ def create_node(node: Node, **fields: Any) -> tuple[Node, str]:
 
 
 def hash_nodeid(nodeid: str) -> bytes:
-    """What is stored of a nodeid. It has 200 random bits, so one round of SHA-256 is enough."""
+    """Return the hash that is stored of a nodeid. It has 200 random bits, so one round of SHA-256 is enough."""
     return hashlib.sha256(decode_base32(nodeid)).digest()

@@ -1,4 +1,4 @@
-"""Who a user is at an OpenID provider: for sites that know, before a device shows a token of that provider."""
+"""OpenID identities of users, and the id_tokens that devices have shown (tmtp.md ops 1 and 2)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..errors import Refused
 
 
 class AuthenticationRequired(Refused):
-    """The node must show an OpenID identity, and has not."""
+    """The node has not shown the OpenID identity that is needed."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityShown:
-    """What a checked id_token says: who, at which provider, and the token's own hash and end."""
+    """The claims of a checked id_token: provider `iss`, person `sub`, the token's hash, and when it expires."""
 
     iss: str
     sub: str
@@ -29,8 +29,11 @@ class IdentityShown:
 
 @transaction.atomic
 def link_identity(user: User, iss: str, sub: str) -> Identity:
-    """Say that the person `sub` at the provider `iss` is this user: devices that register with a token of theirs join
-    it. Done again, nothing changes. Raises Refused when the person is another user already."""
+    """Link the person `sub` at the provider `iss` to a user. Do nothing if they are linked already.
+
+    A device that registers with a token of this person becomes a device of the user. Raise Refused if the person is
+    linked to another user.
+    """
     identity, _ = Identity.objects.get_or_create(iss=iss, sub=sub, defaults={"user": user})
     if identity.user_id != user.pk:
         raise Refused("identity_taken")
@@ -39,20 +42,22 @@ def link_identity(user: User, iss: str, sub: str) -> Identity:
 
 @transaction.atomic
 def unlink_identity(iss: str, sub: str) -> bool:
-    """The person at the provider is nobody's any more, so that a device that shows their token becomes a user of its
-    own. Devices that are there stay. Says whether there was anything to do."""
+    """Unlink the person `sub` at the provider `iss` from their user, and return whether they were linked.
+
+    A device that registers with a token of theirs becomes a new user. Devices that have registered stay.
+    """
     deleted, _ = Identity.objects.filter(iss=iss, sub=sub).delete()
     return bool(deleted)
 
 
 def known_user(shown: IdentityShown) -> User | None:
-    """The user of an identity; spends the token it was shown with."""
+    """Return the user of an identity, or None, and spend the token that showed it."""
     spend_token(shown)
     return User.objects.filter(identities__iss=shown.iss, identities__sub=shown.sub).first()
 
 
 def spend_token(shown: IdentityShown) -> None:
-    """Note that an id_token was used; raises AuthenticationRequired when it was used before."""
+    """Note that an id_token was used. Raise AuthenticationRequired if it was used before."""
     forget_tokens()
     _, fresh = SpentToken.objects.get_or_create(digest=shown.digest, defaults={"expires": shown.expires})
     if not fresh:
@@ -60,7 +65,7 @@ def spend_token(shown: IdentityShown) -> None:
 
 
 def check_identity(node: Node, shown: IdentityShown | None) -> None:
-    """Raise AuthenticationRequired unless the node shows its user's identity, or has done so lately."""
+    """Raise AuthenticationRequired unless the node shows its user's identity, or has in TMTP["OPENID_MAX_AGE"]."""
     if shown:
         if not node.user.identities.filter(iss=shown.iss, sub=shown.sub).exists():
             raise AuthenticationRequired("identity_mismatch")
@@ -73,5 +78,5 @@ def check_identity(node: Node, shown: IdentityShown | None) -> None:
 
 
 def forget_tokens() -> int:
-    """Forget the id_tokens that have run out, and would not be taken anyway; gives how many."""
+    """Delete expired id_tokens, which would be refused anyway, and return how many."""
     return SpentToken.objects.filter(expires__lt=timezone.now() - timedelta(minutes=5)).delete()[0]

@@ -1,4 +1,4 @@
-"""Members of the website as users of TMTP."""
+"""The link between members of the website (`AUTH_USER_MODEL`) and users of TMTP."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from .placeholders import hold
 
 
 def user_of(account: Any) -> User:
-    """The user that a member of the website is; a new one the first time, without a device yet."""
+    """Return the user of a member of the website. Create one, without a device, if there is none."""
     return users_of([account])[account.pk]
 
 
 @transaction.atomic
 def users_of(accounts: Collection[Any]) -> dict[Any, User]:
-    """The users that members of the website are, by the members' primary keys; new ones for those who are none yet."""
+    """Return the users of members of the website, by the members' primary keys. Create those that are missing."""
     known = {user.account_id: user for user in User.objects.filter(account__in=accounts)}
     new = [User(uid=make_uid(), account_id=account.pk) for account in accounts if account.pk not in known]
     if new:
-        # Somebody else may be making the same user at this moment.
+        # Another process may be creating the same user at this moment.
         User.objects.bulk_create(new, ignore_conflicts=True)
         known = {user.account_id: user for user in User.objects.filter(account__in=accounts)}
         hold([known[user.account_id].pk for user in new])
@@ -37,10 +37,10 @@ def users_of(accounts: Collection[Any]) -> dict[Any, User]:
 
 @transaction.atomic
 def link_account(user: User, account: Any) -> None:
-    """Say which member of the website a user is, or, with None, that it is nobody's.
+    """Link a user to a member of the website, or, with None, to nobody.
 
-    What waits for a member who has no device yet then waits for this user's. Raises Refused when the member is
-    another user already, with a device or a mailbox.
+    If the member has a user without a device or mailbox already, its waiting messages go to the devices of `user`.
+    Raise Refused if the member has a user with a device, a mailbox, an alias or a group.
     """
     other = User.objects.filter(account=account).exclude(pk=user.pk).first() if account is not None else None
     if other:
@@ -50,7 +50,10 @@ def link_account(user: User, account: Any) -> None:
 
 
 def _absorb(user: User, other: User) -> None:
-    """Give all that waits for `other`, who has no device or name, and their identities to the user; delete them."""
+    """Move the waiting messages, identities and privacy of `other` to the user, and delete `other`.
+
+    Raise Refused if `other` has a device, a mailbox, an alias or a group.
+    """
     places = other.nodes.filter(dropped=None)
     if places.exclude(kind=Node.Kind.HOLDING) or other.aliases.exists() or other.memberships.exists():
         raise Refused("account_taken")

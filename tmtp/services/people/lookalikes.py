@@ -1,4 +1,4 @@
-"""What names look like: so that nobody takes a name that passes for another, for the site's, or for a uid."""
+"""Compare what names look like, so that nobody takes a name that could be mistaken for another, or for a uid."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from ...conf import conf
 from ...protocol.values import looks_like_uid
 from ..text import without_hidden
 
-# What looks alike among ASCII letters and digits; what stands first is written as what follows.
+# ASCII letters and digits that look alike. The first of each pair is replaced by the second.
 ASCII_ALIKE = (("1", "l"), ("i", "l"), ("0", "o"), ("m", "rn"), ("w", "vv"))
 
 
 def skeleton(name: str) -> str:
-    """What `name` looks like: its characters replaced by the ASCII ones that the eye takes them for.
+    """Return the name with each character replaced by the ASCII character that it looks like, if there is one.
 
-    After Unicode Technical Standard 39 section 4, but ASCII characters stand for themselves: case matters in an
-    alias, and `l` and `1` do differ.
+    This follows Unicode Technical Standard 39 section 4, except that ASCII characters stay as they are: aliases are
+    case-sensitive, and `l` and `1` are different characters.
     """
     if name.isascii():
         return " ".join(name.split())
@@ -32,13 +32,13 @@ def resembles_uid(name: str) -> bool:
 
 
 def resembles_site(name: str) -> bool:
-    """Return whether a name differs from the site's only by case, spaces, punctuation, accents or look-alikes."""
+    """Return whether a name differs from the site's only by case, spaces, punctuation, accents or lookalikes."""
     return any(forms(name) & forms(own) for own in (conf.site_alias, conf.SITE_NAME))
 
 
 @lru_cache(maxsize=64)
 def forms(name: str) -> frozenset[str]:
-    """Return what is left of a name when all is taken for one that the eye may take for one: letters and digits only.
+    """Return the name reduced to letters and digits, with characters that look alike made the same.
 
     There are two forms, since a vertical bar may be read as a letter or as punctuation.
     """
@@ -55,7 +55,7 @@ def forms(name: str) -> frozenset[str]:
 
 @lru_cache(maxsize=1)
 def _representatives() -> dict[str, str]:
-    """Map each character that looks like others to one of them, an ASCII one if possible."""
+    """Return a map of each character that has lookalikes to one of them, an ASCII one if possible."""
     found: dict[str, str] = {}
 
     def representative(character: str) -> str:
@@ -74,7 +74,7 @@ def _representatives() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def _lookalikes() -> dict[str, str]:
-    """For each character that has one, the ASCII letter or digit it is taken for."""
+    """Return a map of characters to the ASCII letters and digits that they look like."""
     found = {}
     for character, alike in _confusables().items():
         plain = [entry["c"] for entry in alike if entry["c"].isascii() and entry["c"].isalnum()]

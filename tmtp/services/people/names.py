@@ -1,4 +1,4 @@
-"""The namespace that aliases and gids share: what is taken, and what looks like it (tmtp.md section 2)."""
+"""The common namespace of aliases and gids: check, reserve and look up names (tmtp.md section 2)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .lookalikes import resembles_site, resembles_uid, skeleton
 
 
 def check(name: str, field: str) -> None:
-    """Raise Refused when `name` cannot be an alias or a gid (tmtp.md section 2).
+    """Raise Refused if `name` cannot be an alias or a gid (tmtp.md section 2).
 
-    `field` is what the protocol calls it: `newalias` or `gid`.
+    `field` is the protocol's name of the field: `newalias` or `gid`.
     """
     if len(name.encode("utf-8", "surrogatepass")) < NAME_MIN_OCTETS:
         raise Refused("name_too_short", field=field, least=NAME_MIN_OCTETS)
@@ -30,7 +30,7 @@ def check(name: str, field: str) -> None:
 
 
 def is_name(text: str) -> bool:
-    """Return whether a text can be an alias or a gid."""
+    """Return whether `check` accepts the text."""
     try:
         check(text, "")
     except Refused:
@@ -39,14 +39,14 @@ def is_name(text: str) -> bool:
 
 
 def reserve(name: str, field: str, *, user: User | None = None, group: Group | None = None) -> None:
-    """Take `name` for a user or a group. Raise Refused when it is no name, is taken, or looks like one that is.
+    """Reserve `name` for a user or a group. Raise Refused if it is not a name, is taken, or looks like a taken one.
 
-    `field`: see `check`.
+    `field` is that of `check`.
     """
     check(name, field)
     if not (user and user.is_site) and (resembles_uid(name) or resembles_site(name)):
         raise Refused("name_taken", field=field, name=name)
-    # Let the database decide who comes first, without an error that would end the transaction.
+    # The database decides who is first. The statement raises no IntegrityError, which would end the transaction.
     ids = (user.pk if user else None, group.pk if group else None)
     if sql.add_name(name, skeleton(name), *ids, timezone.now()):
         return
@@ -55,24 +55,24 @@ def reserve(name: str, field: str, *, user: User | None = None, group: Group | N
 
 
 def holder(name: str) -> User | None:
-    """The user whose alias `name` is, or None."""
+    """Return the user who has the alias `name`, or None."""
     return User.objects.filter(aliases__name=name, aliases__dropped=None).first()
 
 
 def find_user(name: str) -> User | None:
-    """Return the user whose uid or alias this is, the uid first, or None."""
+    """Return the user who has this uid or else this alias, or None."""
     return User.objects.filter(uid=name).first() or holder(name)
 
 
 def aliases_of(users: Sequence[User]) -> dict[int, str]:
-    """Return a name for each of the users, by their ids: their first alias, or the uid."""
+    """Return a name for each user, by their ids: their oldest alias, or their uid."""
     names = {user.pk: user.uid for user in users}
     of_users = Alias.objects.filter(user__in=users, dropped=None).order_by("-pk")
     return names | {alias.user_id: alias.name for alias in of_users if alias.user_id}
 
 
 def _shows(name: str) -> bool:
-    """Return whether each character of a name shows, or is needed by those beside it."""
+    """Return whether each character of a name is visible, or is needed by one next to it."""
     if name.isascii():
         return name.isprintable()
     return not hidden_places(name) and without_hidden(name).isprintable() and has_something_visible(name)

@@ -1,6 +1,6 @@
-"""Where messages wait for users who have no device and no mailbox yet, or no more: a node of the kind HOLDING.
+"""Placeholders: nodes of the kind HOLDING, where messages wait for users who have no device and no mailbox.
 
-It becomes the first device or the mailbox, with all that waits there. So whoever is written to has a queue.
+A placeholder becomes the user's next device or mailbox, with its queue. So every recipient has a queue.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from django.utils import timezone
 from ...models import Node, User
 from ..storage import sql
 
-SECRET_OCTETS = 32  # as many as a hash; nobody has a nodeid that hashes to it
+SECRET_OCTETS = 32  # as long as the hash of a nodeid; random, so that no nodeid has this hash
 
 
 @transaction.atomic
 def hold(users: Collection[int]) -> QuerySet[Node]:
-    """A place to wait for those of the users (by their ids) who have no node in use; gives the new ones."""
+    """Create placeholders for those of the users (their ids) who have no node in use, and return them."""
     without = sql.users_without_node(users)
     if not without:
         return Node.objects.none()
-    # Locked, since they may be getting a device at this moment.
+    # Lock the users, since they may be getting a device at this moment.
     locked = User.objects.select_for_update().filter(pk__in=without).order_by("pk")
     without = sql.users_without_node(locked.values_list("pk", flat=True))
     kind, now = Node.Kind.HOLDING.value, timezone.now()
@@ -34,9 +34,9 @@ def hold(users: Collection[int]) -> QuerySet[Node]:
 
 @transaction.atomic
 def mailbox_of(user: User) -> Node:
-    """The user's mailbox on the website: a node whose queue is what is in it. Made when it is first asked for.
+    """Return the user's mailbox on the website, a node whose queue holds its messages. Create it if there is none.
 
-    It takes over what waited for a first device.
+    The mailbox takes over the user's placeholder, if there is one, with what waits in it.
     """
     own = user.nodes.filter(dropped=None)
     mailbox = own.filter(kind=Node.Kind.MAILBOX).first()

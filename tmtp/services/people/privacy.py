@@ -1,8 +1,8 @@
-"""Whom a user blocks, and who is told that they are online.
+"""Privacy of users: whom they block, and who sees them online.
 
-Who is blocked cannot write to the one who blocks them by name: posts, pings and invitations are refused, in words that
-do not tell why. What they say in a group still comes, or one member could silence it for others. Neither sees the
-other online.
+A blocked user cannot write to the user who blocks them by name: posts, pings and invitations are refused, without the
+reason. Posts to a group are still delivered, since one member could otherwise refuse them for all. Neither user sees
+the other online.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EVERYONE, CONTACTS, NOBODY = (User.Presence[name].value for name in ("EVERYONE",
 
 
 class Privacy(NamedTuple):
-    """Who is told that a user is online: `presence`, but never those `blocked`, by their uids."""
+    """Who may see that a user is online: a `User.Presence`, and the uids of blocked users, who never may."""
 
     presence: int = EVERYONE
     blocked: frozenset[str] = frozenset()
@@ -33,16 +33,17 @@ OPEN = Privacy()
 
 @transaction.atomic
 def set_presence(user: User, presence: int) -> None:
-    """Say who is told that the user is online, a `User.Presence`; whoever is connected is told what has changed."""
+    """Set who may see that the user is online, a `User.Presence`. Connected users are sent what changes for them."""
     User.objects.filter(pk=user.pk).update(presence=User.Presence(presence))
     _changed(user)
 
 
 @transaction.atomic
 def block(user: User, other: User, name: str = "") -> None:
-    """The user wants nothing more from another one; again: nothing changes. Raises Refused for oneself and the site.
+    """Block another user. Do nothing if they are blocked already. Raise Refused for the user themselves and the site.
 
-    `name` is what the user calls them, to be shown to the user again: they may not know other aliases of theirs.
+    `name` is the name under which the user knows the other one. Pages show it in the list of blocked users, so that
+    the list does not disclose other aliases.
     """
     if other.pk == user.pk:
         raise Refused("cannot_block_oneself")
@@ -55,21 +56,21 @@ def block(user: User, other: User, name: str = "") -> None:
 
 @transaction.atomic
 def unblock(user: User, other: User) -> None:
-    """The other one may write to the user again."""
-    User.objects.select_for_update().get(pk=user.pk)  # somebody may be blocking somebody else at this moment
+    """Let the other user write to the user again."""
+    User.objects.select_for_update().get(pk=user.pk)  # another process may be blocking someone for the user
     Block.objects.filter(user=user, blocked=other).delete()
     User.objects.filter(pk=user.pk).update(blocks_someone=user.blocks.exists())
     _changed(user)
 
 
 def _changed(user: User) -> None:
-    """Have the servers that the user's nodes are connected to, or will be, read again what is here."""
+    """Have the servers of the user's devices read the user's privacy again."""
     Node.objects.filter(user=user, dropped=None, kind=Node.Kind.DEVICE).update(privacy_changed=timezone.now())
     wake_on_commit()
 
 
 def privacy_of(users: Collection[int]) -> dict[str, Privacy]:
-    """The privacy of users, given by their ids, by their uids."""
+    """Return the privacy of users, who are given by their ids, as a dict by uid."""
     blocked: dict[int, set[str]] = {}
     for user, uid in Block.objects.filter(user__in=users).values_list("user_id", "blocked__uid"):
         blocked.setdefault(user, set()).add(uid)
@@ -78,25 +79,25 @@ def privacy_of(users: Collection[int]) -> dict[str, Privacy]:
 
 
 def blocks_among(users: Collection[int], others: Collection[int]) -> set[tuple[int, int]]:
-    """Who of the users blocks whom of the others: pairs of ids."""
+    """Return the pairs of ids (user, other) in which a user blocks one of the others."""
     return {(user, other) for user, other in sql.blocks_among(users, others)} if users else set()
 
 
 def check_blocks(name: str, user: User, sender: int) -> None:
-    """Raises Unreachable when the user, whom the sender calls by this name, blocks them."""
+    """Raise Unreachable if the user blocks the sender. `name` is the name under which the sender knows the user."""
     if user.blocks_someone and blocks_among([user.pk], [sender]):
         raise Unreachable("unreachable", name=name)
 
 
 def check_all(users: Iterable[User], sender: int) -> None:
-    """Raises Unreachable, with the uid, when one of the users blocks the sender."""
-    wary = {user.pk: user for user in users if user.blocks_someone}
-    for user, _ in blocks_among(wary.keys(), [sender]):
-        raise Unreachable("unreachable", name=wary[user].uid)
+    """Raise Unreachable, with the uid, if one of the users blocks the sender."""
+    blocking = {user.pk: user for user in users if user.blocks_someone}
+    for user, _ in blocks_among(blocking.keys(), [sender]):
+        raise Unreachable("unreachable", name=blocking[user].uid)
 
 
 def move(to: User, old: User) -> None:
-    """A user takes over from another, who is to be deleted: what they chose, whom they block, and who blocks them."""
+    """Move the presence setting of a user who is to be deleted, and the blocks by them and of them, to another."""
     for found in old.blocks.exclude(blocked=to).select_related("blocked"):
         block(to, found.blocked, found.name)
     for found in Block.objects.filter(blocked=old).exclude(user=to).select_related("user"):

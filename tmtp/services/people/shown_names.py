@@ -1,7 +1,7 @@
-"""The names that may be shown for users: what a post's head says of its author and readers is text from its sender.
+"""Choose the names to show for the author and readers of a post. The names in its head come from the sender.
 
-A name is shown for a uid only when that user holds the alias now, or held it when the message was posted. Otherwise it
-is one of their own aliases, or the uid. A group is shown by its gid.
+The name in the head is shown if the user has this alias now, or had it when the message was posted. Otherwise one of
+the user's own aliases is shown, or the uid. A group is shown by its gid.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .names import aliases_of
 
 
 class Named(NamedTuple):
-    """A uid or gid, and the name that a message posted at some time has for it."""
+    """A uid or gid, the name that a message has for it, and when the message was posted."""
 
     uid: str
     name: str
@@ -23,7 +23,7 @@ class Named(NamedTuple):
 
 
 def shown_names(named: Collection[Named]) -> dict[Named, str]:
-    """Return the name to show for each of these. Users and groups that do not exist are left out."""
+    """Return the name to show for each of these. Leave out users and groups that do not exist."""
     if not named:
         return {}
     uids = {one.uid for one in named if one.uid.isprintable()}
@@ -44,7 +44,7 @@ def shown_names(named: Collection[Named]) -> dict[Named, str]:
 
 
 def _held(named: Collection[Named]) -> set[Named]:
-    """Return those whose user has, or then had, an alias of this name."""
+    """Return those whose user has the name as an alias, or had it when the message was posted."""
     uids, names = {one.uid for one in named}, {one.name for one in named}
     aliases = Alias.objects.filter(user__uid__in=uids, name__in=names)
     held: dict[tuple[str, str], tuple[datetime, datetime | None]] = {

@@ -1,6 +1,6 @@
-"""The site itself as a user: it sends to members, and they can answer.
+"""The user of the site itself, which sends messages to members.
 
-Its alias is TMTP["SITE_ALIAS"]. What members answer waits in its mailbox.
+Its alias is TMTP["SITE_ALIAS"]. Members' answers wait in its mailbox.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from .placeholders import mailbox_of
 
 
 def site_user() -> User:
-    """The user that the site is; made when it is first asked for.
+    """Return the site's user. Create it, with a mailbox and its alias, if there is none.
 
-    Raises Refused when the alias it is to have is not a name, or somebody else's.
+    Raise Refused if TMTP["SITE_ALIAS"] is not a name or is taken.
     """
     user = User.objects.filter(is_site=True).first()
     return user or _make()
@@ -33,7 +33,10 @@ def _make() -> User:
 
 
 def site_alias(user: User) -> str:
-    """The alias the site sends under; taken for it when the setting has changed. Raises Refused."""
+    """Return the alias that the site sends under. Reserve it if TMTP["SITE_ALIAS"] has changed.
+
+    Raise Refused if it is not a name or is taken.
+    """
     alias = conf.site_alias
     if not Alias.objects.filter(name=alias, user=user, dropped=None).exists():
         with transaction.atomic():

@@ -1,4 +1,4 @@
-"""Users: how they register, log in, and take and give up aliases (tmtp.md ops 1, 2 and 3)."""
+"""Users: register, log in, disconnect, add and drop aliases (tmtp.md ops 1, 2 and 3)."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from .privacy import OPEN, Privacy, privacy_of
 
 
 class LoginFailed(Refused):
-    """The uid is unknown or the nodeid is not one of its nodes in use."""
+    """The uid is unknown, or the nodeid is not that of one of its nodes in use."""
 
 
 class NodeConnected(Refused):
-    """The node is connected already."""
+    """The node is connected to a server already."""
 
 
 @dataclass(slots=True)
 class LoggedIn(Sender):
-    """Who sends over a link from now on, and who may see that they are online."""
+    """The user and node of a link, and who may see that the user is online."""
 
     privacy: Privacy = OPEN
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A new user or node; `alias_error` is why the alias was refused."""
+    """A new user or node, and its nodeid. `alias_error` is the reason if the alias was refused."""
 
     sender: LoggedIn
     nodeid: str
@@ -55,11 +55,11 @@ def register(
     *,
     batch: Batch | None = None,
 ) -> Registered:
-    """Op 1: a new user with a first node, and an alias unless it is empty or "_".
+    """Create a user with a first node (op 1), and with an alias unless it is empty or "_".
 
-    With a server's lease, the node is connected there. With an identity that registered before, a node is added to
-    that user instead. Raises AuthenticationRequired when the identity's token was used before, Refused when that
-    user has all the nodes one may have.
+    With a lease, the node is connected to that server. With an identity that is linked to a user, add a node to that
+    user instead. A refused alias is no error: see `Registered.alias_error`. Raise AuthenticationRequired if the
+    identity's token was used before, and Refused if the user has MAX_NODES devices already.
     """
     known = known_user(shown) if shown else None
     user = known or User.objects.create(uid=make_uid(), account=account)
@@ -95,10 +95,11 @@ def log_in(
     *,
     batch: Batch | None = None,
 ) -> LoggedIn:
-    """Op 2: claims the node for this server and tells the user's nodes; gives who has logged in.
+    """Log a node in (op 2): claim it for this server, and queue a `login` message for the user's nodes.
 
-    Raises LoginFailed, NodeConnected, or AuthenticationRequired when an identity is needed (`auth` is 2) and the
-    node has not shown its user's for TMTP["OPENID_MAX_AGE"] seconds. For the store: in the caller's transaction.
+    Raise LoginFailed, NodeConnected, or AuthenticationRequired. The latter is raised if an identity is needed (`auth`
+    is 2) and the node has not shown its user's for TMTP["OPENID_MAX_AGE"] seconds. Needs a transaction of the
+    caller's, the store.
     """
     found = sql.node_by_secret(hash_nodeid(nodeid))
     if found is None or found[2] != uid:
@@ -115,13 +116,16 @@ def log_in(
 
 
 def disconnect(node: int, lease: int) -> None:
-    """The node's link has ended."""
+    """Note that the node's link has ended, unless another server has claimed the node since."""
     sql.release_node(node, lease, timezone.now())
 
 
 @in_transaction
 def add_alias(sender: Sender, name: str, *, batch: Batch | None = None) -> int:
-    """Op 3: a new alias; the user's nodes are told, again when they have it already. Raises Refused."""
+    """Add an alias (op 3, newalias), queue a `user` message for the user's devices, and return its number.
+
+    The message is sent again if the user has the alias already. Raise Refused as `reserve` does.
+    """
     _own_or_reserve(User.objects.get(pk=sender.user), name)
     return tell_devices(sender, {"newalias": name}, batch)
 
@@ -132,5 +136,5 @@ def _own_or_reserve(user: User, name: str) -> None:
 
 
 def drop_alias(alias: Alias) -> None:
-    """Nobody is reached by this alias any more; it stays reserved."""
+    """Drop an alias: it leads to nobody any more. It stays reserved, so that nobody else can take it."""
     Alias.objects.filter(pk=alias.pk).update(dropped=timezone.now())
