@@ -1,4 +1,4 @@
-"""Files that go with a message: what a site has in hand, read piece by piece, under names that harm nobody."""
+"""Attachments of the site's messages: files in any form that Django code has them, read in pieces, with safe names."""
 
 from __future__ import annotations
 
@@ -16,26 +16,25 @@ from ..errors import Refused
 from ..text import visible
 
 PIECE = 64 * 1024
-NAME_MAX_OCTETS = 255  # of UTF-8: what file systems take
+NAME_MAX_OCTETS = 255  # of UTF-8, the limit of most file systems
 SUFFIX_MAX_OCTETS = 32
-NAMELESS = "file"
+DEFAULT_NAME = "file"
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NOT_IN_NAMES = re.compile(r'[<>:"|?*/\\]')  # on Windows, or anywhere
-_DEVICES = re.compile(
-    r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE
-)  # names that Windows keeps for itself
+# Names that Windows reserves for devices.
+_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file by the name that its reader sees, and its size in octets. `read` starts anew each time."""
+    """A file: the name that readers see, and its size in octets. Each call of `read` starts at the beginning."""
 
     name: str
     size: int
     read: Callable[[], Iterator[bytes]]
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the octets, piece by piece. Raise Refused when they can no longer be read, or their number changed."""
+        """Yield the octets in pieces. Raise Refused if the file cannot be read any more, or its size has changed."""
         left = self.size
         try:
             for piece in self.read():
@@ -50,9 +49,9 @@ class Attachment:
 
 
 def attachments_of(files: Iterable[Any]) -> list[Attachment]:
-    """Return attachments made of paths (str or Path), Django `File`s, and tuples (name, bytes or str, ...).
+    """Return attachments made from paths (str or Path), Django `File`s, and tuples (name, bytes or str, ...).
 
-    Raise Refused for what is none of these, or cannot be read.
+    Raise Refused for anything else, and for a file that cannot be read.
     """
     if isinstance(files, str | bytes | os.PathLike | File):
         raise Refused("attachments_not_list", given=repr(files))
@@ -71,7 +70,7 @@ def _attachment(file: Any) -> Attachment:
 
 
 def _file_at(path: str | os.PathLike[str]) -> Attachment:
-    """Return the file at a path. Raise Refused for a path that is not UTF-8, and for what is no readable file."""
+    """Return the file at a path. Raise Refused if the path is not UTF-8, or the file cannot be read."""
     try:
         there = Path(os.fsdecode(path))
         there.name.encode()
@@ -96,9 +95,9 @@ def _reason(error: OSError | ValueError) -> str:
 
 
 def _size_of(file: File[Any]) -> int:
-    """Return the file's octets. Raise Refused when it cannot be read."""
+    """Return the file's size in octets. Raise Refused if it cannot be read."""
     try:
-        if isinstance(file.file, io.TextIOBase):  # its size may be in characters
+        if isinstance(file.file, io.TextIOBase):  # `size` may count characters
             return sum(len(piece) for piece in _pieces_of(file))
         return file.size
     except (OSError, ValueError, AttributeError) as error:  # a field without a file, a file that is gone or closed
@@ -115,9 +114,9 @@ def _pieces_of(file: File[Any], close: bool = False) -> Iterator[bytes]:
 
 
 def safe_name(name: Any) -> str:
-    """Return a file's name without folders, and without anything that could upset a screen or a disk.
+    """Return a file's name without folders, and without characters that are unsafe on a screen or in a file system.
 
-    It has at most NAME_MAX_OCTETS octets of UTF-8, and keeps its extension. It is "file" when nothing is left.
+    It has at most NAME_MAX_OCTETS octets of UTF-8, and keeps its extension. It is DEFAULT_NAME if nothing is left.
     """
     printable = _CONTROLS.sub("", str(name or ""))
     folders = [part for part in re.split(r"[/\\]", printable) if part]
@@ -128,5 +127,5 @@ def safe_name(name: Any) -> str:
     stem, suffix = os.path.splitext(shown)
     if len(suffix.encode()) > SUFFIX_MAX_OCTETS:
         stem, suffix = shown, ""
-    room = NAME_MAX_OCTETS - len(suffix.encode())
-    return stem.encode()[:room].decode(errors="ignore").rstrip(" ") + suffix or NAMELESS
+    most = NAME_MAX_OCTETS - len(suffix.encode())
+    return stem.encode()[:most].decode(errors="ignore").rstrip(" ") + suffix or DEFAULT_NAME

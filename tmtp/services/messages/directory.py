@@ -1,4 +1,4 @@
-"""Who is behind the uids and gids that posts name: looked up for many posts at once."""
+"""Look up the users and groups that posts name, for many posts at once."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _JOINED, _INVITED = Member.Status.JOINED.value, Member.Status.INVITED.value
 
 @dataclass(slots=True)
 class Directory:
-    """The nodes of all users and groups that a batch of posts names; of groups that large posts name, their sizes."""
+    """The nodes of all users and groups that a batch of posts names. Of groups in large posts, only the sizes."""
 
     nodes: dict[str, list[int]] = field(default_factory=dict)  # by uid
     ids: dict[str, int] = field(default_factory=dict)  # user id by uid
-    groups: dict[str, tuple[int, int]] = field(default_factory=dict)  # id, and members up to AT_ONCE + 1, by gid
+    groups: dict[str, tuple[int, int]] = field(default_factory=dict)  # id and size, at most AT_ONCE + 1, by gid
     joined: dict[str, dict[int, list[int]]] = field(default_factory=dict)  # nodes by user id, by gid
     invited: dict[str, set[int]] = field(default_factory=dict)  # user ids by gid
     full: set[int] = field(default_factory=set)  # nodes, see services.queue.quota
-    blocks: set[tuple[int, int]] = field(default_factory=set)  # user ids: who blocks, and whom
+    blocks: set[tuple[int, int]] = field(default_factory=set)  # user ids: (user, blocked user)
 
     def is_large(self, item: Post) -> bool:
-        """Return whether a post is for more members of groups than are written at once."""
+        """Return whether a post is for more group members than AT_ONCE."""
         if not self.groups:
             return False
         return sum(self.groups[gid][1] for gid in item.gids if gid in self.groups) > AT_ONCE
@@ -40,9 +40,9 @@ class Directory:
 
 
 def look_up(posts: Sequence[Post]) -> Directory:
-    """Return the nodes of everyone named in the posts, senders included; of a large post's groups, their sizes.
+    """Return the directory of all users and groups that the posts name, senders included.
 
-    Takes a query, two more if they name groups, and one more if anybody named blocks someone.
+    This takes one query, two more if the posts name groups, and one more if a user blocks someone.
     """
     uids: set[str] = set()
     gids: set[str] = set()
@@ -51,11 +51,11 @@ def look_up(posts: Sequence[Post]) -> Directory:
         for to in item.all_recipients:
             (uids if to.type == TO_USER else gids).add(to.id)
     directory = Directory(groups=sql.group_sizes(gids, AT_ONCE + 1) if gids else {})
-    wary: set[int] = set()
+    blocking: set[int] = set()
     for uid, user, node, blocks_someone, full in sql.nodes_of_uids(uids):
         directory.ids[uid] = user
         if blocks_someone:
-            wary.add(user)
+            blocking.add(user)
         nodes = directory.nodes.setdefault(uid, [])
         if node is not None:
             nodes.append(node)
@@ -64,8 +64,8 @@ def look_up(posts: Sequence[Post]) -> Directory:
     small = {gid for item in posts if not directory.is_large(item) for gid in item.gids} if gids else None
     if small:
         _look_up_groups(directory, small)
-    if wary:
-        directory.blocks = blocks_among(wary, {item.sender.user for item in posts})
+    if blocking:
+        directory.blocks = blocks_among(blocking, {item.sender.user for item in posts})
     return directory
 
 

@@ -1,7 +1,7 @@
-"""What has waited too long is dropped: what somebody wrote, where a device or a first device never came for it.
+"""Expiry: drop posts, pings and invitations that have waited too long for a device.
 
-A message's number is its time, so the old ones are a range of numbers. Nothing leaves a mailbox, since what is there
-has arrived; and what keeps a device's own picture of groups and aliases right (`member`, `user`, …) stays.
+A message's number is its time, so old messages are a range of numbers. Messages in a mailbox do not expire, since they
+have arrived. Messages that keep a device's list of groups and aliases up to date (`member`, `user`, …) do not either.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MESSAGES, ENTRIES = 1000, 2000  # in one transaction
 
 
 class Expired(NamedTuple):
-    """The number up to which all is done, and how many entries of queues were dropped."""
+    """The number up to which all messages are done, and how many queue entries were dropped."""
 
     up_to: int
     entries: int
@@ -31,10 +31,10 @@ class Expired(NamedTuple):
 
 @transaction.atomic
 def expire(after: int, before: int, *, members: bool) -> Expired:
-    """Drop some of what waits and is numbered above `after` and below `before`; `members`: also what members wrote.
+    """Drop some waiting messages with numbers above `after` and below `before`: the site's, or with `members`, all.
 
-    Call it again with `up_to` as `after`, until that is `before` - 1. The reports of the site's messages say EXPIRED,
-    and the signal `messages_expired` is sent.
+    Call it again with `up_to` as `after`, until `up_to` is `before` - 1. The reports of the site's messages end as
+    EXPIRED, and the signal `messages_expired` is sent.
     """
     old = Message.objects.filter(pk__gt=after, pk__lt=before, op__in=OPS).order_by("pk")
     numbers = dict((old if members else old.filter(tracked=True)).values_list("pk", "tracked")[:MESSAGES])
@@ -42,7 +42,7 @@ def expire(after: int, before: int, *, members: bool) -> Expired:
     waiting = QueueEntry.objects.filter(message_id__in=list(numbers)).exclude(node__kind=Node.Kind.MAILBOX)
     rows = list(waiting.order_by("message_id").values_list("node_id", "rank", "message_id")[:ENTRIES])
     if len(rows) == ENTRIES:
-        up_to = rows[-1][2] - 1  # there may be more of its entries
+        up_to = rows[-1][2] - 1  # the last message may have more entries
     _drop(rows, {number for _, _, number in rows if numbers[number]})
     return Expired(up_to, len(rows))
 
@@ -51,7 +51,7 @@ def _drop(rows: list[tuple[int, int, int]], tracked: set[int]) -> None:
     if not rows:
         return
     now = timezone.now()
-    # The servers that hold them in memory read their queues again.
+    # Servers that hold these messages in memory read the queues again.
     Node.objects.filter(pk__in={node for node, _, _ in rows}, server__isnull=False).update(start_over=now)
     sql.end_reports([(node, number, now, Report.End.EXPIRED.value) for node, _, number in rows if number in tracked])
     sql.delete_entries(rows)

@@ -1,8 +1,8 @@
-"""Posts to so many that one transaction would keep everyone else waiting: some entries in each, and all or nothing.
+"""Fan-out of posts to many nodes, in several transactions, so that other requests need not wait. It is all or nothing.
 
-The entries are written first, in as many transactions as it takes; the message, which makes them count, comes with the
-last one, together with the receipt. Until then nobody sees anything of the post, since a queue is read together with
-its messages. A crash, or an error, leaves entries without a message: they are swept (services.messages.sweeping).
+The queue entries are written first, some in each transaction. The last transaction writes the message and the receipt.
+Until then nobody sees the post, since queues are read together with their messages. A crash or an error leaves entries
+without a message, which are swept later (services.messages.sweeping).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from ..queue.receipts import Receipts
 from ..storage import sql
 from ..storage.spool import Spooled
 
-AT_ONCE = 250  # entries; with more, a post takes several transactions
-PATIENCE = 300 * 1_000_000_000  # nanoseconds that a post may take; twice that, and its entries are swept
-LATE = PATIENCE + 30 * 1_000_000_000  # nanoseconds that a number may be older than one committed before it
+AT_ONCE = 250  # entries in one transaction
+PATIENCE = 300 * 1_000_000_000  # nanoseconds that a post may take; after twice that, its entries are swept
+LATE = PATIENCE + 30 * 1_000_000_000  # nanoseconds by which a message may be older than one committed before it
 
 
 class Share(NamedTuple):
-    """A message is for the joined members of a group, but for one user perhaps."""
+    """The joined members of a group that a message is for, except the user `without`, if any (ids)."""
 
     message: Outgoing
     group: int
@@ -34,23 +34,24 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Fanout:
-    """A post on its way: how far it has come. Each step gives the next one, so that a step may be taken again.
+    """A post to many nodes, and how far it has been written. It is immutable, so that a step can be repeated.
 
-    `messages` have the nodes that they are for besides the members of the groups in `shares`, which are to be written.
+    The `nodes` of `messages` are those of users that the post names. The members of the groups in `shares` are still
+    to be written.
     """
 
     messages: Sequence[Outgoing]
     shares: tuple[Share, ...]
     sender_node: int | None
     digest: bytes  # of the request, see services.queue.receipts
-    newest: int  # of all nodes when it began
-    after: tuple[int, int] = (0, 0)  # user and node that the first share is written up to
-    written: tuple[Any, ...] = ()  # message and nodes, and what was written before
+    newest: int  # the highest node id when the post began
+    after: tuple[int, int] = (0, 0)  # the user and node up to which the first share is written
+    written: tuple[Any, ...] = ()  # a linked list: (message, its nodes, the rest)
 
     def step(self, *, batch: Batch | None = None) -> Fanout | int:
-        """Write the next entries, in the caller's transaction. Return what is left, or the message's number at last.
+        """Write the next entries, in the caller's transaction. Return the rest of the fan-out.
 
-        Raise Refused when it took too long.
+        The last step returns the message's number. Raise Refused if the post has taken too long.
         """
         if not self.shares:
             return self._finish(batch)
@@ -64,7 +65,7 @@ class Fanout:
         return replace(self, shares=self.shares[1:], after=(0, 0), written=written)
 
     def _finish(self, batch: Batch | None) -> int:
-        """Make it count, unless the same request was done meanwhile, over another link."""
+        """Write the messages and the receipt, unless the same request was finished over another link meanwhile."""
         receipts = Receipts([(self.sender_node, self.digest)])
         number = self.messages[0].number
         known = receipts.number(self.sender_node, self.digest)
@@ -84,7 +85,7 @@ class Fanout:
         return number
 
     def _nodes(self, message: Outgoing) -> list[int]:
-        """All nodes that a message is for, those included that were added meanwhile with a copy of a queue."""
+        """Return all nodes that a message is for, including new ones whose queue was copied from another meanwhile."""
         nodes = dict.fromkeys(message.nodes)
         rest = self.written
         while rest:

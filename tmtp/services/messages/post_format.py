@@ -20,7 +20,7 @@ FILE, FORM, REFERENCE = "u:", "f:", "r:"  # what an attachment's name begins wit
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Someone as a letter names them."""
+    """A user or group as a head names them."""
 
     alias: str
     uid: str
@@ -28,7 +28,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A post's data, in parts: `datahead` octets of head, the text, attachments."""
+    """The data of a post, in parts: a JSON head of `datahead` octets, the text, attachments."""
 
     head: bytes
     text: bytes
@@ -36,16 +36,16 @@ class Letter:
 
     @property
     def datahead(self) -> int:
-        """The octets of the head."""
+        """The size of the head, in octets."""
         return len(self.head)
 
     @property
     def size(self) -> int:
-        """The octets of it all."""
+        """The size of the whole letter, in octets."""
         return len(self.head) + len(self.text) + sum(file.size for file in self.attachments)
 
     def pieces(self) -> Iterator[bytes]:
-        """All of it, piece by piece."""
+        """Yield the octets of the whole letter in pieces."""
         yield self.head
         yield self.text
         for file in self.attachments:
@@ -61,9 +61,9 @@ def compose(
     readers: Sequence[Person] = (),
     attachments: Sequence[Attachment] = (),
 ) -> Letter:
-    """A letter. `thread` is the msgid of the first letter it answers to, empty to begin a thread.
+    """Return a letter. `thread` is the msgid of the first message of its thread, or empty to begin a new thread.
 
-    `readers` are those a thread is begun with, its author among them: to them an answer goes.
+    `readers` are the participants of a new thread, its author among them. Clients send answers to them.
     """
     head: dict[str, Any] = {"threadid": thread, "alias": author.alias, "subject": subject}
     if not thread and readers:
@@ -74,9 +74,9 @@ def compose(
 
 
 def checked(subject: Any, text: Any, thread: Any) -> tuple[str, str, str]:
-    """A letter's subject, text and thread as plain strings: each may be lazily translated, or marked as safe HTML.
+    """Return a subject, a text and a thread as plain strings. They may be lazy translations or marked as safe HTML.
 
-    Raises Refused for what is no text that any database can keep, and for a thread that is no msgid.
+    Raise Refused for a text that not every database can store, and for a thread that is not a msgid.
     """
     subject, text = plain(subject, "the subject"), plain(text, "the text")
     if thread and not (isinstance(thread, str) and is_msgid(thread)):
@@ -85,7 +85,7 @@ def checked(subject: Any, text: Any, thread: Any) -> tuple[str, str, str]:
 
 
 def plain(text: Any, what: str) -> str:
-    """`text`, which `what` names, as a plain string. Raises Refused."""
+    """Return `text` as a plain string. Raise Refused, with `what` as its name, if it is not valid text."""
     if not isinstance(text, str | Promise):
         raise Refused("text_wrong_type", what=what, type=type(text).__name__)
     try:
@@ -94,7 +94,7 @@ def plain(text: Any, what: str) -> str:
         raise Refused("text_not_unicode", what=what, reason=error.reason) from error
     if 0 in octets:
         raise Refused("text_has_nul", what=what)
-    return octets.decode()  # not a SafeString, nor what else there is of str
+    return octets.decode()  # a plain str, not a SafeString or another subclass
 
 
 def _cc(author: Person, reader: Person) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def _cc(author: Person, reader: Person) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """An attachment of a letter that came: its name, and where in the data it is. `kind` is "u:", "f:" or "r:"."""
+    """An attachment of a received letter: its name, and its place in the data. `kind` is "u:", "f:" or "r:"."""
 
     name: str
     kind: str
@@ -121,7 +121,7 @@ class Attached:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the head of a letter says, with where its text is; as far as it makes sense, since anyone may write one."""
+    """The head of a received letter, and the place of its text. Members that make no sense are left out."""
 
     thread: str = ""
     alias: str = ""
@@ -136,28 +136,28 @@ class Head:
 
 
 def parse_head(head: bytes, size: int) -> Head:
-    """Read a letter's head; `size` is the octets of the whole data. Never fails: what makes no sense is left out."""
+    """Parse a letter's head, leaving out members that make no sense. `size` is that of the whole data, in octets."""
     try:
-        said = msgspec.json.decode(head) if head else {}
+        data = msgspec.json.decode(head) if head else {}
     except (msgspec.DecodeError, UnicodeDecodeError):
-        said = {}
-    said = {str(key).lower(): value for key, value in said.items()} if isinstance(said, dict) else {}
-    sizes = [(entry, _size(entry)) for entry in _objects(said.get("attach"))]
-    room = size - len(head)
-    if any(octets is None for _, octets in sizes) or sum(octets or 0 for _, octets in sizes) > room:
+        data = {}
+    data = {str(key).lower(): value for key, value in data.items()} if isinstance(data, dict) else {}
+    sizes = [(entry, _size(entry)) for entry in _objects(data.get("attach"))]
+    after_head = size - len(head)
+    if any(octets is None for _, octets in sizes) or sum(octets or 0 for _, octets in sizes) > after_head:
         sizes = []
-    text_size = room - sum(octets or 0 for _, octets in sizes)
+    text_size = after_head - sum(octets or 0 for _, octets in sizes)
     return Head(
-        thread=_text(said.get("threadid")),
-        alias=visible(_text(said.get("alias"))),
-        subject=visible(_text(said.get("subject"))),
-        readers=[Person(visible(_text(cc.get("who"))), _text(cc.get("whouid"))) for cc in _objects(said.get("cc"))],
+        thread=_text(data.get("threadid")),
+        alias=visible(_text(data.get("alias"))),
+        subject=visible(_text(data.get("subject"))),
+        readers=[Person(visible(_text(cc.get("who"))), _text(cc.get("whouid"))) for cc in _objects(data.get("cc"))],
         text_at=len(head),
         text_size=text_size,
         attachments=_placed(sizes, len(head) + text_size),
-        nodesync=said.get("nodesync") is True,
-        confirmid=_text(said.get("confirmid")),
-        extra=said,
+        nodesync=data.get("nodesync") is True,
+        confirmid=_text(data.get("confirmid")),
+        extra=data,
     )
 
 
@@ -177,7 +177,7 @@ def _size(entry: dict[str, Any]) -> int | None:
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
-    """The JSON objects in a list, with their keys folded."""
+    """Return the JSON objects in a list, with their keys in lower case. Return none if the value is not a list."""
     entries = value if isinstance(value, list) else []
     return [{str(key).lower(): some for key, some in entry.items()} for entry in entries if isinstance(entry, dict)]
 

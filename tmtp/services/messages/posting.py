@@ -1,4 +1,4 @@
-"""Posts and pings: resolved, numbered and queued, many posts at a time (tmtp.md ops 7, 8 and 9)."""
+"""Queue posts, many at once, and pings (tmtp.md ops 7, 8 and 9)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _JOINED, _INVITED = Member.Status.JOINED.value, Member.Status.INVITED.value
 
 
 class Later(Enum):
-    """What becomes of a post that has to wait for the end of another one of its sender's."""
+    """The result of a post that must wait until an earlier post of its sender is finished."""
 
     LATER = auto()
 
@@ -38,11 +38,12 @@ LATER = Later.LATER
 
 
 def post(posts: Sequence[Post], *, batch: Batch | None = None) -> list[int | Refused | Fanout | Later]:
-    """Queue posts. Return for each, in order: its number, or the one it had when it was sent before; or the Refused.
+    """Queue posts, and return a result for each, in order. Needs a transaction of the caller's.
 
-    A refused post has no effect at all; the others stand. One to many members of groups becomes a Fanout, to be
-    done step by step; LATER stands for what else its sender has posted, which is not done yet.
-    Needs a transaction of the caller's.
+    The result is the post's number (for a post that is sent again, that of the first time) or the error Refused. A
+    refused post has no effect, and does not affect the others. For a post to many group members, the result is a
+    Fanout, which the caller finishes step by step. LATER is the result of further posts of its sender: they are not
+    queued, and the caller posts them again when the fan-out is finished.
     """
     receipts = Receipts((item.sender.node, item.digest) for item in posts)
     directory = look_up(posts)
@@ -78,27 +79,27 @@ def post(posts: Sequence[Post], *, batch: Batch | None = None) -> list[int | Ref
 
 @transaction.atomic
 def post_whole(item: Post) -> int:
-    """Queue one post, to however many, in one transaction, and return its number. Raise Refused.
+    """Queue one post to any number of recipients, in one transaction, and return its number. Raise Refused.
 
-    Not for the store, which queues a post to many in several transactions.
+    The store does not use it, since it queues a post to many in several transactions.
     """
     (result,) = post([item])
     while isinstance(result, Fanout):
         result = result.step()
     if isinstance(result, Refused):
         raise result
-    assert isinstance(result, int)  # there was nothing before it to wait for
+    assert isinstance(result, int)  # not LATER: there is no earlier post to wait for
     return result
 
 
 def _discard_unused(posts: Iterable[Post], outgoing: Iterable[Outgoing]) -> None:
-    """Remove the spooled bodies that no message kept: of posts refused, known, or for nobody."""
+    """Remove the spooled bodies of posts that were refused, sent before, or for no node."""
     kept = {item.body.name for item in outgoing if item.nodes and isinstance(item.body, Spooled)}
     discard_on_commit(name for item in posts for name in item.spool_names if name not in kept)
 
 
 def _messages(item: Post, directory: Directory) -> list[Outgoing]:
-    """The messages a post makes; raises Refused when it names someone who does not exist."""
+    """Return the messages of a post. Raise Refused if a recipient does not exist or cannot be written to."""
     sender, note = item.sender, item.notification
     to_self = note is None or not note.not_self
     members: dict[str, Any] = {"datahead": item.datahead, "datasum": item.datasum}
@@ -106,16 +107,16 @@ def _messages(item: Post, directory: Directory) -> list[Outgoing]:
         members["notify"] = len(item.recipients) + len(note.recipients) + to_self
     nodes = _nodes(item.recipients, sender, directory, to_self)
     number = numbers.next()
-    made = [Outgoing("delivery", sender.uid, sender.user, nodes, members, item.body, number=number)]
+    messages = [Outgoing("delivery", sender.uid, sender.user, nodes, members, item.body, number=number)]
     if note:
         members = {"postid": format_msgid(number), "datahead": note.notehead, "datasum": note.notesum}
         nodes = _nodes([*item.recipients, *note.recipients], sender, directory, True)
-        made.append(Outgoing("notify", sender.uid, sender.user, nodes, members, note.body, number=numbers.next()))
-    return made
+        messages.append(Outgoing("notify", sender.uid, sender.user, nodes, members, note.body, number=numbers.next()))
+    return messages
 
 
 def _fan_out(item: Post, directory: Directory) -> Fanout:
-    """A post to many: all that there is to check, and what is to be written. Raises Refused as _messages does."""
+    """Check a post to many, and return it as a Fanout. Raise Refused as _messages does."""
     sender = item.sender
     groups = {gid: directory.groups[gid][0] for gid in item.gids if gid in directory.groups}
     places = Member.objects.filter(user=sender.user, group__in=groups.values()).values_list("group_id", "status")
@@ -136,9 +137,9 @@ def _fan_out(item: Post, directory: Directory) -> Fanout:
 
 
 def _nodes(recipients: Sequence[Recipient], sender: Sender, directory: Directory, to_self: bool) -> list[int]:
-    """The nodes a message is for, each once: the recipients', and the sender's other ones when it is `to_self`.
+    """Return the nodes that a message is for: the recipients', and with `to_self` the sender's other nodes.
 
-    The sending node is among them only when the sender is a recipient by name or as a member (tmtp.md section 3).
+    The sending node is included only if the sender is a recipient by name or as a group member (tmtp.md section 3).
     """
     nodes: dict[int, None] = {}
     for to in recipients:
@@ -173,7 +174,7 @@ def _add_group(nodes: dict[int, None], to: Recipient, sender: Sender, directory:
 
 @in_transaction
 def ping(sender: Sender, alias: str, to: str, text: bytes, *, batch: Batch | None = None) -> int:
-    """Send a short text to the user behind an alias (op 9), and return the message's number.
+    """Send a short text to the user who has an alias (op 9), and return the message's number.
 
     Raise Refused as `addressee` does.
     """

@@ -1,4 +1,4 @@
-"""A post as a client or the website asks for it (tmtp.md ops 7 and 8)."""
+"""The request to post, from a client or the website (tmtp.md ops 7 and 8)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Body = bytes | Spooled
 
 @dataclass(slots=True)
 class Notification:
-    """What op 8 has over op 7."""
+    """The second message of a post with notification (op 8)."""
 
     recipients: Sequence[Recipient]
     body: Body
@@ -25,14 +25,14 @@ class Notification:
 
 @dataclass(slots=True)
 class Post:
-    """Op 7 or 8. A notification makes it op 8."""
+    """A post: op 7, or with a notification, op 8."""
 
     sender: Sender
     recipients: Sequence[Recipient]
     body: Body
     datahead: int = 0
     datasum: int = 0
-    digest: bytes = b""  # of the request, to know it again
+    digest: bytes = b""  # of the request, see services.queue.receipts
     notification: Notification | None = None
 
     @property
@@ -42,11 +42,11 @@ class Post:
 
     @property
     def gids(self) -> set[str]:
-        """The groups among all recipients."""
+        """The gids among all recipients."""
         return {to.id for to in self.all_recipients if to.type != TO_USER}
 
     @property
     def spool_names(self) -> list[str]:
-        """The spool files that the post came with."""
+        """The names of the spool files of the bodies."""
         bodies = (self.body, self.notification and self.notification.body)
         return [body.name for body in bodies if isinstance(body, Spooled)]

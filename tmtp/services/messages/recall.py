@@ -1,4 +1,4 @@
-"""Taking back what the site has sent: from the devices that do not have it yet."""
+"""Recall a message of the site from the devices that have not received it yet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..storage import sql
 
 
 class Recalled(NamedTuple):
-    """From how many devices and mailboxes a message was taken back, and how many have it."""
+    """The number of devices and mailboxes that a message was taken back from, and of those that keep it."""
 
     taken_back: int
     kept: int
@@ -22,16 +22,16 @@ class Recalled(NamedTuple):
 
 @transaction.atomic
 def recall(msgid: str) -> Recalled:
-    """Take back a message that the site sent. Who has it, or has read it in the mailbox, keeps it.
+    """Take back a message that the site sent. Devices that have it keep it, as do mailboxes where it has been read.
 
-    What is leaving for a connected device at this moment may still reach it; the report then says both. Raises
-    Refused when the site has sent no such message.
+    If it is being sent to a device at this moment, it may still reach the device. The report of the device then says
+    that it was acknowledged. Raise Refused if the site has sent no such message.
     """
     message = find(msgid)
     read = Report.objects.filter(message=message, read__isnull=False).values_list("node_id", flat=True)
     waiting = QueueEntry.objects.filter(message_id=message.pk).exclude(node_id__in=list(read))
     now = timezone.now()
-    # The servers that hold it in memory read their queues again.
+    # Servers that hold the message in memory read the queues again.
     Node.objects.filter(pk__in=waiting.values("node_id"), server__isnull=False).update(start_over=now)
     entries = [(node, rank, message.pk) for node, rank in waiting.values_list("node_id", "rank")]
     sql.delete_entries(entries)

@@ -1,4 +1,4 @@
-"""Whom the site's code means: members of the website, TMTP users, uids, aliases, gids, and collections of them."""
+"""Resolve the recipients that the site's code names: members of the website, users, groups, uids, aliases, gids."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ AT_ONCE = 5000
 
 
 def resolve(to: Any) -> tuple[list[User], list[Group]]:
-    """The users and groups that `to` means, each once, in order. Raises Refused, naming who does not exist.
+    """Return the users and groups that `to` names, each once, in order. See `send_message` for `to`.
 
-    A member of the website who is no user yet becomes one.
+    Create users for members of the website who have none. Raise Refused, with the name, for an unknown recipient.
     """
     named = _each(to)
     found: dict[Any, User | Group] = {}
@@ -38,7 +38,7 @@ def resolve(to: Any) -> tuple[list[User], list[Group]]:
 
 
 def _check_there(some: Sequence[Any]) -> None:
-    """Raises Refused when one of these objects is not saved, or deleted."""
+    """Raise Refused if one of these objects is not saved, or has been deleted."""
     for model in (get_user_model(), User, Group):
         ours = [one for one in some if isinstance(one, model)]
         if ours:
@@ -67,8 +67,8 @@ def _recipient(one: Any, users: dict[Any, User], names: dict[str, User | Group])
 
 
 def _named(names: set[str]) -> dict[str, User | Group]:
-    """The users and groups that have these aliases, uids and gids."""
-    names = {name for name in names if name.isprintable()}  # as each is; a database may not even look for another
+    """Return the users and groups with these aliases, uids and gids."""
+    names = {name for name in names if name.isprintable()}  # PostgreSQL raises an error for some others
     if not names:
         return {}
     found: dict[str, User | Group] = {group.gid: group for group in Group.objects.filter(gid__in=names)}

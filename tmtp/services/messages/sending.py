@@ -1,4 +1,4 @@
-"""Messages that the site's own code sends: composed, queued, tracked, and sent once per key."""
+"""Send messages from the site's own code, track their delivery, and send each once per key."""
 
 from __future__ import annotations
 
@@ -42,19 +42,21 @@ def send_message(
     key: str = "",
     together: bool = False,
 ) -> list[str]:
-    """Send a message to members; gives the msgid of each message made.
+    """Send a message to members, and return the msgid of each message.
 
-    `to` is a member of the website, a TMTP user or group, a uid, an alias or a gid, or any collection of these, a
-    queryset too; each recipient gets a message of their own, users first, then groups. With `together`, all get one
-    and the same, stored once, and do not see each other. A member without any device waits for nothing: the message
-    does, for their first one.
+    `to` is a member of the website, a TMTP user or group, a uid, an alias, a gid, or a collection of these, such as a
+    queryset. Each recipient gets a message of their own, users first, then groups. With `together`, all users get the
+    same message, which is stored once, and do not see each other. A message to a member without a device waits for
+    their first one.
 
-    `body` is CommonMark. `attachments` are paths, Django's `File`s or tuples (name, content). `thread` is the msgid
-    of the message that began the thread, empty to begin one. `sender` is who sends, like one recipient; None: the
-    site. With a `key`, a message is sent once: the same key again gives the first call's msgids, and nothing is sent.
+    `body` is CommonMark. `attachments` are paths, Django's `File`s or tuples (name, content). `thread` is the msgid of
+    the first message of the thread, or empty to begin a thread. `sender` is a member in whose name the message is
+    sent, in any form that `to` takes, or None for the site itself. With a `key`, the message is sent once: another
+    call with the same key sends nothing, and returns the msgids of the first call.
 
-    It is sent if and only if the caller's transaction commits. Raises Refused, naming the recipient, when one does not
-    exist or blocks the member in whose name it is sent, and for what cannot be sent; then nothing is sent to anyone.
+    The message is sent if and only if the caller's transaction commits. Raise Refused, with the name, if a recipient
+    does not exist or blocks the sender. Raise Refused, too, for content that cannot be sent. Then nothing is sent to
+    anyone.
     """
     key = _checked_key(key)
     if before := _sent_before(key):
@@ -73,20 +75,20 @@ def send_message(
 
 
 async def asend_message(to: Any, subject: str, body: str, **options: Any) -> list[str]:
-    """`send_message` for async views. In a transaction of its own: Django has none for async code."""
+    """Call `send_message` from async code, in a transaction of its own: Django has none for async code."""
     return await sync_to_async(send_message)(to, subject, body, **options)
 
 
 @dataclass(frozen=True, slots=True)
 class _Author:
-    """Who sends a message of the site's: the site itself, or a member in whose name it sends."""
+    """The sender of a message: the site itself, or the member in whose name it sends."""
 
     user: User
     person: Person
     own: Sequence[int] = ()  # their own nodes, which get a copy
 
     def outgoing(self, nodes: Iterable[int], letter: Letter) -> Outgoing:
-        """The letter, for nodes and the author's own."""
+        """Return the letter as a message for these nodes and the author's own."""
         nodes = list(dict.fromkeys([*nodes, *self.own]))
         members, body = {"datahead": letter.datahead}, keep(letter.pieces(), letter.size)
         return Outgoing("delivery", self.user.uid, self.user.pk, nodes, members, body, tracked=True)
@@ -103,7 +105,7 @@ def _author(sender: Any) -> _Author:
 
 
 def _shares(author: _Author, users: Sequence[User], together: bool) -> Iterable[tuple[list[int], list[Person]]]:
-    """The nodes of each message to users, and whom it names as its readers."""
+    """Yield the nodes and the named readers of each message to users."""
     if not users:
         return
     hold([user.pk for user in users])
@@ -116,11 +118,11 @@ def _shares(author: _Author, users: Sequence[User], together: bool) -> Iterable[
 
 
 def _send(outgoing: Sequence[Outgoing], subject: str, thread: str, key: str) -> list[str]:
-    """Queue tracked messages; gives their msgids, or those that the same key was given before."""
+    """Queue tracked messages, and return their msgids. If the key was used before, return the msgids of then."""
     for item in outgoing:
         item.number = numbers.next()
     try:
-        with transaction.atomic():  # another process may be sending with the same key: it waits here for our commit
+        with transaction.atomic():  # another process that sends with the same key waits here for this commit
             SentMessage.objects.bulk_create(
                 SentMessage(
                     id=item.number,
@@ -143,7 +145,7 @@ def _send(outgoing: Sequence[Outgoing], subject: str, thread: str, key: str) -> 
 
 
 def _checked_key(given: Any) -> str:
-    """A key as a plain string. Raises Refused when it is longer than it may be, or no database keeps it."""
+    """Return a key as a plain string. Raise Refused if it is longer than KEY_MAX or is not valid text."""
     key = plain(str(given or ""), "the key")
     if len(key) > KEY_MAX:
         raise Refused("key_too_long", length=len(key), most=KEY_MAX)
@@ -151,6 +153,6 @@ def _checked_key(given: Any) -> str:
 
 
 def _sent_before(key: str) -> list[str]:
-    """The msgids of what was sent with this key; none when nothing was."""
+    """Return the msgids of the messages that were sent with this key."""
     sent = SentMessage.objects.filter(key=key).order_by("place") if key else []
     return [message.msgid for message in sent]

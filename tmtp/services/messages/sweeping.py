@@ -1,12 +1,13 @@
-"""What should not be there any more is found little by little, while the service runs; and nodes that are full.
+"""Find rows and files that are left over, and nodes that are full, a few at a time, while the service runs.
 
-Processes that write at once on PostgreSQL may leave a message that nobody waits for (two acknowledge the last two
+On PostgreSQL, transactions at the same time may leave a message that waits for nobody (two acknowledge its last two
 entries), an entry without its message (a queue is copied while it is acknowledged), or entries of a dropped node (a
-post comes as it is dropped). A crash may leave a file in the spool, and entries of a post to many whose message was
-not written yet. A look takes the next few of each, in the order of an index, and goes round for ever.
+post arrives while it is dropped). A crash may leave a file in the spool, and entries of a post to many whose message
+was not written. Each look reads the next few rows of each table, in the order of an index, and starts again at the
+end.
 
-Nothing that someone still waits for is removed: only what is a minute old is looked at, a message is removed when two
-looks a minute apart found nobody, and once more asks for entries as it is deleted.
+No message that still waits for someone is removed. Only rows older than a minute are looked at. A message is removed
+if two looks a minute apart found no entry for it, and the statement that deletes it checks once more.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ from ..storage import spool, sql
 from . import fanout
 
 log = logging.getLogger("tmtp")
-ENTRIES, MESSAGES, FULL = 5000, 2000, 20  # at one look
-SETTLED = 60_000_000_000  # nanoseconds: what is younger may still be changing
+ENTRIES, MESSAGES, FULL = 5000, 2000, 20  # how many one look reads
+SETTLED = 60_000_000_000  # nanoseconds; younger messages may still be changing
 Entry = tuple[int, int, int]  # node id, rank, number
 BEGINNING: Entry = (0, -1, 0)
 
 
 @dataclass(slots=True)
 class Found:
-    """What is to be removed: entries, and the numbers of messages. Nodes that are full now, and those no longer."""
+    """The entries and numbers of messages to remove, the nodes that are full, and those that are not any more."""
 
     entries: list[Entry] = field(default_factory=list)
     messages: list[int] = field(default_factory=list)
@@ -50,18 +51,18 @@ class Found:
 
 
 class Sweeper:
-    """Remembers how far it has come."""
+    """Looks for leftovers, and remembers its place in each table."""
 
     def __init__(self) -> None:
         self._entry = BEGINNING
         self._message = 0
         self._folder = secrets.randbelow(spool.FOLDERS)
-        self._suspects: dict[int, int] = {}  # messages that nobody waited for, and when that was seen
-        self._counting = 0, 0  # a node, and how many of its entries have been passed
+        self._suspects: dict[int, int] = {}  # messages without an entry, and when that was seen
+        self._counting = 0, 0  # a node, and how many of its entries have been counted
         self._full = 0  # the last of the full nodes that was looked at
 
     def look(self) -> Found:
-        """Look at the next few, and remove files. For a thread of its own: it waits for disk and database."""
+        """Look at the next few rows, and remove leftover files. Run it in a thread: it waits for disk and database."""
         try:
             self._folder = (self._folder + 1) % spool.FOLDERS
             spool.sweep([self._folder])
@@ -76,7 +77,7 @@ class Sweeper:
             connection.close()
 
     def _entries(self) -> tuple[list[Entry], list[int]]:
-        """Return the entries among the next few that have no message, or no node in use; and nodes that are full."""
+        """Return those of the next few entries that have no message or no node in use, and the nodes that are full."""
         entries = sql.entries_after(self._entry, ENTRIES)
         before, abandoned = _settled(), time.time_ns() - 2 * fanout.PATIENCE
         nodes = Node.objects.filter(pk__in={entry[0] for entry in entries}, dropped=None)
@@ -93,11 +94,11 @@ class Sweeper:
         return orphans, full
 
     def _messages(self) -> list[int]:
-        """The messages that nobody waited for a minute ago; the next few are asked whether anybody does."""
+        """Look at the next few messages. Return those that had no entry a minute ago."""
         old = Message.objects.filter(pk__gt=self._message, pk__lt=_settled()).order_by("pk")
         numbers = list(old.values_list("pk", flat=True)[:MESSAGES])
         self._message = numbers[-1] if len(numbers) == MESSAGES else 0
-        # Asked in two steps, so that the database knows how few they are.
+        # Two queries, so that the database can see how few messages the second one is about.
         waited_for = Exists(QueueEntry.objects.filter(message_id=OuterRef("pk")))
         orphans = list(Message.objects.filter(~waited_for, pk__in=numbers).values_list("pk", flat=True))
         now = time.monotonic_ns()
@@ -108,12 +109,12 @@ class Sweeper:
             self._suspects.setdefault(number, now)
         return due
 
-    # how much waits
+    # full nodes
 
     def _count(self, nodes: Sequence[int]) -> set[int]:
-        """Count entries, of which these are the nodes of the next few, and return the nodes that have too many.
+        """Go on counting the entries of each node, and return the nodes that have more than they may.
 
-        Entries of one node come one after another.
+        `nodes` are those of the next few entries, in order: the entries of a node follow each other.
         """
         most = conf.limit("waiting_per_node")
         full: set[int] = set()
@@ -126,7 +127,7 @@ class Sweeper:
         return full
 
     def _no_longer_full(self) -> list[int]:
-        """Return those of the next few full nodes that have room again."""
+        """Return those of the next few full nodes that are below the limit again."""
         most = conf.limit("waiting_per_node")
         nodes = Node.objects.filter(full_since__isnull=False, pk__gt=self._full).order_by("pk")
         counted: list[Any] = list(with_count(nodes, most or 0)[:FULL])
@@ -135,7 +136,7 @@ class Sweeper:
 
 
 def apply(found: Found) -> None:
-    """Remove what a look found, and set which nodes are full. Messages that somebody waits for after all stay."""
+    """Remove the leftovers that a look found, except for messages that have entries again, and mark full nodes."""
     sql.delete_entries(found.entries)
     if found.messages:
         discard_on_commit(sql.delete_finished(found.messages))
