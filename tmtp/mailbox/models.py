@@ -60,7 +60,7 @@ class Thread(models.Model):
 class Entry(models.Model):
     """A message in a mailbox: where it belongs, who wrote it, when it was read.
 
-    The words of its text are in the database's own full-text index (`tmtp.mailbox.search`).
+    Its words are in the database's own full-text index (`tmtp.mailbox.search`).
     """
 
     node = models.ForeignKey("tmtp.Node", on_delete=models.CASCADE, db_index=False, related_name="+")
@@ -80,3 +80,14 @@ class Entry(models.Model):
 
     def __str__(self) -> str:
         return self.subject
+
+
+class Run(models.Model):
+    """The runs of a message's subject, people or text, with spaces between them: see `tmtp.mailbox.words`."""
+
+    entry = models.ForeignKey(Entry, on_delete=models.CASCADE, related_name="+")
+    field = models.CharField(max_length=8)
+    text = models.TextField()
+
+    def __str__(self) -> str:
+        return self.text

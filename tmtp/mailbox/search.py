@@ -1,28 +1,23 @@
-"""Full-text search: a tsvector with a GIN index on PostgreSQL, FTS5 on SQLite.
+"""Full-text search: a tsvector with a GIN index on PostgreSQL, FTS5 on SQLite (decision 14).
 
-The text is not kept, but the words in it are: on PostgreSQL in the entry's row, on SQLite in a table that FTS5 has for
-its content, since it has to be told which words to remove. Both get the same words, split here: letters and digits
-without case or accents, each Chinese or Japanese character by itself. Where SQLite was built without FTS5, only
+Both get the same words, made by `words`, and both only store and match them: no text search configuration, collation
+or tokenizer of theirs has a say. The text is not kept, but its words are, each once: on PostgreSQL in the entry's row,
+on SQLite in the table of FTS5. Its runs are kept whole (`models.Run`). Where SQLite was built without FTS5, only
 subjects and names are searched.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from functools import reduce
 from typing import NamedTuple
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from .models import Entry
+from .models import Entry, Run
+from .words import Terms, terms_of, words_of
 
-TEXT_MAX = 64 * 1024  # characters of a text whose words are kept
-WORD_MAX = 60
-TERMS_MAX = 12
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
 _WEIGHTS = {"subject": "A", "people": "B", "text": "C"}
 FIELDS = tuple(_WEIGHTS)
 TABLE = "tmtp_mailbox_words"
@@ -30,30 +25,28 @@ COLUMNS = "box, subject, people, text"
 
 
 class Words(NamedTuple):
-    """The words of a message, each once. `box` is a word that all entries of its mailbox have."""
+    """What of a message can be found: the words of each field, sorted, and its runs by field.
+
+    `box` is a word that all entries of the mailbox have, so that a search goes no further.
+    """
 
     box: str
     subject: str
     people: str
     text: str
+    runs: dict[str, str]
 
     @classmethod
     def of(cls, node: int, *texts: str) -> Words:
         """Return the words in a subject, names and a text."""
-        return cls(_box(node), *(" ".join(sorted(split(text))) for text in texts))
-
-
-def split(text: str) -> set[str]:
-    """Return the words of a text."""
-    plain = text[:TEXT_MAX].casefold()
-    if not plain.isascii():
-        composed = unicodedata.normalize("NFKD", plain)
-        plain = "".join(letter for letter in composed if not unicodedata.combining(letter))
-    return {word[:WORD_MAX] for word in _WORD.findall(plain)}
+        found = [words_of(text) for text in texts]
+        words = [" ".join(sorted(its.words)) for its in found]
+        runs = {field: " ".join(its.runs) for field, its in zip(FIELDS, found, strict=True) if its.runs}
+        return cls(_box(node), *words, runs)
 
 
 def add(words: Sequence[tuple[int, Words]]) -> None:
-    """Add entries to the full-text index, by their ids."""
+    """Make entries findable, by their ids."""
     if not words or not is_there():
         return
     with connection.cursor() as cursor:
@@ -63,10 +56,12 @@ def add(words: Sequence[tuple[int, Words]]) -> None:
                 " FROM unnest(%s::bigint[], %s::text[]) AS found (entry, words) WHERE id = found.entry",
                 [[entry for entry, _ in words], [_vector(its) for _, its in words]],
             )
-            return
-        rows = [(entry, *its) for entry, its in words]
-        for table, key in ((f"{TABLE}_content", "id"), (TABLE, "rowid")):
-            cursor.executemany(f"INSERT INTO {table} ({key}, {COLUMNS}) VALUES (%s, %s, %s, %s, %s)", rows)  # noqa: S608
+        else:
+            rows = [(entry, *its[:-1]) for entry, its in words]
+            insert = f"INSERT INTO {TABLE} (rowid, {COLUMNS}) VALUES (%s, %s, %s, %s, %s)"  # noqa: S608
+            cursor.executemany(insert, rows)
+    runs = [(entry, field, text) for entry, its in words for field, text in its.runs.items()]
+    Run.objects.bulk_create(Run(entry_id=entry, field=field, text=text) for entry, field, text in runs)
 
 
 def _vector(words: Words) -> str:
@@ -86,35 +81,36 @@ def forget(entries: Sequence[int]) -> None:
     """Remove entries, by their ids, from the index of SQLite. Call this before deleting them."""
     if connection.vendor == "postgresql" or not is_there():
         return
-    rows = [(entry,) for entry in entries]
     with connection.cursor() as cursor:
-        cursor.executemany(
-            f"INSERT INTO {TABLE} ({TABLE}, rowid, {COLUMNS})"  # noqa: S608
-            f" SELECT 'delete', id, {COLUMNS} FROM {TABLE}_content WHERE id = %s",
-            rows,
-        )
-        cursor.executemany(f"DELETE FROM {TABLE}_content WHERE id = %s", rows)  # noqa: S608
+        cursor.executemany(f"DELETE FROM {TABLE} WHERE rowid = %s", [(entry,) for entry in entries])  # noqa: S608
 
 
 def entries_with(node: int, text: str, fields: Sequence[str] = FIELDS) -> QuerySet[Entry]:
-    """Return the entries of a mailbox that contain all words of `text`, or words that begin with them, newest first.
-
-    `fields` are those to search. The result is empty if `text` contains no word.
-    """
-    terms = sorted(split(text))[:TERMS_MAX]
+    """Return the entries of a mailbox in which one can find all that is in `text`, each in any of the fields; the
+    newest first. None when there is nothing to find in `text`."""
+    terms = terms_of(text)
     mine = Entry.objects.filter(node=node).order_by("-number")
-    if not terms:
+    if not any(terms):
         return mine.none()
     if not is_there():
-        return reduce(_with_term, terms, mine)
+        return reduce(_with_term, [*terms.beginnings, *terms.words], mine)
+    for run in terms.runs:
+        mine = mine.filter(Exists(Run.objects.filter(entry=OuterRef("pk"), field__in=fields, text__contains=run)))
     if connection.vendor == "postgresql":
-        weights = "".join(_WEIGHTS[name] for name in fields)
-        query = " & ".join([f"'{_box(node)}'", *(f"'{term}':*{weights}" for term in terms)])
-        return mine.extra(where=["tmtp_mailbox_entry.words @@ %s::tsquery"], params=[query])
-    wanted = " AND ".join(f'"{term}" *' for term in terms)
-    query = f"box : {_box(node)} AND {{{' '.join(fields)}}} : ({wanted})"
+        return mine.extra(where=["tmtp_mailbox_entry.words @@ %s::tsquery"], params=[_tsquery(node, terms, fields)])
     inner = f"tmtp_mailbox_entry.id IN (SELECT rowid FROM {TABLE} WHERE {TABLE} MATCH %s)"  # noqa: S608
-    return mine.extra(where=[inner], params=[query])  # noqa: S610
+    return mine.extra(where=[inner], params=[_fts5_query(node, terms, fields)])  # noqa: S610
+
+
+def _tsquery(node: int, terms: Terms, fields: Sequence[str]) -> str:
+    weights = "".join(_WEIGHTS[name] for name in fields)
+    beginnings = [f"'{word}':*{weights}" for word in terms.beginnings]
+    return " & ".join([f"'{_box(node)}'", *beginnings, *(f"'{word}':{weights}" for word in terms.words)])
+
+
+def _fts5_query(node: int, terms: Terms, fields: Sequence[str]) -> str:
+    wanted = " AND ".join([*(f'"{word}" *' for word in terms.beginnings), *(f'"{word}"' for word in terms.words)])
+    return f"box : {_box(node)} AND {{{' '.join(fields)}}} : ({wanted})"
 
 
 def _with_term(entries: QuerySet[Entry], term: str) -> QuerySet[Entry]:
@@ -122,7 +118,6 @@ def _with_term(entries: QuerySet[Entry], term: str) -> QuerySet[Entry]:
 
 
 def _box(node: int) -> str:
-    """Return the word that all entries of a mailbox have, so that a search covers no other mailbox."""
     return f"box{node}"
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ..models import User
 from ..services.messages.mailbox import Received
 from .models import KEY_MAX
-from .search import TEXT_MAX, Words
+from .search import Words
+from .words import TEXT_MAX
 
 PING, GROUP = "ping:", "group:"
 ALIAS_MAX = 255
