@@ -25,10 +25,7 @@ COLUMNS = "box, subject, people, text"
 
 
 class Words(NamedTuple):
-    """What of a message can be found: the words of each field, sorted, and its runs by field.
-
-    `box` is a word that all entries of the mailbox have, so that a search goes no further.
-    """
+    """The words of a message, each once for each field, and its runs by field. `box`: see `_box`."""
 
     box: str
     subject: str
@@ -40,13 +37,13 @@ class Words(NamedTuple):
     def of(cls, node: int, *texts: str) -> Words:
         """Return the words in a subject, names and a text."""
         found = [words_of(text) for text in texts]
-        words = [" ".join(sorted(its.words)) for its in found]
+        subject, people, words = (" ".join(sorted(its.words)) for its in found)
         runs = {field: " ".join(its.runs) for field, its in zip(FIELDS, found, strict=True) if its.runs}
-        return cls(_box(node), *words, runs)
+        return cls(_box(node), subject, people, words, runs)
 
 
 def add(words: Sequence[tuple[int, Words]]) -> None:
-    """Make entries findable, by their ids."""
+    """Add entries to the full-text index, by their ids."""
     if not words or not is_there():
         return
     with connection.cursor() as cursor:
@@ -86,8 +83,10 @@ def forget(entries: Sequence[int]) -> None:
 
 
 def entries_with(node: int, text: str, fields: Sequence[str] = FIELDS) -> QuerySet[Entry]:
-    """Return the entries of a mailbox in which one can find all that is in `text`, each in any of the fields; the
-    newest first. None when there is nothing to find in `text`."""
+    """Return the entries of a mailbox that contain all that is in `text`, each part in any field, newest first.
+
+    There are none if `text` has no word, run or symbol in it.
+    """
     terms = terms_of(text)
     mine = Entry.objects.filter(node=node).order_by("-number")
     if not any(terms):
@@ -118,6 +117,7 @@ def _with_term(entries: QuerySet[Entry], term: str) -> QuerySet[Entry]:
 
 
 def _box(node: int) -> str:
+    """Return the word that all entries of a mailbox have, so that a search covers no other mailbox."""
     return f"box{node}"
 
 

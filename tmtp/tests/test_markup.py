@@ -1,11 +1,13 @@
-"""The text of messages as HTML: CommonMark, and nothing else, whoever wrote it."""
+"""The text of messages as HTML: as the client in the field shows it, and safe, whoever wrote it."""
 
 from __future__ import annotations
+
+import time
 
 import pytest
 from django.utils.safestring import SafeString
 
-from tmtp.markup import render
+from tmtp.markup import REL, render
 
 pytestmark = pytest.mark.once
 
@@ -61,7 +63,55 @@ def test_nothing_that_runs_or_leads_astray(text: str) -> None:
     assert not any(" on" in tag.replace("&quot;", "").split('title="')[0] for tag in tags), html
 
 
+def test_tables_and_strikethrough() -> None:
+    """The client in the field renders markdown-it's default preset, which has both."""
+    html = render("| left | middle |\n|---|:-:|\n| ~~1~~ | 2 |")
+    assert "<th>left</th>" in html and '<th align="center">middle</th>' in html
+    assert "<td><s>1</s></td>" in html and '<td align="center">2</td>' in html
+    assert "style" not in html
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("See https://shop.example/a_b_c?x=1&y=2.", "https://shop.example/a_b_c?x=1&amp;y=2"),
+        ("(www.example.org)", "http://www.example.org"),
+        ("Write to ann@example.org!", "mailto:ann@example.org"),
+        ("| https://a.example/ |\n|-|", "https://a.example/"),
+        ("https://a.example/" + "x" * 900, "https://a.example/" + "x" * 900),
+    ],
+)
+def test_addresses_are_links(text: str, url: str) -> None:
+    assert f'<a href="{url}" rel="{REL}">' in render(text)
+
+
+@pytest.mark.parametrize("text", ["`https://a.example`", "ftp://a.example", "javascript:alert(1)", "tel:+49", "a@b"])
+def test_other_addresses_are_text(text: str) -> None:
+    assert "<a" not in render(text)
+
+
+def test_a_link_is_not_made_twice() -> None:
+    assert render("[https://a.example](https://b.example)").count("<a") == 1
+
+
+def test_line_breaks_stay() -> None:
+    assert render("Kind regards\nAnn\n\n- one\n  two").replace("\n", "") == (
+        "<p>Kind regards<br>Ann</p><ul><li>one<br>two</li></ul>"
+    )
+
+
+def test_a_first_line_of_code_stays_code() -> None:
+    assert render("    first\n    second\n") == "<pre><code>first\nsecond\n</code></pre>\n"
+
+
 def test_much_nonsense_takes_no_time_to_speak_of() -> None:
     """Depth is limited by the parser: no stack is exhausted."""
     for text in (">" * 5000, "[" * 5000, "*" * 5000, "- " * 2000, "![" * 3000, "\0\ud7ff"):
         assert len(render(text)) < 100_000
+
+
+@pytest.mark.parametrize("text", ["http://", "http://a.b/((((", "a.b.", "a@", "www.", "//", "https://a.example/x "])
+def test_much_that_looks_like_links_takes_no_time_to_speak_of(text: str) -> None:
+    began = time.process_time()
+    render(text * (32_768 // len(text)))
+    assert time.process_time() - began < 2
