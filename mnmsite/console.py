@@ -14,4 +14,6 @@ class EmailBackend(console.EmailBackend):
         message.message()
         headers = {"Subject": message.subject, "From": message.from_email, "To": ", ".join(message.recipients())}
         lines = [f"{name}: {value}" for name, value in headers.items()]
-        self.stream.write("\n".join([*lines, "", str(message.body), "-" * 79, ""]))
+        text = "\n".join([*lines, "", str(message.body), "-" * 79, ""])
+        encoding = getattr(self.stream, "encoding", None) or "utf-8"  # of a console that may not be UTF-8
+        self.stream.write(text.encode(encoding, "backslashreplace").decode(encoding))

@@ -11,5 +11,8 @@ class TmtpConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks, and stay in the database "default"."""
         from . import checks  # noqa: F401
+        from .routers import pin_to_default
+
+        pin_to_default()

@@ -51,7 +51,7 @@ def sign_in(request: HttpRequest, slug: str) -> HttpResponse:
 @member_page("POST")
 def link(request: HttpRequest, slug: str) -> HttpResponse:
     """Redirect to the provider, to link the identity to the member. POST only: other sites must not start this."""
-    return HttpResponseRedirect(begin(request, provider_or_404(slug).site, next="", link=request.user.pk))
+    return HttpResponseRedirect(begin(request, provider_or_404(slug).site, next="", link=str(request.user.pk)))
 
 
 def next_page(request: HttpRequest) -> str:
@@ -110,7 +110,7 @@ def redeem(request: HttpRequest, provider: Provider, begun: dict[str, Any] | Non
 
 def finish_link(request: HttpRequest, provider: Provider, begun: dict[str, Any], shown: Shown) -> HttpResponse:
     """Link the identity to the member who asked for it. Raise Refused."""
-    if request.user.pk != begun["link"]:
+    if str(request.user.pk) != begun["link"]:
         raise Refused("openid_signed_out")
     identities.link(request.user, shown.claims.iss, shown.claims.sub)
     messages.success(request, _("You can sign in with %(provider)s now.") % {"provider": provider.label})

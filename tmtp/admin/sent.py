@@ -27,6 +27,7 @@ from ..services.messages.recall import Recalled, recall
 from ..services.people.names import aliases_of
 from ..services.queue import reports
 from ..services.queue.reports import State
+from ..times import local_time, number_at
 from .base import INLINE_ROWS, ViewAdmin, attempt, name_of
 from .confirm import ask
 from .filters import YesNoFilter
@@ -62,7 +63,7 @@ class PostedFilter(admin.SimpleListFilter):
         if not days or not days.isdecimal():
             return queryset
         since = timezone.now() - timedelta(days=min(int(days), 36500))
-        return queryset.filter(pk__gte=int(since.timestamp()) * 1_000_000_000)
+        return queryset.filter(pk__gte=number_at(since))
 
 
 class SentList(ChangeList):
@@ -155,7 +156,7 @@ class SentMessageAdmin(ViewAdmin):
 
     @admin.display(description=_("posted"))
     def posted(self, message: SentMessage) -> Any:
-        return date_format(timezone.localtime(message.posted), "DATETIME_FORMAT")
+        return date_format(local_time(message.posted), "DATETIME_FORMAT")
 
     @admin.display(description=_("from"))
     def by(self, message: SentMessage) -> str:

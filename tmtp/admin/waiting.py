@@ -6,7 +6,6 @@ thousand messages. A count that stopped is shown as "10,000+".
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from django.db.models import BigIntegerField, F, OuterRef, QuerySet, Subquery, Value
@@ -18,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from ..models import Node, QueueEntry
 from ..services.queue.quota import RowsOf, entries_of_each, with_count
+from ..times import time_of
 
 __all__ = ["RowsOf", "shown_age", "shown_count", "shown_octets", "with_waiting"]
 
@@ -67,4 +67,4 @@ def shown_octets(node: Any) -> str:
 
 def shown_age(node: Any) -> str:
     """Return how long ago the oldest message was posted; empty if no messages wait."""
-    return timesince(datetime.fromtimestamp(node.oldest / 1_000_000_000, UTC)) if node.oldest else ""
+    return timesince(time_of(node.oldest)) if node.oldest else ""

@@ -11,8 +11,10 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.core import checks
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
+from django.db.utils import ConnectionRouter
 from django.utils import timezone
 
 from ..models import ServerLease
@@ -28,10 +30,14 @@ OPTIONS = (
 
 @checks.register("tmtp")
 def check_database(**_: Any) -> list[checks.CheckMessage]:
-    """Check the router, the vendor, its version and its options: E007 to E010, W005 and W006."""
-    if router.db_for_write(ServerLease) != DEFAULT_DB_ALIAS:
+    """Check the router, the vendor, its version and its options: E007 to E011, W005 and W006."""
+    routers = ConnectionRouter()  # those of the site, without `tmtp.routers`, which keeps tmtp in "default"
+    if routers.db_for_write(ServerLease) != DEFAULT_DB_ALIAS:
         hint = "Let DATABASE_ROUTERS leave the app “tmtp” in “default”."
         return [checks.Error("The models of tmtp are not in the database “default”.", hint=hint, id="tmtp.E007")]
+    if routers.db_for_write(get_user_model()) != DEFAULT_DB_ALIAS:
+        hint = "Let DATABASE_ROUTERS write AUTH_USER_MODEL to “default”. It may be read from a replica."
+        return [checks.Error("The accounts are not in the database “default”.", hint=hint, id="tmtp.E011")]
     connection = connections[DEFAULT_DB_ALIAS]
     if connection.vendor == "postgresql":
         return list(_check_postgresql())

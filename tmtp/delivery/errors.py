@@ -9,6 +9,7 @@ from tmtp.services.errors import Refused, Text, add_texts
 TEXTS = {
     "author_gone": Text(_("whoever wrote %(msgid)s is gone")),
     "broadcast_group_gone": Text(_("A group that it was for is no more. Cancel it, and write another one.")),
+    "broadcast_condition": Text(_("The accounts of this site have no field “%(field)s” for “%(condition)s”.")),
     "broadcast_for_nobody": Text(_("Nothing says whom it is for.")),
     "broadcast_wrong_state": Text(_("“%(subject)s” is %(state)s.")),
 }

@@ -13,6 +13,7 @@ from tmtp.models import Message
 from tmtp.services.messages import expiry, sweeping
 from tmtp.services.people import identities
 from tmtp.services.queue import leases, receipts, reports
+from tmtp.times import number_at
 
 from . import last_runs
 from .budget import Budget, repeat
@@ -76,7 +77,7 @@ def purge() -> None:
     if conf.REPORTS_KEPT is not None:
         before = timezone.now() - timedelta(seconds=conf.REPORTS_KEPT)
         repeat(lambda: reports.purge(before, AT_ONCE), budget)
-        InboundThread.objects.filter(pk__lt=int(before.timestamp() * 1e9)).delete()
+        InboundThread.objects.filter(pk__lt=number_at(before)).delete()
     repeat(_purge_results, budget)
 
 

@@ -14,7 +14,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core import signing
+from django.core.exceptions import ValidationError
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db.models import Q
@@ -26,6 +28,7 @@ from django.utils.module_loading import import_string
 from tmtp.conf import conf as tmtp_conf
 from tmtp.models import Message, Node, QueueEntry, User
 from tmtp.services.messages.expiry import OPS
+from tmtp.times import number_at
 
 from . import last_runs
 from .budget import Budget, repeat
@@ -77,7 +80,7 @@ def _not_taken(numbers: Sequence[int]) -> set[int]:
 
 
 def _since(seen: datetime | None, number: int) -> bool:
-    return seen is not None and seen.timestamp() * 1e9 > number
+    return seen is not None and number_at(seen) > number
 
 
 def _away(users: Iterable[int]) -> list[Any]:
@@ -136,7 +139,9 @@ def _mark_told(account: Any) -> Notice | None:
 
 def notice(account: Any, address: str) -> EmailMessage:
     """Return the mail to a member. Mail programs offer a button that unsubscribes (RFC 8058)."""
-    end = conf.SITE_URL.rstrip("/") + reverse("tmtp_delivery:no_notices", args=[signing.dumps(account.pk, salt=SALT)])
+    end = conf.SITE_URL.rstrip("/") + reverse(
+        "tmtp_delivery:no_notices", args=[signing.dumps(str(account.pk), salt=SALT)]
+    )
     context = {"site_name": tmtp_conf.SITE_NAME, "site_url": conf.SITE_URL, "end": end, "account": account}
     subject = render_to_string("tmtp_delivery/notice_subject.txt", context).strip()
     headers = {"List-Unsubscribe": f"<{end}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
@@ -146,7 +151,11 @@ def notice(account: Any, address: str) -> EmailMessage:
 
 def member_of(token: str) -> Any:
     """Return the primary key of the account in an unsubscribe link. Raise signing.BadSignature."""
-    return signing.loads(token, salt=SALT)
+    text = signing.loads(token, salt=SALT)
+    try:
+        return get_user_model()._meta.pk.to_python(text)
+    except ValidationError as error:  # the accounts have had other keys since
+        raise signing.BadSignature("not a primary key") from error
 
 
 def end_notices(account: Any) -> None:

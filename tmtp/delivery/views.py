@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib.auth import get_user_model
 from django.core import signing
+from django.db import DEFAULT_DB_ALIAS
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -24,6 +25,6 @@ def no_notices(request: HttpRequest, token: str) -> HttpResponse:
         return render(request, "tmtp_delivery/no_notices.html", {"state": "bad"}, status=404)
     if request.method != "POST":
         return render(request, "tmtp_delivery/no_notices.html", {"state": "ask"})
-    if get_user_model().objects.filter(pk=account).exists():
+    if get_user_model()._default_manager.using(DEFAULT_DB_ALIAS).filter(pk=account).exists():
         end_notices(account)
     return render(request, "tmtp_delivery/no_notices.html", {"state": "done"})

@@ -4,7 +4,8 @@ from django.db import migrations, models
 
 
 def the_site_reads_its_mail(apps, schema_editor):
-    apps.get_model("tmtp", "Node").objects.filter(user__is_site=True, dropped=None).update(kind=2)
+    nodes = apps.get_model("tmtp", "Node").objects.using(schema_editor.connection.alias)
+    nodes.filter(user__is_site=True, dropped=None).update(kind=2)
 
 
 class Migration(migrations.Migration):

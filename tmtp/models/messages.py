@@ -6,7 +6,7 @@ of delivery.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db import models
@@ -14,6 +14,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from ..protocol.values import format_msgid
+from ..times import time_of
 from .nodes import Node
 from .people import User
 
@@ -66,7 +67,7 @@ class Message(models.Model):
     @property
     def posted(self) -> datetime:
         """The time when the message was accepted."""
-        return datetime.fromtimestamp(self.id / 1_000_000_000, UTC)
+        return time_of(self.id)
 
 
 class QueueEntry(models.Model):
@@ -124,7 +125,7 @@ class SentMessage(models.Model):
     @property
     def posted(self) -> datetime:
         """The time when the message was queued."""
-        return datetime.fromtimestamp(self.id / 1_000_000_000, UTC)
+        return time_of(self.id)
 
 
 class Report(models.Model):

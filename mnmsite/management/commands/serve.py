@@ -15,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import Error, connection
 from honcho import manager, process
 from honcho.command import main as honcho
@@ -23,6 +23,7 @@ from honcho.compat import ProcessManager
 
 from mnmsite import environment as env
 from tmtp.conf import format_address, parse_address
+from tmtp.management.base import TmtpCommand
 from tmtp.server.certificate import is_self_signed
 from tmtp.server.listener import bound_socket
 
@@ -36,7 +37,7 @@ SUMMARY = """
 """
 
 
-class Command(BaseCommand):
+class Command(TmtpCommand):
     """Migrate, print the addresses, then run the Procfile. Exit with 0 after SIGINT or SIGTERM."""
 
     help = "Migrates the database, then runs the TMTP service, the website and the worker (the Procfile) until Ctrl-C."

@@ -11,12 +11,13 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Q, QuerySet
-from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from tmtp.models import Member, User
+from tmtp.times import site_time
 
 from ..errors import Refused
 from .models import Broadcast
@@ -56,9 +57,12 @@ def groups_named(broadcast: Broadcast) -> int:
 
 
 def check(broadcast: Broadcast) -> None:
-    """Raise Refused when the broadcast has no audience, or when one of its groups has been deleted."""
+    """Raise Refused when the broadcast has no audience, one of its groups is gone, or a condition cannot be told."""
     if groups_named(broadcast) < broadcast.groups_named:
         raise Refused("broadcast_group_gone")
+    for name in ABOUT_ACCOUNTS.keys() - set(conditions()):
+        if broadcast.account_groups.exists() if name == "account_groups" else getattr(broadcast, name):
+            raise Refused("broadcast_condition", condition=name, field=ABOUT_ACCOUNTS[name])
     if not broadcast.everyone and not describe(broadcast):
         raise Refused("broadcast_for_nobody")
 
@@ -93,12 +97,17 @@ def describe(broadcast: Broadcast) -> list[str]:
     return words
 
 
+def _all_accounts() -> QuerySet[Any]:
+    """Return the accounts in the database that has the users: a replica may be behind."""
+    return get_user_model()._default_manager.using(DEFAULT_DB_ALIAS)
+
+
 def _accounts(broadcast: Broadcast) -> QuerySet[Any]:
-    found = get_user_model()._default_manager.all()
+    found = _all_accounts()
     if _account_has("is_active"):
         found = found.filter(is_active=True)
     if groups := list(broadcast.account_groups.values_list("pk", flat=True)):
-        inside = get_user_model()._default_manager.filter(groups__in=groups)
+        inside = _all_accounts().filter(groups__in=groups)
         found = found.filter(pk__in=inside.values("pk"))
     if broadcast.staff_only:
         found = found.filter(is_staff=True)
@@ -117,7 +126,7 @@ def _asks_for_accounts(broadcast: Broadcast) -> bool:
 
 
 def _midnight(day: date) -> datetime:
-    return timezone.make_aware(datetime.combine(day, time.min))
+    return site_time(datetime.combine(day, time.min))
 
 
 def _account_has(field: str) -> bool:

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from ...protocol.values import format_msgid
+from ...times import local_time, site_time
 from ...web.htmx import htmx_script
 from ..conversation import Item
 from ..models import Thread
@@ -77,7 +78,7 @@ def htmx() -> SafeString:
 def moment(number: int) -> SafeString:
     """Return the time of a message as <time>: the hour if it is from today, else the date."""
     at = datetime.fromtimestamp(number // 1_000_000_000, UTC)
-    here, today = timezone.localtime(at), timezone.localtime()
+    here, today = local_time(site_time(at)), local_time(timezone.now())
     if here.date() == today.date():
         shown = date_format(here, "TIME_FORMAT")
     else:

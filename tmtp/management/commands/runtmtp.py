@@ -17,7 +17,7 @@ from typing import Any
 from channels.routing import get_default_application
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import gettext as _
@@ -29,12 +29,13 @@ from ...server.context import Certificate
 from ...server.listener import Listener, bound_socket
 from ...server.tcp import Application
 from ...store.transactions import Unavailable
+from ..base import TmtpCommand
 
 M_MMAP_THRESHOLD = -3
 GC_THRESHOLD = 10_000  # objects; at Python's 700, garbage collection took 7 % of the loop's time
 
 
-class Command(BaseCommand):
+class Command(TmtpCommand):
     """Serve TMTP over TLS until SIGINT or SIGTERM."""
 
     help = "Serves TMTP: members' devices connect here."

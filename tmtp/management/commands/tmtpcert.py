@@ -7,16 +7,17 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
 from tmtp.conf import conf
+from tmtp.management.base import TmtpCommand
 from tmtp.server.certificate import make_self_signed
 
 NAMES = ("localhost", "127.0.0.1", "::1")
 
 
-class Command(BaseCommand):
+class Command(TmtpCommand):
     """Create the files that TMTP["CERT"] and TMTP["KEY"] name. Existing files are never changed."""
 
     help = "Makes a self-signed certificate and its key where the settings expect them, when there are none."

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
 from ...conf import conf
@@ -21,6 +21,7 @@ from ...simulation.run import Plan, simulate
 from ...simulation.temporary_server import memory, temporary_server
 from ...simulation.world import CannotBegin
 from ...testing import Server, ServerFailed
+from ..base import TmtpCommand
 
 MEMBERS = (2, 1000)
 SLOWEST = 0.5  # so that pauses are shorter than IDLE_TIMEOUT
@@ -48,7 +49,7 @@ def at_least(least: float, text: str) -> float:
     return number
 
 
-class Command(BaseCommand):
+class Command(TmtpCommand):
     """Run a server with a temporary database, or use a running one. Exit with 1 if anything was lost or altered."""
 
     requires_system_checks: list[str] = []  # the server runs them

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from ...conf import conf
 from ...models import Identity, Node, SpentToken, User
+from ...times import site_time
 from ..errors import Refused
 
 
@@ -59,7 +60,7 @@ def known_user(shown: IdentityShown) -> User | None:
 def spend_token(shown: IdentityShown) -> None:
     """Note that an id_token was used. Raise AuthenticationRequired if it was used before."""
     forget_tokens()
-    _, fresh = SpentToken.objects.get_or_create(digest=shown.digest, defaults={"expires": shown.expires})
+    _, fresh = SpentToken.objects.get_or_create(digest=shown.digest, defaults={"expires": site_time(shown.expires)})
     if not fresh:
         raise AuthenticationRequired("token_used")
 

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from ...models import Message, Node, Report, SentMessage, User
 from ...protocol.values import parse_msgid
+from ...times import number_at
 from ..errors import Refused
 from ..storage import sql
 
@@ -155,7 +156,7 @@ def purge(before: datetime, limit: int) -> int:
     Return how many: `limit` if there may be more.
     """
     waits = Exists(Message.objects.filter(pk=OuterRef("pk")))
-    old = SentMessage.objects.filter(~waits, pk__lt=int(before.timestamp() * 1e9)).order_by("pk")
+    old = SentMessage.objects.filter(~waits, pk__lt=number_at(before)).order_by("pk")
     numbers = list(old.values_list("pk", flat=True)[:limit])
     Report.objects.filter(message_id__in=numbers).delete()
     SentMessage.objects.filter(pk__in=numbers).delete()

@@ -77,8 +77,8 @@ def run_many(statement: Statement, rows: Sequence[Row]) -> None:
 
 
 def stored_time(moment: datetime) -> Any:
-    """Return a time in UTC in the form in which Django stores it."""
-    return moment if connection.vendor == "postgresql" else moment.replace(tzinfo=None).isoformat(" ")
+    """Return a time of the site (`tmtp.times`) as Django stores it in this database."""
+    return connection.ops.adapt_datetimefield_value(moment)
 
 
 def others_wrote(seen: Seen) -> tuple[Seen, bool]:

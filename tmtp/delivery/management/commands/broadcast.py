@@ -13,13 +13,14 @@ from typing import Any
 
 from django.contrib.auth.models import Group as AccountGroup
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from tmtp.delivery.broadcasts import audience, lifecycle
 from tmtp.delivery.broadcasts.sending import send
 from tmtp.delivery.models import Broadcast
+from tmtp.management.base import TmtpCommand, text
 from tmtp.models import Group
 from tmtp.services.errors import Refused
 
@@ -42,18 +43,22 @@ def rate(text: str) -> int:
     return int(text)
 
 
-class Command(BaseCommand):
+class Command(TmtpCommand):
     """Sends a new broadcast, or continues one. The exit status is 0 when it is done, and 130 when it was paused."""
 
     help = "Sends one message to many members. Ctrl-C pauses it; --resume goes on."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the text, the audience, and the rate."""
-        parser.add_argument("--subject", help="the subject")
+        parser.add_argument("--subject", type=text, help="the subject")
         parser.add_argument("--body-file", metavar="FILE", help="the text, CommonMark in UTF-8; - for standard input")
         parser.add_argument("--all", action="store_true", help="to everyone")
-        parser.add_argument("--group", metavar="GID", action="append", default=[], help="who has joined this group")
-        parser.add_argument("--account-group", metavar="NAME", action="append", default=[], help="accounts in it")
+        parser.add_argument(
+            "--group", metavar="GID", action="append", type=text, default=[], help="who has joined this group"
+        )
+        parser.add_argument(
+            "--account-group", metavar="NAME", action="append", type=text, default=[], help="accounts in it"
+        )
         parser.add_argument("--staff", action="store_true", help="staff only")
         parser.add_argument("--joined-since", metavar="DATE", type=day, help="who signed up since then")
         parser.add_argument("--joined-before", metavar="DATE", type=day, help="who signed up before then")
