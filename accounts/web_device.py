@@ -2,6 +2,7 @@
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import get_script_prefix
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
@@ -44,6 +45,7 @@ def watch(request: HttpRequest) -> HttpResponse:
     openid = parse_settings(conf.OPENID)
     context = {
         "words": {key: str(text) for key, text in WORDS.items()},
+        "link_path": f"{get_script_prefix()}tmtp",
         "registers": conf.OPEN_REGISTRATION and (openid.optional or not openid.auth),
     }
     return render(request, "accounts/web_device.html", context)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import django
 
@@ -40,6 +41,7 @@ DEBUG = env.read("MNM_DEBUG", env.flag, False)
 SECRET_KEY = env.read("MNM_SECRET_KEY", str, "") or env.secret(VAR / "secret_key")
 ALLOWED_HOSTS = env.read("MNM_ALLOWED_HOSTS", env.words, ["localhost", "127.0.0.1", "[::1]"])
 URL = env.read("MNM_URL", env.url, "")
+FORCE_SCRIPT_NAME = urlsplit(URL).path or None  # the site may be served below a path of its host
 ROOT_URLCONF = "mnmsite.urls"
 ASGI_APPLICATION = "mnmsite.asgi.application"
 
@@ -179,6 +181,10 @@ Q_CLUSTER = {
 # -- pages
 
 STATIC_URL = "static/"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "mnmsite.static_files.StaticFilesStorage"},
+}
 WHITENOISE_USE_FINDERS = True  # serve files from the apps' own folders, without collectstatic
 
 LANGUAGE_CODE = "en"

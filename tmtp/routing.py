@@ -13,7 +13,7 @@ from typing import Any
 
 from channels.security.websocket import OriginValidator
 from django.conf import settings
-from django.urls import path
+from django.urls import URLPattern, path
 
 from .consumers import TmtpConsumer
 
@@ -36,6 +36,13 @@ class PagesOfThisSite(OriginValidator):  # type: ignore[misc]
         return parsed_origin is None or self.validate_origin(parsed_origin)
 
 
-websocket_urlpatterns = [
-    path("tmtp", PagesOfThisSite(TmtpConsumer.as_asgi())),
-]
+def routes(route: str, application: Any) -> list[URLPattern]:
+    """Return the URL patterns of a path on the site, and of the same path below FORCE_SCRIPT_NAME.
+
+    URLRouter itself removes the path that a server passes as `root_path`, but does not know this setting.
+    """
+    below = (settings.FORCE_SCRIPT_NAME or "").strip("/")
+    return [path(one, application) for one in ([route, f"{below}/{route}"] if below else [route])]
+
+
+websocket_urlpatterns = routes("tmtp", PagesOfThisSite(TmtpConsumer.as_asgi()))

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -21,7 +22,7 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db.models import Q
 from django.template.loader import render_to_string
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
@@ -139,14 +140,18 @@ def _mark_told(account: Any) -> Notice | None:
 
 def notice(account: Any, address: str) -> EmailMessage:
     """Return the mail to a member. Mail programs offer a button that unsubscribes (RFC 8058)."""
-    end = conf.SITE_URL.rstrip("/") + reverse(
-        "tmtp_delivery:no_notices", args=[signing.dumps(str(account.pk), salt=SALT)]
-    )
+    end = _on_site(reverse("tmtp_delivery:no_notices", args=[signing.dumps(str(account.pk), salt=SALT)]))
     context = {"site_name": tmtp_conf.SITE_NAME, "site_url": conf.SITE_URL, "end": end, "account": account}
     subject = render_to_string("tmtp_delivery/notice_subject.txt", context).strip()
     headers = {"List-Unsubscribe": f"<{end}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
     text = render_to_string("tmtp_delivery/notice.txt", context)
     return EmailMessage(subject, text, to=[address], headers={**headers, "Auto-Submitted": "auto-generated"})
+
+
+def _on_site(path: str) -> str:
+    """Return the address of a path that `reverse` returned. SITE_URL may contain the path that the site is below."""
+    site, below = conf.SITE_URL.rstrip("/"), get_script_prefix().rstrip("/")
+    return site + (path.removeprefix(below) if below and urlsplit(site).path.endswith(below) else path)
 
 
 def member_of(token: str) -> Any:

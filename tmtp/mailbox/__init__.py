@@ -5,3 +5,5 @@ no message is stored twice. What pages need to be fast is an index beside it (`m
 entries as pages are asked for and cleaned when a message is gone (`index`). It can be thrown away at any time but for
 one thing: when a message was read.
 """
+
+NEWS = "live/mailbox"  # the path of the WebSocket that tells pages when something has come

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from channels.auth import AuthMiddlewareStack
 from channels.security.websocket import AllowedHostsOriginValidator
-from django.urls import path
 
+from ..routing import routes
+from . import NEWS
 from .consumers import MailboxConsumer
 
-websocket_urlpatterns = [
-    # for pages of this site, of people who have signed in
-    path("live/mailbox", AllowedHostsOriginValidator(AuthMiddlewareStack(MailboxConsumer.as_asgi()))),
-]
+# for pages of this site, of people who have signed in
+websocket_urlpatterns = routes(NEWS, AllowedHostsOriginValidator(AuthMiddlewareStack(MailboxConsumer.as_asgi())))

@@ -323,6 +323,7 @@ def broadcasts() -> None:
 def notices() -> None:
     import time
 
+    from django.conf import settings
     from django.core import mail
     from django.test import override_settings
 
@@ -337,7 +338,7 @@ def notices() -> None:
     send_message(account("ann"), "Read me", BODY)
     addresses = "tmtp.tests.any_site.Addresses"
     own = {
-        "SITE_URL": "https://shop.example",
+        "SITE_URL": settings.TMTP_DELIVERY["SITE_URL"],
         "NOTICE_AFTER": 0.001,
         "EMAIL_ADDRESSES": addresses,
         "FALLBACK_EMAIL_BACKEND": "django.core.mail.backends.locmem.EmailBackend",
@@ -454,6 +455,28 @@ def mailbox() -> None:
 
 
 @scenario
+def live_news() -> None:
+    from asgiref.sync import async_to_sync
+    from channels.routing import get_default_application
+    from channels.testing import WebsocketCommunicator
+
+    page = Browser("gina")
+    path = re.search(r'data-news="([^"]+)"', page.get(reverse("tmtp_mailbox:mailbox")))[1]
+    cookie = f"sessionid={page.client.cookies['sessionid'].value}".encode()
+    headers = [(b"origin", b"http://testserver"), (b"host", b"testserver"), (b"cookie", cookie)]
+
+    async def listen() -> str:
+        socket = WebsocketCommunicator(get_default_application(), path, headers)
+        connected, _ = await socket.connect(timeout=10)
+        assert connected
+        news: str = await socket.receive_from(timeout=10)
+        await socket.disconnect()
+        return news
+
+    assert async_to_sync(listen)() == "news"
+
+
+@scenario
 def pages_for_members() -> None:
     from tmtp.models import Alias, Node
 
@@ -548,7 +571,7 @@ def leases_and_sweeping() -> None:
     assert leases.renew(lease.pk, 1)
     node = device("ann")
     assert leases.is_alive(lease.pk)
-    sql.claim_node(node.pk, lease.pk, timezone.now())
+    assert sql.claim_node(node.pk, None, lease.pk, timezone.now())
     assert abs(Node.objects.get(pk=node.pk).last_seen - timezone.now()) < timedelta(minutes=1)
     assert stalled_devices.redeliver() == 0
     StalledDevice.objects.update(next_try=timezone.now() - timedelta(seconds=1))

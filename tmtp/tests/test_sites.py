@@ -96,6 +96,7 @@ SITES: dict[str, dict[str, Any]] = {
     "German, with separators, under a path": {
         "settings": 'LANGUAGE_CODE = "de"\nUSE_THOUSAND_SEPARATOR = True\nTIME_ZONE = "Europe/Berlin"\n'
         'FORCE_SCRIPT_NAME = "/club"\n'
+        'TMTP_DELIVERY["SITE_URL"] = "https://shop.example/club"\n'
         'MIDDLEWARE += ["django.middleware.locale.LocaleMiddleware"]\n',
     },
     "a replica to read from": {"settings": REPLICA, "files": {"replica.py": ROUTER}},

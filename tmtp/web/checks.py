@@ -15,7 +15,7 @@ from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.template.base import Template
 from django.template.loader import get_template
 from django.template.loader_tags import BlockNode, ExtendsNode
-from django.urls import NoReverseMatch, Resolver404, resolve, reverse
+from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve, reverse
 
 from ..conf import conf
 
@@ -72,7 +72,7 @@ def check_login_url(**_: Any) -> list[checks.CheckMessage]:
     try:
         url = resolve_url(settings.LOGIN_URL)
         if url.startswith("/"):
-            resolve(url.partition("?")[0])
+            resolve("/" + url.partition("?")[0].removeprefix(get_script_prefix()).lstrip("/"))
     except (NoReverseMatch, Resolver404):
         message = f"LOGIN_URL is {settings.LOGIN_URL!r}, which leads nowhere."
         hint = "Set it to the page where members sign in, such as “account_login” with django-allauth."

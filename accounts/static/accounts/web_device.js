@@ -66,7 +66,7 @@ function handle({ header, data }) {
 async function connect(enter) {
   place = location.host;
   wanted = true;
-  link = new Link(handle);
+  link = new Link(handle, at("connected").dataset.link);
   const mine = link;
   link.addEventListener("ohi", ({ detail }) => {
     arrived(words.ohiedit, words[detail.status === 1 ? "ohi online" : "ohi offline"], "", detail);

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from django import template
+from django.urls import get_script_prefix
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
@@ -12,6 +13,7 @@ from django.utils.translation import gettext as _
 from ...protocol.values import format_msgid
 from ...times import local_time, site_time
 from ...web.htmx import htmx_script
+from .. import NEWS
 from ..conversation import Item
 from ..models import Thread
 from ..summary import GROUP, PING
@@ -72,6 +74,12 @@ def event(item: Item) -> str:
 def htmx() -> SafeString:
     """Return the script tags of htmx, if the site has it."""
     return htmx_script()
+
+
+@register.simple_tag
+def news_path() -> str:
+    """Return the path of live news on this host, below the path that the site is served under."""
+    return get_script_prefix() + NEWS
 
 
 @register.simple_tag

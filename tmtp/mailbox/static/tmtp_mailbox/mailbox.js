@@ -3,6 +3,7 @@
 "use strict";
 
 (() => {
+  const NEWS = new URL(document.currentScript.dataset.news, location.href).href.replace(/^http/, "ws");
   const SIGN_IN = 4401, PATIENCE = 30_000;
   let wait = 1000;
 
@@ -11,7 +12,7 @@
   }
 
   function listen() {
-    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live/mailbox`);
+    const socket = new WebSocket(NEWS);
     socket.addEventListener("open", () => { wait = 1000; });
     socket.addEventListener("message", refresh);  // the first comes at once: something may have come meanwhile
     socket.addEventListener("close", (event) => {
