@@ -150,7 +150,7 @@ def notice(account: Any, address: str) -> EmailMessage:
 
 def _on_site(path: str) -> str:
     """Return the address of a path that `reverse` returned. SITE_URL may contain the path that the site is below."""
-    site, below = conf.SITE_URL.rstrip("/"), get_script_prefix().rstrip("/")
+    site, below = str(conf.SITE_URL).rstrip("/"), get_script_prefix().rstrip("/")
     return site + (path.removeprefix(below) if below and urlsplit(site).path.endswith(below) else path)
 
 
