@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import OuterRef, QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, OuterRef, Q, QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Node, ServerLease
-from ..services.queue.leases import LIFETIME
+from ..services.queue.leases import fresh
 from .base import ViewAdmin
 from .waiting import RowsOf
 
@@ -21,7 +20,7 @@ COUNT_LIMIT = 100_000
 
 @admin.register(ServerLease)
 class ServerAdmin(ViewAdmin):
-    """Server processes. A server that was killed stays in the list until another one starts."""
+    """Server processes. A server that was killed stays in the list for about a minute."""
 
     list_display = ["server", "runs", "host", "pid", "started", "seen", "nodes_online"]
     fields = ["server", "runs", "host", "pid", "started", "seen", "nodes_online"]
@@ -31,7 +30,8 @@ class ServerAdmin(ViewAdmin):
         """Annotate the number of nodes that are online, counted in an index up to COUNT_LIMIT."""
         nodes = Node.objects.filter(server=OuterRef("pk")).values("pk")
         leases: QuerySet[ServerLease] = super().get_queryset(request)
-        return leases.annotate(online=RowsOf(nodes[:COUNT_LIMIT]))
+        renewed = ExpressionWrapper(Q(seen__gte=fresh()), BooleanField())
+        return leases.annotate(online=RowsOf(nodes[:COUNT_LIMIT]), renewed=renewed)
 
     @admin.display(description=_("address"), ordering="address")
     def server(self, lease: ServerLease) -> str:
@@ -39,8 +39,9 @@ class ServerAdmin(ViewAdmin):
         return lease.address or str(_("in the website’s process"))
 
     @admin.display(description=_("runs"), boolean=True)
-    def runs(self, lease: ServerLease) -> bool:
-        return lease.seen > timezone.now() - LIFETIME
+    def runs(self, lease: Any) -> bool:
+        renewed: bool = lease.renewed
+        return renewed
 
     @admin.display(description=_("nodes online"), ordering="online")
     def nodes_online(self, lease: Any) -> str:

@@ -15,10 +15,9 @@ from django.contrib.auth import get_user_model
 from django.core import checks
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from django.db.utils import ConnectionRouter
-from django.utils import timezone
 
 from ..models import ServerLease
-from ..services.queue.leases import LIFETIME
+from ..services.queue.leases import fresh
 from ..services.storage.hints import shared_layer
 
 OLDEST_SQLITE = (3, 35)  # the first version with RETURNING
@@ -75,7 +74,7 @@ def check_servers(databases: Sequence[str] | None = None, **_: Any) -> list[chec
         return []
     try:
         with transaction.atomic(using=DEFAULT_DB_ALIAS):
-            alive = ServerLease.objects.using(DEFAULT_DB_ALIAS).filter(seen__gte=timezone.now() - LIFETIME)
+            alive = ServerLease.objects.using(DEFAULT_DB_ALIAS).filter(seen__gte=fresh())
             hosts = list(alive.values_list("host", flat=True))
             listening = alive.exclude(address="").count()  # not websites, which have a lease for WebSocket
     except DatabaseError:

@@ -8,7 +8,7 @@ import time
 
 from ..conf import conf
 from ..services.messages import sweeping
-from ..services.queue import receipts
+from ..services.queue import leases, receipts
 from ..services.queue.batch import without_batch
 from ..services.storage.hints import listen
 from ..store.store import Store
@@ -82,6 +82,7 @@ class Background:
         while True:
             await asyncio.sleep(SWEEP)
             try:
+                await self._store.run(None, without_batch(leases.end_dead))
                 found = await asyncio.to_thread(sweeper.look)
                 if found:
                     await self._store.run(None, without_batch(sweeping.apply, found))

@@ -32,13 +32,15 @@ class Lease:
 
     async def take(self) -> None:
         """Take a new lease. Raise Unavailable."""
+        self._store.lease, self._store.lease_lost = 0, False
         lease = await self._store.run(None, without_batch(leases.take, self._address))
         self._store.lease = lease.pk
 
     def release(self) -> None:
         """Give the lease up: the process ends."""
-        if self.id:
-            self._store.do(None, without_batch(leases.release, self.id))
+        lease, self._store.lease = self.id, 0  # the batch that ends a lease cannot renew it
+        if lease:
+            self._store.do(None, without_batch(leases.release, lease))
 
     async def check(self) -> None:
         """Take a new lease if another process has ended this one, and free nodes that are no longer connected."""

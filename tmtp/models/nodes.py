@@ -17,6 +17,7 @@ class ServerLease(models.Model):
     pid = models.PositiveIntegerField(_("process"))
     started = models.DateTimeField(_("started"), auto_now_add=True)
     seen = models.DateTimeField(_("last seen"))
+    suspected = models.DateTimeField(_("thought gone since"), null=True, editable=False)
     batch = models.BigIntegerField(_("last batch committed"), default=0)
 
     class Meta:

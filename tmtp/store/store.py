@@ -30,7 +30,7 @@ from ..services.queue.batch import Parcel, Service
 from ..services.queue.reports import Note
 from ..services.storage.spool import discard
 from .batching import Job, Order, PostJob, ServiceJob
-from .transactions import Committed, Entry, Transactions, Unavailable, Uncertain
+from .transactions import Committed, Entry, LeaseLost, Transactions, Unavailable, Uncertain
 from .wal import Checkpoints
 
 log = logging.getLogger("tmtp")
@@ -168,15 +168,15 @@ class Store:
         acked = self._overdue + acked
         try:
             done = self._transactions.commit(jobs, acked, self.lease)
-            self.lease_lost = bool(self.lease and not done.renewed)
             self._overdue = []
         except Exception as error:
             if not isinstance(error, Unavailable):
                 log.exception("a batch failed")
                 error = Unavailable("store_failed")
+            self.lease_lost = isinstance(error, LeaseLost)
             self._overdue = acked
             self.failures += 1
-            done = Committed([], [], False)
+            done = Committed([], [])
             for job in jobs:
                 job.result = error
         jobs = self._order.settle(jobs)

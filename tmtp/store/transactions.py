@@ -34,15 +34,15 @@ class Uncertain(Unavailable):
     """The database was lost while it committed: it may have been done. Asking again, with the same id, tells."""
 
 
-class Committed(NamedTuple):
-    """What is on disk now: messages to deliver, spool files to remove, and whether the server's lease was still there.
+class LeaseLost(Unavailable):
+    """Another process has ended the server's lease, so nothing was done: the server's nodes may be elsewhere."""
 
-    Without a lease, `renewed` is False.
-    """
+
+class Committed(NamedTuple):
+    """What is on disk now: messages to deliver, and spool files to remove."""
 
     parcels: list[Parcel]
     spools: list[str]
-    renewed: bool
 
 
 class Transactions:
@@ -64,7 +64,8 @@ class Transactions:
     def commit(self, jobs: list[Job], acked: list[Entry | Note], lease: int) -> Committed:
         """Run jobs, note what was acknowledged and renew the lease, in one transaction. Set the jobs' results.
 
-        Raise Unavailable when the database stays away, Uncertain when it went away while it committed.
+        Raise LeaseLost when there is no such lease any more, Unavailable when the database stays away, and Uncertain
+        when it went away while it committed. Without a lease (0), none is renewed.
         """
         self._batch += 1
         give_up = time.monotonic() + conf.STORE_PATIENCE
@@ -78,8 +79,12 @@ class Transactions:
                     batch = Batch()
                     spools = acknowledge(acked) if acked else []
                     _run(jobs, batch, careful)
-                    done = Committed(batch.parcels, spools, leases.renew(lease, self._batch))
+                    if lease and not leases.renew(lease, self._batch):
+                        raise LeaseLost("store_unavailable")
+                    done = Committed(batch.parcels, spools)
                 return done  # noqa: RET504 - needed below when the commit fails
+            except LeaseLost:
+                raise
             except (OperationalError, InterfaceError) as error:
                 if done and self._was_committed(lease, give_up):
                     return done

@@ -112,8 +112,12 @@ async def server_of(engine: Engine, session: Session) -> int | None:
 async def test_a_link_of_a_lost_lease_does_not_end_a_fresh_one_of_its_node(engine: Engine) -> None:
     old, nodeid = await enter(engine)
     assert await server_of(engine, old) == engine.lease.id
-    before = engine.lease.id
-    await engine.store.run(None, without_batch(leases.release, before))
+    before, engine.store.lease = engine.lease.id, 0
+    await engine.store.run(None, without_batch(leases.release, before))  # as another server might
+    engine.store.lease = before
+    with pytest.raises(Unavailable):
+        await engine.store.run(None, without_batch(int))
+    assert engine.store.lease_lost
     await engine.lease._start_over()
     assert old.closing and old.sender
     assert engine.lease.id != before

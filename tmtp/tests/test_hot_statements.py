@@ -63,7 +63,7 @@ PARAMETERS = {
     "_NOTE_ACKNOWLEDGED": [[(node, node, NOW) for node in SOME]],
     "_CLAIM_NODE": [(1, NOW, 150, None), (1, NOW, 150, 2)],
     "_RELEASE_NODE": [(NOW, 150, 1)],
-    "_RENEW_LEASE": [(NOW, 1, 1)],
+    "_RENEW_LEASE": [(1, 1)],
     "_LEASE_BATCH": [(1,)],
     "_PURGE_RECEIPTS": [(50, 2000)],
 }

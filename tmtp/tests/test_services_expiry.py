@@ -15,7 +15,7 @@ from tmtp.services.messages.expiry import expire
 from tmtp.services.messages.mailbox import messages_of, remove
 from tmtp.services.messages.sending import send_message
 from tmtp.services.people.placeholders import mailbox_of
-from tmtp.services.queue import leases, reports
+from tmtp.services.queue import reports
 from tmtp.services.queue.reports import State
 from tmtp.services.storage import spool
 from tmtp.signals import messages_expired
@@ -128,12 +128,3 @@ def test_messages_are_found_by_their_number() -> None:
     assert "SEARCH tmtp_message USING INTEGER PRIMARY KEY" in old.explain()
     entries = QueueEntry.objects.filter(message_id__in=[1, 2]).exclude(node__kind=2).order_by("message_id")
     assert "SCAN" not in entries.explain()
-
-
-def test_leases_of_dead_servers_end(lease: int) -> None:
-    ann = someone()
-    Node.objects.filter(pk=ann.node).update(server=lease)
-    assert leases.end_dead() == 0
-    ServerLease.objects.update(seen="2020-01-01T00:00:00Z")
-    assert leases.end_dead() == 1
-    assert Node.objects.get(pk=ann.node).server is None

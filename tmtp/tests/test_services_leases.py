@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ from tmtp.services.messages.posts import Post
 from tmtp.services.people import devices, users
 from tmtp.services.people.actors import Sender
 from tmtp.services.queue import leases
-from tmtp.services.storage import numbers, sql
+from tmtp.services.storage import locks, numbers, sql
 from tmtp.services.storage.numbers import Numbers
 
 from .people import own, to
@@ -33,49 +35,104 @@ def other_server(**fields: Any) -> ServerLease:
     return ServerLease.objects.create(**fields)
 
 
+def age(lease: int, seconds: float, field: str = "seen") -> None:
+    ServerLease.objects.filter(pk=lease).update(**{field: timezone.now() - timedelta(seconds=seconds)})
+
+
 # leases
 
 
-def test_a_restarted_server_takes_over() -> None:
-    here = leases.take("a:1")
-    node = users.register("laptop", lease=here.pk).sender.node
-    again = leases.take("a:1")
-    assert not ServerLease.objects.filter(pk=here.pk).exists()
-    assert Node.objects.get(pk=node).server_id is None
-    assert leases.is_alive(again.pk)
-
-
-@pytest.mark.parametrize(
-    ("fields", "ends"),
-    [
-        ({}, False),
-        ({"seen": timedelta(seconds=-31)}, True),
-        ({"host": "here", "address": "b:2"}, False),
-        ({"host": "here", "address": "a:1"}, True),
-        ({"host": "here", "address": "b:2", "pid": 2**22 + 1}, True),
-        ({"host": "here", "address": "b:2", "pid": os.getpid()}, True),
-    ],
-)
-def test_which_leases_a_new_server_ends(fields: dict[str, Any], ends: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_servers_that_look_the_same_leave_each_other_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Containers may share a host name, and have the same process numbers and addresses."""
     monkeypatch.setattr(leases.socket, "gethostname", lambda: "here")
-    if "seen" in fields:
-        fields = {**fields, "seen": timezone.now() + fields["seen"]}
-    other = other_server(**{"pid": os.getppid(), **fields})
-    leases.take("a:1")
-    assert ServerLease.objects.filter(pk=other.pk).exists() != ends
+    monkeypatch.setattr(leases.os, "getpid", lambda: 1)
+    one, other = leases.take("a:1").pk, leases.take("a:1").pk
+    node = users.register("laptop", lease=one).sender.node
+    for _ in range(3):
+        assert leases.end_dead() == 0
+        assert leases.renew(one, 1) and leases.renew(other, 1)
+    assert leases.is_alive(one) and leases.is_alive(other)
+    assert Node.objects.get(pk=node).server_id == one
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_the_clock_of_the_host_does_not_matter(hours: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    lease = leases.take("a:1").pk
+    elsewhere = timezone.now() + timedelta(hours=hours)
+    monkeypatch.setattr(timezone, "now", lambda: elsewhere)
+    assert leases.is_alive(lease)
+    assert leases.end_dead() == 0
+    assert leases.renew(lease, 1)
+    assert leases.is_alive(lease)
 
 
 def test_a_lease_lives_while_it_is_renewed() -> None:
-    lease = other_server(seen=timezone.now() - timedelta(seconds=40))
-    assert not leases.is_alive(lease.pk)
-    assert leases.renew(lease.pk, 7)
-    assert leases.is_alive(lease.pk)
-    assert leases.committed(lease.pk) == 7
-    seen = ServerLease.objects.get(pk=lease.pk).seen
-    assert abs((timezone.now() - seen).total_seconds()) < 5
-    leases.release(lease.pk)
-    assert not leases.renew(lease.pk, 8)
-    assert leases.committed(lease.pk) == 0
+    lease = leases.take("a:1").pk
+    age(lease, 40)
+    assert not leases.is_alive(lease)
+    assert leases.renew(lease, 7)
+    assert leases.is_alive(lease)
+    assert leases.committed(lease) == 7
+    leases.release(lease)
+    assert not leases.renew(lease, 8)
+    assert leases.committed(lease) == 0
+
+
+def test_a_server_whose_process_has_ended_is_not_alive() -> None:
+    """However fresh its lease is: its devices may log in elsewhere at once."""
+    assert not leases.is_alive(other_server().pk)
+
+
+def test_a_dead_server_ends_at_the_second_look() -> None:
+    """After the database was away, all servers seem gone for a moment."""
+    dead = other_server().pk
+    node = users.register("laptop", lease=dead).sender.node
+    assert leases.end_dead() == 0, "it was renewed lately"
+    age(dead, 40)
+    assert leases.end_dead() == 0
+    assert leases.renew(dead, 1), "it was only away"
+    age(dead, 40)
+    leases.locks.release(dead)
+    for _ in range(2):
+        assert leases.end_dead() == 0
+    age(dead, 40, "suspected")
+    assert leases.end_dead() == 1
+    assert Node.objects.get(pk=node).server_id is None
+
+
+def test_a_server_that_holds_its_lock_is_not_ended() -> None:
+    lease = leases.take("a:1").pk
+    for field in ("seen", "suspected"):
+        age(lease, 300, field)
+    assert leases.end_dead() == 0
+    assert not leases.is_alive(lease), "but it may hang: its devices may log in elsewhere"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lock_ends_with_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if connection.vendor == "postgresql":
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(locks.hold, 7).result()
+            assert locks.is_held(7)
+            assert not locks.hold(7), "another connection has it"
+            pool.submit(connection.close).result()
+    else:
+        path = tmp_path / "lock"
+        monkeypatch.setattr(locks, "_path", lambda number: path)
+        script = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, 2); print(1, flush=True); input()"
+        command = [sys.executable, "-c", script, str(path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout and process.stdout.readline()
+            assert locks.is_held(7)
+            assert not locks.hold(7), "another process has it"
+            process.kill()
+    last = time.monotonic() + 10
+    while locks.is_held(7) and time.monotonic() < last:
+        time.sleep(0.01)
+    assert locks.hold(7)
+    assert locks.is_held(7)
+    locks.release(7)
+    assert not locks.is_held(7)
 
 
 # numbers

@@ -23,6 +23,7 @@ from tmtp.services.messages.sending import send_message
 from tmtp.services.people import linking
 from tmtp.services.people.placeholders import mailbox_of
 from tmtp.services.queue import reports
+from tmtp.services.storage import locks
 from tmtp.tests.people import forget, someone, waiting
 
 pytestmark = pytest.mark.django_db
@@ -169,7 +170,8 @@ def test_each_message_is_looked_at_once_and_all_of_them_each_day(settings):
 def test_leases_of_dead_servers_end_and_orphans_are_looked_for(lease, monkeypatch):
     ann = someone()
     go_online(ann, lease)
-    ServerLease.objects.update(seen=LONG_AGO)
+    locks.release(lease)
+    ServerLease.objects.update(seen=LONG_AGO, suspected=LONG_AGO)
     found = housekeeping.sweeping.Found(messages=[1])
     looks, removed = [], []
     monkeypatch.setattr(housekeeping._sweeper, "look", lambda: looks.append(1) or found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,6 @@ from django.contrib import messages
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from ...conf import conf
@@ -19,7 +17,7 @@ from ...models import Identity, Node
 from ...openid.providers import Provider, parse_settings
 from ...services.people.devices import drop_node, make_node, rename_node
 from ...services.people.linking import user_of
-from ...services.queue.leases import LIFETIME
+from ...services.queue.leases import fresh
 from ...services.queue.quota import with_count
 from ...web.decorators import member_page
 from ...web.limits import attempt
@@ -32,14 +30,10 @@ COUNTED = 1000  # of the messages that wait for one device
 
 def devices_of(account: Any) -> QuerySet[Node]:
     """Return a member's devices, with `online`, and `waiting` up to COUNTED + 1. The mailbox is not one of them."""
-    online = Q(server__seen__gte=_alive_since()) & Q(server__isnull=False)
+    online = Q(server__seen__gte=fresh()) & Q(server__isnull=False)
     devices = Node.objects.filter(user__account=account, kind=Node.Kind.DEVICE, dropped=None)
     with_online = devices.annotate(online=ExpressionWrapper(online, BooleanField()))
     return with_count(with_online, COUNTED).order_by("created", "pk")
-
-
-def _alive_since() -> datetime:
-    return timezone.now() - LIFETIME
 
 
 @member_page("GET")

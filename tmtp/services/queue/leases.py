@@ -1,4 +1,12 @@
-"""Which server processes run, and which nodes are connected to which."""
+"""Which server processes run, and which nodes are connected to which.
+
+A server takes a lease when it starts, and a lock with the lease's number (`storage.locks`). It lives as long as it
+holds the lock and renews the lease, which each batch of its store does. All times are of the database's own clock, so
+that the clocks of hosts do not matter; nor do their names or the numbers of processes, which containers may share.
+
+A batch whose lease is gone does not commit. So whoever ends a lease can be sure that its server writes nothing more
+under it, even if that server lives after all.
+"""
 
 from __future__ import annotations
 
@@ -7,81 +15,79 @@ import socket
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Q
-from django.utils import timezone
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Now
 
 from ...models import Node, ServerLease
-from ..storage import sql
+from ..storage import locks, sql
 
 LIFETIME = timedelta(seconds=30)
 
 
 def take(address: str) -> ServerLease:
-    """A lease for this process. Ends leases that have run out, and those of dead processes of this host.
-
-    Another process at the same address of the same host is dead too: only one can listen there.
-    """
-    host = socket.gethostname()
-    for old in ServerLease.objects.filter(Q(host=host) | Q(seen__lt=timezone.now() - LIFETIME)):
-        if old.seen < timezone.now() - LIFETIME or (address and old.address == address) or not _runs(old.pid):
-            end(old)
-    return ServerLease.objects.create(host=host, address=address, pid=os.getpid(), seen=timezone.now())
+    """Take a lease for this process, which listens at `address`; host, address and process are for people to read."""
+    lease = ServerLease.objects.create(host=socket.gethostname(), address=address, pid=os.getpid(), seen=Now())
+    locks.hold(lease.pk)
+    return lease
 
 
 def renew(lease: int, batch: int) -> bool:
-    """The process lives, and its batch `batch` commits with this; False when its lease was ended by another."""
-    return sql.renew_lease(lease, timezone.now(), batch)
+    """Renew a lease, and note the batch that commits with this. Return False when the lease was ended by another."""
+    renewed = sql.renew_lease(lease, batch)
+    if renewed:
+        locks.hold(lease)  # again, if the connection was lost with its locks
+    return renewed
 
 
 def committed(lease: int) -> int:
-    """The last batch of this lease that was committed, 0 when the lease is gone.
+    """Return the last batch of this lease that was committed, 0 when the lease is gone.
 
-    Waits for a transaction of this lease that the database is still at, although its client has been cut off.
+    Wait for a transaction of this lease that the database is still at, although its client has been cut off.
     """
     return sql.lease_batch(lease)
 
 
 def nodes(lease: int) -> set[int]:
-    """The nodes that are connected to a server, as far as the database knows."""
+    """Return the nodes that are connected to a server, as far as the database knows."""
     return set(Node.objects.filter(server=lease).values_list("pk", flat=True))
 
 
 def end(lease: ServerLease) -> None:
-    """The process is gone: its nodes are offline."""
+    """End a lease: its nodes are offline."""
     Node.objects.filter(server=lease).update(server=None)
+    locks.release(lease.pk)
     lease.delete()
 
 
 @transaction.atomic
-def end_dead(grace: timedelta = LIFETIME) -> int:
-    """End the leases of servers that nobody took the place of, `grace` after they ran out; gives how many.
+def end_dead() -> int:
+    """End the leases of servers that are gone. Return their number.
 
-    A server that lives after all finds its lease gone, and takes a new one.
+    A server is gone when its lease was not renewed, nor its lock held, at two looks that are LIFETIME apart: after the
+    database was away, all servers seem gone for a moment.
     """
-    dead = ServerLease.objects.filter(seen__lt=timezone.now() - LIFETIME - grace)
-    ended = list(dead.select_for_update())
-    for lease in ended:
-        end(lease)
-    return len(ended)
+    ended = 0
+    for lease in ServerLease.objects.filter(seen__lt=fresh()).select_for_update():
+        if locks.is_held(lease.pk):
+            continue
+        if ServerLease.objects.filter(pk=lease.pk, suspected__lt=fresh()).exists():
+            end(lease)
+            ended += 1
+        elif lease.suspected is None:
+            ServerLease.objects.filter(pk=lease.pk).update(suspected=Now())
+    return ended
 
 
 def release(lease: int) -> None:
-    """This process ends."""
+    """End this process's own lease."""
     end(ServerLease(pk=lease))
 
 
+def fresh() -> CombinedExpression:
+    """Return the time since which a lease must have been renewed, by the database's clock, for a query."""
+    return Now() - LIFETIME
+
+
 def is_alive(lease: int) -> bool:
-    """Whether the process behind a lease was seen lately."""
-    return ServerLease.objects.filter(pk=lease, seen__gte=timezone.now() - LIFETIME).exists()
-
-
-def _runs(pid: int) -> bool:
-    if pid == os.getpid():
-        return False  # an earlier process had our number
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    """Return whether the server with this lease holds its lock, and has renewed the lease lately."""
+    return ServerLease.objects.filter(pk=lease, seen__gte=fresh()).exists() and locks.is_held(lease)

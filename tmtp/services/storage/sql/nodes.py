@@ -42,8 +42,10 @@ _RELEASE_NODE = {
     "postgresql": "UPDATE tmtp_node SET server_id = NULL, last_seen = %s WHERE id = %s AND server_id = %s",
 }
 _RENEW_LEASE = {
-    "sqlite": "UPDATE tmtp_serverlease SET seen = ?, batch = ? WHERE id = ?",
-    "postgresql": "UPDATE tmtp_serverlease SET seen = %s, batch = %s WHERE id = %s",
+    "sqlite": "UPDATE tmtp_serverlease SET seen = strftime('%Y-%m-%d %H:%M:%f', 'now'), suspected = NULL, batch = ?"
+    " WHERE id = ?",
+    "postgresql": "UPDATE tmtp_serverlease SET seen = statement_timestamp(), suspected = NULL, batch = %s"
+    " WHERE id = %s",
 }
 _LEASE_BATCH = {
     "sqlite": "SELECT batch FROM tmtp_serverlease WHERE id = ?",
@@ -83,9 +85,9 @@ def add_name(name: str, skeleton: str, user: int | None, group: int | None, crea
     return bool(fetch(_ADD_NAME, (name, skeleton, user, group, stored_time(created))))
 
 
-def renew_lease(lease: int, seen: datetime, batch: int) -> bool:
-    """Note when a server was seen, and which batch it commits with this. Return False when the lease is gone."""
-    return bool(run(_RENEW_LEASE, (stored_time(seen), batch, lease)).rowcount)
+def renew_lease(lease: int, batch: int) -> bool:
+    """Note that a server was seen now, and which batch it commits with this. Return False when the lease is gone."""
+    return bool(run(_RENEW_LEASE, (batch, lease)).rowcount)
 
 
 def lease_batch(lease: int) -> int:

@@ -1,0 +1,103 @@
+"""Locks that last as long as the process that holds them, whatever clocks, host names and process numbers say.
+
+On PostgreSQL, a lock is an advisory lock of the session, which the database ends together with the connection. On
+SQLite, it is a lock on a file beside the database, which the system ends together with the process. A database in
+memory belongs to one process, and so do its locks.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from django.db import connection
+
+_CLASS = 0x746D7470  # "tmtp": the first number of the advisory locks
+_held: dict[int, Any] = {}  # on PostgreSQL the connection that holds each lock, on SQLite its file
+
+
+def hold(number: int) -> bool:
+    """Take a lock, again after its connection was lost. Return False while another process has it."""
+    if connection.vendor == "postgresql":
+        connection.ensure_connection()
+        if _held.get(number) is not connection.connection:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [_CLASS, _key(number)])
+                if not cursor.fetchone()[0]:
+                    return False
+            _held[number] = connection.connection
+    elif number not in _held:
+        path = _path(number)
+        file = path and _locked(path, os.O_CREAT)
+        if path and file is None:
+            return False
+        _held[number] = file
+    return True
+
+
+def is_held(number: int) -> bool:
+    """Return whether a process holds a lock, this one or another."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = %s AND objid::bigint = %s"
+                " AND objsubid = 2 AND granted"
+                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+                [_CLASS, _key(number)],
+            )
+            return cursor.fetchone() is not None
+    if number in _held:
+        return True
+    path = _path(number)
+    if path is None or not path.exists():
+        return False
+    file = _locked(path)
+    if file is None:
+        return True
+    os.close(file)
+    return False
+
+
+def release(number: int) -> None:
+    """Give up a lock, and remove what is left of one that nobody holds."""
+    holder = _held.pop(number, None)
+    if connection.vendor == "postgresql":
+        if holder is not None and holder is connection.connection:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [_CLASS, _key(number)])
+        return
+    path = _path(number)
+    if path:
+        with suppress(OSError):
+            path.unlink()
+    if holder is not None:
+        os.close(holder)
+
+
+def _key(number: int) -> int:
+    return number & 0x7FFF_FFFF
+
+
+def _path(number: int) -> Path | None:
+    """Return the file of a lock, None for a database in memory."""
+    database: Any = connection
+    if database.is_in_memory_db():
+        return None
+    return Path(f"{database.settings_dict['NAME']}-server-{number}.lock")
+
+
+def _locked(path: Path, flags: int = 0) -> int | None:
+    """Open a file and lock it. Return its descriptor, or None when another process has the lock."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        return None
+    return file
