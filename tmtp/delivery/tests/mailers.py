@@ -1,4 +1,4 @@
-"""Name the e-mail backend of a site, as the Django that runs wants it named."""
+"""Settings for e-mail, in the form of the Django that runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ def mail_settings(backend: str, **options: Any) -> dict[str, Any]:
     if django.VERSION >= (6, 1):
         return {"MAILERS": {"default": {"BACKEND": backend, "OPTIONS": options}}}
     return {"EMAIL_BACKEND": backend, **{f"EMAIL_{name.upper()}": value for name, value in options.items()}}
+
+
+def administrators(*addresses: str) -> list[Any]:
+    """Return a value for ADMINS: addresses since Django 6.0, pairs of a name and an address before."""
+    return [*addresses] if django.VERSION >= (6, 0) else [(address, address) for address in addresses]
 
 
 def use_backend(settings: Any, backend: str, **options: Any) -> None:

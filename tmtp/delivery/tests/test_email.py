@@ -25,7 +25,7 @@ from django.utils import translation
 
 from tmtp.delivery.commonmark import text_of
 from tmtp.delivery.email import HEADER
-from tmtp.delivery.tests.mailers import use_backend
+from tmtp.delivery.tests.mailers import administrators, use_backend
 from tmtp.delivery.tests.seen import Seen
 from tmtp.markup import render
 from tmtp.models import Message, SentMessage
@@ -269,8 +269,7 @@ def test_a_header_sends_it_both_ways(settings: Any) -> None:
 
 
 def test_mail_to_admins(settings: Any) -> None:
-    addresses = ["ann@example.org", "eve@example.org"]
-    settings.ADMINS = addresses if django.VERSION >= (6, 0) else [(address, address) for address in addresses]
+    settings.ADMINS = administrators("ann@example.org", "eve@example.org")
     member("ann")
     mail_admins("Error", "Traceback", html_message="<h1>Traceback</h1>")
     assert mailed() == [["ann@example.org", "eve@example.org"]]

@@ -10,9 +10,10 @@ from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from typing import Any
 
+import django
 import pytest
 from django.core import mail
-from django.core.mail import BadHeaderError, EmailMessage, EmailMultiAlternatives
+from django.core.mail import EmailMessage, EmailMultiAlternatives
 
 from tmtp.delivery.commonmark import files_of, text_of
 from tmtp.delivery.tests.mailers import use_backend
@@ -21,6 +22,8 @@ from tmtp.delivery.tests.test_email import configure, mailed, member, received
 from tmtp.markup import render
 from tmtp.models import Message
 
+# as long as Django takes these
+pytestmark = pytest.mark.filterwarnings("ignore:MIMEBase attachments are deprecated")
 OCTETS = bytes(range(256))
 INVITATION = "BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nEND:VCALENDAR\r\n"
 
@@ -47,6 +50,7 @@ def container(subtype: str, *parts: Any) -> MIMEMultipart:
 
 
 # files
+ENDING = b"text\n" if django.VERSION >= (6, 0) else b"text"  # of a mail that Django makes
 
 
 def test_a_mail_in_a_mail_keeps_its_octets() -> None:
@@ -59,7 +63,7 @@ def test_a_mail_in_a_mail_keeps_its_octets() -> None:
 @pytest.mark.parametrize("content", [EmailMessage("Inner", "text"), EmailMessage("Inner", "text").message()])
 def test_a_mail_as_content(content: Any) -> None:
     ((name, octets),) = files_of(mail_with(("inner.eml", content, "message/rfc822")))
-    assert name == "inner.eml" and b"Subject: Inner" in octets and octets.endswith(b"text")
+    assert name == "inner.eml" and b"Subject: Inner" in octets and octets.endswith(ENDING)
 
 
 @pytest.mark.parametrize("subtype", ["mixed", "related", "alternative"])
@@ -224,6 +228,9 @@ def test_a_reader_sees_where_an_answer_goes(options: dict[str, Any], shown: str,
     assert seen.links[0] == ("mailto:help@example.org", "help@example.org")
 
 
+before_django_6 = pytest.mark.skipif(django.VERSION >= (6, 0), reason="Django 6 takes a line end at the end away")
+
+
 @pytest.fixture
 def ann(settings: Any) -> Any:
     use_backend(settings, "tmtp.delivery.email.EmailBackend")
@@ -238,18 +245,19 @@ def ann(settings: Any) -> Any:
     ("name", "value"),
     [
         ("subject", "Hello\nBcc: eve@example.org"),
-        ("subject", "Hello\r\n"),
-        ("from_email", "a@example.org\n"),
+        pytest.param("subject", "Hello\r\n", marks=before_django_6),
+        pytest.param("from_email", "a@example.org\n", marks=before_django_6),
         ("headers", {"X-Order": "17\nBcc: eve@example.org"}),
     ],
 )
+@pytest.mark.filterwarnings("ignore:The 'fail_silently' argument is deprecated")  # as long as Django has it
 @pytest.mark.usefixtures("ann")
 def test_a_line_end_in_a_header_is_refused(
     settings: Any, route: str, fail_silently: bool, name: str, value: Any
 ) -> None:
     configure(settings, EMAIL_ROUTE=route)
     message = EmailMessage(to=["ann@example.org"], **{name: value})
-    with pytest.raises((BadHeaderError, ValueError)):
+    with pytest.raises(ValueError):
         message.send(fail_silently=fail_silently)
     assert not received() and not mail.outbox
 

@@ -19,7 +19,7 @@ from django.urls import path
 from django.utils.log import AdminEmailHandler
 
 from tmtp.delivery.tests.away import database_away
-from tmtp.delivery.tests.mailers import use_backend
+from tmtp.delivery.tests.mailers import administrators, use_backend
 from tmtp.delivery.tests.test_email import configure, mailed, member, received
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,7 +30,7 @@ ROUTES = ["both", "message"]
 def route(request: pytest.FixtureRequest, settings: Any) -> str:
     use_backend(settings, "tmtp.delivery.email.EmailBackend")
     configure(settings, EMAIL_ROUTE=request.param)
-    settings.ADMINS = [("Ann", "ann@example.org")]
+    settings.ADMINS = administrators("ann@example.org")
     member("ann")
     route: str = request.param
     return route
@@ -52,6 +52,7 @@ def errors_are_mailed() -> Iterator[None]:
 # the database is away
 
 
+@pytest.mark.filterwarnings("ignore:The 'fail_silently' argument is deprecated")  # as long as Django has it
 @pytest.mark.parametrize("fail_silently", [True, False])
 def test_mail_leaves_without_a_database(fail_silently: bool) -> None:
     with database_away():
@@ -102,6 +103,7 @@ def test_urls_that_cannot_be_read(settings: Any) -> None:
 # the transaction is broken
 
 
+@pytest.mark.filterwarnings("ignore:The 'fail_silently' argument is deprecated")  # as long as Django has it
 @pytest.mark.parametrize("fail_silently", [True, False])
 def test_mail_leaves_in_a_broken_transaction(fail_silently: bool) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -188,6 +190,7 @@ def test_errors_of_views_are_mailed(settings: Any, address: str, atomic: bool, a
 # async code
 
 
+@pytest.mark.filterwarnings("ignore:The 'fail_silently' argument is deprecated")  # as long as Django has it
 @pytest.mark.parametrize("fail_silently", [True, False])
 def test_mail_leaves_from_async_code(fail_silently: bool) -> None:
     async def view() -> int:
