@@ -21,7 +21,7 @@ from ..models import Group, Member
 from ..services.errors import Refused
 from ..services.groups import groups
 from ..services.people.actors import Sender
-from ..services.people.names import holder
+from ..services.people.names import holder, typed
 from .base import ServiceAdmin
 from .confirm import list_url
 from .members import MemberInline
@@ -54,6 +54,7 @@ class InvitationForm(forms.Form):
     def send(self) -> bool:
         """Invite. If that is refused, add the error to the form and return False."""
         gid, alias, to = (self.cleaned_data[name] for name in ("gid", "alias", "to"))
+        alias, to = typed(alias), typed(to)
         inviter = holder(alias)
         if inviter is None:
             self.add_error("alias", _("Nobody has this alias."))

@@ -24,7 +24,7 @@ from django.utils.translation import gettext_lazy as _
 from ..models import Report, SentMessage, User
 from ..protocol.values import parse_msgid
 from ..services.messages.recall import Recalled, recall
-from ..services.people.names import aliases_of
+from ..services.people.names import aliases_of, typed
 from ..services.queue import reports
 from ..services.queue.reports import State
 from ..times import local_time, number_at
@@ -257,7 +257,8 @@ def names_of(users: QuerySet[User]) -> dict[int, str]:
 def users_called(name: str) -> list[int]:
     """Return the ids of the users with this alias, account or uid: one at most, as a rule."""
     account = Q(**{f"account__{get_user_model().USERNAME_FIELD}": name})
-    for condition in (Q(aliases__name=name, aliases__dropped=None), account, Q(uid=name)):
+    registered = typed(name)
+    for condition in (Q(aliases__name=registered, aliases__dropped=None), account, Q(uid=registered)):
         if found := list(User.objects.filter(condition).values_list("pk", flat=True)):
             return found
     return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Any
 
@@ -10,12 +11,15 @@ from django.utils.translation import gettext_lazy as _
 
 from ..protocol.values import PING_MAX_UNITS, utf16_units
 from ..services.errors import Refused
+from ..services.people.names import typed
+from ..web.fields import NameOfOther
 from ..web.rendering import PageForm
 from . import sending
 from .sending import Readers
 
 SUBJECT_MAX = 200
 TEXT_MAX = 1024 * 1024
+_COMMAS = re.compile("[,\uff0c\u3001\u060c]")  # of Chinese, Japanese and Arabic keyboards, too
 
 
 class FilesInput(forms.ClearableFileInput):
@@ -94,9 +98,9 @@ class MessageForm(WritingForm):
         """Find those who have the names. A name with a comma in it is found when it is the only one."""
         text = self.cleaned_data["to"].strip()
         try:
-            return sending.named([text])
+            return sending.named([typed(text)])
         except Refused as refused:
-            names = [name.strip() for name in text.split(",") if name.strip()]
+            names = [typed(name) for name in _COMMAS.split(text) if name.strip()]
             if len(names) < 2:
                 raise forms.ValidationError(refused.text_for_people()) from refused
         try:
@@ -130,7 +134,7 @@ class PingReplyForm(WritingForm):
 class PingForm(PingReplyForm):
     """A short text to the holder of a name."""
 
-    to = forms.CharField(
+    to = NameOfOther(
         label=_("To"),
         max_length=255,
         help_text=_("The name of a member."),

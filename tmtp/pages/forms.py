@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 from django import forms
@@ -10,15 +11,29 @@ from django.utils.translation import gettext_lazy as _
 from ..models import Alias, User
 from ..protocol.values import NAME_MAX_CHARACTERS, PING_MAX_UNITS, utf16_units
 from ..services.people.devices import LABEL_MAX
+from ..web.fields import NameOfOther
 from ..web.rendering import PageForm
 
 PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}
 
 
-def name_field(label: Any, **options: Any) -> forms.CharField:
-    """Return a field for an alias or a gid. It keeps spaces at both ends, which make it another name."""
+class NewNameField(forms.CharField):
+    """A field for a new alias or gid. It keeps spaces at both ends, so that they are refused, not silently removed.
+
+    Its value is composed (NFC), as most keyboards write it: devices compare names octet by octet.
+    """
+
     widget = forms.TextInput(attrs=PLAIN)
-    return forms.CharField(label=label, max_length=NAME_MAX_CHARACTERS, strip=False, widget=widget, **options)
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=NAME_MAX_CHARACTERS, strip=False, **options)
+
+    def to_python(self, value: Any) -> str:
+        return unicodedata.normalize("NFC", super().to_python(value) or "")
+
+
+class NameOfOtherField(NameOfOther):
+    widget = forms.TextInput(attrs=PLAIN)
 
 
 class LabelForm(PageForm):
@@ -35,7 +50,7 @@ class LabelForm(PageForm):
 class AliasForm(PageForm):
     """A new alias."""
 
-    name = name_field(_("New name"), help_text=_("8 characters or more. Upper and lower case differ."))
+    name = NewNameField(label=_("New name"), help_text=_("8 characters or more. Upper and lower case differ."))
 
 
 class NameForm(PageForm):
@@ -52,7 +67,7 @@ class NameForm(PageForm):
 class InviteForm(PageForm):
     """An invitation."""
 
-    to = name_field(_("Whom to invite"), help_text=_("A name they go by here."))
+    to = NameOfOtherField(label=_("Whom to invite"), help_text=_("A name they go by here."))
     text = forms.CharField(label=_("A few words for them"), required=False, max_length=PING_MAX_UNITS)
 
     def clean_text(self) -> str:
@@ -66,8 +81,8 @@ class InviteForm(PageForm):
 class GroupForm(InviteForm, NameForm):
     """A new group, and the first person to invite, if any."""
 
-    name = name_field(_("Name of the group"), help_text=_("8 characters or more. It cannot be changed later."))
-    to = name_field(_("Whom to invite first"), help_text=_("A name they go by here."), required=False)
+    name = NewNameField(label=_("Name of the group"), help_text=_("8 characters or more. It cannot be changed later."))
+    to = NameOfOtherField(label=_("Whom to invite first"), help_text=_("A name they go by here."), required=False)
     field_order = ["name", "alias", "to", "text"]
 
 
@@ -89,4 +104,4 @@ class PresenceForm(PageForm):
 class BlockForm(PageForm):
     """Whom to block."""
 
-    who = name_field(_("Block somebody"), help_text=_("A name they go by here, or their user ID."))
+    who = NameOfOtherField(label=_("Block somebody"), help_text=_("A name they go by here, or their user ID."))

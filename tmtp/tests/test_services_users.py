@@ -22,7 +22,7 @@ from tmtp.services.messages.posts import Post
 from tmtp.services.people import devices, identities, users
 from tmtp.services.people.actors import Sender
 from tmtp.services.people.lookalikes import forms, skeleton
-from tmtp.services.people.names import holder
+from tmtp.services.people.names import holder, typed
 from tmtp.services.queue import leases
 
 from .people import forget, ops, own, someone, to, waiting
@@ -115,6 +115,38 @@ def test_two_aliases_do_not_look_the_same(taken: str, alike: str) -> None:
     with pytest.raises(Refused, match="is not available"):
         users.add_alias(sender, alike)
     assert waiting(sender) == []
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize(
+    "name", ["josé of rome", "ガラスの城の人", "세계의 사람들", "Ｊｏｓé 12", "ann  of rome", "می\u200cخواهم"]
+)
+def test_a_name_that_people_type_is_the_registered_one(name: str, form: str) -> None:
+    registered = unicodedata.normalize(form, name)
+    someone(registered)
+    ways = [unicodedata.normalize(way, registered) for way in ("NFC", "NFD", "NFKC", "NFKD")]
+    for way in (
+        *ways,
+        f" {registered} ",
+        registered.replace(" ", "\u3000"),
+        f"{registered[:3]}\u200b{registered[3:]}",
+    ):
+        assert typed(way) == registered, ascii(way)
+        assert way == registered or holder(way) is None  # on the wire, octets are compared
+
+
+def test_what_people_type_does_not_find_other_names() -> None:
+    someone("ann of rome")
+    for other in (
+        "Ann of rome",
+        "\u0430nn of rome",
+        "ann of rom",
+        "",
+        "nobody at all",
+    ):  # the second with a Cyrillic a
+        assert typed(other) == other
+    uid = someone().uid
+    assert typed(f" {uid.lower()}") == uid
 
 
 def test_what_differs_for_the_eye_is_not_alike() -> None:

@@ -20,7 +20,7 @@ from tmtp.mailbox import polling
 from tmtp.mailbox.consumers import SIGN_IN, MailboxConsumer
 from tmtp.mailbox.models import Entry, Thread
 from tmtp.mailbox.unread import unread
-from tmtp.models import Member, Report, User
+from tmtp.models import Group, Member, Report, User
 from tmtp.services.groups import groups
 from tmtp.services.messages import posting
 from tmtp.services.messages.post_format import Person
@@ -29,6 +29,7 @@ from tmtp.services.messages.recall import recall
 from tmtp.services.messages.sending import send_message
 from tmtp.services.people import privacy
 from tmtp.services.people.devices import add_node
+from tmtp.services.people.names import reserve
 from tmtp.services.people.placeholders import mailbox_of
 from tmtp.services.people.site import site_user
 from tmtp.services.people.users import add_alias
@@ -426,6 +427,19 @@ def test_a_message_to_a_uid_and_to_a_name_with_a_comma(browser, bob):
     assert write(browser, bob.uid).status_code == 302
     assert write(browser, "carl, the third").status_code == 302
     assert len(deliveries(bob)) == 1
+
+
+def test_names_are_found_however_they_are_typed(browser, ann, bob):
+    zoe = someone("zoé of rome")
+    gid = group(bob, sender_of(ann))
+    reserve(gid, "gid", group=Group.objects.get(gid=gid))
+    wide = "".join(chr(ord(letter) + 0xFEE0) if letter.isalnum() else letter for letter in gid)
+    assert write(browser, f"zoe\u0301 of rome、 {wide}，bob the second").status_code == 302
+    assert [message["op"] for message in waiting(zoe) if message["op"] == "delivery"] == ["delivery"]
+    assert sorted(name for thread in threads(ann) for name in thread.people) == sorted(
+        [gid, "bob the second", "zoé of rome"]
+    )
+    assert browser.post(url("ping"), {"to": "zoe\u0301 of rome", "text": "hi"}).status_code == 302
 
 
 @pytest.mark.parametrize(("to", "said"), [("nobody of that name", "nobody of that name"), ("bob the second, x", "x")])

@@ -306,6 +306,21 @@ def test_block_by_alias_and_take_it_back(client, ann, bob):
     assert posting.ping(bob, BOB, ANN, b"hi")
 
 
+def test_others_are_found_however_their_names_are_typed(client, ann):
+    zoe = member("zoe", "zoé of rome")
+    typed = "zoe\u0301 of rome "
+    group = groups.create(ann, GID, ANN)
+    assert "“zoé of rome” is invited" in post(client, "group_invite", group.pk, to=typed)
+    post(client, "blocked", who=typed)
+    assert Block.objects.get().blocked_id == zoe.user
+
+
+def test_new_names_are_composed(client, ann):
+    """Devices compare octet by octet, and most keyboards compose."""
+    post(client, "aliases", name="zoe\u0301 of rome")
+    assert Alias.objects.filter(name="zoé of rome", user=ann.user).exists()
+
+
 def test_block_by_uid(client, ann, bob):
     post(client, "blocked", who=bob.uid)
     assert Block.objects.get().blocked_id == bob.user

@@ -14,7 +14,7 @@ from ...models import Block, User
 from ...services.errors import Refused
 from ...services.people import privacy
 from ...services.people.linking import user_of
-from ...services.people.names import holder
+from ...services.people.names import find_user
 from ...web.decorators import member_page
 from ...web.limits import attempt, spend
 from ...web.rendering import render_page
@@ -42,7 +42,7 @@ def blocked(request: HttpRequest) -> HttpResponse:
     form = BlockForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         who = form.cleaned_data["who"]
-        other = holder(who) or User.objects.filter(uid=who).first()
+        other = find_user(who)
         if other is None:
             form.add_error("who", _("Nobody is called “%(name)s”. Mind upper and lower case.") % {"name": who})
         elif attempt(user, form, "who", partial(privacy.block, user, other, "" if who == other.uid else who)):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 from django.utils import timezone
 
 from ...models import Alias, Group, User
-from ...protocol.values import NAME_MAX_CHARACTERS, NAME_MIN_OCTETS
+from ...protocol.values import NAME_MAX_CHARACTERS, NAME_MIN_OCTETS, looks_like_uid
 from ..errors import Refused
 from ..storage import sql
 from ..text import has_something_visible, hidden_places, without_hidden
@@ -64,11 +65,32 @@ def find_user(name: str) -> User | None:
     return User.objects.filter(uid=name).first() or holder(name)
 
 
+def typed(text: str) -> str:
+    """Return the name that a person means who types `text`: the alias, gid or uid as it is registered.
+
+    Keyboards spell a name in different ways: composed or not (NFC, NFD), in full-width letters, with characters that
+    do not show. Of such names only one can be registered, see `reserve`. If there is none, return `text` without outer
+    spaces. This is for what people type: requests on the wire compare names octet by octet.
+    """
+    name = text.strip()
+    if not name or Alias.objects.filter(name=name).exists():
+        return name
+    meant = _spelled(name)
+    if looks_like_uid(meant):
+        return meant.upper()
+    alike = Alias.objects.filter(skeleton=skeleton(name)).values_list("name", flat=True).first()
+    return alike if alike is not None and _spelled(alike) == meant else name
+
+
 def aliases_of(users: Sequence[User]) -> dict[int, str]:
     """Return a name for each user, by their ids: their oldest alias, or their uid."""
     names = {user.pk: user.uid for user in users}
     of_users = Alias.objects.filter(user__in=users, dropped=None).order_by("-pk")
     return names | {alias.user_id: alias.name for alias in of_users if alias.user_id}
+
+
+def _spelled(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", without_hidden(name)).split())
 
 
 def _shows(name: str) -> bool:
