@@ -29,6 +29,7 @@ from django.utils.module_loading import import_string
 from tmtp.conf import conf as tmtp_conf
 from tmtp.models import Message, Node, QueueEntry, User
 from tmtp.services.messages.expiry import OPS
+from tmtp.services.messages.fanout import LATE
 from tmtp.times import number_at
 
 from . import last_runs
@@ -53,20 +54,23 @@ def send_notices() -> int:
     if conf.NOTICE_AFTER is None:
         return 0
     before = time.time_ns() - int(conf.NOTICE_AFTER * 1e9)
+    all_committed = time.time_ns() - LATE  # a message with a lower number may still commit after one that is newer
     sent, budget = 0, Budget()
     if not last_runs.progress_of(LAST_RUN):
         last_runs.record(LAST_RUN, before)  # on a site that has just turned this on, skip what waited before
+    after = last_runs.progress_of(LAST_RUN)
 
     def step() -> int:
-        nonlocal sent
-        old = Message.objects.filter(pk__gt=last_runs.progress_of(LAST_RUN), pk__lt=before).order_by("pk")
+        nonlocal sent, after
+        old = Message.objects.filter(pk__gt=after, pk__lt=before).order_by("pk")
         numbers = list(old.values_list("pk", flat=True)[:PAGE])
         for accounts in _pages(_away(_not_taken(numbers))):
             if not budget:
                 return 0
             sent += _tell(accounts)
         if numbers:
-            last_runs.record(LAST_RUN, numbers[-1])
+            after = numbers[-1]
+            last_runs.record(LAST_RUN, max(last_runs.progress_of(LAST_RUN), min(after, all_committed)))
         return len(numbers)
 
     repeat(step, budget)

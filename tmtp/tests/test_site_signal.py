@@ -15,6 +15,7 @@ from tmtp.services.people.actors import Sender
 from tmtp.services.people.placeholders import mailbox_of
 from tmtp.services.people.site import site_user
 from tmtp.services.queue.queue import discard_queue
+from tmtp.services.storage.numbers import numbers
 from tmtp.signals import site_received
 
 from .people import someone, to
@@ -47,30 +48,48 @@ def tell(sender: Sender, *people: Sender) -> int:
 
 
 def test_each_news_rings_once(heard: list[int]) -> None:
-    ann, bell, website = someone(), SiteSignal(), site()
-    bell.look()
+    ann, signal, website = someone(), SiteSignal(), site()
+    signal.look()
     assert heard == []
     tell(ann, website)
     number = tell(ann, website)
     for _ in range(3):
-        bell.look()
+        signal.look()
     assert heard == [number]
     tell(ann, someone())
-    bell.look()
+    signal.look()
     assert heard == [number]
     discard_queue(mailbox_of(site_user()).pk)
-    bell.look()
+    signal.look()
     assert heard == [number]
+
+
+def test_one_that_commits_after_a_newer_one_rings(heard: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes number their messages before they commit."""
+    ann, signal, website = someone(), SiteSignal(), site()
+    late = numbers.next()
+    tell(ann, website)
+    signal.look()
+    monkeypatch.setattr(posting.numbers, "next", lambda: late)
+    tell(ann, website)
+    signal.look()
+    assert len(heard) == 2
+    discard_queue(mailbox_of(site_user()).pk)
+    signal.look()
+    monkeypatch.setattr(posting.numbers, "next", lambda: late + 1)
+    tell(ann, website)
+    signal.look()
+    assert len(heard) == 3
 
 
 def test_it_waits_for_the_site_to_be_made(heard: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    bell, ann = SiteSignal(), someone()
-    bell.look()
+    signal, ann = SiteSignal(), someone()
+    signal.look()
     number = tell(ann, site())
-    bell.look()
+    signal.look()
     assert heard == [], "it does not look for the site each time"
-    monkeypatch.setattr(bell, "_look_for_it_at", 0.0)
-    bell.look()
+    monkeypatch.setattr(signal, "_look_for_it_at", 0.0)
+    signal.look()
     assert heard == [number]
 
 
@@ -78,28 +97,28 @@ def test_a_receiver_that_fails_harms_nothing(heard: list[int]) -> None:
     def fail(**_: object) -> None:
         raise RuntimeError("a mistake of the site's")
 
-    bell, ann, website = SiteSignal(), someone(), site()
+    signal, ann, website = SiteSignal(), someone(), site()
     site_received.connect(fail)
     try:
         number = tell(ann, website)
-        bell.look()
+        signal.look()
     finally:
         site_received.disconnect(fail)
     assert heard == [number]
 
 
 def test_a_database_that_is_away_is_looked_at_again(heard: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    bell, ann, website = SiteSignal(), someone(), site()
+    signal, ann, website = SiteSignal(), someone(), site()
     number = tell(ann, website)
 
-    def away() -> int:
+    def away() -> tuple[int, int]:
         raise OperationalError("away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(bell, "_newest", away)
+        patch.setattr(signal, "_look_up", away)
         patch.setattr("tmtp.engine.site_signal.connection.close", lambda: None)
-        bell.look()
-    bell.look()
+        signal.look()
+    signal.look()
     assert heard == [number]
 
 
