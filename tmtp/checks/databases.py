@@ -18,6 +18,7 @@ from django.db.utils import ConnectionRouter
 
 from ..models import ServerLease
 from ..services.queue.leases import fresh
+from ..services.storage.dialect import is_pooled
 from ..services.storage.hints import shared_layer
 
 OLDEST_SQLITE = (3, 35)  # the first version with RETURNING
@@ -69,7 +70,7 @@ def _check_sqlite(options: dict[str, Any]) -> Iterable[checks.CheckMessage]:
 
 @checks.register("tmtp", checks.Tags.database)
 def check_servers(databases: Sequence[str] | None = None, **_: Any) -> list[checks.CheckMessage]:
-    """Check the servers that run, by their leases in the database: W007 and W008."""
+    """Check the servers that run, by their leases in the database: W007, W008 and W013."""
     if DEFAULT_DB_ALIAS not in (databases or ()):
         return []
     try:
@@ -79,7 +80,19 @@ def check_servers(databases: Sequence[str] | None = None, **_: Any) -> list[chec
             listening = alive.exclude(address="").count()  # not websites, which have a lease for WebSocket
     except DatabaseError:
         return []  # not migrated yet
-    return list(_check_hosts(hosts, listening))
+    return [*_check_pool(), *_check_hosts(hosts, listening)]
+
+
+def _check_pool() -> Iterable[checks.CheckMessage]:
+    prepares = (connections[DEFAULT_DB_ALIAS].settings_dict.get("OPTIONS") or {}).get("prepare_threshold") is not None
+    if prepares and is_pooled():
+        message = "PostgreSQL is behind a pool such as PgBouncer, which may lose prepared statements."
+        hint = (
+            'Remove "prepare_threshold" from DATABASES["default"]["OPTIONS"], or let the pool keep a session for each '
+            "connection. PgBouncer 1.21 and later can keep prepared statements (max_prepared_statements): silence "
+            "tmtp.W013 then."
+        )
+        yield checks.Warning(message, hint=hint, id="tmtp.W013")
 
 
 def _check_hosts(hosts: list[str], listening: int) -> Iterable[checks.CheckMessage]:

@@ -1,5 +1,7 @@
 """The Django app."""
 
+import os
+
 from django.apps import AppConfig, apps
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
@@ -29,5 +31,7 @@ class DeliveryConfig(AppConfig):
             from django_q.signals import post_spawn
 
             from .tasks import worker_started
+            from .workers import close_pools
 
             post_spawn.connect(worker_started, dispatch_uid="tmtp.delivery.workers")
+            os.register_at_fork(before=close_pools)  # qcluster forks its workers

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from django.apps import apps
 from django.conf import settings
 from django.core import checks
+from django.db import DEFAULT_DB_ALIAS
 from django.urls import NoReverseMatch, reverse
 
 from tmtp.checks.rules import (
@@ -110,6 +111,20 @@ def check_workers(**_: Any) -> list[checks.CheckMessage]:
         return []
     hint = 'pip install "mnm-django[delivery]", add "django_q" to INSTALLED_APPS, and run manage.py migrate.'
     return [messages.error(5, "tmtp.delivery needs django-q2.", hint)]
+
+
+@checks.register("tmtp_delivery")
+def check_pool(**_: Any) -> list[checks.CheckMessage]:
+    """W002: workers are forked, and each then has a pool of connections of its own (`tmtp.delivery.workers`)."""
+    pool = (settings.DATABASES.get(DEFAULT_DB_ALIAS, {}).get("OPTIONS") or {}).get("pool")
+    if not pool or not apps.is_installed("django_q"):
+        return []
+    message = "Each process of qcluster opens a pool of connections of its own."
+    hint = (
+        'Run qcluster with settings without DATABASES["default"]["OPTIONS"]["pool"]: a worker uses one connection. Or '
+        "allow PostgreSQL as many connections as all pools together may open, and silence tmtp_delivery.W002."
+    )
+    return [messages.warning(2, message, hint)]
 
 
 @checks.register("tmtp_delivery")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from django.db import connections
 from django.utils import timezone
 
 from . import last_runs
@@ -17,6 +18,18 @@ def run_soon(task: str, *args: object) -> None:
     from django_q.tasks import async_task  # optional, and it reads its settings when it is imported
 
     async_task(task, *args, q_options={"group": "tmtp_delivery", "save": False})
+
+
+def close_pools() -> None:
+    """Close Django's pools of connections. Called before a process forks.
+
+    The child would share the sockets, and wait for ever for connections from a pool whose threads it does not have.
+    """
+    for one in connections.all(initialized_only=True):
+        close = getattr(one, "close_pool", None)  # of PostgreSQL
+        if close and one.settings_dict["OPTIONS"].get("pool") and not one.in_atomic_block:
+            one.close()
+            close()
 
 
 def record_heartbeat() -> None:

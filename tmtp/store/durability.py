@@ -7,16 +7,29 @@ from typing import Any
 
 from django.db import OperationalError, connection
 
+from ..services.storage.dialect import is_pooled
 
-def make_durable() -> None:
-    """Set this connection up to commit with full durability, and without waiting for readers (SQLite: WAL)."""
+
+def make_durable() -> bool:
+    """Set this connection up to commit with full durability, and without waiting for readers (SQLite: WAL).
+
+    Return whether that lasts. Behind a pool it does not: each transaction then begins with `make_transaction_durable`.
+    """
     raw: Any = connection.connection
     if connection.vendor == "sqlite":
         raw.execute("PRAGMA journal_mode = WAL")
         raw.execute("PRAGMA synchronous = FULL")
         connection.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
     else:
+        if is_pooled():
+            return False
         connection.cursor().execute("SET synchronous_commit = on")
+    return True
+
+
+def make_transaction_durable() -> None:
+    """Let the transaction that has begun commit with full durability, on PostgreSQL behind a pool."""
+    connection.cursor().execute("SET LOCAL synchronous_commit = on")
 
 
 class DatabaseFile:

@@ -18,7 +18,7 @@ from ..services.queue import leases, queue, reports
 from ..services.queue.batch import Batch, Parcel
 from ..services.queue.reports import Note
 from .batching import Job, PostJob, ServiceJob, phases, put_off
-from .durability import DatabaseFile, make_durable
+from .durability import DatabaseFile, make_durable, make_transaction_durable
 from .wal import Checkpoints
 
 log = logging.getLogger("tmtp")
@@ -51,13 +51,14 @@ class Transactions:
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._checkpoints = checkpoints
         self._file = DatabaseFile()
+        self._is_durable = True  # whether the connection is set up for all of its transactions
         self._batch = 0  # the number of the last batch; the lease's row says whether it was committed
 
     def prepare(self) -> None:
         """Set this connection up for full durability, whatever the site's own connections have."""
         with suppress(Error), connection.wrap_database_errors:
             connection.ensure_connection()
-            make_durable()
+            self._is_durable = make_durable()
             self._checkpoints.raise_autocheckpoint()
             self._file.note()
 
@@ -76,6 +77,8 @@ class Transactions:
             try:
                 self._file.check()
                 with transaction.atomic():
+                    if not self._is_durable:
+                        make_transaction_durable()
                     batch = Batch()
                     spools = acknowledge(acked) if acked else []
                     _run(jobs, batch, careful)

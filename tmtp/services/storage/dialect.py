@@ -76,6 +76,21 @@ def run_many(statement: Statement, rows: Sequence[Row]) -> None:
             at += size
 
 
+def is_pooled() -> bool:
+    """Return whether a program such as PgBouncer stands between this connection and PostgreSQL.
+
+    Then each transaction may run in another session of the database, and settings of a session do not last. PostgreSQL
+    tells a client the process that serves it; a pool tells another one.
+    """
+    if connection.vendor != "postgresql":
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        ((process,),) = cursor.fetchall()
+    told: int = connection.connection.info.backend_pid
+    return bool(process != told)
+
+
 def stored_time(moment: datetime) -> Any:
     """Return a time of the site (`tmtp.times`) as Django stores it in this database."""
     return connection.ops.adapt_datetimefield_value(moment)

@@ -1,0 +1,172 @@
+"""PostgreSQL behind a pool of connections: PgBouncer in transaction mode, and Django's own with workers that fork."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import psycopg
+import pytest
+
+from conftest import free_port, spawn, wait_for
+from tmtp.tests import any_site
+from tmtp.tests.sites import Site, full_site, running
+
+pytestmark = pytest.mark.skipif(not os.environ.get("DATABASE_URL"), reason="is about PostgreSQL")
+
+SCENARIOS = [scenario.__name__ for scenario in any_site.SCENARIOS]
+CONFIG = """
+[databases]
+* = host={host} user=postgres
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 12
+"""
+BEHIND = 'DATABASES["default"].update(HOST="127.0.0.1", PORT="{port}")\n'
+BROADCAST = """
+import django
+django.setup()
+from tmtp.delivery.models import Broadcast
+from tmtp.delivery.broadcasts import lifecycle
+from tmtp.testing import add_device
+from django.contrib.auth import get_user_model
+for name in ("ann with news", "bob with news"):
+    add_device(get_user_model().objects.create_user(name))
+lifecycle.start(Broadcast.objects.create(subject="News", body="All", everyone=True))
+"""
+
+
+@pytest.fixture(scope="module")
+def pgbouncer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Return the port of PgBouncer in transaction mode; skip when it is missing, fail when CI is set."""
+    program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None:
+        missing = "PgBouncer is needed: the package pgbouncer"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    folder = tmp_path_factory.mktemp("pgbouncer")
+    port = free_port()
+    host = parse_qs(urlsplit(os.environ["DATABASE_URL"]).query)["host"][0]
+    config = folder / "pgbouncer.ini"
+    config.write_text(CONFIG.format(host=host, port=port))
+    command = [program, str(config)]
+    options: dict[str, Any] = {}
+    if os.geteuid() == 0:  # it refuses to run as root
+        options = {"user": "nobody", "group": folder.stat().st_gid, "extra_groups": []}
+        for parent in (folder, *folder.parents):
+            if parent.is_relative_to(tmp_path_factory.getbasetemp().parent):
+                parent.chmod(0o755)
+    with contextlib.ExitStack() as stack:
+        spawn(command, folder / "log", signal.SIGINT, stack=stack, **options)
+        url = f"postgresql://postgres@127.0.0.1:{port}/mnm"
+        wait_for(lambda: psycopg.connect(url).close(), psycopg.OperationalError, folder / "log")
+        yield port
+
+
+@pytest.fixture(scope="module")
+def behind(pgbouncer: int, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """A site whose database is behind PgBouncer."""
+    settings = BEHIND.format(port=pgbouncer) + 'Q_CLUSTER["workers"] = 2\n'
+    return full_site(tmp_path_factory.mktemp("behind"), settings=settings)
+
+
+@pytest.fixture(scope="module")
+def found(behind: Site) -> dict[str, str]:
+    out = behind.folder / "found.json"
+    behind.python("-c", "from tmtp.tests.any_site import main; main()", out)
+    results: dict[str, str] = json.loads(out.read_text())
+    return results
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_what_works_on_any_site(found: dict[str, str], scenario: str) -> None:
+    assert found[scenario] == "", found[scenario]
+
+
+def talk(site: Site) -> None:
+    """Two devices register, one posts, the other gets it."""
+    with site.server() as server, server.client() as ann, server.client() as bob:
+        ann.greet()
+        bob.greet()
+        ann.register("laptop", "ann of troy")
+        bob.register("phone", "bob of york")
+        for number in range(20):
+            header = {"op": 7, "id": str(number), "for": [{"id": bob.uid, "type": 1}]}
+            assert "msgid" in ann.ask(header, b"{}e2-e4").header
+            assert bob.next_queued("delivery").data == b"{}e2-e4"
+        assert server.stop() == 0
+        assert "Traceback" not in server.said()
+        assert " WARNING " not in server.said()
+
+
+def test_the_service_behind_pgbouncer(behind: Site, found: dict[str, str]) -> None:
+    talk(behind)
+
+
+def test_a_worker_behind_pgbouncer(behind: Site, found: dict[str, str]) -> None:
+    send(behind)
+
+
+def test_prepared_statements_are_warned_of(pgbouncer: int, tmp_path: Path) -> None:
+    options = 'DATABASES["default"]["OPTIONS"] = {"prepare_threshold": 5}\n'
+    site = full_site(tmp_path, settings=BEHIND.format(port=pgbouncer) + options)
+    site.manage("migrate", "-v0")
+    said = site.run("manage.py", "check", "--database", "default").stderr
+    assert "tmtp.W013" in said
+    assert "prepare_threshold" in said
+    (tmp_path / "direct").mkdir()
+    direct = full_site(tmp_path / "direct", settings=options)
+    direct.manage("migrate", "-v0")
+    assert "tmtp.W013" not in direct.run("manage.py", "check", "--database", "default").stderr
+
+
+def send(site: Site) -> None:
+    """Start a broadcast; a worker sends it."""
+    site.python("-c", BROADCAST)
+    with running(site, "manage.py", "qcluster"):
+        until = time.monotonic() + 40
+        while True:
+            said = site.python(
+                "-c",
+                "import django; django.setup()\n"
+                "from tmtp.delivery.models import Broadcast as B\n"
+                "print(B.objects.filter(subject='News').latest('pk').state == B.State.DONE)",
+            )
+            if said.split()[-1] == "True" or time.monotonic() > until:
+                break
+            time.sleep(0.5)
+    log = (site.folder / "log").read_text()
+    assert said.split()[-1] == "True", log[-3000:]
+    assert "Traceback" not in log, log[-3000:]
+
+
+@pytest.fixture
+def pooled(tmp_path: Path) -> Site:
+    """A site with Django's own pool, at its default size."""
+    site = full_site(tmp_path, settings='DATABASES["default"]["OPTIONS"] = {"pool": True}\nQ_CLUSTER["workers"] = 3\n')
+    site.manage("migrate", "-v0")
+    return site
+
+
+def test_a_check_says_what_to_do_about_a_pool(pooled: Site) -> None:
+    said = pooled.run("manage.py", "check").stderr
+    assert "tmtp_delivery.W002" in said
+
+
+def test_the_service_with_a_pool(pooled: Site) -> None:
+    talk(pooled)
+
+
+def test_a_worker_with_a_pool(pooled: Site) -> None:
+    send(pooled)
