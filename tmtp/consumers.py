@@ -28,7 +28,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
 class TmtpConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no types
-    """One link. Reads events in a plain loop: the stock dispatch changes threads at every event (65 us and more)."""
+    """The consumer of one link. It reads events in a loop: Channels' own dispatch takes 65 us or more for each."""
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Serve a link until it ends."""
@@ -57,13 +57,13 @@ class TmtpConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no type
             await asyncio.wait([writer.finished], timeout=patience)
 
     async def _read(self, session: Session, receive: Receive) -> None:
-        """Handle what comes until the client is gone, or has to go."""
+        """Handle events until the client disconnects. End the link if the protocol asks for it (Quit)."""
         try:
             while (event := await receive())["type"] != "tcp.disconnect":
                 if event["type"] == "tcp.receive" and not session.closing:
                     await session.receive(event["data"], HANDLERS)
         except Quit as quit_:
-            await session.settle()  # what was asked for before is answered before
+            await session.settle()  # so that earlier requests are answered first
             session.close(quit_.reason)
         except Exception:
             log.exception("a link failed")

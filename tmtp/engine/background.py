@@ -1,4 +1,4 @@
-"""What a server does all the time, besides serving links: each task is a loop that ends when it is cancelled."""
+"""The background tasks of a server. Each is a loop that runs until it is cancelled."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SWEEP = 10.0
 
 
 class Background:
-    """The tasks of one server."""
+    """The background tasks of one server."""
 
     def __init__(self, store: Store, dispatcher: Dispatcher, links: Links, lease: Lease, limits: Limits) -> None:
         self._store = store
@@ -38,8 +38,8 @@ class Background:
 
     def start(self) -> None:
         """Start all tasks."""
-        works = (self._tick(), self._poll(), listen(self._dispatcher.look), self._sweep(), SiteSignal().work())
-        self._tasks = [asyncio.create_task(work) for work in works]
+        loops = (self._tick(), self._poll(), listen(self._dispatcher.look), self._sweep(), SiteSignal().work())
+        self._tasks = [asyncio.create_task(loop) for loop in loops]
 
     def stop(self) -> None:
         """Cancel all tasks."""
@@ -47,7 +47,7 @@ class Background:
             task.cancel()
 
     async def _tick(self) -> None:
-        """Do what is due after some time: close silent links, send again what is not acknowledged, keep the lease."""
+        """Each second, close silent links, send unacknowledged messages again, and check the lease."""
         tidy_at = 0.0
         while True:
             await asyncio.sleep(TICK)
@@ -65,19 +65,19 @@ class Background:
                 log.exception("the service could not be looked after")
 
     async def _tidy(self) -> None:
-        """Forget old receipts and rates. This commits, so that the lease is renewed even when no message comes."""
+        """Delete old receipts and rates. This commits, which renews the lease even when no message comes."""
         self._limits.forget()
         while await self._store.run(None, without_batch(receipts.purge)) == receipts.PURGED_AT_ONCE:
             pass
 
     async def _poll(self) -> None:
-        """Look into the database for what other processes send."""
+        """Poll the database for messages from other processes."""
         while True:
             await asyncio.sleep(conf.POLL)
             self._dispatcher.look()
 
     async def _sweep(self) -> None:
-        """Remove, little by little, what races and crashes have left behind."""
+        """Remove what concurrent transactions and crashes have left over, a few rows at a time."""
         sweeper = sweeping.Sweeper()
         while True:
             await asyncio.sleep(SWEEP)

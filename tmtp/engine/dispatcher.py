@@ -1,11 +1,13 @@
-"""What is sent next to which node: the nodes connected to this process, and what is under way to each (section 3).
+"""The dispatcher sends waiting messages to the nodes that are connected to this process (tmtp.md section 3).
 
-A node has at most TMTP["WINDOW"] messages in flight; the next one is sent when one is acknowledged. A bounded number
-more waits in memory; a node that falls further behind, or has just logged in, is `behind`: it reads its queue from
-the database, a page at a time, until it has caught up. All of this is in the loop; the store does the reading.
+A node has at most TMTP["WINDOW"] messages in flight. The next one is sent when one is acknowledged. A limited number
+of further messages wait in memory. A node that has just logged in, or for which more messages wait, is `behind`: its
+queue is read from the database, a page at a time, until it has caught up. The dispatcher runs in the event loop; the
+store does the reading.
 
-Why nothing is missed or doubled: the store reports batches and pages in the order it made them. While a page is on
-its way its node takes nothing else, and a page that says "that is all" is up to date with every batch reported so far.
+No message is missed or sent twice, because the store reports batches and pages in the order in which it made them.
+While a page is being read, its node takes no other messages. A page that is complete includes every batch reported
+before it.
 """
 
 from __future__ import annotations
@@ -37,17 +39,17 @@ PAGE = 64
 
 
 class Flight(NamedTuple):
-    """What is kept in memory of a message that was sent. The message itself is in the database."""
+    """The record in memory of a message that was sent. The message itself is in the database."""
 
     number: int
     rank: int
-    sent: float  # when it had left for the node; before that, inf
+    sent: float  # the time at which it was written to the link; before that, inf
     tracked: bool
 
 
 @dataclass(slots=True, eq=False)
 class Lane:
-    """The way to one connected node. `send` puts a parcel on its link; `drop` ends the link."""
+    """The messages for one connected node. `send` puts a parcel on its link, and `drop` ends the link."""
 
     node: int
     send: Callable[[Parcel], None]
@@ -55,14 +57,14 @@ class Lane:
     window: int
     waiting: deque[Parcel] = field(default_factory=deque)
     flight: dict[str, Flight] = field(default_factory=dict)  # by msgid
-    octets: int = 0  # waiting
+    octets: int = 0  # in `waiting`
     leaving: int = 0  # octets that are being sent
     behind: bool = True
     loading: bool = False
-    outdated: bool = False  # the page on its way was read before `forget`
+    outdated: bool = False  # whether the page that is being read is from before `forget`
 
     def offer(self, parcel: Parcel) -> None:
-        """Send a new message to the node, keep it in memory, or leave it in the database when there are too many."""
+        """Send a new message to the node, keep it in memory, or, if too many are there, leave it in the database."""
         if self.behind:
             return
         if not self.waiting and self.has_room():
@@ -73,23 +75,23 @@ class Lane:
             self.behind = True
 
     def fill(self) -> None:
-        """Send what waits while there is room."""
+        """Send waiting messages while there is room."""
         while self.waiting and self.has_room():
             parcel = self.waiting.popleft()
             self.octets -= len(parcel.frame)
             self._put(parcel)
 
     def extend(self, parcels: Iterable[Parcel]) -> None:
-        """Keep the messages of a page."""
+        """Keep the messages of a page in memory."""
         for parcel in parcels:
             self._keep(parcel)
 
     def is_overdue(self, before: float) -> bool:
-        """Return whether a message was sent before that time and is not acknowledged."""
+        """Return whether a message that was sent before this time is not acknowledged."""
         return any([flight.sent < before for flight in self.flight.values()])
 
     def forget(self, before: float = inf) -> None:
-        """Begin again with what is in the database. What was sent before that time is no longer in flight."""
+        """Read the queue again from the database. Messages sent before this time are no longer in flight."""
         self.flight = {msgid: flight for msgid, flight in self.flight.items() if not flight.sent < before}
         self.waiting.clear()
         self.octets = 0
@@ -97,7 +99,7 @@ class Lane:
         self.outdated = self.loading
 
     def sent(self, parcel: Parcel, now: float) -> None:
-        """Note that a message has left for the node."""
+        """Note that a message has been written to the link."""
         self.leaving -= len(parcel.frame)
         if parcel.msgid in self.flight:
             self.flight[parcel.msgid] = Flight(parcel.number, parcel.rank, now, parcel.tracked)
@@ -112,7 +114,7 @@ class Lane:
         self.send(parcel)
 
     def has_room(self) -> bool:
-        """Return whether the window has room; and the link, so that large messages do not pile up in memory."""
+        """Return whether the window has room, and the link, so that large messages do not accumulate in memory."""
         return len(self.flight) < self.window and self.leaving < LEAVING_OCTETS
 
     def _keep(self, parcel: Parcel) -> None:
@@ -125,9 +127,9 @@ class Lane:
 
 
 class Dispatcher:
-    """The lanes of this process. The store reads queues for them, and deletes what is acknowledged.
+    """The lanes of this process. The store reads queues for them, and deletes acknowledged messages.
 
-    `protect` is called with the privacy of users, by uid, when it may have changed elsewhere.
+    `protect` is called with the privacy of users, by uid, when another process may have changed it.
     """
 
     def __init__(self, store: Store, protect: Callable[[dict[str, Privacy]], None]) -> None:
@@ -135,23 +137,23 @@ class Dispatcher:
         self._protect = protect
         self.lanes: dict[int, Lane] = {}
         self._poller = Poller()
-        self._acked_meanwhile: set[tuple[int, int]] | None = None  # since a look began; None: none is under way
-        self._look_again = False  # asked for while one was under way
-        self._whoever_wrote = False  # the next look is due even if nobody else has written since the last
+        self._acked_meanwhile: set[tuple[int, int]] | None = None  # since the look began; None if no look is running
+        self._look_again = False  # whether a look was asked for while one was running
+        self._whoever_wrote = False  # whether the next look is due even if no other connection has written
 
     def attach(self, node: int, send: Callable[[Parcel], None], drop: Callable[[], None]) -> Lane:
-        """Add a connected node: send what waits for it, then what comes."""
+        """Add a connected node, and send it the messages that wait for it, then new ones."""
         lane = self.lanes[node] = Lane(node, send, drop, conf.WINDOW)
         self._load(lane)
         return lane
 
     def detach(self, lane: Lane) -> None:
-        """Remove a node that is gone. What was in flight stays in its queue."""
+        """Remove a node that has disconnected. Messages in flight stay in its queue."""
         if self.lanes.get(lane.node) is lane:
             del self.lanes[lane.node]
 
     def deliver(self, parcels: list[Parcel]) -> None:
-        """Send messages that were just committed to their nodes that are connected here."""
+        """Send messages that were just committed to those of their nodes that are connected here."""
         lanes = self.lanes
         for parcel in parcels:
             for node in parcel.nodes:
@@ -160,11 +162,11 @@ class Dispatcher:
                     lane.offer(parcel)
 
     def acknowledge(self, lane: Lane, msgid: str) -> None:
-        """Delete a message from the queue of the node that has stored it, unless it is not in flight."""
+        """Delete a message from the queue of the node that has acknowledged it. Ignore one that is not in flight."""
         flight = lane.flight.pop(msgid, None)
         if flight is None:
             return
-        if flight.tracked:  # first, so that no report is behind what is on disk
+        if flight.tracked:  # first, so that no entry is deleted without its report
             self._store.note(Note(lane.node, flight.number, timezone.now(), True))
         self._store.acknowledge((lane.node, flight.rank, flight.number))
         if self._acked_meanwhile is not None:
@@ -172,20 +174,20 @@ class Dispatcher:
         self._go_on(lane)
 
     def sent(self, lane: Lane, parcel: Parcel, now: float) -> None:
-        """Note that a message has left for the node."""
+        """Note that a message has been written to the link of its node."""
         if parcel.tracked:
             self._store.note(Note(lane.node, parcel.number, timezone.now(), False))
         lane.sent(parcel, now)
         self._go_on(lane)
 
     def _go_on(self, lane: Lane) -> None:
-        """Send what waits, now that there is room, and have more read in time."""
+        """Send waiting messages, and read the next page before they run out."""
         lane.fill()
         if lane.behind and lane.has_room() and len(lane.waiting) < lane.window:
             self._load(lane)
 
     def resend(self, now: float) -> None:
-        """Read and send again what was sent TMTP["RESEND_AFTER"] seconds ago and is not acknowledged."""
+        """Send messages again that have not been acknowledged for TMTP["RESEND_AFTER"] seconds."""
         before = now - conf.RESEND_AFTER
         for lane in self.lanes.values():
             if lane.is_overdue(before):
@@ -193,7 +195,7 @@ class Dispatcher:
                 self._load(lane)
 
     def look(self) -> None:
-        """Look for what other processes have put into the database. One look at a time."""
+        """Look for changes in the database by other processes. Only one look runs at a time."""
         if self._acked_meanwhile is not None:
             self._look_again = True
             return
@@ -208,7 +210,7 @@ class Dispatcher:
     def _looked(self, news: News | Unavailable) -> None:
         acked, self._acked_meanwhile = self._acked_meanwhile or set(), None
         if isinstance(news, Unavailable):
-            self._whoever_wrote = True  # it could not see; what was written meanwhile is still to be found
+            self._whoever_wrote = True  # this look failed, and the next one must find what was written meanwhile
             return
         self._whoever_wrote |= not news.complete
         for node, numbers in news.waiting.items():
@@ -237,7 +239,7 @@ class Dispatcher:
         return any(number not in known and (lane.node, number) not in acked for number in numbers)
 
     def _load(self, lane: Lane) -> None:
-        """Have the next page of a node's queue read."""
+        """Have the store read the next page of a node's queue."""
         if lane.loading:
             return
         lane.loading = True
@@ -250,7 +252,7 @@ class Dispatcher:
         if self.lanes.get(lane.node) is not lane:
             return
         if isinstance(result, Unavailable):
-            lane.drop()  # the device comes back, and finds all of it
+            lane.drop()  # the device connects again, and gets its whole queue
             return
         if lane.outdated:
             lane.outdated = False
@@ -259,6 +261,6 @@ class Dispatcher:
         page, complete = result
         lane.behind = not complete
         if complete and self._acked_meanwhile is not None:
-            self._whoever_wrote = True  # the look that is under way left this node out
+            self._whoever_wrote = True  # the look that is running left this node out
         lane.extend(page)
         self._go_on(lane)

@@ -1,8 +1,8 @@
-"""The service of one process: made of its parts, started and stopped.
+"""The engine: the TMTP service of one process, made of these parts.
 
-The parts: `store` writes; `dispatcher` sends to connected nodes what waits for them; `links` are the open links,
-`online` the users behind them; `lease` tells other processes that this one lives; `identity` checks id_tokens; and
-`background` has the tasks that go on all the time.
+`store` writes to the database. `dispatcher` sends waiting messages to connected nodes. `links` are the open links, and
+`online` are their users. `lease` tells other processes that this one is alive. `identity` checks id_tokens.
+`background` runs the recurring tasks.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from .online import Online
 
 
 class Engine:
-    """Everything that links of this process share. `start` before the first link, `stop` after the last.
+    """The parts that all links of this process share. Call `start` before the first link, and `stop` after the last.
 
-    `address` is where the server listens, empty when it does not know.
+    `address` is the address that the server listens at, or empty if it is not known.
     """
 
     _current: Engine | None = None
@@ -53,10 +53,10 @@ class Engine:
 
     @classmethod
     async def current(cls) -> Engine:
-        """Return the engine of this process. The first link starts it when nobody has yet (as under daphne).
+        """Return the engine of this process. If it has not been started, as under daphne, start it.
 
-        Such an engine ends with the process: ASGI servers do not say that they stop, daphne at least.
-        Raise what keeps it from starting; the next link tries again, with another one.
+        Such an engine runs until the process ends, since ASGI servers such as daphne do not say when they stop. Raise
+        the error if it does not start. The next link then tries again, with a new engine.
         """
         engine = cls._current
         if engine is None:
@@ -68,14 +68,14 @@ class Engine:
         return engine
 
     async def start(self) -> None:
-        """Take a lease and begin. Raise Unavailable when the database is."""
+        """Start the store, take a lease and start the tasks. Raise Unavailable if the database is."""
         self.store.start()
         await self.store.run(None, without_batch(_prepare))
         await self.lease.take()
         self.background.start()
 
     async def stop(self) -> None:
-        """Close all links, commit what was handed in, give up the lease."""
+        """Close all links, release the lease, and commit all that the store has been given."""
         self.background.stop()
         self.links.close_all()
         await self.links.closed()
@@ -93,13 +93,13 @@ class Engine:
             raise
 
     def _end_with_process(self) -> None:
-        """Commit what was handed in and give up the lease, when the loop has ended."""
+        """Release the lease and commit all that the store has been given. The loop has ended already."""
         self.lease.release()
         self.store.end()
 
 
 def _prepare() -> None:
-    """Number new messages after all that are in the database, whatever the clock says."""
+    """Number new messages higher than all in the database, whatever the clock says."""
     message = Message.objects.aggregate(last=Max("pk"))["last"]
-    entry = QueueEntry.objects.aggregate(last=Max("message_id"))["last"]  # of a post that came to nothing, perhaps
+    entry = QueueEntry.objects.aggregate(last=Max("message_id"))["last"]  # perhaps of a fan-out that did not finish
     numbers.start_after(max(message or 0, entry or 0))

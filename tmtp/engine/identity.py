@@ -1,4 +1,4 @@
-"""The identity that a device shows when it registers or logs in: an id_token of an OpenID provider (ops 1 and 2)."""
+"""Check the identity that a device shows at registration or login: an id_token of an OpenID provider (ops 1 and 2)."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ log = logging.getLogger("tmtp")
 
 
 class IdentityCheck:
-    """Checks identities by the site's TMTP["OPENID"]."""
+    """The check of identities by TMTP["OPENID"]."""
 
     def __init__(self, openid: OpenID) -> None:
         self._openid = openid
-        self._verifier: Verifier | None = None  # made when the first token comes
+        self._verifier: Verifier | None = None  # created for the first token
 
     @property
     def needed(self) -> bool:
-        """Whether a login needs an identity that was shown lately (`auth` 2)."""
+        """Whether a login needs an identity that was shown recently (`auth` 2)."""
         return self._openid.auth == 2 and not self._openid.optional
 
     async def shown(self, oidc: OidcToken | None, *, to_register: bool) -> IdentityShown | None:
-        """Return whose token it is, None without one. Raise Quit when it is not valid, or needed and missing."""
+        """Return the identity of a token, or None without one. Raise Quit if it is invalid, or missing but needed."""
         if not self._openid.auth:
             return None
         if oidc is None:
@@ -51,5 +51,5 @@ class IdentityCheck:
         return IdentityShown(claims.iss, claims.sub, claims.token_hash, datetime.fromtimestamp(claims.exp, UTC))
 
     def may_register(self, shown: IdentityShown | None) -> bool:
-        """Return whether registration is open, or a provider vouches for the user."""
+        """Return whether the user may register: registration is open, or the user has shown an identity."""
         return bool(conf.OPEN_REGISTRATION or shown)

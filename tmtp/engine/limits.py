@@ -1,4 +1,4 @@
-"""How much one address or one user may ask for (TMTP["LIMITS"]); in memory, for this process."""
+"""Rate limits for addresses and users (TMTP["LIMITS"]). They are kept in memory, for this process only."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ HOUR = 3600.0
 
 
 class Limits:
-    """Rates are buckets: a whole hour's allowance at once, which fills up again evenly."""
+    """The counts of links and requests. A rate is a token bucket: it holds an hour's allowance, and refills evenly."""
 
     def __init__(self) -> None:
         self._most = {name: conf.limit(name) for name in DEFAULT_LIMITS}
         self._links: Counter[str] = Counter()
-        self._buckets: dict[tuple[str, str], tuple[float, float]] = {}  # what was spent, and when it was counted
+        self._buckets: dict[tuple[str, str], tuple[float, float]] = {}  # the amount spent, and when it was counted
 
     def open(self, address: str) -> bool:
-        """Count a new link from an address. Return False when it has too many."""
+        """Count a new link from an address. Return False, without counting it, if the address has too many."""
         most = self._most["links_per_address"]
         if most is not None and self._links[address] >= most:
             return False
@@ -27,13 +27,13 @@ class Limits:
         return True
 
     def close(self, address: str) -> None:
-        """Count a link from an address that has ended."""
+        """Subtract a link of an address that has ended."""
         self._links[address] -= 1
         if not self._links[address]:
             del self._links[address]
 
     def spend(self, name: str, who: str) -> bool:
-        """Count one more of what `name` limits, by an address or user. Return False when the hour's are used up."""
+        """Count a request under the limit `name`, by an address or user. Return False if the allowance is used up."""
         most = self._most[name]
         if most is None:
             return True
@@ -44,7 +44,7 @@ class Limits:
         return True
 
     def exhausted(self, name: str, who: str) -> bool:
-        """Return whether another one would be too many, without counting it."""
+        """Return whether one more request would exceed the limit, without counting it."""
         most = self._most[name]
         return most is not None and self._spent(name, who, most) + 1 > most
 

@@ -1,4 +1,4 @@
-"""The open links of this process: how they come in, log in and go."""
+"""The open links of this process: open, log in, close."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .limits import Limits
 from .online import Link, Online
 
 T = TypeVar("T")
-FAREWELL = 2.0  # seconds that links get to send their last words when the server stops
+FAREWELL = 2.0  # seconds in which links may finish sending when the server stops
 
 
 class Links:
@@ -35,7 +35,7 @@ class Links:
         return iter(list(self._links))
 
     def open(self, link: Link) -> bool:
-        """Take in a new link; return False when its address has too many."""
+        """Add a new link. Return False, without adding it, if its address has too many."""
         if not self._limits.open(link.address):
             return False
         self._links.add(link)
@@ -60,25 +60,25 @@ class Links:
         return await self._store.run(link, service, savepoint=savepoint, claimed=claimed)
 
     def welcome(self, link: Link) -> None:
-        """Greet a link that has logged in, and begin to deliver."""
+        """Greet a link that has logged in, and begin delivery to it."""
         assert link.sender is not None and link.sender.node is not None
         link.lane = self._dispatcher.attach(link.sender.node, link.send, link.close)
         link.greet(self._online.arrive(link, link.sender))
 
     def farewell(self, link: Link) -> None:
-        """Forget a link that has ended, and free its node, however far its login had come."""
+        """Remove a link that has ended, and free its node, however far its login had come."""
         self._links.discard(link)
         self._limits.close(link.address)
         if link.sender is None:
             return
         if link.lane is not None:
             self._dispatcher.detach(link.lane)
-            link.lane = None  # so that nothing holds on to the link
+            link.lane = None  # end the reference cycle between link and lane
         self._online.leave(link, link.sender.uid)
         self._free(link, link.sender, link.lease)
 
     def _free(self, link: Link, sender: users.LoggedIn, lease: int) -> None:
-        # By now this server may have another lease, under which the node may have come again.
+        # With the lease of the login: the node may have connected again, under a newer lease of this server.
         assert sender.node is not None
         self._store.do(link, without_batch(users.disconnect, sender.node, lease), savepoint=False)
 
@@ -89,12 +89,12 @@ class Links:
                 link.close()
 
     def close_all(self) -> None:
-        """Close all links. Their clients come again, if the server is still there."""
+        """Close all links. Clients connect again if the server still runs."""
         for link in self:
             link.close()
 
     async def closed(self) -> None:
-        """Wait until all links have ended, FAREWELL seconds at most."""
+        """Wait until all links have ended, at most FAREWELL seconds."""
         last = time.monotonic() + FAREWELL
         while self._links and time.monotonic() < last:
             await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Who is online over links of this process, and who is told of it (tmtp.md op 4)."""
+"""The users who are online over links of this process, and the `ohi` messages about them (tmtp.md op 4)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .presence import Change, Presence
 
 
 class Link(Protocol):
-    """What the engine knows of an open link: `tmtp.links.session.Session`."""
+    """The interface of an open link for the engine. `tmtp.links.session.Session` implements it."""
 
     address: str
     sender: LoggedIn | None
-    lease: int  # the server's, under which the link logged in
+    lease: int  # the lease of this server under which the link logged in
     lane: Lane | None
 
     def __hash__(self) -> int: ...
@@ -27,7 +27,7 @@ class Link(Protocol):
         """Send a message from the queue."""
 
     def tell(self, frame: bytes) -> None:
-        """Send a frame that others cause."""
+        """Send a frame that another user has caused."""
 
     def greet(self, contacts: list[str]) -> None:
         """Tell the client that it has logged in, and which of its contacts are online."""
@@ -53,7 +53,7 @@ class Online:
         return contacts
 
     def leave(self, link: Link, uid: str) -> None:
-        """Remove a link of a user, if it has arrived, and tell others when it was the last."""
+        """Remove a link of a user, if it was added, and tell others if it was the last."""
         if link not in self._links.get(uid, ()):
             return
         self._links[uid].discard(link)
@@ -62,11 +62,11 @@ class Online:
         self._tell(self._presence.leave(uid))
 
     def announce(self, uid: str, others: Iterable[str], *, online: bool) -> None:
-        """Begin to announce a user's presence to others, or end it."""
+        """Start or stop announcing a user's presence to others."""
         self._tell((self._presence.add if online else self._presence.drop)(uid, others))
 
     def protect(self, chosen: dict[str, Privacy]) -> None:
-        """Apply what users, by uid, have chosen on the website about who sees them online."""
+        """Apply the privacy that users have chosen on the website, given by uid."""
         for uid, privacy in chosen.items():
             self._tell(self._presence.protect(uid, privacy))
 

@@ -1,7 +1,7 @@
-"""What other processes did: new messages for nodes connected here, and nodes that must go.
+"""Poll the database for changes by other processes: new messages for connected nodes, and nodes to disconnect.
 
-The database is the ground truth, looked at every TMTP["POLL"] seconds; a hint over a channel layer only makes the
-next look come sooner. On SQLite a look costs nothing unless another connection has written.
+The database is polled every TMTP["POLL"] seconds. A hint over a channel layer only makes the next look come sooner. On
+SQLite a look costs nothing unless another connection has written.
 """
 
 from __future__ import annotations
@@ -18,25 +18,27 @@ from ..services.storage import sql
 from ..services.storage.dialect import Seen, others_wrote
 
 LOOK_LIMIT = 50_000
-NODES_AT_ONCE = 250  # with a full window and all that their server holds in memory, they stay below LOOK_LIMIT
+NODES_AT_ONCE = 250  # few enough that their windows and messages in memory stay below LOOK_LIMIT
 
 
 @dataclass(slots=True)
 class News:
-    """Numbers waiting, by node; nodes that were dropped or are no longer this server's, and that start over.
+    """The result of a look.
 
-    And the privacy of users, by uid, of whom it may have changed.
+    `waiting` has the numbers of waiting messages by node. `gone` are nodes that were dropped or are connected to
+    another server, and `start_over` are nodes whose queue must be read again. `privacy` is that of users for whom it
+    may have changed, by uid.
     """
 
     waiting: dict[int, list[int]] = field(default_factory=dict)
     gone: list[int] = field(default_factory=list)
     start_over: list[int] = field(default_factory=list)
     privacy: dict[str, Privacy] = field(default_factory=dict)
-    complete: bool = True  # False: so much waits that some nodes have not been looked at
+    complete: bool = True  # False if some nodes were left out, because too much waits
 
 
 class Poller:
-    """Looks into the database for one server. For one thread, with that thread's connection."""
+    """The poller of one server. Use it in one thread only, which has its own connection."""
 
     def __init__(self) -> None:
         self._seen: Seen = None, -1
@@ -44,10 +46,10 @@ class Poller:
     def look(
         self, lease: int, caught_up: Sequence[int], connected: Sequence[int], whoever_wrote: bool = False
     ) -> News:
-        """Return what waits for nodes that have all they know of, and which of the connected ones must go.
+        """Return what waits for the nodes that have `caught_up`, and what has changed for the `connected` ones.
 
-        `lease` is the server's, under which the nodes are connected. With `whoever_wrote`, the look is done although
-        no other connection has written since the last one.
+        `lease` is the lease under which the nodes are connected. With `whoever_wrote`, look even if no other
+        connection has written since the last look.
         """
         news = News()
         self._seen, wrote = others_wrote(self._seen)
@@ -65,11 +67,11 @@ class Poller:
         return news
 
     def _look_at(self, lease: int, connected: Sequence[int], news: News) -> None:
-        """Add those of some connected nodes that something was decided about elsewhere."""
+        """Add those of some connected nodes that another process has changed."""
         elsewhere = ~Q(server=lease) | Q(server=None) | Q(dropped__isnull=False)
-        decided = elsewhere | Q(start_over__isnull=False) | Q(privacy_changed__isnull=False)
+        changed = elsewhere | Q(start_over__isnull=False) | Q(privacy_changed__isnull=False)
         private: list[int] = []
-        for node in Node.objects.filter(decided, pk__in=connected):
+        for node in Node.objects.filter(changed, pk__in=connected):
             if node.dropped or node.server_id != lease:
                 news.gone.append(node.pk)
                 continue
@@ -81,7 +83,7 @@ class Poller:
             news.privacy |= self._privacy(private)
 
     def _privacy(self, nodes: Sequence[int]) -> dict[str, Privacy]:
-        """What the users of these nodes have chosen; first the marks are removed, so a later change makes new ones."""
+        """Return the privacy of the users of these nodes. First reset the marks, so that a later change sets them."""
         with transaction.atomic():
             marked = Node.objects.filter(pk__in=nodes)
             marked.update(privacy_changed=None)

@@ -1,7 +1,7 @@
-"""Sends `signals.site_received` when a message has come for the site itself.
+"""Send `signals.site_received` when a message for the site itself has arrived.
 
-It looks into the database, so it does not matter which process queued the message; nor does the hot path know of it.
-A look reads one entry of an index, in a thread and over a connection of its own, and only when somebody listens.
+The database is polled, so it does not matter which process queued the message. A look reads one entry of an index, in
+a thread with its own connection, and only if the signal has receivers.
 """
 
 from __future__ import annotations
@@ -19,16 +19,14 @@ from ..services.messages.fanout import LATE
 from ..signals import site_received
 
 log = logging.getLogger("tmtp")
-LOOK_FOR_SITE = 10.0  # seconds; until somebody has made it
-
-
+LOOK_FOR_SITE = 10.0  # seconds between queries for the site's mailbox while there is none
 COUNTED = 10_000  # messages, at most
 
 
 class SiteSignal:
-    """Remembers the newest message that it sent the signal for, and how many waited that are about as new.
+    """The sender of the signal. It remembers the newest message that it sent the signal for.
 
-    A message may commit after one with a higher number. It shows in that count.
+    A message may commit after one with a higher number. So it also remembers how many of about the same age waited.
     """
 
     def __init__(self) -> None:
@@ -37,7 +35,7 @@ class SiteSignal:
         self._look_for_it_at = 0.0
 
     async def work(self) -> None:
-        """Look every TMTP["POLL"] seconds, until the task is cancelled. Return at once when nothing is connected."""
+        """Look every TMTP["POLL"] seconds, until the task is cancelled. Return at once if there are no receivers."""
         if not site_received.has_listeners():
             return
         thread = ThreadPoolExecutor(1, "tmtp-site-signal")
@@ -50,7 +48,7 @@ class SiteSignal:
             thread.shutdown(wait=False)
 
     def look(self) -> None:
-        """Send the signal if there is something new."""
+        """Send the signal if there is a new message."""
         try:
             newest, count = self._look_up()
         except Error as error:
@@ -65,7 +63,7 @@ class SiteSignal:
     def _look_up(self) -> tuple[int, int]:
         """Return the number of the newest message in the site's mailbox, and how many wait that are not much older.
 
-        Both are 0 when nothing waits there.
+        Both are 0 if the mailbox is empty.
         """
         if self._mailbox is None and time.monotonic() >= self._look_for_it_at:
             self._look_for_it_at = time.monotonic() + LOOK_FOR_SITE

@@ -1,7 +1,7 @@
-"""What each operation does: one function for each op, in the order of tmtp.md section 4.
+"""The handlers of the operations, one for each op, in the order of tmtp.md section 4.
 
-A handler gets the session and the request, complete. It answers by `session.write`, raises `Quit` to end the link,
-and may give something to wait for.
+A handler is called with the session and the complete request. It answers with `session.write`, or raises `Quit` to end
+the link. The session waits for a handler that is a coroutine.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ async def useredit(session: Session, request: Request) -> None:
 
 
 async def ohiedit(session: Session, request: Request) -> None:
-    """Change whom the user announces their presence to (op 4)."""
+    """Change the list of users to whom the user's presence is announced (op 4)."""
     sender = _sender(session)
     uids = [to.id for to in request.recipients]
     edit = partial(ohi.edit, sender, uids, tell=request.type if request.type != "init" else "")
@@ -103,7 +103,7 @@ async def groupinvite(session: Session, request: Request) -> None:
 
 
 async def groupedit(session: Session, request: Request) -> None:
-    """Join or leave a group, drop a member, or change the alias there (op 6)."""
+    """Join or leave a group, drop a member, or change the user's alias in it (op 6)."""
     edits: dict[str, Service[int]] = {
         "join": partial(groups.join, _sender(session), request.gid, request.newalias),
         "alias": partial(groups.rename, _sender(session), request.gid, request.newalias),
@@ -113,7 +113,7 @@ async def groupedit(session: Session, request: Request) -> None:
 
 
 def post(session: Session, request: Request) -> None:
-    """Post (ops 7 and 8), without waiting for the disk: the ack comes when the store has committed."""
+    """Post (ops 7 and 8). Do not wait for the disk: the ack is sent when the store has committed."""
     sender, incoming = _sender(session), session.incoming
     assert incoming is not None
     if not session.engine.limits.spend("requests_per_user", sender.uid):
@@ -171,7 +171,10 @@ HANDLERS: dict[int, Handler] = {
 
 
 async def _do(session: Session, request: Request, make: Service[int], *, with_msgid: bool = False) -> bool:
-    """Do a request, once if it is sent twice, and acknowledge it. Return whether it was done."""
+    """Run a service for a request and acknowledge it. Return whether it was done.
+
+    A request that is sent again is acknowledged again, but not done twice.
+    """
     sender = _sender(session)
     if not session.engine.limits.spend("requests_per_user", sender.uid):
         session.refuse(request, str(Refused("too_many_requests")))
@@ -190,12 +193,12 @@ async def _do(session: Session, request: Request, make: Service[int], *, with_ms
 
 
 def _answer(session: Session, request_id: str, result: int | Exception) -> None:
-    """Acknowledge a post."""
+    """Acknowledge a post, or answer with the error."""
     match result:
         case int():
             session.write(messages.ack(request_id, result))
         case Uncertain():
-            session.close()  # neither answer would be true; the client asks again over its next link
+            session.close()  # either answer might be wrong; the client sends the request again over its next link
         case Refused() | Unavailable():
             session.write(messages.ack_error(request_id, str(result)))
         case _:
@@ -204,7 +207,7 @@ def _answer(session: Session, request_id: str, result: int | Exception) -> None:
 
 
 def _sender(session: Session) -> Sender:
-    assert session.sender is not None  # the connection lets only ops 0, 1 and 2 through before
+    assert session.sender is not None  # before the login, the connection accepts only ops 0, 1 and 2
     return session.sender
 
 

@@ -1,7 +1,7 @@
-"""One link, without its socket: octets in, requests handled in order, frames out.
+"""The session of a link, without its socket: it takes octets, handles requests in order, and returns frames to send.
 
-The consumer feeds it with `receive`, and sends what `outgoing` returns when it is woken. Requests take effect in the
-order they came; posts do not wait for each other's commit, everything else waits for its own.
+The consumer passes octets to `receive`. The writer sends what `outgoing` returns. Requests take effect in the order in
+which they arrive. Posts do not wait for each other's commit; all other requests wait for their own.
 """
 
 from __future__ import annotations
@@ -44,24 +44,24 @@ class Session:
         self.address = address
         self.connection = Connection()
         self.sender: LoggedIn | None = None
-        self.lease = 0  # the server's, under which it logged in
+        self.lease = 0  # the lease of this server under which the link logged in
         self.lane: Lane | None = None
         self.opened = self.heard = time.monotonic()
         self.asked_to_log_in = False
         self.closing = False
-        self.request: Request | None = None  # the one coming in
+        self.request: Request | None = None  # the request that is being received
         self.incoming: Incoming | None = None  # its data
-        self.wake: Callable[[], None] = nobody  # called when there is something to send, set by the consumer
+        self.wake: Callable[[], None] = nobody  # called when there is something to send; set by the writer
         self._outbox: Outbox = []
-        self.unsent_octets = 0  # of all that was to be sent and has not left yet
-        self._pending = 0  # posts handed to the store
+        self.unsent_octets = 0  # in the outbox, or being sent
+        self._pending = 0  # posts in the store
         self._pending_octets = 0
-        self._eased: asyncio.Future[None] | None = None  # of whoever waits for fewer pending or unsent octets
+        self._eased: asyncio.Future[None] | None = None  # done when fewer posts or octets are pending
 
-    # in
+    # receiving
 
     async def receive(self, data: bytes, handlers: Mapping[int, Handler]) -> None:
-        """Take octets from the wire and handle the requests they complete. Raise Quit."""
+        """Handle the requests that these octets complete. Raise Quit to end the link."""
         self.heard = time.monotonic()
         connection = self.connection
         connection.receive_data(data)
@@ -97,12 +97,12 @@ class Session:
         while self._crowded() and not self.closing:
             await self._ease()
 
-    # out
+    # sending
 
     def greet(self, contacts: list[str]) -> None:
         """Tell the client that it has logged in, and which of its contacts are online.
 
-        Those that do not fit into the answer follow one by one, as if they came online now.
+        Contacts that do not fit into the answer follow one by one, as if they came online now.
         """
         self.connection.logged_in()
         self.write(messages.login_ok(contacts[: messages.CONTACTS_MAX]))
@@ -110,7 +110,7 @@ class Session:
             self.write(messages.ohi(uid, ONLINE))
 
     def write(self, frame: bytes) -> None:
-        """Send a frame, with all else that is written in this turn of the loop."""
+        """Send a frame. All frames of one turn of the event loop are sent together."""
         self._outbox.append(frame)
         self.unsent_octets += len(frame)
         self.wake()
@@ -122,29 +122,29 @@ class Session:
         self.wake()
 
     def tell(self, frame: bytes) -> None:
-        """Send a frame that others cause, or close when the client is far behind, so that it comes again."""
+        """Send a frame that another user has caused. Close the link if too many frames are unsent."""
         if len(self._outbox) < OUTBOX_FRAMES:
             self.write(frame)
         else:
             self.close()
 
     def refuse(self, request: Request, reason: str) -> None:
-        """Answer that a request was not done."""
+        """Answer a request with an error."""
         self.write(messages.ack_error(request.id, reason))
 
     def outgoing(self) -> Outbox:
-        """Return all that is to be sent now. When it is empty and the session is closing, nothing more will come."""
+        """Return all that is to be sent now. If that is nothing and the session is closing, the link can be closed."""
         outbox, self._outbox = self._outbox, []
         return outbox
 
     def give_up(self, parcel: Parcel) -> None:
-        """Acknowledge a message whose file is no longer in the spool, unless its node has just done so."""
+        """Acknowledge a message for its node because its spool file is gone, unless the node has just done so."""
         if self.lane and parcel.msgid in self.lane.flight:
             log.error("message %s cannot be delivered: its file in the spool is gone", parcel.msgid)
             self.engine.dispatcher.acknowledge(self.lane, parcel.msgid)
 
     def was_sent(self, outbox: Outbox) -> None:
-        """Note that the consumer has put these on the wire."""
+        """Note that these frames and messages have been sent."""
         now = time.monotonic()
         for item in outbox:
             if type(item) is Parcel:
@@ -156,7 +156,7 @@ class Session:
         self._relieve()
 
     def close(self, reason: str | None = None) -> None:
-        """End the link, with a `quit` when there is a reason and the client may be told it."""
+        """End the link. Send a `quit` first if there is a reason and the protocol allows it."""
         if self.closing:
             return
         if reason and self.connection.may_say_quit:
@@ -166,15 +166,15 @@ class Session:
         self._relieve()
 
     def end(self) -> None:
-        """Close after the link has ended, and drop a request that has not come in completely."""
+        """Close the session after the link has ended, and drop a request that is incomplete."""
         if self.incoming:
             self.incoming.abandon()
         self.close()
 
-    # posts on their way to the disk
+    # the store
 
     def submit(self, post: Post, octets: int, done: Callable[[int | Exception], None]) -> None:
-        """Pass a post to the store. `done` is called with its number, or why it was not queued."""
+        """Pass a post to the store. `done` is called with its number, or with the error."""
         self._pending += 1
         self._pending_octets += octets
 
@@ -187,11 +187,11 @@ class Session:
         self.engine.store.post(self, post, finished)
 
     async def run(self, service: Service[T], *, savepoint: bool = True) -> T:
-        """Run a service in the store, after all that the link asked for before. Return its result, or raise."""
+        """Run a service in the store, after the link's earlier requests. Return its result, or raise its error."""
         return await self.engine.store.run(self, service, savepoint=savepoint)
 
     async def settle(self) -> None:
-        """Wait until the store has done all this link has asked for."""
+        """Wait until the store has finished all posts of this link."""
         while self._pending:
             await self._ease()
 
@@ -221,11 +221,11 @@ class Session:
 
 
 def nobody() -> None:
-    """Do nothing: no writer is there yet."""
+    """Do nothing: there is no writer yet."""
 
 
 def lengths(request: Request, max_body: int) -> list[int]:
-    """Return the octets of each part of a request's data. Raise Quit when they are too many or too few for its op."""
+    """Return the octets of each part of a request's data. Raise Quit if they are too many or too few for its op."""
     if request.op == Op.POSTNOTIFY:
         if request.datalen <= request.notelen:
             raise Quit(errors.DATA_TOO_SHORT)

@@ -1,6 +1,7 @@
-"""The data of one request as it comes in: small parts stay in memory, large ones go to the spool (design: 64 KiB).
+"""Receive the data of a request: parts of at most INLINE_OCTETS stay in memory, larger ones go to the spool.
 
-A large one is hashed by the thread that writes it: the loop would wait for its turn after each piece.
+The thread that writes a large part also hashes it. If the event loop did, it would have to wait for the interpreter's
+lock after each piece.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from ..services.storage import spool
 from ..services.storage.spool import INLINE_OCTETS, Spooled
 
 WRITE_OCTETS = 128 * 1024
-disk = ThreadPoolExecutor(4, thread_name_prefix="tmtp-spool")  # what waits for the disk, so that the loop does not
+disk = ThreadPoolExecutor(4, thread_name_prefix="tmtp-spool")  # reads and writes files, so that the loop need not wait
 
 
 class Part:
-    """One part of the data: `length` octets, which go into the request's `digest` as well."""
+    """A part of the data: `length` octets, which also go into the request's `digest`."""
 
     def __init__(self, length: int, digest: hashlib._Hash) -> None:
         self.left = length
@@ -46,14 +47,14 @@ class Part:
             self._digest.update(self._pieces[0])
 
     def take(self) -> Body:
-        """Return the whole part. The file of a spooled part is on disk, and the caller's to keep or discard."""
+        """Return the whole part. A spooled part is synced to disk. The caller then owns its file."""
         if not self._spools:
             return b"".join(self._pieces)
         name, self._name = self._name, ""
         return Spooled(name, self._length)
 
     def abandon(self) -> None:
-        """Remove what was spooled and not taken."""
+        """Remove the file of a part that was not taken."""
         if self._file:
             self._file.close()
         if self._name:
@@ -82,7 +83,7 @@ class Part:
 
 
 class Incoming:
-    """The data of a request: its parts one after another, and the digest that the request is known again by."""
+    """The data of a request: its parts one after another, and the digest by which it is recognised if sent again."""
 
     def __init__(self, header: bytes, lengths: Sequence[int]) -> None:
         self._digest = hashlib.sha256(header)
@@ -90,7 +91,7 @@ class Incoming:
         self._at = 0
 
     async def add(self, piece: bytes) -> None:
-        """Take the next octets, which may go over the end of a part."""
+        """Take the next octets, which may belong to several parts."""
         while piece:
             part = self.parts[self._at]
             mine, piece = piece[: part.left], piece[part.left :]
@@ -100,19 +101,19 @@ class Incoming:
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of the header and the data."""
+        """The SHA-256 digest of the header and the data."""
         return self._digest.digest()
 
     @property
     def error(self) -> OSError | None:
-        """Why a part could not be spooled, if so."""
+        """The error of the first part that could not be spooled, or None."""
         return next((part.error for part in self.parts if part.error), None)
 
     def take(self) -> list[Body]:
-        """Return all parts, see Part.take."""
+        """Return all parts as `Part.take` does."""
         return [part.take() for part in self.parts]
 
     def abandon(self) -> None:
-        """Remove what was spooled: the request comes to nothing."""
+        """Remove the files of all parts that were not taken."""
         for part in self.parts:
             part.abandon()

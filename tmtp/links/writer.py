@@ -1,7 +1,8 @@
-"""Puts on the wire what a session has to send: all of one turn of the loop in one write.
+"""Send what a session has to send, all of one turn of the event loop in one write.
 
-As long as the peer keeps up no task is involved: `send` of our own server writes when it is called, and gives a
-future that is done. Pressure, a body from the spool, or another ASGI server's `send` is a task's work.
+As long as the peer keeps up, no task is needed: `send` of this project's server writes when it is called, and returns
+a finished future. A task is started for a peer that does not keep up, for a body from the spool, or if `send` of
+another ASGI server has to be awaited.
 """
 
 from __future__ import annotations
@@ -18,24 +19,24 @@ from .uploads import disk
 
 log = logging.getLogger("tmtp")
 READ_OCTETS = 128 * 1024
-PIECE = 64 * 1024  # more is sent piece by piece
+PIECE = 64 * 1024  # longer frames are sent in pieces of this size
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Writer:
-    """Sends for one session. `finished` is done when the link is closed."""
+    """The writer of one session. `finished` is done when the link is closed."""
 
     def __init__(self, session: Session, send: Send) -> None:
         self._session = session
         self._send = send
         self._loop = asyncio.get_running_loop()
-        self._due = False  # a flush comes with this turn of the loop
-        self._task: asyncio.Task[None] | None = None  # what is sent takes a while
+        self._due = False  # whether a flush is scheduled
+        self._task: asyncio.Task[None] | None = None  # sends what takes longer
         self.finished: asyncio.Future[None] = self._loop.create_future()
         session.wake = self.wake
 
     def wake(self) -> None:
-        """Send with this turn of the loop."""
+        """Schedule a flush, so that all frames of this turn of the event loop are sent together."""
         if not self._due:
             self._due = True
             self._loop.call_soon(self._flush)
@@ -50,7 +51,7 @@ class Writer:
                 self._task = self._loop.create_task(self._work(outbox))
 
     def _write(self, outbox: Outbox) -> None:
-        """Send frames. If `send` has to wait, a task does."""
+        """Send frames at once, or leave it to a task if `send` has to wait."""
         frames = [item.frame if type(item) is Parcel else item for item in outbox]
         waiter = self._send({"type": "tcp.send", "data": b"".join(frames)})  # type: ignore[arg-type]
         if isinstance(waiter, asyncio.Future) and waiter.done():
@@ -61,7 +62,7 @@ class Writer:
             self._task = self._loop.create_task(self._work(outbox, waiter))
 
     async def _work(self, outbox: Outbox, waiter: Awaitable[None] | None = None) -> None:
-        """Send all there is, then close if the session is closing."""
+        """Send until the outbox is empty, then close the link if the session is closing."""
         try:
             if waiter is not None:
                 await waiter
@@ -94,13 +95,13 @@ class Writer:
                 await self._send_frame(item.frame)
 
     async def _send_frame(self, frame: bytes) -> None:
-        """Send a frame, a large one in pieces: what TLS holds of it stays small, and the peer sets the pace."""
+        """Send a frame, a large one in pieces, so that TLS buffers little and the peer sets the pace."""
         view = memoryview(frame)
         for at in range(0, len(view), PIECE):
             await self._send({"type": "tcp.send", "data": view[at : at + PIECE]})
 
     async def _send_spooled(self, parcel: Parcel) -> None:
-        """Send a frame whose body is in the spool, the head together with the body's first piece."""
+        """Send a frame whose body is in the spool. The head goes together with the first piece of the body."""
         assert parcel.spooled is not None
         left = parcel.spooled.size
         try:
@@ -110,7 +111,7 @@ class Writer:
             return
         with file:
             left -= len(piece)
-            piece = parcel.frame + piece  # and no longer both of them in memory, while the peer takes its time
+            piece = parcel.frame + piece  # replaces the piece, so that only one copy stays in memory while it is sent
             await self._send_frame(piece)
             while left:
                 cached = spool.read_cached(file, READ_OCTETS)
@@ -124,7 +125,7 @@ class Writer:
 
 
 def _open(name: str) -> tuple[BinaryIO, bytes]:
-    """Open a file of the spool, and read its first piece."""
+    """Open a spool file and read its first piece."""
     file = open(spool.path(name), "rb", buffering=0)  # noqa: SIM115 - the caller closes it
     return file, file.read(READ_OCTETS)
 

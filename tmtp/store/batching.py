@@ -1,4 +1,4 @@
-"""What the store is asked to do, and in which order: jobs of one link take effect as they were handed in."""
+"""The jobs of the store, and their order. Jobs of one link take effect in the order in which they were submitted."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ J = TypeVar("J", bound="PostJob | ServiceJob[Any]")
 
 @dataclass(slots=True, eq=False)
 class PostJob:
-    """A post to queue. Once a post to many has begun, `fanout` is what is left of it: one step in each batch.
+    """A post to queue. For a post to many that has begun, `fanout` is the rest of it, one step in each batch.
 
-    `done` is called with the post's number, or with the exception that says why it was not queued.
+    `done` is called with the post's number, or with the error.
     """
 
     link: Hashable
@@ -31,16 +31,16 @@ class PostJob:
     savepoint: ClassVar[bool] = False
 
     def report(self) -> None:
-        """Call `done`, after the last step."""
+        """Call `done` with the result, unless the post is not finished."""
         if not isinstance(self.result, (Fanout, Later)):
             self.done(self.result)
 
 
 @dataclass(slots=True, eq=False)
 class ServiceJob(Generic[T]):
-    """A service to run. `done` is called with what it returned, or with the exception that it raised.
+    """A service to run. `done` is called with what it returned, or with the error that it raised.
 
-    A service that raises Refused, if at all, before it writes needs no savepoint.
+    A service that never raises Refused after it has begun to write needs no savepoint.
     """
 
     link: Hashable
@@ -50,7 +50,7 @@ class ServiceJob(Generic[T]):
     result: T | Exception | Later = LATER
 
     def report(self) -> None:
-        """Call `done`."""
+        """Call `done` with the result, unless the job has been put off."""
         if not isinstance(self.result, Later):
             self.done(self.result)
 
@@ -59,22 +59,22 @@ Job = PostJob | ServiceJob[Any]
 
 
 class Order:
-    """Jobs that are left from one batch to the next: posts to many, one at a time, and what waits for their end."""
+    """The jobs that are carried over to the next batch: posts to many, one at a time, and jobs that wait for them."""
 
     def __init__(self) -> None:
-        self._unfinished: deque[PostJob] = deque()  # posts to many; the first is being worked on
-        self._held: dict[Hashable, list[Job]] = {}  # what waits for the end of each, by its link
-        self._due: list[Job] = []  # what waited for one that has ended
-        self._stepping = False  # the last batch took a step
+        self._unfinished: deque[PostJob] = deque()  # posts to many; the first one is in progress
+        self._held: dict[Hashable, list[Job]] = {}  # jobs that wait for the post to many of their link, by link
+        self._due: list[Job] = []  # jobs that waited for a post that is finished now
+        self._stepping = False  # whether the last batch included a step
 
     def __bool__(self) -> bool:
         return bool(self._unfinished or self._due)
 
     def admit(self, jobs: list[Job]) -> list[Job]:
-        """Return what can be done now: of the new jobs, of those that waited, and of the posts to many one step.
+        """Return the jobs of the next batch: new ones, those that have waited, and one step of a post to many.
 
-        Not in two batches one after another, while there is something else to do: who comes during one step need not
-        wait for the next.
+        While there are other jobs, every other batch is without a step, so that a job that arrives during a step does
+        not wait for a second one.
         """
         jobs, self._due = self._due + jobs, []
         free: list[Job] = []
@@ -84,7 +84,7 @@ class Order:
         return [self._unfinished[0], *free] if self._stepping else free
 
     def settle(self, jobs: list[Job]) -> list[Job]:
-        """Keep what has only begun, or has not, and return the jobs that are done."""
+        """Keep the jobs that have not finished or were put off, and return those that are done."""
         done = []
         for job in jobs:
             match job:
@@ -107,9 +107,9 @@ class Order:
 
 
 def phases(jobs: list[Job]) -> Iterator[tuple[list[PostJob], list[Job]]]:
-    """Split jobs into posts to run together, then others; again until none is left. Each link's jobs keep their order.
+    """Yield phases until no job is left: posts to run together, then other jobs. Jobs of one link keep their order.
 
-    A step of a post to many is one of the others.
+    A step of a post to many is one of the other jobs.
     """
     while jobs:
         posts, rest = _leading(jobs, _is_new_post)
@@ -126,7 +126,7 @@ def _is_call(job: Job) -> TypeGuard[Job]:
 
 
 def _leading(jobs: list[Job], fits: Callable[[Job], TypeGuard[J]]) -> tuple[list[J], list[Job]]:
-    """Return the jobs that fit and that no unfit one of the same link comes before; and all others."""
+    """Return the jobs that fit, up to the first of each link that does not, and all others."""
     held: set[Hashable] = set()
     leading: list[J] = []
     others: list[Job] = []
@@ -140,7 +140,7 @@ def _leading(jobs: list[Job], fits: Callable[[Job], TypeGuard[J]]) -> tuple[list
 
 
 def put_off(jobs: list[J], links: set[Hashable]) -> list[J]:
-    """Return the jobs but those of the links, which are not for this batch."""
+    """Return the jobs without those of these links, which are put off to a later batch."""
     for job in jobs:
         if job.link in links:
             job.result = LATER

@@ -1,4 +1,4 @@
-"""What makes the store's commits durable: how its connection is set up, and a check that SQLite's file is there."""
+"""Make the store's commits durable: set its connection up, and check that SQLite's file is still there."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ..services.storage.dialect import is_pooled
 
 
 def make_durable() -> bool:
-    """Set this connection up to commit with full durability, and without waiting for readers (SQLite: WAL).
+    """Set this connection up for durable commits, which on SQLite (WAL) do not wait for readers.
 
-    Return whether that lasts. Behind a pool it does not: each transaction then begins with `make_transaction_durable`.
+    Return whether that lasts. Behind a pool it does not, and each transaction begins with `make_transaction_durable`.
     """
     raw: Any = connection.connection
     if connection.vendor == "sqlite":
@@ -33,17 +33,17 @@ def make_transaction_durable() -> None:
 
 
 class DatabaseFile:
-    """SQLite's file. When it is removed or replaced, SQLite goes on committing to a file that nobody finds again."""
+    """SQLite's database file. If it is removed or replaced, SQLite goes on writing to a file without a name."""
 
     def __init__(self) -> None:
         self._opened: tuple[int, int] | None = None
 
     def note(self) -> None:
-        """Remember the file that the connection has opened. The first time counts."""
+        """Remember the file that the connection has opened, if this is the first call."""
         self._opened = self._opened or self._found()
 
     def check(self) -> None:
-        """Raise OperationalError when the file at the database's path is not the one that was opened."""
+        """Raise OperationalError if the file at the database's path is not the one that was opened."""
         if self._opened and self._found() != self._opened:
             raise OperationalError("the file of the database was removed or replaced: put it back, or restart")
 

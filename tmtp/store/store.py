@@ -1,11 +1,11 @@
-"""The one writer of this process: a thread with a connection of its own, which commits all that waits at once.
+"""The store: the only writer of this process, a thread with its own connection, which commits jobs in batches.
 
-The loop hands in jobs; the thread takes whatever has come meanwhile, runs it in ONE transaction, commits it with
-full durability, and only then reports the whole batch back to the loop, in one call. So nothing is acknowledged that
-is not on disk, and the price of a commit is shared by everyone who waits for it (docs/decisions/0001-group-commit.md).
+The event loop submits jobs. The thread takes all jobs that have arrived meanwhile, runs them in ONE transaction and
+commits it durably. Only then does it report the whole batch to the loop, in one call. So nothing is acknowledged
+before it is on disk, and all jobs of a batch share the cost of its commit (docs/decisions/0001-group-commit.md).
 
-Jobs of one link take effect in the order they were handed in; posts of all links go together. A post to many takes
-several batches, so that others need not wait for all of it (docs/decisions/0011-fan-out.md).
+Jobs of one link take effect in the order in which they were submitted. Posts of all links are queued together. A post
+to many takes several batches, so that other jobs need not wait for all of it (docs/decisions/0011-fan-out.md).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ STOP_PATIENCE = 1.5
 
 @dataclass(slots=True, eq=False)
 class Read(Generic[T]):
-    """Something to look up after the batch has committed."""
+    """A query to run after the batch has committed."""
 
     function: Callable[[], T]
     done: Callable[[T | Unavailable], None]
@@ -51,37 +51,37 @@ Item = Job | Read[Any] | Entry | Note
 
 
 class Store:
-    """The writer. `deliver` is called in the loop, with the messages of each batch that has been committed."""
+    """The store. `deliver` is called in the event loop with the messages of each batch after its commit."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, deliver: Callable[[list[Parcel]], None]) -> None:
         self._loop = loop
         self._deliver = deliver
         self._items: SimpleQueue[Item | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work_or_end, name="tmtp-store", daemon=True)
-        self.broken = False  # by a fault of its own; it takes nothing any more
-        self.lease = 0  # the server's, renewed with each batch
-        self.lease_lost = False  # another process thought this one dead
-        self.failures = 0  # batches that the database did not take
+        self.broken = False  # whether a bug has ended the thread
+        self.lease = 0  # the lease of this server, which each batch renews
+        self.lease_lost = False  # whether another process has ended the lease
+        self.failures = 0  # batches that were not committed
         self._order = Order()
         self._checkpoints = Checkpoints()
         self._transactions = Transactions(self._checkpoints)
         self._reads: list[Read[Any]] = []
-        self._overdue: list[Entry | Note] = []  # acknowledged, but their delete did not commit yet
+        self._overdue: list[Entry | Note] = []  # acknowledgements of batches that were not committed
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the thread."""
         self._checkpoints.start()
         self._thread.start()
 
     async def stop(self) -> None:
-        """Commit what was handed in, then end; a database that is away is not waited for long."""
+        """Commit all that was submitted, and end the thread. Wait at most STOP_PATIENCE seconds for the database."""
         self._items.put(None)
         last = time.monotonic() + STOP_PATIENCE
         while self._thread.is_alive() and time.monotonic() < last:
             await asyncio.sleep(0.01)
 
     def end(self) -> None:
-        """Do as `stop` does, in a process whose loop has ended."""
+        """Do the same as `stop`, in a process whose event loop has ended."""
         self._items.put(None)
         self._thread.join(STOP_PATIENCE)
 
@@ -90,7 +90,7 @@ class Store:
         self._items.put(PostJob(link, post, done))
 
     def acknowledge(self, entry: Entry) -> None:
-        """Delete the entry of a message that a node has stored, with the next batch."""
+        """Delete the entry of a message that a node has acknowledged, with the next batch."""
         self._items.put(entry)
 
     def note(self, note: Note) -> None:
@@ -109,26 +109,26 @@ class Store:
         savepoint: bool = True,
         claimed: Callable[[T], None] | None = None,
     ) -> T:
-        """Run a service in a batch's transaction. Return its result, or raise what it raised, once that is on disk.
+        """Run a service in a batch's transaction, and wait for the commit. Return its result, or raise its error.
 
-        `claimed` is called with the result first, even if the caller has been cancelled and does not wait any more.
-        Raise Unavailable when the database does not take it.
+        `claimed` is called with the result first, even if the caller has been cancelled meanwhile. Raise Unavailable
+        if the batch cannot be committed.
         """
         future: asyncio.Future[T] = self._loop.create_future()
         self._items.put(ServiceJob(link, service, _resolver(future, claimed), savepoint))
         return await future
 
     def read(self, function: Callable[[], T], done: Callable[[T | Unavailable], None]) -> None:
-        """Look something up, after all that was handed in before has been committed.
+        """Run a query after all that was submitted before has been committed.
 
-        `done` is called with what the function returns, or with Unavailable.
+        `done` is called with its result, or with Unavailable.
         """
         self._items.put(Read(function, done))
 
-    # what follows runs in the thread
+    # The following methods run in the thread.
 
     def _work_or_end(self) -> None:
-        """Work. After a fault of its own the process ends: it must not go on as if it could store."""
+        """Run `_work`. After an unexpected error, end the process, which cannot store anything any more."""
         try:
             self._work()
         except BaseException:
@@ -146,7 +146,7 @@ class Store:
                 self._commit(jobs, acked)
                 self._checkpoints.note()
             self._reads += [item for item in batch if isinstance(item, Read)]
-            if not self._overdue:  # else what was acknowledged would be found once more
+            if not self._overdue:  # otherwise the queries would find messages that are acknowledged
                 reads, self._reads = self._reads, []
                 for read in reads:
                     self._read(read)
@@ -154,7 +154,7 @@ class Store:
         connection.close()
 
     def _batches(self) -> Iterator[list[Item | None]]:
-        """Yield all that waits, again and again, until None has come and nothing is unfinished."""
+        """Yield batches of all items that wait, until None has been submitted and no job is unfinished."""
         ended = False
         while not ended or self._order:
             batch = [] if self._order else [self._items.get()]
@@ -196,23 +196,23 @@ class Store:
         self._tell(read.done, result)
 
     def _tell(self, function: Callable[..., None], *arguments: object) -> None:
-        """Call a function in the loop; when that is closed there is nobody left to tell."""
+        """Call a function in the event loop. Do nothing if the loop is closed."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function, *arguments)
 
-    # what follows runs in the loop
+    # The following method runs in the event loop.
 
     def _report(self, jobs: list[Job], parcels: list[Parcel]) -> None:
         for job in jobs:
             try:
                 job.report()
             except Exception:
-                log.exception("a link could not be told")  # the others still can
+                log.exception("a link could not be told")
         self._deliver(parcels)
 
 
 def discard_failed(job: Job) -> None:
-    """Remove the spool files of a post that failed. `posting` removes those of one that was refused."""
+    """Remove the spool files of a post that failed. `posting` removes those of a refused post."""
     match job:
         case PostJob(result=Refused() | Uncertain()):
             pass
@@ -221,7 +221,7 @@ def discard_failed(job: Job) -> None:
 
 
 def log_failure(result: object) -> None:
-    """Log what should not have failed."""
+    """Log the result if it is an error."""
     if isinstance(result, Exception):
         log.error("not done: %r", result)
 

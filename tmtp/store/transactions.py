@@ -1,4 +1,4 @@
-"""One transaction for all jobs of a batch, on the store's connection, tried again while the database is away."""
+"""The transaction of a batch, on the store's connection. It is tried again while the database is unavailable."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from .wal import Checkpoints
 
 log = logging.getLogger("tmtp")
 T = TypeVar("T")
-Entry = tuple[int, int, int]  # node id, rank, number: an entry acknowledged
+Entry = tuple[int, int, int]  # an acknowledged entry: node id, rank, number
 
 
 class Unavailable(CodedError):
-    """The database did not take it; nothing was done."""
+    """The database is unavailable, and nothing was done."""
 
 
 class Uncertain(Unavailable):
-    """The database was lost while it committed: it may have been done. Asking again, with the same id, tells."""
+    """The connection was lost during the commit, so the request may have been done. Sending it again tells."""
 
 
 class LeaseLost(Unavailable):
@@ -39,23 +39,23 @@ class LeaseLost(Unavailable):
 
 
 class Committed(NamedTuple):
-    """What is on disk now: messages to deliver, and spool files to remove."""
+    """The result of a commit: messages to deliver, and spool files to remove."""
 
     parcels: list[Parcel]
     spools: list[str]
 
 
 class Transactions:
-    """The transactions of one store. For one thread, with that thread's connection."""
+    """The transactions of one store. Use them in one thread only, which has its own connection."""
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._checkpoints = checkpoints
         self._file = DatabaseFile()
         self._is_durable = True  # whether the connection is set up for all of its transactions
-        self._batch = 0  # the number of the last batch; the lease's row says whether it was committed
+        self._batch = 0  # the number of the last batch, which its commit writes into the lease's row
 
     def prepare(self) -> None:
-        """Set this connection up for full durability, whatever the site's own connections have."""
+        """Set this connection up for durable commits, whatever the site's own settings are."""
         with suppress(Error), connection.wrap_database_errors:
             connection.ensure_connection()
             self._is_durable = make_durable()
@@ -63,10 +63,11 @@ class Transactions:
             self._file.note()
 
     def commit(self, jobs: list[Job], acked: list[Entry | Note], lease: int) -> Committed:
-        """Run jobs, note what was acknowledged and renew the lease, in one transaction. Set the jobs' results.
+        """Run jobs, write acknowledgements and renew the lease, in one transaction. Set the jobs' results.
 
-        Raise LeaseLost when there is no such lease any more, Unavailable when the database stays away, and Uncertain
-        when it went away while it committed. Without a lease (0), none is renewed.
+        Raise LeaseLost if the lease has been ended, Unavailable if the database is not available for
+        TMTP["STORE_PATIENCE"] seconds, and Uncertain if its connection was lost during the commit. Without a lease
+        (0), none is renewed.
         """
         self._batch += 1
         give_up = time.monotonic() + conf.STORE_PATIENCE
@@ -105,7 +106,7 @@ class Transactions:
                 careful = True
 
     def look_up(self, function: Callable[[], T]) -> T:
-        """Return what a function reads, tried again while the database is away. Raise Unavailable."""
+        """Return the result of a query. Try again while the database is unavailable, then raise Unavailable."""
         give_up = time.monotonic() + conf.STORE_PATIENCE
         while True:
             try:
@@ -119,7 +120,7 @@ class Transactions:
                 self.prepare()
 
     def _was_committed(self, lease: int, give_up: float) -> bool:
-        """Reconnect, and return whether the last batch is on disk although its commit failed. Raise Uncertain."""
+        """Reconnect, and return whether the last batch was committed in spite of the error. Raise Uncertain."""
         while True:
             try:
                 connection.close_if_unusable_or_obsolete()
@@ -133,7 +134,7 @@ class Transactions:
 
 
 def _run(jobs: list[Job], batch: Batch, careful: bool) -> None:
-    begun: set[Hashable] = set()  # links with a post that takes more than this batch
+    begun: set[Hashable] = set()  # links with a post to many that is not finished in this batch
     for posts, calls in phases(jobs):
         posts = put_off(posts, begun)
         _run_posts(posts, batch, careful)
@@ -153,10 +154,10 @@ def _run_posts(jobs: list[PostJob], batch: Batch, careful: bool) -> None:
 
 
 def _run_job(job: Job, batch: Batch, careful: bool) -> None:
-    """Run a job in a savepoint, so that what it raises undoes only itself; what it raises is its result then.
+    """Run a job in a savepoint, so that an error undoes only this job. The error becomes its result.
 
-    If the job needs no savepoint there is none, unless `careful`: anything but a refusal then undoes the batch, which
-    is run again, carefully.
+    A job that needs no savepoint gets none, unless `careful` is set. If it raises anything but Refused, the whole
+    batch is undone and run again with `careful`.
     """
     guarded = careful or job.savepoint
     try:
@@ -177,7 +178,7 @@ def _run_job(job: Job, batch: Batch, careful: bool) -> None:
 
 
 def acknowledge(acked: list[Entry | Note]) -> list[str]:
-    """Delete entries, and note what happened to tracked messages. Return the spool files to remove."""
+    """Delete entries, and write notes into the reports. Return the names of spool files to remove."""
     notes = [item for item in acked if isinstance(item, Note)]
     if notes:
         reports.note(notes)

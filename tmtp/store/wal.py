@@ -1,6 +1,6 @@
-"""A thread that copies SQLite's log (WAL) into the database file (docs/decisions/0011-fan-out.md).
+"""A thread that copies SQLite's write-ahead log (WAL) into the database file (docs/decisions/0011-fan-out.md).
 
-Otherwise the commit that finds a thousand pages in the log does it, and all who wait for that commit wait 10 ms more.
+Without it, a commit that finds a thousand pages in the log copies them, and takes 10 ms longer.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any
 
 from django.db import Error, connection
 
-ROWS = 4000  # changed: then it is time
-IDLE = 1.0  # seconds, after which fewer will do
-LOG_PAGES = 16_000  # 64 MB: with so many, when writers never pause, a commit does it after all
+ROWS = 4000  # a checkpoint is made when so many rows have changed
+IDLE = 1.0  # seconds, after which fewer are enough
+LOG_PAGES = 16_000  # 64 MB; with so many pages, if writers never pause, a commit makes the checkpoint after all
 
 
 class Checkpoints:
-    """Checkpoints of the store's database. On another database than SQLite it does nothing."""
+    """The checkpoints of the store's database. They do nothing on other databases than SQLite."""
 
     def __init__(self) -> None:
         self._due = threading.Event()
@@ -58,6 +58,6 @@ class Checkpoints:
             self._due.clear()
             if self._changed != self._done:
                 self._done = self._changed
-                with suppress(Error):  # then the next one will do
+                with suppress(Error):  # the next checkpoint includes this one
                     connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         connection.close()
