@@ -29,7 +29,7 @@ def check_mailbox(**_: Any) -> list[checks.CheckMessage]:
 
 
 def has_news() -> bool | None:
-    """Return whether the site's ASGI application has the route of live news; None when that is not known."""
+    """Return whether the site's ASGI application has the route of live news, or None if it cannot be determined."""
     if not getattr(settings, "ASGI_APPLICATION", None):
         return None  # tmtp.W009
     try:
@@ -43,7 +43,7 @@ def has_news() -> bool | None:
 
 
 def _leads_to_news(application: Any) -> bool:
-    """Whether an ASGI application is MailboxConsumer, or a URLRouter that has it on a route."""
+    """Return whether an ASGI application is MailboxConsumer, or a URLRouter with a route to it."""
     from .consumers import MailboxConsumer
 
     inner = _unwrap(application, URLRouter)
@@ -53,12 +53,12 @@ def _leads_to_news(application: Any) -> bool:
 
 
 def _unwrap(application: Any, kind: type) -> Any:
-    """Return the first of this kind among an application and those that it wraps, if any."""
+    """Return the first application of this kind among an application and those that it wraps, or None."""
     return next((one for one in _layers(application) if isinstance(one, kind)), None)
 
 
 def _layers(application: Any) -> list[Any]:
-    """Return an application, and what it wraps as middleware does, the outermost first."""
+    """Return an application and those that it wraps as middleware, outermost first."""
     found = [application]
     while len(found) < LAYERS:
         inner = [one for name in WRAPPED if callable(one := getattr(found[-1], name, None))]

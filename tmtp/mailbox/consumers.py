@@ -1,6 +1,6 @@
-"""The WebSocket of live news: it tells an open page of a mailbox that something has arrived.
+"""The WebSocket of live news, which tells an open page of a mailbox that a message has arrived.
 
-It says "news" and nothing else. The page then asks for what is new, with a request like any other.
+It sends "news" and nothing else. The page then fetches the new messages with an ordinary request.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ SIGN_IN = 4401
 
 
 class MailboxConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
-    """The connection of a page whose reader has signed in. Several pieces of news at once are sent once."""
+    """The connection of an open page. Several messages at once cause one "news"."""
 
     node: int | None = None
-    told: asyncio.Task[None] | None = None
+    sending: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
-        """Accept signed-in users only; close with SIGN_IN for others."""
+        """Accept users who have signed in. Close with SIGN_IN for others."""
         user = self.scope.get("user")
         await self.accept()
         if user is None or not user.is_authenticated:
@@ -33,13 +33,13 @@ class MailboxConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels
         Poller.add(self.node, self.tell)
 
     def tell(self) -> None:
-        """Send “news”, unless that is being sent already."""
-        if self.told is None or self.told.done():
-            self.told = asyncio.create_task(self.send("news"))
+        """Send "news", unless it is being sent already."""
+        if self.sending is None or self.sending.done():
+            self.sending = asyncio.create_task(self.send("news"))
 
     async def disconnect(self, code: int) -> None:
         """Stop polling for this page."""
         if self.node is not None:
             Poller.remove(self.node, self.tell)
-        if self.told:
-            self.told.cancel()
+        if self.sending:
+            self.sending.cancel()

@@ -1,4 +1,4 @@
-"""The messages of a thread for its page: read from the queue, a page at a time, oldest first."""
+"""The messages of a thread, as its page shows them: a part at a time, oldest first."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ..services.messages.post_format import FILE, Attached
 from .models import Entry, Thread
 
 AT_ONCE = 30
-SHOWN_MAX = 32 * 1024  # characters of a text that are shown; the rest is in a file to download
+SHOWN_MAX = 32 * 1024  # characters of a text that are shown; a longer text can be downloaded
 
 
 @dataclass
 class Item:
-    """A message on the page."""
+    """A message on the page. `own` says whether the member has written it."""
 
     entry: Entry
     received: Received
@@ -30,60 +30,58 @@ class Item:
 
     @property
     def msgid(self) -> str:
-        """The message's id."""
         return self.received.msgid
 
     @property
     def posted(self) -> datetime:
-        """When the server accepted it."""
         return self.received.posted
 
     @property
     def kind(self) -> str:
-        """delivery, ping, invite or member."""
+        """One of delivery, ping, invite and member."""
         return self.entry.kind
 
     @property
     def alias(self) -> str:
-        """Who wrote it, by the name they wrote under."""
+        """The name of the author."""
         return self.entry.alias
 
     @property
     def initial(self) -> str:
-        """The first letter of that name."""
+        """The first letter or digit of the author's name, as a capital letter."""
         return next((letter.upper() for letter in self.alias if letter.isalnum()), "?")
 
     @cached_property
     def html(self) -> SafeString:
-        """The text as HTML; of a long text, the beginning."""
+        """The first SHOWN_MAX characters of the text, as HTML."""
         return render(self.received.text[:SHOWN_MAX])
 
     @cached_property
     def is_cut(self) -> bool:
-        """Whether the text is longer than what is shown."""
+        """Whether the text is longer than SHOWN_MAX."""
         return self.received.head.text_size > SHOWN_MAX and len(self.received.text) > SHOWN_MAX
 
     @cached_property
     def attachments(self) -> list[tuple[int, Attached]]:
-        """The attached files, each with its place in the message."""
+        """The attached files, each with its index among all attachments."""
         files = enumerate(self.received.attachments)
         return [(place, attached) for place, attached in files if attached.kind == FILE]
 
-    # of what happens in groups
+    # messages about groups
 
     @property
     def gid(self) -> str:
-        """The group."""
+        """The gid of the group that the message is about."""
         return str(self.received.header.get("gid", ""))
 
     @property
     def to(self) -> str:
-        """Who was invited or pinged."""
+        """The alias that was invited or pinged."""
         return str(self.received.header.get("to", ""))
 
     @property
     def act(self) -> str:
-        """What a member did: invite, join, alias or drop."""
+        """What happened to the member: invite, join, alias or drop."""
         return str(self.received.header.get("act", ""))
 
     @property
@@ -98,13 +96,16 @@ class Item:
 
     @property
     def is_open_invitation(self) -> bool:
-        """Whether the member may still accept it."""
+        """Whether the message is an invitation that the member may still accept."""
         return self.kind == "invite" and not self.own and self.membership == Member.Status.INVITED
 
 
 @dataclass
 class Part:
-    """Consecutive messages of a thread; whether there are `earlier` and `later` ones; and numbers that are `gone`."""
+    """Consecutive messages of a thread, and whether there are `earlier` and `later` ones.
+
+    `gone` are the numbers of messages that are still in the index but not in the mailbox any more.
+    """
 
     items: Sequence[Item]
     earlier: bool = False

@@ -13,7 +13,7 @@ from .access import mailbox_for
 
 
 def mailbox_page(*methods: str) -> Callable[[View], View]:
-    """Like `member_page`; the view gets the member's mailbox node as its second argument."""
+    """Decorate a view as `member_page` does, and pass it the member's mailbox node as its second argument."""
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -35,5 +35,5 @@ def mailbox_page(*methods: str) -> Callable[[View], View]:
 
 
 def asks_for_part(request: HttpRequest) -> bool:
-    """Whether htmx on a page asks for a part of it."""
+    """Return whether the request is from htmx, for a part of a page."""
     return request.headers.get("HX-Request") == "true"

@@ -1,8 +1,8 @@
-"""Keeps the index of a mailbox true to its queue.
+"""Keep the index of a mailbox in step with its queue.
 
-Numbers rise with time, so what is new is what is newer than the newest known, or a little older: who was numbered
-first may commit last. All else is found by comparing the whole, which is done when the mailbox is first opened, newest
-messages first and some at a time, and then now and again.
+Numbers rise with time, so new messages have numbers above the newest one in the index, or a little below it: a message
+that was numbered first may commit last. Other differences are found by comparing the index with the whole queue. This
+is done when the mailbox is first opened, newest messages first and some at a time, and then every COMPARED_EVERY.
 """
 
 from __future__ import annotations
@@ -29,27 +29,28 @@ from .summary import PEOPLE_MAX, Summary, summarise, text_of
 
 AT_ONCE = 200  # messages indexed in one transaction
 GONE_AT_ONCE = 1000
-PATIENCE = 0.3  # seconds that a page waits for this
+PATIENCE = 0.3  # seconds that a page waits for the index
 COMPARED_EVERY = timedelta(minutes=5)
 NORMAL = QueueEntry.Rank.NORMAL
 
 
 def catch_up(node: Node) -> bool:
-    """Take in what is new, and forget what is gone. False when there is more, after PATIENCE: call it again.
+    """Index new messages, and remove those that are gone. Return False if there is more to do after PATIENCE.
 
-    Costs two short reads when there is nothing to do. What says nothing to a person is acknowledged.
+    If there is nothing to do, this costs two short queries. Messages that have nothing for a person to read are
+    acknowledged.
     """
     until = time.monotonic() + PATIENCE
-    while not _some(node):
+    while not _catch_up_some(node):
         if time.monotonic() > until:
             return False
     return True
 
 
-def _some(node: Node) -> bool:
-    """Do some of what is to be done; gives whether that was all.
+def _catch_up_some(node: Node) -> bool:
+    """Do one step of `catch_up`, and return whether there is no more to do.
 
-    All that takes long is done before the transaction: on SQLite, everyone else waits while it lasts.
+    Everything that takes long is done before the transaction: on SQLite, all other writers wait for its end.
     """
     mailbox, _ = Mailbox.objects.get_or_create(node=node)
     due = _is_due(mailbox)
@@ -60,7 +61,7 @@ def _some(node: Node) -> bool:
         return mailbox.complete
     found = _read(node, numbers)
     with transaction.atomic():
-        mailbox = Mailbox.objects.select_for_update().get(node=node)  # what two pages find at once is indexed once
+        mailbox = Mailbox.objects.select_for_update().get(node=node)  # if two pages find a message, one indexes it
         forget(node.pk, gone_by)
         _acknowledge(node, [*first, *found.silent])
         _index(node, found)
@@ -74,13 +75,13 @@ def _is_due(mailbox: Mailbox) -> bool:
 
 
 def _new(mailbox: Mailbox) -> list[int]:
-    """The numbers of new messages, AT_ONCE at most."""
+    """Return the numbers of new messages, at most AT_ONCE."""
     missing = _missing(mailbox).filter(message_id__gt=mailbox.newest - LATE)
     return list(missing.values_list("message_id", flat=True)[:AT_ONCE])
 
 
 def _compared(mailbox: Mailbox) -> list[int]:
-    """The numbers of messages that are missing below where the last comparison has got to, AT_ONCE at most."""
+    """Return the numbers of missing messages below the point that the comparison has reached, at most AT_ONCE."""
     missing = _missing(mailbox)
     if mailbox.reached is not None:
         missing = missing.filter(message_id__lt=mailbox.reached)
@@ -88,28 +89,30 @@ def _compared(mailbox: Mailbox) -> list[int]:
 
 
 def _missing(mailbox: Mailbox) -> QuerySet[QueueEntry]:
-    """What waits for the mailbox and is not in its index, the newest first. Of a post to many that is still being
-    written there are entries before there is a message."""
+    """Return the queue entries that are not in the index, newest first.
+
+    Entries without a message are left out: they are those of a post to many that is still being written.
+    """
     indexed = Entry.objects.filter(node=mailbox.node_id, number=OuterRef("message_id"))
     waiting = QueueEntry.objects.filter(~Exists(indexed), node=mailbox.node_id, rank=NORMAL)
     return waiting.filter(Exists(Message.objects.filter(pk=OuterRef("message_id")))).order_by("-message_id")
 
 
 def _gone(mailbox: Mailbox) -> list[int]:
-    """The numbers of indexed messages that were recalled or have expired."""
+    """Return the numbers of indexed messages that have been recalled or have expired."""
     here = QueueEntry.objects.filter(node=OuterRef("node_id"), rank=NORMAL, message_id=OuterRef("number"))
     entries = Entry.objects.filter(~Exists(here), node=mailbox.node_id)
     return list(entries.values_list("number", flat=True)[:GONE_AT_ONCE])
 
 
 def _first(mailbox: Mailbox) -> list[int]:
-    """The numbers of what goes first, `user` messages: nothing for a person to read."""
+    """Return the numbers of `user` messages, which go first in the queue and have nothing for a person to read."""
     entries = QueueEntry.objects.filter(node=mailbox.node_id, rank=QueueEntry.Rank.FIRST)
     return list(entries.values_list("message_id", flat=True))
 
 
 def _note(mailbox: Mailbox, numbers: Sequence[int], due: bool) -> None:
-    """Keep how far this has come; `numbers` were taken in, the newest first."""
+    """Note how far the index has come. `numbers` have been indexed, newest first."""
     more = len(numbers) >= AT_ONCE
     mailbox.newest = max([mailbox.newest, *numbers[:1]])
     if due:
@@ -121,7 +124,7 @@ def _note(mailbox: Mailbox, numbers: Sequence[int], due: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Messages as the index is to have them, and the numbers of those that say nothing to a person (`silent`)."""
+    """Messages to be indexed, and the numbers of those that have nothing for a person to read (`silent`)."""
 
     summaries: Sequence[tuple[Summary, Words]]
     silent: Sequence[int]
@@ -143,7 +146,7 @@ def _read(node: Node, numbers: Iterable[int]) -> Found:
                 summaries.append((summary, summary.words(node.pk, text_of(one))))
             else:
                 silent.append(one.number)
-        except FileNotFoundError:  # it has just been removed
+        except FileNotFoundError:  # the message has just been removed
             continue
     return Found(summaries, silent, participation)
 
@@ -178,14 +181,14 @@ def _acknowledge(node: Node, numbers: Iterable[int]) -> None:
 
 
 def _uids_behind(messages: Sequence[Received], me: User) -> dict[str, str]:
-    """The uids of those whom the member has pinged, by the aliases they were pinged at."""
+    """Return the uids of the users whom the member has pinged, by the aliases that were used."""
     names = {str(one.header.get("to")) for one in messages if one.op == "ping" and one.header.get("from") == me.uid}
     holders = Alias.objects.filter(name__in=names, user__isnull=False) if names else Alias.objects.none()
     return dict(holders.values_list("name", "user__uid"))
 
 
 def _threads(node: Node, found: Sequence[Summary], participation: Participation) -> dict[str, Thread]:
-    """Return the threads of messages by their keys, with the messages' people; the first message says the subject."""
+    """Create and update the threads of messages, and return them by key. The first message sets the subject."""
     there = Thread.objects.filter(node=node, key__in={one.key for one in found} | participation.extended)
     threads = {thread.key: thread for thread in there}
     changed: dict[str, Thread] = {}
@@ -213,31 +216,31 @@ def _threads(node: Node, found: Sequence[Summary], participation: Participation)
 
 
 def count(threads: Iterable[int]) -> None:
-    """Count the threads' messages again; a thread without any goes."""
+    """Count the messages of these threads again, and delete threads without any."""
     counted = Thread.objects.filter(pk__in=set(threads))
-    its = Entry.objects.filter(thread=OuterRef("pk")).order_by().values("thread")
+    entries = Entry.objects.filter(thread=OuterRef("pk")).order_by().values("thread")
 
-    def told(what: Aggregate) -> Coalesce:
-        return Coalesce(Subquery(its.annotate(told=what).values("told")), 0)
+    def value(of: Aggregate) -> Coalesce:
+        return Coalesce(Subquery(entries.annotate(value=of).values("value")), 0)
 
-    unread = told(Count("pk", filter=Q(read=None)))
-    counted.update(messages=told(Count("pk")), unread=unread, latest=told(Max("number")), first=told(Min("number")))
+    unread = value(Count("pk", filter=Q(read=None)))
+    counted.update(messages=value(Count("pk")), unread=unread, latest=value(Max("number")), first=value(Min("number")))
     counted.filter(messages=0).delete()
 
 
 def gone(node: Node, numbers: Iterable[int]) -> list[int]:
-    """Those of the messages that are no longer in the mailbox: recalled, expired."""
+    """Return those of the messages that are not in the mailbox any more: recalled or expired."""
     numbers = list(numbers)
     waiting = QueueEntry.objects.filter(node=node, rank=NORMAL, message_id__in=numbers)
     here = set(waiting.values_list("message_id", flat=True))
     return [number for number in numbers if number not in here]
 
 
-# what the member does
+# what members do with messages
 
 
 def mark_read(node: Node, numbers: Iterable[int]) -> None:
-    """The member has opened these messages."""
+    """Mark messages as read: the member has opened them."""
     unread = list(Entry.objects.filter(node=node, number__in=list(numbers), read=None).values_list("number", "thread"))
     if not unread:
         return
@@ -249,7 +252,7 @@ def mark_read(node: Node, numbers: Iterable[int]) -> None:
 
 
 def delete(node: Node, numbers: Iterable[int]) -> None:
-    """The member wants these messages no more: acknowledged, so gone for good. Many go some at a time."""
+    """Delete messages from the mailbox, AT_ONCE in each transaction. This acknowledges them."""
     numbers = list(numbers)
     for start in range(0, len(numbers), AT_ONCE):
         some = numbers[start : start + AT_ONCE]
@@ -260,7 +263,7 @@ def delete(node: Node, numbers: Iterable[int]) -> None:
 
 @transaction.atomic
 def forget(node: int, numbers: Iterable[int]) -> None:
-    """Take messages out of the index."""
+    """Remove messages from the index."""
     entries = Entry.objects.filter(node=node, number__in=list(numbers))
     rows = list(entries.values_list("pk", "thread"))
     if not rows:

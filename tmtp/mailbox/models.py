@@ -1,4 +1,4 @@
-"""The index of mailboxes: which threads there are, and what is unread. Only `tmtp.mailbox` writes here."""
+"""The index of mailboxes: their threads and messages, and which are unread. Only `tmtp.mailbox` writes to it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ KEY_MAX = 300
 
 
 class Mailbox(models.Model):
-    """How far a mailbox has been indexed: the `newest` number, and whether all older ones are there (`complete`).
+    """The state of a mailbox's index: the `newest` number in it, and whether it has all older ones (`complete`).
 
-    While they are not, they are being gone through downwards, and `reached` is how far that has come.
+    While it has not, older messages are indexed step by step, and `reached` is the lowest number so far.
     """
 
     node = models.OneToOneField("tmtp.Node", on_delete=models.CASCADE, primary_key=True, related_name="+")
@@ -26,11 +26,11 @@ class Mailbox(models.Model):
 
 
 class Thread(models.Model):
-    """Messages that belong together. `key` is the msgid of a thread's first message, `ping:` and the other one's uid,
-    or `group:` and a gid for what happens in a group; `people` are the names of the others in it.
+    """A thread. `key` is the msgid of its first message, `ping:` with the other user's uid, or `group:` with a gid.
 
-    `participants` are the uids and gids that may write in it; None while its first message is not known. `from_site`
-    says that the site began it.
+    A `group:` thread has the messages about a group's members. `people` are the names of the others in the thread.
+    `participants` are the uids and gids that may write in it, or None while its first message is not known.
+    `from_site` says whether the site began it.
     """
 
     node = models.ForeignKey("tmtp.Node", on_delete=models.CASCADE, db_index=False, related_name="+")
@@ -58,9 +58,9 @@ class Thread(models.Model):
 
 
 class Entry(models.Model):
-    """A message in a mailbox: where it belongs, who wrote it, when it was read.
+    """A message in a mailbox: its thread and author, and when it was read.
 
-    Its words are in the database's own full-text index (`tmtp.mailbox.search`).
+    Its words are in the database's full-text index (`tmtp.mailbox.search`).
     """
 
     node = models.ForeignKey("tmtp.Node", on_delete=models.CASCADE, db_index=False, related_name="+")

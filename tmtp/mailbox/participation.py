@@ -1,4 +1,4 @@
-"""Who takes part in the threads of a mailbox: whoever does not, writes in a thread of their own."""
+"""The participants of a mailbox's threads. A post by anyone else begins a thread of its own."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .models import Thread
 
 
 class Participation:
-    """The participants of all threads that some messages name, looked up at once.
+    """The participants of all threads that these messages name.
 
-    They are the author and the readers of a thread's first message, and whoever one of these adds by a notification
-    (op 8). In a thread whose first message is not known, anyone takes part.
+    The participants of a thread are the author and the readers of its first message, and users whom one of these adds
+    with a notification (op 8). In a thread whose first message is not known, everyone takes part.
     """
 
     def __init__(self, node: Node, messages: Sequence[Received]) -> None:
@@ -28,7 +28,7 @@ class Participation:
         keys = set()
         for message in messages:
             if message.op in ("delivery", "notify"):
-                with suppress(FileNotFoundError):  # it has just been removed
+                with suppress(FileNotFoundError):  # the message has just been removed
                     keys.add(message.named_thread)
         self._look_up(node, keys)
         for message in messages:
@@ -45,7 +45,7 @@ class Participation:
         return self._answers[key, uid]
 
     def note(self, thread: Thread) -> bool:
-        """Set what a thread should say of its participants. Return whether that has changed."""
+        """Set the participants of a thread, and return whether they have changed."""
         participants = self._participants.get(thread.key)
         if participants is None or (thread.participants is not None and thread.key not in self._extended):
             return False
@@ -54,7 +54,7 @@ class Participation:
 
     @property
     def extended(self) -> set[str]:
-        """The keys of threads that got more participants."""
+        """The keys of threads to which participants were added."""
         return self._extended
 
     def _look_up(self, node: Node, keys: set[str]) -> None:

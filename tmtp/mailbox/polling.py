@@ -1,7 +1,7 @@
-"""Polling: which mailboxes of those that are open in a browser have changed. For all pages of this process together.
+"""Poll for changes in the mailboxes that are open in a browser, for all pages of this process together.
 
-The database is the ground truth, as it is for links: it is queried every TMTP["POLL"] seconds, and sooner after a hint
-over a shared channel layer. On SQLite a query is made only if another connection has written.
+The database is queried every TMTP["POLL"] seconds, and sooner after a hint over a shared channel layer. On SQLite it
+is queried only if another connection has written.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from ..services.storage.hints import listen
 
 log = logging.getLogger("tmtp")
 REBASE_SECONDS = 60
-Queue = tuple[int, int]  # how many messages since a time, and the newest number
+Queue = tuple[int, int]  # the number of messages since `since`, and the newest one's number
 
 
 @dataclass
 class QueueChanges:
-    """The state of the queues of mailboxes at the last query. For one thread, with that thread's connection.
+    """The state of the mailboxes' queues at the last query. Use it in one thread only, which has its own connection.
 
-    It counts the messages that are newer than `since`. That time moves on now and then, so that it never counts many.
+    Only messages newer than `since` are counted. `since` moves on from time to time, so that they never are many.
     """
 
     seen: tuple[object, int] = (None, -1)
@@ -44,7 +44,7 @@ class QueueChanges:
     def changed(self, nodes: Iterable[int]) -> list[int]:
         """Return the mailboxes that have changed since the last call, and those that are new in `nodes`.
 
-        In a new one, something may have arrived since its page was rendered.
+        In a new one, a message may have arrived since its page was rendered.
         """
         nodes = frozenset(nodes)
         self.seen, wrote = others_wrote(self.seen)
@@ -63,7 +63,7 @@ class QueueChanges:
         return changed
 
     def _queues(self, nodes: Iterable[int], since: int) -> dict[int, Queue]:
-        # A post to many has its entries before it has its message.
+        # The entries of a post to many are written before its message.
         there = Exists(Message.objects.filter(pk=OuterRef("message_id")))
         waiting = QueueEntry.objects.filter(there, node__in=nodes, rank=QueueEntry.Rank.NORMAL, message_id__gt=since)
         # the key is composite, so Count("pk") is not possible
@@ -72,7 +72,7 @@ class QueueChanges:
 
 
 class Poller:
-    """Polls for all pages of an event loop, as long as there is a page."""
+    """The poller of all pages of an event loop. It runs as long as there is a page."""
 
     running: ClassVar[dict[asyncio.AbstractEventLoop, Poller]] = {}
 
@@ -83,7 +83,7 @@ class Poller:
 
     @classmethod
     def add(cls, node: int, tell: Callable[[], Any]) -> None:
-        """Call `tell` whenever something has arrived in the mailbox `node`, which a page shows."""
+        """Call `tell` whenever the mailbox `node`, which an open page shows, has changed."""
         loop = asyncio.get_running_loop()
         poller = cls.running.get(loop)
         if poller is None:
@@ -95,7 +95,7 @@ class Poller:
 
     @classmethod
     def remove(cls, node: int, tell: Callable[[], Any]) -> None:
-        """Stop calling `tell`: the page is gone."""
+        """Stop calling `tell`, whose page has been closed."""
         loop = asyncio.get_running_loop()
         poller = cls.running.get(loop)
         if poller is None:
@@ -110,7 +110,7 @@ class Poller:
 
     async def _poll(self) -> None:
         loop, queues, failed = asyncio.get_running_loop(), QueueChanges(), False
-        thread = ThreadPoolExecutor(1, "mailboxes")  # whose connection is used for nothing else
+        thread = ThreadPoolExecutor(1, "mailboxes")  # its connection is used for nothing else
         try:
             while True:
                 try:

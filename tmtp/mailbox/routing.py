@@ -1,4 +1,4 @@
-"""The route of live news, for a site's URLRouter: open pages of a mailbox learn that something has come.
+"""The route of live news, for a site's URLRouter: open pages of a mailbox are told of new messages.
 
 application = ProtocolTypeRouter({
     "http": get_asgi_application(),
@@ -6,7 +6,7 @@ application = ProtocolTypeRouter({
     "websocket": URLRouter([*tmtp.mailbox.routing.websocket_urlpatterns, ...]),
 })
 
-The route checks the origin and reads the session itself: it needs no middleware around it.
+The route checks the origin and reads the session itself, so it needs no middleware around it.
 """
 
 from __future__ import annotations
@@ -18,5 +18,5 @@ from ..routing import routes
 from . import NEWS
 from .consumers import MailboxConsumer
 
-# for pages of this site, of people who have signed in
+# only for pages of this site; the consumer accepts members who have signed in
 websocket_urlpatterns = routes(NEWS, AllowedHostsOriginValidator(AuthMiddlewareStack(MailboxConsumer.as_asgi())))

@@ -1,8 +1,9 @@
-"""What a member sends from the mailbox: posts, pings and answers to invitations, as a client of theirs would.
+"""Send posts, pings and answers to invitations from the mailbox, as a member's client does.
 
-A post is from the mailbox node, so the member's devices get their copy as those of any node's post. The sending node
-gets none by the protocol, unless its user is among the recipients by name: so the member is, and the mailbox has what
-was written in it like everything else. Other clients see no difference: a delivery does not say whom it is for.
+The mailbox is the sending node of a post, so the member's devices get a copy of it. By the protocol, the sending node
+itself gets a copy only if its user is among the recipients by name. So the member is added to the recipients, and the
+mailbox contains what was written in it. Other clients see no difference, since a delivery does not name its
+recipients.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from .models import Thread
 
 @dataclass(frozen=True, slots=True)
 class Readers:
-    """Whom a message goes to. In a letter, a group is a person whose uid is its gid."""
+    """The users and groups that a message is for. In a letter, a group is a person whose uid is its gid."""
 
     users: Sequence[Person] = ()
     groups: Sequence[Person] = ()
@@ -49,42 +50,43 @@ class Readers:
 
     @property
     def uids(self) -> list[str]:
-        """Their uids and gids."""
         return [person.uid for person in (*self.users, *self.groups)]
 
     @property
     def names(self) -> list[str]:
-        """What to call them."""
         return [person.alias for person in (*self.users, *self.groups)]
 
 
 def aliases(user: User) -> list[str]:
-    """The names the user can write under, the oldest first."""
+    """Return the user's aliases, oldest first."""
     return list(Alias.objects.filter(user=user, dropped=None).order_by("pk").values_list("name", flat=True))
 
 
 def is_member(user: User, gid: str) -> bool:
-    """Whether the user has joined a group."""
+    """Return whether the user has joined a group."""
     return Member.objects.filter(user=user, group__gid=gid, status=Member.Status.JOINED).exists()
 
 
 def named(names: Iterable[str]) -> Readers:
-    """Those who have these names: aliases, groups, or uids. Raises Refused, naming who does not exist."""
+    """Return the users and groups with these names: uids, aliases or gids. Raise Refused for an unknown name."""
     users: dict[str, Person] = {}
-    circles: dict[str, Person] = {}
+    found_groups: dict[str, Person] = {}
     for name in names:
         user = find_user(name)
         if user:
             users.setdefault(user.uid, Person(name, user.uid))
         elif Group.objects.filter(gid=name).exists():
-            circles[name] = Person(name, name)
+            found_groups[name] = Person(name, name)
         else:
             raise Refused("alias_not_found", name=name)
-    return Readers(list(users.values()), list(circles.values()))
+    return Readers(list(users.values()), list(found_groups.values()))
 
 
 def readers_of(mailbox: Node, thread: Thread) -> Readers:
-    """To whom an answer goes: those its first message was begun with, and its author; else who wrote in it."""
+    """Return the readers of an answer in a thread: the author and readers of its first message.
+
+    If the first message is not in the mailbox, return those who have written in the thread.
+    """
     me = mailbox.user.uid
     first = _first(mailbox, thread.key)
     if first is None:
@@ -98,7 +100,7 @@ def readers_of(mailbox: Node, thread: Thread) -> Readers:
 
 
 def _first(mailbox: Node, key: str) -> Received | None:
-    """The message that began a thread, when it is in the mailbox."""
+    """Return the first message of a thread, or None if it is not in the mailbox."""
     if ":" in key:
         return None
     message = messages_of(mailbox).filter(pk=parse_msgid(key), op="delivery").first()
@@ -106,7 +108,7 @@ def _first(mailbox: Node, key: str) -> Received | None:
 
 
 def _existing(people: dict[str, Person]) -> Readers:
-    """Return those of the people and groups, by uid or gid, that exist. Anyone may have written the list."""
+    """Return those of the people (by uid or gid) that exist. The list comes from a sender, who can write anything."""
     uids = set(User.objects.filter(uid__in=people).values_list("uid", flat=True))
     gids = set(Group.objects.filter(gid__in=people).values_list("gid", flat=True))
     return Readers(
@@ -116,19 +118,23 @@ def _existing(people: dict[str, Person]) -> Readers:
 
 
 def alias_in(mailbox: Node, thread: Thread) -> str:
-    """The name the member is known by in a thread, if they still have it; else their first name, or the uid."""
+    """Return the alias under which the thread's first message names the member, if they still have it.
+
+    Otherwise return their oldest alias, or their uid.
+    """
     own = aliases(mailbox.user)
     first = _first(mailbox, thread.key)
-    called = [person.alias for person in first.head.readers if person.uid == mailbox.user.uid] if first else []
-    return next((name for name in called if name in own), own[0] if own else mailbox.user.uid)
+    named_as = [person.alias for person in first.head.readers if person.uid == mailbox.user.uid] if first else []
+    return next((name for name in named_as if name in own), own[0] if own else mailbox.user.uid)
 
 
 def write(
     mailbox: Node, alias: str, to: Readers, subject: str, text: str, *, files: Iterable[Any] = (), once: str = ""
 ) -> list[int]:
-    """Begin a thread: one with all the users, and one with each group; gives the numbers of the first messages.
+    """Begin one thread with all the users, and one with each group. Return the numbers of their first messages.
 
-    Raises Refused, and then nothing was sent to anyone. With `once`, the same again within ten minutes sends nothing.
+    With `once`, the same call within ten minutes sends nothing, and returns the same numbers. Raise Refused if a
+    message cannot be sent. Then none is sent to anyone.
     """
     me = Person(alias, mailbox.user.uid)
     attached = attachments_of(files)
@@ -143,31 +149,31 @@ def write(
 def reply(
     mailbox: Node, thread: Thread, alias: str, text: str, *, files: Iterable[Any] = (), once: str = ""
 ) -> list[int]:
-    """Answer in a thread, see `write`."""
+    """Write an answer in a thread. The other arguments are those of `write`."""
     me = Person(alias, mailbox.user.uid)
     letter = compose(me, "", text, thread=thread.key, attachments=attachments_of(files))
     return _post(mailbox, [(readers_of(mailbox, thread), letter)], once, alias, thread.key)
 
 
 def ping(mailbox: Node, alias: str, to: str, text: str, *, once: str = "") -> int:
-    """A short text to the holder of an alias; gives its number. Raises Refused."""
-    # Sent as from no node of the user, so that all of them, the mailbox too, get a copy.
+    """Send a short text to the user who has an alias, and return its number. Raise Refused."""
+    # There is no sending node, so that all nodes of the user, the mailbox included, get a copy.
     sender = Sender(mailbox.user.uid, mailbox.user_id)
     return _once(mailbox, once, partial(posting.ping, sender, alias, to, text.encode()), "ping", alias, to, text)
 
 
 def join(mailbox: Node, gid: str) -> int:
-    """Accept an invitation. Raises Refused."""
+    """Accept an invitation. Raise Refused."""
     return _once(mailbox, "", partial(groups.join, Sender(mailbox.user.uid, mailbox.user_id, mailbox.pk), gid))
 
 
 @transaction.atomic
-def _once(mailbox: Node, once: str, make: Service[int], *what: str) -> int:
+def _once(mailbox: Node, once: str, make: Service[int], *content: str) -> int:
     spend(mailbox.user)
-    return receipts.once(mailbox.pk, _digest(once, *what), make)
+    return receipts.once(mailbox.pk, _digest(once, *content), make)
 
 
-def _post(mailbox: Node, letters: Sequence[tuple[Readers, Letter]], once: str, *known_by: str) -> list[int]:
+def _post(mailbox: Node, letters: Sequence[tuple[Readers, Letter]], once: str, *identity: str) -> list[int]:
     me = mailbox.user
     sender = Sender(me.uid, me.pk, mailbox.pk)
     posts = []
@@ -181,17 +187,17 @@ def _post(mailbox: Node, letters: Sequence[tuple[Readers, Letter]], once: str, *
         recipients.append(Recipient(me.uid, TO_USER))
         content = hashlib.sha256()
         body = keep(_hashed(letter.pieces(), content), letter.size)
-        digest = _digest(once, *known_by, content.hexdigest(), *_files_of(letter), *to.uids)
+        digest = _digest(once, *identity, content.hexdigest(), *_files_of(letter), *to.uids)
         posts.append(Post(sender, recipients, body, letter.datahead, digest=digest))
-    with _in_their_names(letters), transaction.atomic():
+    with _with_names_in_errors(letters), transaction.atomic():
         uids = [person.uid for to, _letter in letters for person in to.users]
         hold(list(User.objects.filter(uid__in=uids).values_list("pk", flat=True)))
         return [posting.post_whole(item) for item in posts]
 
 
 @contextmanager
-def _in_their_names(letters: Sequence[tuple[Readers, Letter]]) -> Iterator[None]:
-    """Who cannot be reached is called what the sender calls them, not by their uid."""
+def _with_names_in_errors(letters: Sequence[tuple[Readers, Letter]]) -> Iterator[None]:
+    """Replace the uid in an Unreachable error with the name that the sender has used."""
     try:
         yield
     except Unreachable as refused:
@@ -201,7 +207,7 @@ def _in_their_names(letters: Sequence[tuple[Readers, Letter]]) -> Iterator[None]
 
 
 def _hashed(pieces: Iterator[bytes], content: hashlib._Hash) -> Iterator[bytes]:
-    """Yield the pieces of a letter, and hash all but its head, which has the present time in it."""
+    """Yield the pieces of a letter, and hash all but its head, which contains the current time."""
     yield next(pieces)
     for piece in pieces:
         content.update(piece)
@@ -212,6 +218,6 @@ def _files_of(letter: Letter) -> list[str]:
     return [f"{file.size} {file.name}" for file in letter.attachments]
 
 
-def _digest(once: str, *what: str) -> bytes:
-    """Return what a request is known again by: a digest of all that is sent; nothing without `once`."""
-    return hashlib.sha256("\0".join((once, *what)).encode()).digest() if once else b""
+def _digest(once: str, *content: str) -> bytes:
+    """Return the digest by which a request is recognised if it is sent again, or nothing without `once`."""
+    return hashlib.sha256("\0".join((once, *content)).encode()).digest() if once else b""

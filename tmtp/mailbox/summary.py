@@ -1,4 +1,4 @@
-"""What a message in a mailbox is: to which thread it belongs, who is in it, and what of it can be found."""
+"""Summarise a message for the index: its thread, author, subject and people, and the words to search for."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .words import TEXT_MAX
 PING, GROUP = "ping:", "group:"
 ALIAS_MAX = 255
 SUBJECT_MAX = 500
-PEOPLE_MAX = 20  # names of a thread's people that are kept
+PEOPLE_MAX = 20  # names that are kept for a thread
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A message as the index has it. `own`: the member has written it."""
+    """A message as the index has it. `own` says whether the member has written it."""
 
     number: int
     key: str
@@ -29,19 +29,19 @@ class Summary:
     subject: str
     people: tuple[str, ...]
     own: bool
-    news: bool  # counts as unread until it is opened
+    news: bool  # whether it counts as unread until it is opened
     from_site: bool
 
     def words(self, node: int, text: str) -> Words:
-        """What of it can be found."""
+        """Return the words under which the message can be found."""
         return Words.of(node, self.subject, " ".join((self.alias, *self.people)), text)
 
 
 def summarise(received: Received, me: User, uids: Mapping[str, str], joins: bool = True) -> Summary | None:
-    """Return what a message is; None for one that says nothing to a person (login, user, ohiedit, notify, …).
+    """Return the summary of a message, or None if it has nothing for a person to read (login, user, ohiedit, notify).
 
-    `uids` are the uids behind aliases that pings of the member's own went to. `joins`: the sender of a post takes part
-    in the thread that its head names; otherwise the post begins a thread.
+    `uids` are the uids of aliases that the member has pinged. `joins` says whether the sender of a post takes part in
+    the thread that its head names. Otherwise the post begins a thread of its own.
     """
     uid = received.uid
     own = uid == me.uid
@@ -97,10 +97,10 @@ def _summary(
 
 
 def text_of(received: Received) -> str:
-    """The text whose words can be found."""
+    """Return the part of the text in which words can be found."""
     return received.text[:TEXT_MAX]
 
 
 def _cut(value: object, length: int) -> str:
-    """A text as a database takes it: PostgreSQL has no NUL."""
+    """Return a text cut to a length, without NUL, which PostgreSQL cannot store. It is empty for other values."""
     return value.replace("\0", "")[:length] if isinstance(value, str) else ""

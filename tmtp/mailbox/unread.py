@@ -1,4 +1,4 @@
-"""How much is new in a mailbox: for a number in the menu of a site."""
+"""The number of unread threads in a mailbox, for a site's menu."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ UNREAD_MAX = 99
 
 
 def unread(account: Any, most: int = UNREAD_MAX + 1) -> int:
-    """Return how many threads of a user of the website have unread messages, `most` at most.
+    """Return the number of threads with unread messages of a member of the website, at most `most`.
 
-    This costs one short query. It creates no mailbox and indexes nothing: the number is from when the mailbox was
-    last opened.
+    This costs one short query. It creates no mailbox and indexes nothing, so the number is that of the last time the
+    mailbox was opened.
     """
     mine = Node.objects.filter(user__account=account, kind=Node.Kind.MAILBOX, dropped=None).values("pk")[:1]
     return len(Thread.objects.filter(node=Subquery(mine), unread__gt=0).values_list("pk", flat=True)[:most])

@@ -1,4 +1,4 @@
-"""The addresses of the mailbox.
+"""URL patterns of the mailbox.
 
 path("mailbox/", include("tmtp.mailbox.urls"))
 """

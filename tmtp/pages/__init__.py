@@ -1,1 +1,1 @@
-"""Pages on which members look after their devices, names, groups and privacy."""
+"""Pages on which members manage their devices, names, groups and privacy."""

@@ -71,7 +71,7 @@ class InviteForm(PageForm):
     text = forms.CharField(label=_("A few words for them"), required=False, max_length=PING_MAX_UNITS)
 
     def clean_text(self) -> str:
-        """At most what an invitation has room for: some signs take two of its 140 units."""
+        """Raise ValidationError if the text is longer than 140 UTF-16 units. Some characters take two."""
         text: str = self.cleaned_data["text"]
         if utf16_units(text) > PING_MAX_UNITS:
             raise forms.ValidationError(_("That is too long: some signs count twice."))

@@ -30,7 +30,7 @@ def address(request: HttpRequest) -> str:
 
 
 def is_anywhere(host: str) -> bool:
-    """Return whether other computers cannot connect to this host: all interfaces, or this computer only."""
+    """Return whether other computers cannot connect to this host: it stands for all interfaces, or this computer."""
     try:
         there = ipaddress.ip_address(host)
     except ValueError:

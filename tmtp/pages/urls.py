@@ -1,4 +1,4 @@
-"""The addresses of the pages about devices, names, groups, presence and blocks.
+"""URL patterns of the pages about devices, names, groups, presence and blocks.
 
 path("", include("tmtp.pages.urls"))
 """

@@ -1,4 +1,4 @@
-"""What the pages for members share: `tmtp.mailbox`, `tmtp.pages`, and pages of a site's own that go with them.
+"""Code that `tmtp.mailbox` and `tmtp.pages` share. A site can use it for pages of its own.
 
-None of it knows how people sign in: a page asks for `request.user`, and sends visitors to `settings.LOGIN_URL`.
+It does not depend on how members sign in: pages use `request.user`, and send visitors to `settings.LOGIN_URL`.
 """

@@ -1,4 +1,4 @@
-"""System checks for the pages of `tmtp.mailbox` and `tmtp.pages`: what they need of the site around them.
+"""System checks for the pages of `tmtp.mailbox` and `tmtp.pages`: what they need from the site.
 
 Each id is in docs/reference/checks.md.
 """
@@ -24,7 +24,7 @@ BLOCKS = ("title", "head", "content")
 
 @checks.register("tmtp")
 def check_base_template(**_: Any) -> list[checks.CheckMessage]:
-    """E001 and E002: TMTP["BASE_TEMPLATE"] can be loaded, and has the blocks that pages fill."""
+    """E001 and E002: check that TMTP["BASE_TEMPLATE"] can be loaded, and has the blocks that pages fill."""
     name = conf.BASE_TEMPLATE
     try:
         template = get_template(name)
@@ -40,10 +40,10 @@ def check_base_template(**_: Any) -> list[checks.CheckMessage]:
 
 
 def blocks_of(template: Any) -> set[str] | None:
-    """Return the names of a template's blocks, its ancestors' too. None when they are not known."""
+    """Return the names of the blocks of a template and its ancestors, or None if they cannot be determined."""
     if not isinstance(template, Template):
         return None
-    nodes: Any = template.nodelist  # which the stubs know too little of
+    nodes: Any = template.nodelist  # the stubs lack some of its methods
     names = {node.name for node in nodes.get_nodes_by_type(BlockNode)}
     for node in nodes.get_nodes_by_type(ExtendsNode):
         parent = node.parent_name.var
@@ -58,7 +58,7 @@ def blocks_of(template: Any) -> set[str] | None:
 
 @checks.register("tmtp")
 def check_messages(**_: Any) -> list[checks.CheckMessage]:
-    """E003: pages tell what they have done with django.contrib.messages."""
+    """E003: check that django.contrib.messages is installed, with which pages report what they have done."""
     middleware = "django.contrib.messages.middleware.MessageMiddleware"
     if apps.is_installed("django.contrib.messages") and middleware in settings.MIDDLEWARE:
         return []
@@ -68,7 +68,7 @@ def check_messages(**_: Any) -> list[checks.CheckMessage]:
 
 @checks.register("tmtp")
 def check_login_url(**_: Any) -> list[checks.CheckMessage]:
-    """W004: a visitor who opens a member's page is sent to LOGIN_URL."""
+    """W004: check that LOGIN_URL exists, to which visitors are redirected."""
     try:
         url = resolve_url(settings.LOGIN_URL)
         if url.startswith("/"):
@@ -81,7 +81,7 @@ def check_login_url(**_: Any) -> list[checks.CheckMessage]:
 
 
 def check_urls(label: str, page: str, include: str) -> list[checks.CheckMessage]:
-    """W001 of an app: its urls are included. `page` is the name of one of them."""
+    """W001 of an app: check that its URL patterns are included. `page` is the name of one of them."""
     try:
         reverse(f"{label}:{page}")
     except NoReverseMatch:

@@ -1,4 +1,4 @@
-"""The decorator of every page that is for a member alone."""
+"""The decorator of all pages for members."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ View = Callable[..., HttpResponseBase]
 
 
 def member_page(*methods: str) -> Callable[[View], View]:
-    """Allow these methods, to people who have signed in; nobody keeps a copy of the page. GET allows HEAD as well.
+    """Allow these methods for members who have signed in, and forbid caching of the page. GET includes HEAD.
 
-    A visitor is sent to `settings.LOGIN_URL`, and comes back after signing in.
+    Visitors are redirected to `settings.LOGIN_URL`, and return to the page after signing in.
     """
     allowed = [*methods, "HEAD"] if "GET" in methods else list(methods)
 

@@ -1,4 +1,4 @@
-"""htmx, which refreshes parts of a page, where the site has the app `django_htmx`."""
+"""htmx, which refreshes parts of pages if the site has the app `django_htmx`."""
 
 from __future__ import annotations
 

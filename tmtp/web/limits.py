@@ -1,4 +1,4 @@
-"""What members ask for on the website is limited as on devices: TMTP["LIMITS"]["requests_per_user"]."""
+"""The limit on members' requests on the website, the same as for devices: TMTP["LIMITS"]["requests_per_user"]."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ..services.errors import Refused
 
 @cache
 def limits() -> Limits:
-    """Return the counts of what members have asked for through this process."""
+    """Return the limits of this process, which count members' requests."""
     return Limits()
 
 
 def spend(user: User) -> None:
-    """Count a request of the user. Raise Refused when there were too many."""
+    """Count a request of the user. Raise Refused if there are too many."""
     if not limits().spend("requests_per_user", user.uid):
         raise Refused("too_many_requests")
 
 
 def attempt(user: User, form: forms.Form, field: str | None, act: Callable[[], object]) -> bool:
-    """Have a service do something for a user, and return whether it did. A refusal becomes an error of the field."""
+    """Call a service for a user, and return whether it succeeded. If it is refused, add the error to the field."""
     try:
         spend(user)
         with transaction.atomic():

@@ -1,4 +1,4 @@
-"""How pages and their forms are rendered, inside the site's own base template."""
+"""Render pages and their forms inside the site's own base template."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..conf import conf
 
 
 def render_page(request: HttpRequest, template: str, context: dict[str, Any] | None = None) -> HttpResponse:
-    """Render a template that extends `tmtp/page.html`, and with it TMTP["BASE_TEMPLATE"]."""
+    """Render a template that extends `tmtp/page.html`, which extends TMTP["BASE_TEMPLATE"]."""
     return render(request, template, {"base_template": conf.BASE_TEMPLATE, **(context or {})})
 
 
@@ -35,6 +35,6 @@ class FormRenderer(DjangoTemplates):
 
 
 class PageForm(forms.Form):
-    """A form that looks the same whatever FORM_RENDERER the site has."""
+    """A form that looks the same under every FORM_RENDERER."""
 
     default_renderer = FormRenderer

@@ -61,13 +61,13 @@ def msgid(number: int) -> str:
 @register.filter
 def event(item: Item) -> str:
     """Return a line about what happened in a group."""
-    said = {
+    texts = {
         "invite": _("%(alias)s was invited."),
         "join": _("%(alias)s joined."),
         "alias": _("%(alias)s is called %(newalias)s now."),
         "drop": _("%(alias)s left, or was dropped."),
     }.get(item.act, _("Something happened with %(alias)s."))
-    return said % {"alias": item.alias, "newalias": item.newalias}
+    return texts % {"alias": item.alias, "newalias": item.newalias}
 
 
 @register.simple_tag

@@ -1,1 +1,1 @@
-"""The pages of the mailbox: to read, to write, and files to download."""
+"""The views of the mailbox: reading, writing and downloads."""

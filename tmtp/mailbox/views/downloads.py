@@ -51,7 +51,7 @@ def text(request: HttpRequest, node: Node, msgid: str) -> HttpResponseBase:
 def _download(
     request: HttpRequest, name: str, size: int, first: bytes, pieces: Iterator[bytes]
 ) -> StreamingHttpResponse:
-    """Return a download under this file name, with one piece in memory at a time."""
+    """Return a download with this file name, which keeps one piece in memory at a time."""
 
     def read() -> Iterator[bytes]:
         yield first
@@ -61,7 +61,7 @@ def _download(
         return next(pieces, b"")
 
     async def read_async() -> AsyncIterator[bytes]:
-        """Yield the pieces. Under ASGI, Django would read a plain iterator to its end before it sends any of it."""
+        """Yield the pieces. Under ASGI, Django would read a synchronous iterator to its end before sending it."""
         yield first
         while piece := await sync_to_async(next_piece, thread_sensitive=False)():
             yield piece

@@ -1,4 +1,4 @@
-"""The pages on which a member reads: the list of threads, one thread, search."""
+"""Pages on which a member reads: the list of threads, a thread, the search."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def thread(request: HttpRequest, node: Node, pk: int) -> HttpResponse:
 
 
 def show_thread(request: HttpRequest, node: Node, the: Thread, form: WritingForm | None) -> HttpResponse:
-    """Render the page of a thread, with the errors of a form that was not valid."""
+    """Render the page of a thread, with a form and its errors."""
     before = _number(request, "before")
     part = conversation.until(node, the, before)
     if part.gone:
@@ -97,7 +97,7 @@ def show_thread(request: HttpRequest, node: Node, the: Thread, form: WritingForm
 
 
 def _news(request: HttpRequest, node: Node, the: Thread, after: int) -> HttpResponse:
-    """Return the messages that arrived since the page was rendered; 204 if there are none."""
+    """Return the messages that have arrived since the page was rendered, or status 204 if there are none."""
     part: Part = conversation.after(node, the, after)
     if not part.items:
         return HttpResponse(status=204)
@@ -107,7 +107,7 @@ def _news(request: HttpRequest, node: Node, the: Thread, after: int) -> HttpResp
 
 
 def _answered(request: HttpRequest, node: Node, the: Thread) -> tuple[WritingForm | None, HttpResponse | None]:
-    """Return the form to answer with, if the member can answer, and the redirect if they just did."""
+    """Return the form to answer with, or None if the member cannot answer. If they just have, return a redirect."""
     names = sending.aliases(node.user)
     data = (request.POST, request.FILES) if request.method == "POST" else ()
     if ":" not in the.key:

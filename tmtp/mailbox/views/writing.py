@@ -89,7 +89,7 @@ def accept(request: HttpRequest, node: Node, msgid: str) -> HttpResponse:
 
 @mailbox_page("POST")
 def decline(request: HttpRequest, node: Node, msgid: str) -> HttpResponse:
-    """Delete an invitation. Nobody is told."""
+    """Delete an invitation. Nobody is notified."""
     received = message_of(node, msgid)
     if received.op == "invite":
         index.delete(node, [received.number])

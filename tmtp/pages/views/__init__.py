@@ -1,1 +1,1 @@
-"""The pages, a module for each subject."""
+"""The views of the pages, a module for each subject."""

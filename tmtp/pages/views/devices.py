@@ -44,7 +44,7 @@ def devices(request: HttpRequest) -> HttpResponse:
 
 @member_page("GET", "POST")
 def new_device(request: HttpRequest) -> HttpResponse:
-    """Explain how to connect a device. Or create a node for one, and show its secret once."""
+    """Explain how to connect a device. On POST, create a node for it, and show its secret once."""
     form = LabelForm(request.POST or None)
     user = user_of(request.user)
     made: list[tuple[Node, str]] = []

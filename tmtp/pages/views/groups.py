@@ -34,7 +34,7 @@ COUNTED = 1000  # of the members of each group, on the page of all
 
 @member_page("GET")
 def groups(request: HttpRequest) -> HttpResponse:
-    """List the groups that the member may join or is in. In pages, since anybody can invite them to any number."""
+    """List the groups that the member may join or is in, in pages: anybody can invite them to any number of groups."""
     others = Member.objects.filter(group=OuterRef("group"), status=JOINED).values("pk")
     places = Member.objects.filter(user=user_of(request.user), status__in=(INVITED, JOINED))
     counted = places.select_related("group").annotate(members=RowsOf(others[: COUNTED + 1]))
@@ -78,7 +78,7 @@ def group(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def show(request: HttpRequest, place: Member, form: forms.Form | None = None) -> HttpResponse:
-    """Render the page of a group, with a form that was refused, if any. An invited person does not see the members."""
+    """Render the page of a group, with a refused form, if any. An invited member does not see the other members."""
     joined = place.status == JOINED
     everyone = (
         Member.objects.filter(group=place.group, status__in=(INVITED, JOINED))
@@ -99,7 +99,7 @@ def show(request: HttpRequest, place: Member, form: forms.Form | None = None) ->
 
 
 def _or(refused: forms.Form | None, kind: Callable[..., forms.Form], *args: Any, **options: Any) -> forms.Form:
-    """Return the form that was refused, if it is of this kind; else a new one."""
+    """Return the form that was refused if it is of this kind, or else a new one."""
     if refused is not None and type(refused) is kind:
         return refused
     return kind(*args, auto_id=f"id_{kind.__name__}_%s", **options)
