@@ -558,6 +558,7 @@ def tasks() -> None:
 
 @scenario
 def leases_and_sweeping() -> None:
+    from django.db.models.functions import Now
     from django.utils import timezone
 
     from tmtp.delivery import stalled_devices
@@ -566,18 +567,19 @@ def leases_and_sweeping() -> None:
     from tmtp.services.messages import sweeping
     from tmtp.services.queue import leases
     from tmtp.services.storage import sql
+    from tmtp.services.storage.dialect import is_pooled
 
     lease = leases.take("127.0.0.1:1")
     assert leases.renew(lease.pk, 1)
     node = device("ann")
-    assert leases.is_alive(lease.pk)
+    assert leases.is_alive(lease.pk) or is_pooled()  # without locks, nobody else knows that it is
     assert sql.claim_node(node.pk, None, lease.pk, timezone.now())
     assert abs(Node.objects.get(pk=node.pk).last_seen - timezone.now()) < timedelta(minutes=1)
     assert stalled_devices.redeliver() == 0
     StalledDevice.objects.update(next_try=timezone.now() - timedelta(seconds=1))
     assert stalled_devices.redeliver() == StalledDevice.objects.count()
     assert leases.end_dead() == 0
-    ServerLease.objects.filter(pk=lease.pk).update(seen=timezone.now() - timedelta(minutes=2))
+    ServerLease.objects.filter(pk=lease.pk).update(seen=Now() - timedelta(minutes=2))
     assert not leases.is_alive(lease.pk)
     sweeping.apply(sweeping.Sweeper().look())
     leases.release(lease.pk)

@@ -35,6 +35,26 @@ pool_mode = transaction
 default_pool_size = 12
 """
 BEHIND = 'DATABASES["default"].update(HOST="127.0.0.1", PORT="{port}")\n'
+FORK = """
+import os, django
+django.setup()
+from django.conf import settings
+settings.DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 1}
+from django.db import connection
+
+def session():
+    with connection.cursor() as cursor:
+        return cursor.execute("SELECT pg_backend_pid()").fetchone()[0]
+
+first = session()
+connection.close()  # as django-q2 does before it forks: the connection goes back to the pool
+child = os.fork()
+if child == 0:
+    os._exit(0 if session() != first else 7)
+_, status = os.waitpid(child, 0)
+session()
+raise SystemExit(os.waitstatus_to_exitcode(status))
+"""
 BROADCAST = """
 import django
 django.setup()
@@ -114,6 +134,16 @@ def test_the_service_behind_pgbouncer(behind: Site, found: dict[str, str]) -> No
     talk(behind)
 
 
+def test_the_service_leaves_no_lock_in_pgbouncer(behind: Site, found: dict[str, str]) -> None:
+    """A lock of a session would be held for as long as PgBouncer keeps the session, though the server is killed."""
+    with behind.server() as server:
+        server.stop(signal.SIGKILL)
+        with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+            query = "SELECT count(*) FROM pg_locks JOIN pg_database ON database = pg_database.oid"
+            (count,) = connection.execute(f"{query} WHERE locktype = 'advisory' AND datname LIKE 'site_%'").fetchone()
+    assert count == 0
+
+
 def test_a_worker_behind_pgbouncer(behind: Site, found: dict[str, str]) -> None:
     send(behind)
 
@@ -154,7 +184,10 @@ def send(site: Site) -> None:
 @pytest.fixture
 def pooled(tmp_path: Path) -> Site:
     """A site with Django's own pool, at its default size."""
-    site = full_site(tmp_path, settings='DATABASES["default"]["OPTIONS"] = {"pool": True}\nQ_CLUSTER["workers"] = 3\n')
+    site = full_site(
+        tmp_path,
+        settings='DATABASES["default"]["OPTIONS"] = {"pool": True}\nQ_CLUSTER |= {"workers": 2, "recycle": 1}\n',
+    )
     site.manage("migrate", "-v0")
     return site
 
@@ -170,3 +203,7 @@ def test_the_service_with_a_pool(pooled: Site) -> None:
 
 def test_a_worker_with_a_pool(pooled: Site) -> None:
     send(pooled)
+
+
+def test_a_fork_shares_no_connection(pooled: Site) -> None:
+    pooled.python("-c", FORK)

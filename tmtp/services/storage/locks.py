@@ -3,6 +3,8 @@
 On PostgreSQL, a lock is an advisory lock of the session, which the database ends together with the connection. On
 SQLite, it is a lock on a file beside the database, which the system ends together with the process. A database in
 memory belongs to one process, and so do its locks.
+
+Behind PgBouncer there are no locks: a session of PostgreSQL would go on holding one after its process has ended.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from typing import Any
 
 from django.db import connection
 
+from .dialect import is_pooled
+
 _CLASS = 0x746D7470  # "tmtp": the first number of the advisory locks
 _held: dict[int, Any] = {}  # on PostgreSQL the connection that holds each lock, on SQLite its file
 
@@ -24,10 +28,8 @@ def hold(number: int) -> bool:
     if connection.vendor == "postgresql":
         connection.ensure_connection()
         if _held.get(number) is not connection.connection:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [_CLASS, _key(number)])
-                if not cursor.fetchone()[0]:
-                    return False
+            if not is_pooled() and not _take(number):
+                return False
             _held[number] = connection.connection
     elif number not in _held:
         path = _path(number)
@@ -36,6 +38,12 @@ def hold(number: int) -> bool:
             return False
         _held[number] = file
     return True
+
+
+def _take(number: int) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [_CLASS, _key(number)])
+        return bool(cursor.fetchone()[0])
 
 
 def is_held(number: int) -> bool:
