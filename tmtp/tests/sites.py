@@ -5,6 +5,7 @@
 
 A site sees what the wheel contains, `tmtp`, and none of the other packages in this repository. `full_site` has all
 apps of the wheel, and a database of the kind that the test run is on: a file, or one in its PostgreSQL server.
+`new_project` has nothing yet.
 """
 
 from __future__ import annotations
@@ -189,6 +190,13 @@ def database(folder: Path) -> dict[str, Any]:
         connection.execute(f"CREATE DATABASE {name}")
     host = parse_qs(urlsplit(url).query)["host"][0]
     return {"ENGINE": "django.db.backends.postgresql", "NAME": name, "USER": "postgres", "HOST": host}
+
+
+def new_project(folder: Path) -> Site:
+    """Return what `django-admin startproject chess` makes, on SQLite, without anything of ours yet."""
+    site = Site(folder, "chess.settings")
+    site.python("-m", "django", "startproject", "chess", ".")
+    return site
 
 
 @contextlib.contextmanager

@@ -6,52 +6,20 @@ The shop sees what the wheel contains, `tmtp`, and none of the other packages in
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tmtp.tests.sites import Site, full_site
+
 pytestmark = pytest.mark.once
 
-ROOT = Path(__file__).resolve().parents[3]
-APPS = ["tmtp", *sorted(f"tmtp.{path.parent.name}" for path in (ROOT / "tmtp").glob("*/apps.py"))]
+SETTINGS = """
+INSTALLED_APPS += ["accounts", "delivery"]
+DELIVERY = {"days": 3}
+TMTP_DELIVERY["NOTICE_AFTER"] = 3600
+"""
 FILES = {
-    "settings.py": f"""
-from pathlib import Path
-VAR = Path(__file__).parent
-SECRET_KEY = "of a test"
-ALLOWED_HOSTS = ["testserver"]
-ROOT_URLCONF = "urls"
-INSTALLED_APPS = [
-    "django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions",
-    "django.contrib.messages", "django.contrib.staticfiles",
-    "accounts", "delivery", "django_q", *{APPS},
-]
-MIDDLEWARE = [
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-]
-TEMPLATES = [{{
-    "BACKEND": "django.template.backends.django.DjangoTemplates",
-    "APP_DIRS": True,
-    "OPTIONS": {{"context_processors": [
-        "django.template.context_processors.request",
-        "django.contrib.auth.context_processors.auth",
-        "django.contrib.messages.context_processors.messages",
-    ]}},
-}}]
-DATABASES = {{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": VAR / "shop.sqlite3"}}}}
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-STATIC_URL = "static/"
-USE_TZ = True
-DELIVERY = {{"days": 3}}
-TMTP = {{"SPOOL_DIR": VAR / "spool"}}
-TMTP_DELIVERY = {{"NOTICE_AFTER": 3600, "SITE_URL": "https://shop.example"}}
-Q_CLUSTER = {{"name": "shop", "orm": "default", "workers": 1, "poll": 0.1, "timeout": 60, "retry": 120}}
-""",
     "urls.py": """
 from django.contrib import admin
 from django.urls import include, path
@@ -59,6 +27,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("delivery/", include("delivery.urls")),
     path("messages/", include("tmtp.delivery.urls")),
+    path("mailbox/", include("tmtp.mailbox.urls")),
+    path("", include("tmtp.pages.urls")),
 ]
 """,
     "accounts/__init__.py": "",
@@ -153,42 +123,13 @@ assert not workers.are_missing()
 """
 
 
-class Shop:
-    """The shop's folder, and commands that run in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "shop"
-        for name, text in FILES.items():
-            file = self.folder / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
-        wheel = folder / "wheel"
-        wheel.mkdir()
-        (wheel / "tmtp").symlink_to(ROOT / "tmtp")
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MNM_", "TMTP_"))}
-        path = os.pathsep.join(map(str, (self.folder, wheel)))
-        self.env = {**kept, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run Python with these arguments in the folder of the shop, which `-m` and `-c` put on the path."""
-        command = [sys.executable, *words]
-        return subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=120)
-
-    def python(self, *words: str) -> str:
-        done = self.run(*words)
-        assert done.returncode == 0, done.stderr[-3000:]
-        return done.stdout
-
-    def manage(self, *words: str) -> str:
-        return self.python("-m", "django", *words)
-
-
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
+def shop(tmp_path: Path) -> Site:
+    """The shop's folder, and commands that run in it."""
+    return full_site(tmp_path, settings=SETTINGS, files=FILES)
 
 
-def test_all_apps_stand_beside_apps_of_the_same_names(shop: Shop) -> None:
+def test_all_apps_stand_beside_apps_of_the_same_names(shop: Site) -> None:
     shop.manage("makemigrations", "-v0", "accounts", "delivery")
     shop.manage("migrate", "-v0")
     shop.manage("check")
@@ -212,7 +153,7 @@ execute_from_command_line(["manage.py", *sys.argv[1:]])
 
 
 @pytest.mark.parametrize("command", ["check", "migrate", "makemigrations"])
-def test_without_django_q2_a_check_says_what_to_install(shop: Shop, command: str) -> None:
+def test_without_django_q2_a_check_says_what_to_install(shop: Site, command: str) -> None:
     settings = shop.folder / "settings.py"
     settings.write_text(settings.read_text().replace('"django_q", ', ""))
     done = shop.run("-c", BLOCKED, command)

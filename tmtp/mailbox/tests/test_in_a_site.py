@@ -16,7 +16,7 @@ from playwright.sync_api import expect
 
 from tmtp.tests.axe import violations
 from tmtp.tests.real import die_with_parent, free_port, wait_for_port
-from tmtp.tests.test_fresh_site import Site
+from tmtp.tests.sites import new_project
 
 pytestmark = pytest.mark.once
 
@@ -89,16 +89,16 @@ def guide(name):
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
     """The site, served by `runserver`; `url` is its address."""
-    site = Site(tmp_path_factory.mktemp("shop"))
+    site = new_project(tmp_path_factory.mktemp("shop"))
     existing, sqlite, *_ = guide("existing-site")
     in_settings, in_urls, in_asgi, _ = guide("mailbox")
     pages_settings, pages_urls, _ = guide("members-pages")
     settings = [SETTINGS, existing.replace("mysite", "chess"), sqlite, in_settings, pages_settings]
-    site.add("chess/settings.py", "".join(settings))
-    site.add("chess/urls.py", URLS + in_urls + pages_urls)
-    site.add("chess/asgi.py", in_asgi)
-    site.add("templates/base.html", BASE)
-    site.add("templates/home.html", HOME)
+    site.write({"chess/settings.py": "".join(settings)})
+    site.write({"chess/urls.py": URLS + in_urls + pages_urls})
+    site.write({"chess/asgi.py": in_asgi})
+    site.write({"templates/base.html": BASE})
+    site.write({"templates/home.html": HOME})
     site.manage("tmtpcert")
     site.manage("migrate", "--verbosity=0")
     port = free_port()
