@@ -17,32 +17,14 @@ from tmtp.services.messages.sending import send_message
 from tmtp.services.people.site import site_alias, site_user
 from tmtp.tests.people import someone, to, unique
 
-from .mailboxes import entries, letter, member, octets, person, sender_of, threads
+from .mailboxes import entries, letter, octets, person, sender_of, threads
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def ann():
-    account, node = member("ann the first")
-    node.account = account
-    return node
-
-
-@pytest.fixture
-def bob():
-    return someone("bob the second")
-
-
-@pytest.fixture
 def mallory():
     return someone("mallory the first")
-
-
-@pytest.fixture
-def browser(client, ann):
-    client.force_login(ann.account)
-    return client
 
 
 def page_of(browser, thread):

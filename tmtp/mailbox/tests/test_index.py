@@ -20,24 +20,12 @@ from tmtp.services.messages.sending import send_message
 from tmtp.services.people import actors
 from tmtp.services.people.users import add_alias
 from tmtp.services.queue.queue import Outgoing, acknowledge, publish
-from tmtp.tests.people import own, someone, to, unique
+from tmtp.tests.people import own, to, unique
 
 from .mailboxes import entries, letter, member, octets, received, sender_of, subjects, threads
 
 pytestmark = pytest.mark.django_db
 NORMAL = QueueEntry.Rank.NORMAL
-
-
-@pytest.fixture
-def ann():
-    account, node = member("ann the first")
-    node.account = account
-    return node
-
-
-@pytest.fixture
-def bob():
-    return someone("bob the second")
 
 
 def found(node, text, *fields):

@@ -42,24 +42,6 @@ from .mailboxes import group, letter, member, octets, person, received, sender_o
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def ann():
-    account, node = member("ann the first")
-    node.account = account
-    return node
-
-
-@pytest.fixture
-def bob():
-    return someone("bob the second")
-
-
-@pytest.fixture
-def browser(client, ann):
-    client.force_login(ann.account)
-    return client
-
-
 @pytest.fixture(autouse=True)
 def fresh_limits():
     limits.limits.cache_clear()
