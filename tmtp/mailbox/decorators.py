@@ -22,7 +22,7 @@ def mailbox_page(*methods: str) -> Callable[[View], View]:
 
         guarded = member_page(*methods)(with_mailbox)
 
-        @wraps(view)
+        @wraps(guarded)
         def page_or_part(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if asks_for_part(request) and not request.user.is_authenticated:
                 # Reload the whole page: the page for signing in must not appear in place of a part of this one.

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from ..protocol.values import PING_MAX_UNITS, utf16_units
 from ..services.errors import Refused
 from ..services.people.names import typed
-from ..web.fields import NameOfOther
+from ..web.fields import MessageTextField, NameOfOther
 from ..web.rendering import PageForm
 from . import sending
 from .sending import Readers
@@ -49,17 +49,9 @@ class TextArea(forms.Textarea):
         super().__init__(attrs={"rows": 6, "data-send": ""})
 
 
-class TextField(forms.CharField):
-    """The text of a message. Lines end as in Unix, as clients write them."""
-
-    def to_python(self, value: Any) -> str:
-        """Browsers send both octets."""
-        return str(super().to_python(value) or "").replace("\r\n", "\n")
-
-
-def text_field() -> TextField:
+def text_field() -> MessageTextField:
     """The text of a message."""
-    return TextField(label=_("Message"), widget=TextArea(), max_length=TEXT_MAX)
+    return MessageTextField(label=_("Message"), widget=TextArea(), max_length=TEXT_MAX)
 
 
 class WritingForm(PageForm):
@@ -119,7 +111,7 @@ class ReplyForm(WritingForm):
 class PingReplyForm(WritingForm):
     """A short text to someone known."""
 
-    text = TextField(
+    text = MessageTextField(
         label=_("Text"), max_length=PING_MAX_UNITS, widget=forms.Textarea(attrs={"rows": 2, "data-send": ""})
     )
 

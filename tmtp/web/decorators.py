@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
+
+from .form_data import read_form
 
 View = Callable[..., HttpResponseBase]
 
@@ -21,7 +25,23 @@ def member_page(*methods: str) -> Callable[[View], View]:
     allowed = [*methods, "HEAD"] if "GET" in methods else list(methods)
 
     def decorate(view: Any) -> View:
-        guarded: View = require_http_methods(allowed)(login_required(never_cache(view)))
-        return guarded
+        guarded: View = require_http_methods(allowed)(login_required(with_form(never_cache(view))))
+        return csrf_exempt(guarded)
 
     return decorate
+
+
+def with_form(view: View) -> View:
+    """Have `read_form` read the form before the check against cross-site requests does.
+
+    The view is still protected against them: here, not by the middleware, from which it must be exempt.
+    """
+    protected: Any = csrf_protect(view)
+
+    @wraps(view)
+    def read_and_check(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        read_form(request)
+        answer: HttpResponseBase = protected(request, *args, **kwargs)
+        return answer
+
+    return read_and_check

@@ -1,12 +1,15 @@
-"""Form fields for the names of others."""
+"""Form fields for the names of others, and for the text of a message."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django import forms
 
 from ..services.people.names import typed
+
+_BLANK_LINES = re.compile(r"\A(?:[^\S\n]*\n)+")
 
 
 class NameOfOther(forms.CharField):
@@ -15,3 +18,17 @@ class NameOfOther(forms.CharField):
     def clean(self, value: Any) -> str:
         """Return the alias, gid or uid."""
         return typed(super().clean(value))
+
+
+class MessageTextField(forms.CharField):
+    """The text of a message, CommonMark: spaces before its first line mean that it is code, so they stay.
+
+    Lines end as in Unix, as clients write them. Browsers send two characters.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "strip": False})
+
+    def to_python(self, value: Any) -> str:
+        text = (super().to_python(value) or "").replace("\r\n", "\n")
+        return _BLANK_LINES.sub("", text).rstrip()

@@ -11,6 +11,7 @@ from django.shortcuts import render
 from django.template.loader import get_template
 
 from ..conf import conf
+from . import form_data
 
 
 def render_page(request: HttpRequest, template: str, context: dict[str, Any] | None = None) -> HttpResponse:
@@ -35,6 +36,19 @@ class FormRenderer(DjangoTemplates):
 
 
 class PageForm(forms.Form):
-    """A form that looks the same under every FORM_RENDERER."""
+    """A form that looks the same under every FORM_RENDERER, and has an error if too much was sent."""
 
     default_renderer = FormRenderer
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        if self.is_bound and isinstance(self.data, form_data.Refused):
+            self.add_error(self._field_of(self.data), self.data.problem)
+
+    def _field_of(self, data: form_data.Refused) -> str | None:
+        """Return the field that was sent too much in: the one for files, or the one with the longest text."""
+        files = [name for name, field in self.fields.items() if isinstance(field, forms.FileField)]
+        if data.of_files:
+            return files[0] if files else None
+        names = [name for name in self.fields if name not in files]
+        return max(names, key=lambda name: len(data.get(self.add_prefix(name), "")), default=None)

@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ...web.fields import MessageTextField
 from ..models import Broadcast
 from . import audience
 
@@ -19,6 +20,7 @@ class DraftForm(forms.ModelForm):
     class Meta:
         model = Broadcast
         fields = ["subject", "body", "everyone", "groups", *audience.ABOUT_ACCOUNTS, "rate"]
+        field_classes = {"body": MessageTextField}
 
     def clean(self) -> dict[str, Any]:
         """Require everyone or conditions, not both."""

@@ -80,6 +80,11 @@ def test_it_says_for_whom(admin_client):
     assert "disabled" in text(page)
 
 
+def test_a_first_line_of_code_stays_code(admin_client):
+    write(admin_client, url("add"), body="    code\r\n    more\r\n", everyone="on")
+    assert Broadcast.objects.get().body == "    code\n    more"
+
+
 def test_a_draft_can_be_kept_and_changed(admin_client):
     one = draft()
     page = write(admin_client, url("change", one.pk), everyone="on", rate="0")

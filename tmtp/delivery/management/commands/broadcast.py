@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from django.contrib.auth.models import Group as AccountGroup
-from django.core.exceptions import ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.management.base import CommandError
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -107,7 +107,7 @@ class Command(TmtpCommand):
         try:
             broadcast.full_clean()
         except ValidationError as error:
-            raise CommandError(" ".join(error.messages)) from None
+            raise CommandError(in_words(error)) from None
         broadcast.save()
         broadcast.groups.set(named(Group, "gid", options["group"]))
         broadcast.account_groups.set(named(AccountGroup, "name", options["account_group"]))
@@ -188,6 +188,15 @@ def text_of(name: str) -> str:
         raise CommandError(_("%(file)s cannot be read: %(why)s") % {"file": name, "why": error.strerror}) from None
     except UnicodeDecodeError:
         raise CommandError(_("%(file)s is not in UTF-8") % {"file": name}) from None
+
+
+def in_words(error: ValidationError) -> str:
+    """Return the errors of a broadcast, each after the name of its field."""
+    said = []
+    for name, texts in error.message_dict.items():
+        label = "" if name == NON_FIELD_ERRORS else f"{Broadcast._meta.get_field(name).verbose_name}: "  # type: ignore[union-attr]
+        said.append(label + " ".join(texts))
+    return " ".join(said)
 
 
 def named(model: Any, field: str, names: list[str]) -> list[Any]:
