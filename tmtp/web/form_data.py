@@ -23,7 +23,7 @@ _NAME = re.compile(rb'; *name="([^"]*)"')
 _BOUNDARY = re.compile(r'boundary="?([^";,]+)"?', re.IGNORECASE)
 
 
-class Refused(QueryDict):
+class TooMuch(QueryDict):
     """The fields of a form that sent too much. `problem` says what; `of_files`: the files are too many, else the text
     is too long."""
 
@@ -69,7 +69,7 @@ class _FirstFile(FileUploadHandler):
 
 
 def read_form(request: HttpRequest) -> None:
-    """Read the form in a request. If it sends too much, `request.POST` becomes a `Refused`, and there are no files."""
+    """Read the form in a request. If it sends too much, `request.POST` becomes a `TooMuch`, and there are no files."""
     if request.method != "POST" or hasattr(request, "_post"):  # a middleware has read it
         return
     handler = _FirstFile(request)
@@ -84,7 +84,7 @@ def read_form(request: HttpRequest) -> None:
     try:
         request.POST  # noqa: B018 - reads it
     except (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent) as error:
-        fields = Refused(mutable=True, encoding=request.encoding)
+        fields = TooMuch(mutable=True, encoding=request.encoding)
         fields.of_files = isinstance(error, TooManyFilesSent)
         fields.problem = _problem(error)
         for name, value in _kept(request, handler.beginning)[:FIELDS_MAX]:

@@ -42,10 +42,10 @@ class PageForm(forms.Form):
 
     def full_clean(self) -> None:
         super().full_clean()
-        if self.is_bound and isinstance(self.data, form_data.Refused):
+        if self.is_bound and isinstance(self.data, form_data.TooMuch):
             self.add_error(self._field_of(self.data), self.data.problem)
 
-    def _field_of(self, data: form_data.Refused) -> str | None:
+    def _field_of(self, data: form_data.TooMuch) -> str | None:
         """Return the field that was sent too much in: the one for files, or the one with the longest text."""
         files = [name for name, field in self.fields.items() if isinstance(field, forms.FileField)]
         if data.of_files:
