@@ -30,6 +30,7 @@ TMTP: dict[str, Any] = {
     "CERT": str(TLS / "cert.pem"),
     "KEY": str(TLS / "key.pem"),
     "SPOOL_DIR": str(VAR / "spool"),
+    "NTP": {"HOSTS": env.read("TMTP_NTP", env.words, [])},
     "WINDOW": env.read("TMTP_WINDOW", env.window, 4),
     "OPENID": env.read("TMTP_OPENID", env.openid, {"auth": int(PROVIDER), "authby": []}),
     "LIMITS": env.read("TMTP_LIMITS", env.limits, {}),

@@ -24,6 +24,7 @@ DEFAULTS: dict[str, Any] = {
     "CERT": None,
     "KEY": None,
     "SPOOL_DIR": None,
+    "NTP": {},
     # who may register and log in
     "OPEN_REGISTRATION": True,
     "OPENID": {"auth": 0, "authby": []},
@@ -42,6 +43,9 @@ DEFAULTS: dict[str, Any] = {
     "MAX_BODY": 4 * 2**30,
     "LIMITS": {},
 }
+
+DEFAULT_NTP: dict[str, Any] = {"HOSTS": [], "RETRIES": 4}
+NTP_PORT = 123
 
 DEFAULT_LIMITS: dict[str, int] = {
     "links_per_address": 1000,
@@ -62,6 +66,14 @@ def parse_address(text: str, port_in_example: int = 7443) -> tuple[str, int]:
         example = f"127.0.0.1:{port_in_example} or [::]:{port_in_example}"
         raise ValueError(f"“{text}” is not HOST:PORT, such as {example}")
     return bare, int(port)
+
+
+def ntp_address(text: str) -> tuple[str, int]:
+    """Return the host and port of an NTP server: HOST or HOST:PORT. Raise ValueError for other text."""
+    try:
+        return parse_address(text)
+    except ValueError:
+        return parse_address(f"{text}:{NTP_PORT}", NTP_PORT)
 
 
 def format_address(host: str, port: int) -> str:
@@ -97,6 +109,12 @@ class TmtpConf(Conf):
         """Return the folder for large bodies: SPOOL_DIR, or `tmtp-spool` in BASE_DIR."""
         configured = self.SPOOL_DIR or Path(getattr(settings, "BASE_DIR", ".")) / "tmtp-spool"
         return Path(configured)
+
+    @property
+    def ntp(self) -> tuple[list[str], int]:
+        """Return the NTP servers to compare the clock with, and how many more times to ask them if none answers."""
+        given = {**DEFAULT_NTP, **self.NTP}
+        return list(given["HOSTS"]), int(given["RETRIES"])
 
     def limit(self, name: str) -> int | None:
         """Return a limit from LIMITS, or None if it is lifted (LIMITS = None lifts them all)."""

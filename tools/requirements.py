@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-RUN = ("postgresql", "provider", "redis", "delivery", "site")  # the extras of pyproject.toml that the site uses
+RUN = ("postgresql", "provider", "redis", "delivery", "ntp", "site")  # the extras of pyproject.toml that the site uses
 TEST = ("test",)
 HEADER = "# Made from pyproject.toml by `make requirements`.\n"
 

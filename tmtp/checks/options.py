@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
-from ..conf import DEFAULT_LIMITS, DEFAULTS, conf
+from ..conf import DEFAULT_LIMITS, DEFAULT_NTP, DEFAULTS, conf, ntp_address
 from ..openid.providers import parse_settings
 from ..services.people.names import is_name
 from .rules import FLAG, SECONDS, Messages, Rule, check_settings, did_you_mean, is_whole
@@ -23,6 +24,13 @@ def _is_address(value: Any) -> bool:
     except ImproperlyConfigured:
         return False
     return isinstance(value, str) and ":" in value
+
+
+def _is_ntp_address(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and ntp_address(value)[1] > 0
+    except ValueError:
+        return False
 
 
 TEXT = Rule(lambda value: isinstance(value, str) and 0 < len(value.encode()) <= 1000, "a name of 1 to 1,000 octets")
@@ -40,6 +48,13 @@ PATH = Rule(lambda value: value is None or (isinstance(value, str | os.PathLike)
 WINDOW = Rule(lambda value: is_whole(value) and 1 <= value <= 1000, "a whole number from 1 to 1000")
 OCTETS = Rule(lambda value: is_whole(value) and value >= 1, "a whole number of octets, 1 or more")
 LIMIT = Rule(lambda value: value is None or (is_whole(value) and value >= 1), "None or a whole number, 1 or more")
+
+HOSTS = Rule(
+    lambda value: isinstance(value, list | tuple) and all(_is_ntp_address(host) for host in value),
+    "a list of HOST or HOST:PORT, such as [“ntp.example.org”]",
+)
+RETRIES = Rule(lambda value: is_whole(value) and 0 <= value <= 100, "a whole number from 0 to 100")
+NTP_RULES = {"HOSTS": HOSTS, "RETRIES": RETRIES}
 
 RULES: dict[str, Rule] = {
     "SITE_NAME": TEXT,
@@ -62,14 +77,14 @@ RULES: dict[str, Rule] = {
     "STORE_PATIENCE": SECONDS,
     "MAX_BODY": OCTETS,
 }
-CHECKED_ELSEWHERE = {"OPENID", "LIMITS"}
+CHECKED_ELSEWHERE = {"OPENID", "LIMITS", "NTP"}
 
 
 @checks.register("tmtp")
 def check_options(**_: Any) -> list[checks.CheckMessage]:
-    """Check the dict and each of its values: E001 to E006."""
+    """Check the dict and each of its values: E001 to E006, E012."""
     found = check_settings("TMTP", DEFAULTS, RULES, messages)
-    return found + list(_check_limits(conf.LIMITS)) + list(_check_openid(conf.OPENID))
+    return [*found, *_check_limits(conf.LIMITS), *_check_openid(conf.OPENID), *_check_ntp(conf.NTP)]
 
 
 def _check_limits(limits: Any) -> Iterable[checks.CheckMessage]:
@@ -91,3 +106,19 @@ def _check_openid(value: Any) -> Iterable[checks.CheckMessage]:
         parse_settings(value)
     except ImproperlyConfigured as error:
         yield messages.error(6, str(error), "Correct TMTP[“OPENID”]; until then the service does not start.")
+
+
+def _check_ntp(value: Any) -> Iterable[checks.CheckMessage]:
+    if not isinstance(value, dict):
+        hint = 'Write it as "NTP": {"HOSTS": [...], "RETRIES": 4}.'
+        yield messages.error(12, f"TMTP[“NTP”] is {value!r}.", hint)
+        return
+    for key, given in value.items():
+        if key not in NTP_RULES:
+            yield messages.error(12, f"TMTP[“NTP”] has no setting “{key}”.", did_you_mean(key, DEFAULT_NTP))
+        elif not NTP_RULES[key].fits(given):
+            hint = f"Make it {NTP_RULES[key].words}, or leave it out."
+            yield messages.error(12, f"TMTP[“NTP”][“{key}”] is {given!r}.", hint)
+    if value.get("HOSTS") and importlib.util.find_spec("ntplib") is None:
+        hint = 'pip install "mnm-django[ntp]"'
+        yield messages.error(12, "TMTP[“NTP”] has HOSTS, and the package ntplib is not installed.", hint)

@@ -10,16 +10,14 @@ from __future__ import annotations
 import asyncio
 import atexit
 
-from django.db.models import Max
-
 from ..conf import conf
-from ..models import Message, QueueEntry
 from ..openid.providers import parse_settings
 from ..protocol import messages
 from ..services.queue.batch import without_batch
-from ..services.storage.numbers import numbers
+from ..services.storage.numbers import largest_number, numbers
 from ..store.store import Store
 from .background import Background
+from .clock import compare_with_database
 from .dispatcher import Dispatcher
 from .identity import IdentityCheck
 from .lease import Lease
@@ -99,7 +97,6 @@ class Engine:
 
 
 def _prepare() -> None:
-    """Number new messages higher than all in the database, whatever the clock says."""
-    message = Message.objects.aggregate(last=Max("pk"))["last"]
-    entry = QueueEntry.objects.aggregate(last=Max("message_id"))["last"]  # perhaps of a fan-out that did not finish
-    numbers.start_after(max(message or 0, entry or 0))
+    """Number new messages higher than all in the database, whatever the clock says, and compare the clock."""
+    numbers.start_after(largest_number())
+    compare_with_database()

@@ -94,6 +94,14 @@ def test_what_is_no_dict_has_the_defaults_so_that_checks_can_say_so(settings):
         ({"OPENID": {"auth": 1, "authby": [without("iss")]}}, "tmtp.E006", "OPENID"),
         ({"OPENID": {"auth": 1, "authby": [without("aud")]}}, "tmtp.E006", "OPENID"),
         ({"OPENID": []}, "tmtp.E006", "OPENID"),
+        ({"NTP": ["ntp.example.org"]}, "tmtp.E012", "HOSTS"),
+        ({"NTP": {"HOST": ["ntp.example.org"]}}, "tmtp.E012", "“HOSTS”"),
+        ({"NTP": {"HOSTS": "ntp.example.org"}}, "tmtp.E012", "HOST:PORT"),
+        ({"NTP": {"HOSTS": ["ntp.example.org:ntp"]}}, "tmtp.E012", "HOST:PORT"),
+        ({"NTP": {"HOSTS": ["ntp.example.org:0"]}}, "tmtp.E012", "HOST:PORT"),
+        ({"NTP": {"HOSTS": [""]}}, "tmtp.E012", "HOST:PORT"),
+        ({"NTP": {"HOSTS": ["::1"]}}, "tmtp.E012", "HOST:PORT"),
+        ({"NTP": {"RETRIES": -1}}, "tmtp.E012", "0 to 100"),
     ],
 )
 def test_a_mistake_in_the_settings(settings, tmtp, id_, hint):
@@ -115,11 +123,20 @@ def test_a_mistake_in_the_settings(settings, tmtp, id_, hint):
         {"BIND": "[::]:0"},
         {"PUBLIC_ADDRESS": "mnm.example.org:443"},
         {"OPENID": {"auth": 2, "authby": [{}, PROVIDER]}},
+        {"NTP": {}},
+        {"NTP": {"HOSTS": ["ntp.example.org", "ntp.example.org:1123", "[::1]", "[::1]:123"], "RETRIES": 0}},
     ],
 )
 def test_what_is_right(settings, tmtp):
     settings.TMTP = tmtp
     assert options.check_options() == []
+
+
+def test_ntp_needs_its_package(settings, monkeypatch):
+    settings.TMTP = {"NTP": {"HOSTS": ["ntp.example.org"]}}
+    monkeypatch.setattr(options.importlib.util, "find_spec", lambda name: None)
+    (message,) = options.check_options()
+    assert (message.id, message.hint) == ("tmtp.E012", 'pip install "mnm-django[ntp]"')
 
 
 def test_a_provider_without_iss_is_told_so(settings):
@@ -344,5 +361,5 @@ def test_every_id_is_documented():
     used |= {f"tmtp.E{int(number):03}" for number in re.findall(r"messages\.error\(\s*(\d+),", text)}
     used |= {f"tmtp.W{int(number):03}" for number in re.findall(r"messages\.warning\(\s*(\d+),", text)}
     page = (ROOT / "docs/reference/checks.md").read_text()
-    assert len(used) == 24
+    assert len(used) == 25
     assert used == set(re.findall(r"^\| (tmtp\.[EW]\d{3})", page, re.MULTILINE))

@@ -24,6 +24,7 @@ from django.utils.translation import gettext as _
 
 from ...checks.site import has_route
 from ...conf import conf, format_address
+from ...engine.clock import ClockFailed, compare_with_ntp
 from ...engine.engine import Engine
 from ...server.context import Certificate
 from ...server.listener import Listener, bound_socket
@@ -57,8 +58,9 @@ class Command(TmtpCommand):
             if options["plain"]:
                 check_loopback(host)
             application = site_application()
+            compare_with_ntp()
             sock = self._socket(host, port)
-        except ImproperlyConfigured as error:
+        except (ClockFailed, ImproperlyConfigured) as error:
             raise CommandError(str(error)) from error
         _run(self._serve(application, sock, certificate))
 

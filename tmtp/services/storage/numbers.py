@@ -6,6 +6,10 @@ import secrets
 import threading
 import time
 
+from django.db.models import Max
+
+from ...models import Message, QueueEntry, Receipt, SentMessage
+
 STEP = 1024
 
 
@@ -30,3 +34,18 @@ class Numbers:
 
 
 numbers = Numbers()
+
+
+def largest_number() -> int:
+    """Return the largest number in the database, 0 if there is none.
+
+    A message may have been delivered and deleted, while its receipt or report still exists. The entries
+    of a fan-out that did not finish have a number without a message.
+    """
+    found = (
+        Message.objects.aggregate(last=Max("pk"))["last"],
+        QueueEntry.objects.aggregate(last=Max("message_id"))["last"],
+        Receipt.objects.aggregate(last=Max("number"))["last"],
+        SentMessage.objects.aggregate(last=Max("pk"))["last"],
+    )
+    return max(number or 0 for number in found)
