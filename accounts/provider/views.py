@@ -40,7 +40,7 @@ class Authorize(views.AuthorizationView):
         return render(self.request, self.template_name, {"error": True}, status=400)
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Always ask. With `approval_prompt=auto`, the toolkit would ask only the first time."""
+        """Ask every time. With `approval_prompt=auto`, the toolkit would ask only the first time."""
         request.GET = request.GET.copy()
         request.GET.pop("approval_prompt", None)
         return super().get(request, *args, **kwargs)

@@ -106,7 +106,7 @@ def _check_path(key: str, path: str) -> Iterable[checks.CheckMessage]:
 
 @checks.register("tmtp_delivery")
 def check_workers(**_: Any) -> list[checks.CheckMessage]:
-    """E005: django-q2 is missing. (tmtp.W012 says whether its `timeout` and `retry` fit.)"""
+    """E005: check that django-q2 is installed. tmtp.W012 checks its `timeout` and `retry`."""
     if apps.is_installed("django_q"):
         return []
     hint = 'pip install "mnm-django[delivery]", add "django_q" to INSTALLED_APPS, and run manage.py migrate.'

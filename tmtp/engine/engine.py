@@ -97,6 +97,6 @@ class Engine:
 
 
 def _prepare() -> None:
-    """Number new messages higher than all in the database, whatever the clock says, and compare the clock."""
+    """Check the clock, and make sure that new messages get higher numbers than all in the database."""
     numbers.start_after(largest_number())
     compare_with_database()

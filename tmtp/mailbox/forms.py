@@ -50,7 +50,7 @@ class TextArea(forms.Textarea):
 
 
 def text_field() -> MessageTextField:
-    """The text of a message."""
+    """Return a field for the text of a message."""
     return MessageTextField(label=_("Message"), widget=TextArea(), max_length=TEXT_MAX)
 
 

@@ -40,8 +40,10 @@ _NAMED = {"ð": "d", "þ": "th", "ŋ": "n", "\u0640": ""}  # the last one only s
 
 
 class Words(NamedTuple):
-    """What of a text can be found: `words` are the words, and the pairs of its `runs`, which are as long as three
-    characters or more."""
+    """The parts of a text that a search can find.
+
+    `words` are its words, and the pairs of characters in its `runs`, which are of three characters or more.
+    """
 
     words: set[str]
     runs: list[str]

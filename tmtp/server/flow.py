@@ -112,18 +112,18 @@ class DaphneFlow(Flow):
             raise ConnectionResetError("the connection has ended")
 
     def pauseProducing(self) -> None:
-        """Called by Twisted when 64 KiB are in the send buffer."""
+        """Stop sending. Twisted calls this when 64 KiB are in the send buffer."""
         if self._drained is None:
             self._drained = asyncio.get_running_loop().create_future()
 
     def resumeProducing(self) -> None:
-        """Called by Twisted when the send buffer is empty."""
+        """Send again. Twisted calls this when the send buffer is empty."""
         if self._drained and not self._drained.done():
             self._drained.set_result(None)
         self._drained = None
 
     def stopProducing(self) -> None:
-        """Called by Twisted when the connection has ended."""
+        """End all waiting. Twisted calls this when the connection has ended."""
         self._lost = True
         self.resumeProducing()
 

@@ -80,7 +80,7 @@ def without_hidden(text: str) -> str:
 
 
 def _joins_letters(text: str, at: int) -> bool:
-    """Return whether the script needs the joiner (RFC 5892, appendix A.1 and A.2): Persian, Malayalam, Sinhala, …"""
+    """Return whether the script needs the joiner, such as Persian or Malayalam (RFC 5892, appendix A.1 and A.2)."""
     try:
         return idna.core.valid_contextj(text, at)
     except ValueError:
