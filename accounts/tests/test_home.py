@@ -27,7 +27,7 @@ def test_home_loads_nothing_from_elsewhere(page):
 
 
 def test_a_page_is_in_one_language(client):
-    """Django knows German, and we do not yet: then it is not half a page."""
+    """Django has German texts and this project has none yet, so all of the page stays English."""
     page = client.get(reverse("accounts:sign_up"), headers={"Accept-Language": "de"}).text
     assert '<html lang="en"' in page
     assert "Passwort" not in page
@@ -83,7 +83,7 @@ def test_the_navigation_leaves_out_pages_that_are_not_there(settings):
 
 
 def test_an_error_page_needs_no_request(client):
-    """Django renders that of a failed request without one."""
+    """Django renders the page of a failed request without a request."""
     answer = defaults.server_error(RequestFactory().get("/"))
     assert answer.status_code == 500
     assert "mistake" in answer.content.decode()
@@ -93,7 +93,7 @@ def test_an_error_page_needs_no_request(client):
 
 
 def test_fields_and_their_errors_are_tied_together():
-    """What a screen reader says of a field: its label, its help and what is wrong with it."""
+    """A screen reader announces the label, the help text and the errors of a field."""
 
     class Name(forms.Form):
         name = forms.CharField(help_text="8 or more", min_length=8)

@@ -29,7 +29,7 @@ LINK = reverse("accounts:link", args=["example-university"])
 
 @pytest.fixture(autouse=True)
 def offered(provider, settings, monkeypatch):
-    """The site offers the provider."""
+    """Configure the site with the provider."""
     site = {"client_id": "web", "client_secret": "hush"}
     settings.TMTP = {**settings.TMTP, "OPENID": {"auth": 1, "authby": [provider.entry(site=site)]}}
     monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -42,7 +42,7 @@ def stranger():
 
 
 def come_back(client, provider, address, person="ann"):
-    """Sign in at the provider, and come back to the site."""
+    """Sign in at the provider, and return to the site."""
     back = provider.approve(address, person)
     assert back.startswith("http://testserver/")
     return client.get(back)
@@ -53,7 +53,7 @@ def sign_in(client, provider, person="ann", **query):
 
 
 def sign_up(client, provider, person="ann", **form):
-    """The first time: a name is asked for."""
+    """Sign in for the first time, which asks for a name."""
     page = client.get(sign_in(client, provider, person).url)
     assert f'value="{person}"' in page.text, "the provider's name is suggested"
     return client.post(reverse("accounts:openid_sign_up"), {"username": person, "email": "", **form})
@@ -114,7 +114,7 @@ def test_two_people_of_a_provider_are_two_members(client, stranger, provider):
 
 
 def test_nobody_is_matched_by_an_address(client, provider):
-    """The provider says ann@university.example; the member who has confirmed it is somebody else all the same."""
+    """The provider says ann@university.example, but the member who has confirmed this address is somebody else."""
     ann = MEMBER.objects.create_user("ann-before", "ann@university.example", "x")
     email_addresses.confirm(email_addresses.add(ann, ann.email))
     sign_up(client, provider, email="ann@university.example")
@@ -161,7 +161,7 @@ def test_keys_that_rotate(client, stranger, provider, monkeypatch):
     assert member(stranger) == member(client)
 
 
-# what is not a sign-in
+# sign-ins that are refused
 
 
 def test_an_answer_is_good_once(client, provider):
@@ -175,7 +175,7 @@ def test_an_answer_is_good_once(client, provider):
 
 
 def test_an_answer_is_for_the_browser_it_was_begun_in(client, stranger, provider):
-    """Else a stranger could sign someone in as himself, and read what they write."""
+    """Otherwise an attacker could sign someone in to the attacker's account, and read what they write."""
     sign_up(client, provider)
     back = provider.approve(client.get(BEGIN).url)
     assert stranger.get(back).url == SIGN_IN
@@ -339,7 +339,7 @@ def test_a_device_that_came_first_to_a_member_who_has_one(ann, client, provider)
 
 
 def test_a_token_of_the_website_registers_no_device(client, provider):
-    """It is for another client; and were it for the same, it is spent."""
+    """It is for another client. Even for the same client, it would have been used already."""
     [entry] = openid_client.providers().values()
     seen = []
     original = openid_client.Redeemer.verify_token

@@ -1,4 +1,4 @@
-"""A provider, or who is between it and the site, answers with what it should not: over HTTP, one lie at a time."""
+"""A provider, or an attacker between it and the site, gives false answers over HTTP, one at a time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NONCE = "the nonce of the request"
 
 
 class Liar:
-    """Serves its keys, and says at the token endpoint what `answer` makes; `asked` is what it was asked there."""
+    """A provider that serves its keys, and the result of `answer` at the token endpoint. `asked` are its requests."""
 
     def __init__(self) -> None:
         owner = self
@@ -90,7 +90,7 @@ def liar(server, settings, monkeypatch) -> Liar:
 
 @pytest.fixture
 def ann(liar):
-    """The member whom everybody would like to be."""
+    """Return the member whom the attackers try to sign in as."""
     ann = get_user_model().objects.create_user("ann")
     identities.link(ann, liar.url, "ann")
     return ann
@@ -107,26 +107,26 @@ def signed(payload: dict[str, Any], key: Any = KEY, **header: Any) -> str:
 
 
 def by_hand(payload: dict[str, Any], header: dict[str, Any], signature: Callable[[bytes], bytes]) -> str:
-    """A token that PyJWT would not make."""
+    """Return a token that PyJWT would refuse to make."""
     parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, payload)]
     return b".".join([*parts, base64.urlsafe_b64encode(signature(b".".join(parts))).rstrip(b"=")]).decode()
 
 
 def with_public_key(payload: dict[str, Any]) -> str:
-    """HS256, with what everybody can read as the secret."""
+    """Return a token with HS256, whose secret is the public key."""
     pem = KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return by_hand(payload, {"alg": "HS256", "kid": "1"}, lambda text: hmac.digest(pem, text, "sha256"))
 
 
 def come_back(client: Any, liar: Liar, make: Callable[[str], Any], slug: str = "liar", **more: str) -> Any:
-    """Sign in, with the token that `make` makes for the nonce; back at the callback of a provider, with more in it."""
+    """Sign in with the token that `make` returns for the nonce. `more` goes into the URL of the callback."""
     sent = {name: value for name, [value] in parse_qs(urlsplit(client.get(BEGIN).url).query).items()}
     liar.answer = lambda: (200, json.dumps({"access_token": "x", "id_token": make(sent["nonce"])}).encode())
     return client.get(reverse("accounts:openid_callback", args=[slug]), {"state": sent["state"], "code": "c", **more})
 
 
 def test_the_truth(client, liar, ann):
-    """What the lies below differ from; and what the site says at the token endpoint."""
+    """The valid answer, from which those below differ, and what the site sends to the token endpoint."""
     come_back(client, liar, lambda nonce: signed(claims(liar, nonce)))
     assert client.session["_auth_user_id"] == str(ann.pk)
     assert liar.asked["client_secret"] == ["hush"]
@@ -167,7 +167,7 @@ def test_a_lie_signs_nobody_in(client, liar, ann, lie):
 
 
 def test_a_token_of_before(client, liar, ann):
-    """Heard on the way, and played again to the same browser."""
+    """A token that was intercepted, and replayed to the same browser."""
     heard = []
     come_back(client, liar, lambda nonce: heard.append(signed(claims(liar, nonce))) or heard[0])
     client.logout()
@@ -176,7 +176,7 @@ def test_a_token_of_before(client, liar, ann):
 
 
 def test_the_answer_of_another_provider(client, liar, ann, settings):
-    """Begun with one, answered at the callback of the other: whose code is it?"""
+    """A sign-in that began with one provider and is answered at the callback of another is refused."""
     openid = settings.TMTP["OPENID"]
     other = {**openid["authby"][0], "label": "Other", "site": {"client_id": "web", "slug": "other"}}
     settings.TMTP = {**settings.TMTP, "OPENID": {**openid, "authby": [*openid["authby"], other]}}

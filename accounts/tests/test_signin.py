@@ -1,4 +1,4 @@
-"""Sign up, sign in, passwords and addresses, as a browser sends them."""
+"""Sign-up, sign-in, passwords and e-mail addresses, with requests as from a browser."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_where_only_known_people_are_members(client, settings):
 
 
 def test_a_strangers_click_confirms_nothing(client, stranger):
-    """Eve signs up with Bob's address, and Bob follows the link: signed out, or as himself."""
+    """Eve signs up with Bob's address, and Bob follows the link, signed out or signed in as Bob."""
     sign_up(client, "eve", "bob@example.org")
     link = links(mail.outbox.pop().body)[0]
     assert stranger.post(link).url.startswith(url("sign_in"))
@@ -191,7 +191,7 @@ def later(minutes):
 
 
 def test_an_address_gets_no_flood(client, stranger):
-    """Not by asking again, nor by removing it and adding it, nor by another account, nor for a password."""
+    """Neither by asking again, nor by removing and adding it, nor from another account, nor for a password."""
     sign_up(client)
     client.post(url("mail_again", Address.objects.get().pk))
     assert "a moment ago" in shown(client)
@@ -326,7 +326,7 @@ def test_sign_in_is_headed_by_the_sites_name(client):
 
 
 def test_passwords_are_not_guessed(ann, stranger, client_class):
-    """Ten wrong ones, and the right one is refused too; not from elsewhere, and not for ever."""
+    """After ten wrong ones, the right one is refused too, but not from another address, and not for ever."""
 
     def attempt(password, address="192.0.2.1", name="ann"):
         return stranger.post(url("sign_in"), {"username": name, "password": password}, REMOTE_ADDR=address)
@@ -374,7 +374,7 @@ FORMS = ["ann@exämple.org", "Ann@EXÄMPLE.org", "ann@exa\N{COMBINING DIAERESIS}
 @pytest.mark.parametrize("given", FORMS)
 @pytest.mark.parametrize("asked", FORMS)
 def test_an_international_domain_is_one_address(client, stranger, given, asked):
-    """However it was typed at sign-up, and is typed now."""
+    """It may be typed in Unicode or in ASCII form, at sign-up as well as later."""
     sign_up(client, email=given)
     (message,) = mail.outbox
     assert message.to == ["ann@xn--exmple-cua.org"]

@@ -1,4 +1,4 @@
-"""What the keyboard alone does on every page."""
+"""Every page can be used with the keyboard alone."""
 
 import pytest
 from playwright.sync_api import expect
@@ -7,7 +7,7 @@ pytestmark = pytest.mark.once
 
 
 def test_the_keyboard_is_enough(page):
-    """The first Tab offers to skip what is on every page."""
+    """The first Tab key offers to skip the navigation."""
     page.goto("/")
     page.keyboard.press("Tab")
     skip = page.get_by_role("link", name="Skip to the content")

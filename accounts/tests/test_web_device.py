@@ -1,4 +1,4 @@
-"""The page that is a device, in a real browser against the real service; and the JavaScript client's example."""
+"""The page that acts as a device, in a real browser with the real service, and the JavaScript client's example."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.once
 
 @pytest.fixture
 def phone(site: Any) -> Any:
-    """Another member's device, on TCP, of the alias that `phone.alias` says."""
+    """Return another member's device, over TCP. Its alias is `phone.alias`."""
     with Client(("127.0.0.1", site.server.port), TLS) as client:
         client.greet()
         client.alias = f"bob of {id(client)}"  # type: ignore[attr-defined]
@@ -29,7 +29,7 @@ def phone(site: Any) -> Any:
 
 
 def register(page: Page, alias: str) -> tuple[str, str]:
-    """Be a new device; gives uid and nodeid."""
+    """Register as a new device. Return uid and nodeid."""
     page.goto("/live/")
     page.get_by_label("Your name").fill(alias)
     page.get_by_role("button", name="Register and watch").click()
@@ -69,9 +69,9 @@ def test_a_browser_is_a_device(page: Page, phone: Any) -> None:
     page.get_by_role("checkbox").check()
     page.get_by_role("button", name="Connect", exact=True).click()
     expect(page.get_by_role("button", name="Disconnect")).to_be_visible()
-    page.reload()  # remembered in this tab
+    page.reload()  # the tab remembers the login
     expect(page.locator("#status")).to_contain_text("Connected to")
-    expect(arrived).to_have_count(1)  # that it logged in itself; all else was acknowledged
+    expect(arrived).to_have_count(1)  # its own login; everything else was acknowledged
     assert len(asked) > 3
     assert not [request for request in asked if uid in request or nodeid in request]
 
@@ -102,7 +102,7 @@ def test_the_page_comes_back_when_the_website_does(site: Any, page: Page, phone:
 
 
 def test_the_example_of_the_guide(page: Page, site: Any, phone: Any) -> None:
-    """Its module, in the place of this page's own."""
+    """The page runs the module of the guide in place of its own."""
     alias = phone.alias.replace("bob", "ann")
     guide = (Path(settings.BASE_DIR) / "docs" / "how-to" / "websocket.md").read_text()
     (module,) = re.findall(r"^```js\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
@@ -116,7 +116,7 @@ def test_the_example_of_the_guide(page: Page, site: Any, phone: Any) -> None:
 
 
 def test_large_and_odd_bodies_reach_a_page_whole(page: Page, phone: Any) -> None:
-    """In pieces on the way to the server, and back."""
+    """They go in pieces, both to the server and back."""
     page.goto("/live/")
     page.evaluate("""async () => {
         const { Link } = await import("/static/tmtp/tmtp.js");

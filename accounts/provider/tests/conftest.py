@@ -19,7 +19,7 @@ OPENID = {"auth": 1, "authby": [entry("Chess club", "https://testserver", KEY)]}
 
 
 class Visit:
-    """A member's browser and their device, which has just opened the page in it."""
+    """A member's browser, and their device, which has just opened the page in it."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -30,22 +30,22 @@ class Visit:
         return self.client.get(url or self.device.login)
 
     def answer(self, page: Any, **changed: Any) -> Any:
-        """What the form of the page leads to."""
+        """Submit the form of the page, and return the response."""
         fields = {name: value for name, value in page.context["form"].initial.items() if value is not None}
         return self.client.post(page.request["PATH_INFO"], {**fields, **changed})
 
     def code(self) -> str:
-        """A code, as the device gets it."""
+        """Return a code as the device gets it."""
         return self.device.called_back(self.answer(self.asked(), allow="1")["Location"])["code"]
 
     def redeem(self, code: str = "", body: str = "") -> Any:
-        """What the device gets for a code."""
+        """Return what the device gets for a code."""
         return self.client.post(self.device.token, body or self.device.redeem(code or self.code()), FORM)
 
 
 @pytest.fixture
 def verifier() -> Verifier:
-    """As the TMTP service checks tokens."""
+    """Return a verifier like that of the TMTP service."""
     return Verifier(parse_settings(OPENID))
 
 

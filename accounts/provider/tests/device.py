@@ -1,4 +1,4 @@
-"""Acts exactly as mnm-hammer does with a provider that op 0 has announced."""
+"""A device that acts exactly as mnm-hammer does with a provider that op 0 has announced."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class Device:
-    """One attempt to get a token: `login` is what the person opens, `redeem` what is posted to `token`."""
+    """One attempt to get a token. The person opens `login`, and `redeem` is posted to `token`."""
 
     def __init__(self, announced: dict[str, Any], letter: str = "A", address: str = "=127.0.0.1:7443") -> None:
         self.label: str = announced["label"]
@@ -27,13 +27,13 @@ class Device:
         self.token, self._token_parameters = announced["token"]
 
     def called_back(self, location: str) -> dict[str, str]:
-        """What it is told at its own address, http://localhost:8123/u; the state must be its own."""
+        """Return the parameters of a redirect to its own address, http://localhost:8123/u. Check the state."""
         parts = urlsplit(location)
         assert (parts.scheme, parts.netloc, parts.path) == ("http", "localhost:8123", "/u"), location
-        told = {name: value for name, (value,) in parse_qs(parts.query).items()}
-        assert told["state"] == self.state
-        return told
+parameters = {name: value for name, (value,) in parse_qs(parts.query).items()}
+        assert parameters["state"] == self.state
+        return parameters
 
     def redeem(self, code: str) -> str:
-        """The body to post to `token`, as a form. The code is put in as it is, so it must be fit for that."""
+        """Return the form to post to `token`. The code is not quoted, so it must be safe in a form."""
         return f"{self._token_parameters}&code={code}&code_verifier={self.verifier}"

@@ -1,4 +1,4 @@
-"""What mnm-hammer does, from its first word to its first message: real processes, real TLS."""
+"""What mnm-hammer does, from its first request to its first message, with real processes and real TLS."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def link(chess):
 
 
 class Browser:
-    """Opens pages, fills in their forms, keeps cookies; does not follow to other places than the site."""
+    """A browser that opens pages, fills in forms and keeps cookies. It follows redirects within the site only."""
 
     class Stay(urllib.request.HTTPRedirectHandler):
         def redirect_request(self, *args):
@@ -72,7 +72,7 @@ class Browser:
         self.opener = urllib.request.build_opener(jar, self.Stay)
 
     def open(self, url, fields=None):
-        """The address and the page at the end of all redirects within the site, or where one leads out of it."""
+        """Return the address and the page after all redirects within the site, or the address outside it."""
         data = urlencode(fields).encode() if fields is not None else None
         try:
             with self.opener.open(urllib.request.Request(url, data, {"Referer": url}), timeout=20) as answer:
@@ -95,7 +95,7 @@ class Browser:
 
 
 def token_for(device):
-    """What the device gets once ann has signed in and agreed, in the form in which mnm-hammer passes it on."""
+    """Return the token that the device gets when ann has signed in and agreed, as mnm-hammer passes it on."""
     browser = Browser()
     page = browser.open(device.login)
     page = browser.submit(*page, username="ann", password=PASSWORD)
@@ -112,7 +112,7 @@ def redeem(device, code):
 
 
 def register(link, **oidc):
-    """Op 1 in mnm-hammer's spelling; gives the answer."""
+    """Send op 1 as mnm-hammer spells it, and return the answer."""
     link.send({"Op": 1, "NewAlias": "_", "NewNode": "x", **oidc})
     return link.receive().header
 
@@ -143,7 +143,7 @@ def test_a_device_becomes_its_members_and_gets_their_messages(chess, link):
         "from django.contrib.auth import get_user_model\n"
         "result = get_user_model().objects.get(username='ann').tmtp_user.uid"
     )
-    delivery = link.receive()  # it has waited for her first device
+    delivery = link.receive()  # it was sent before she had a device
     assert (delivery.op, delivery.data[-14:]) == ("delivery", b"Hello **Ann**.")
     assert refused(chess, Oidc=oidc), "a token is good once"
 
@@ -164,7 +164,7 @@ def test_a_token_that_is_over_or_somebody_elses_work_is_refused(chess, link):
 
 
 def test_a_member_connects_a_device_in_a_browser(chess, link, browser):
-    """And drops it again. The answer to the form leads out of the site, which no policy of the page must forbid."""
+    """And drops it again. The form redirects to another site, which the page's content security policy must allow."""
     device = Device(link.greet()["authby"][0])
     page = browser.new_page()
     complaints = []

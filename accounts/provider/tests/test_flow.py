@@ -1,4 +1,4 @@
-"""A member's device gets a token of the site itself, and becomes the member's."""
+"""A member's device gets a token from the site itself, and becomes a device of this member."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def shown(claims):
 
 
 def changed(url, **parameters):
-    """The same address with some parameters changed, or without those that are None."""
+    """Return the address with some parameters changed, and without those that are None."""
     parts = urlsplit(url)
     query = {name: value for name, (value,) in parse_qs(parts.query).items()} | parameters
     query = {name: value for name, value in query.items() if value is not None}
@@ -83,7 +83,7 @@ def test_two_members_are_two(visit, ann, verifier):
 
 
 def test_a_member_who_became_another_user_is_that_one(visit, ann):
-    """As an administrator can decide."""
+    """An administrator can link another user to the member."""
     visit.redeem()
     old, new = User.objects.get(account=ann), User.objects.create(uid="B" * 32)
     User.objects.filter(pk=old.pk).update(account=None)
@@ -99,7 +99,7 @@ def test_the_account_page_does_not_call_the_site_a_linked_provider(visit):
 
 
 def test_a_device_that_must_show_its_identity_again_to_log_in(visit, verifier):
-    """`auth` 2: with a token of its own member, once."""
+    """With `auth` 2, it needs a token of its own member, which is good once."""
     tokens = [verifier.verify(visit.redeem().json()["id_token"]) for _ in range(2)]
     new = users.register("phone", "_", shown(tokens[0]))
     Node.objects.update(verified=timezone.now() - timedelta(days=31))
@@ -160,7 +160,7 @@ def test_another_site_cannot_answer_for_the_member(visit, ann):
     assert not Grant.objects.exists()
 
 
-# what is refused on the page
+# requests that the page refuses
 
 
 @pytest.mark.parametrize(
@@ -257,14 +257,14 @@ def test_a_device_is_told_what_is_wrong(visit, parameters, error):
 
 
 def test_a_challenge_is_a_digest(visit):
-    """PKCE with the method "plain" would show the verifier to whoever sees the address."""
+    """With the PKCE method "plain", anyone who sees the address would know the verifier."""
     page = visit.asked(changed(visit.device.login, code_challenge_method="plain"))
     answer = visit.answer(page, allow="1") if page.status_code == 200 else page
     assert visit.device.called_back(answer["Location"])["error"] == "invalid_request"
     assert not Grant.objects.exists()
 
 
-# what is refused when a code is redeemed
+# codes that are not redeemed
 
 
 def test_a_code_is_good_for_its_verifier_alone(visit, another):
@@ -316,7 +316,7 @@ def test_codes_are_all_that_is_taken(visit, grant):
     assert refused(visit.redeem(body=body), "unsupported_grant_type")
 
 
-# what is kept
+# what the database keeps
 
 
 def test_nothing_that_is_over_is_kept(visit):
@@ -331,7 +331,7 @@ def test_nothing_that_is_over_is_kept(visit):
     assert [model.objects.count() for model in (Grant, AccessToken, IDToken)] == [0, 1, 1]
 
 
-# what is published
+# public documents
 
 
 def test_discovery_and_keys_are_what_the_service_has(client):
@@ -348,7 +348,7 @@ def test_discovery_and_keys_are_what_the_service_has(client):
 
 
 def test_an_access_token_opens_nothing(visit):
-    """The toolkit makes one, as the protocol has it; there is no address that takes it."""
+    """The toolkit issues one, as the protocol asks for, but no URL accepts it."""
     token = visit.redeem().json()["access_token"]
     visit.client.logout()
     assert visit.client.get("/openid/userinfo/", headers={"authorization": f"Bearer {token}"}).status_code == 404

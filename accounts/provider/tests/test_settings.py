@@ -1,4 +1,4 @@
-"""What a site's settings hold when it is the provider, and what is said when they do not fit together."""
+"""The settings of a site that is its own provider, and the errors if they do not fit together."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_key_that_is_none(key, why):
 
 @pytest.fixture
 def provider(settings):
-    """Changes of the settings."""
+    """Return the settings that make the site a provider."""
 
     def change(**changed):
         settings.OAUTH2_PROVIDER = {**settings.OAUTH2_PROVIDER, **changed}

@@ -1,8 +1,8 @@
-"""A real OpenID provider: django-oauth-toolkit, in a process and with a database of its own.
+"""A real OpenID provider: django-oauth-toolkit, in a process of its own with its own database.
 
     with running_provider() as provider:
         provider.add_client("mnm", "http://testserver/…")
-        back = provider.approve(address)  # what the person's browser does there; gives where they are sent back to
+        back = provider.approve(address)  # acts as the browser, returns the redirect
 
 The root's `conftest.py` offers the fixture `provider` to all tests.
 """
@@ -29,7 +29,7 @@ PATIENCE = 30
 
 
 class RealProvider:
-    """A client's view of it. Its people are “ann” and “bob”, with PASSWORD."""
+    """The provider from a client's view. It has the users “ann” and “bob”, with PASSWORD."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -38,18 +38,18 @@ class RealProvider:
         self.http.trust_env = False  # no proxy on the way to loopback
 
     def add_client(self, client_id: str, redirect_uri: str, secret: str = "") -> None:
-        """Make a client known there: a public one without a secret."""
+        """Add a client, which is public if it has no secret."""
         self._control("client", client_id=client_id, redirect_uri=redirect_uri, secret=secret)
 
     def rotate(self) -> None:
-        """Sign with a new key from now on, and withdraw the old one."""
+        """Replace the signing key with a new one."""
         self._control("rotate")
 
     def _control(self, what: str, **form: str) -> None:
         self.http.post(f"{self.url}/control/{what}/", data=form, timeout=PATIENCE).raise_for_status()
 
     def entry(self, device: str = "device", **change: Any) -> dict[str, Any]:
-        """Its entry in TMTP["OPENID"]["authby"]; `device` is the client id of devices."""
+        """Return the provider's entry in TMTP["OPENID"]["authby"]. `device` is the client id of devices."""
         return {
             "label": "Example University",
             "login": [f"{self.iss}/authorize/", "response_type=code", "scope=openid"],
@@ -61,7 +61,7 @@ class RealProvider:
         } | change
 
     def approve(self, address: str, username: str = "ann") -> str:
-        """Sign in there, as a person who was sent to this address; gives the address that they are sent back to."""
+        """Sign in as a user who was redirected to this URL, and return the URL that they are redirected back to."""
         with requests.Session() as browser:
             browser.trust_env = False
             page = browser.get(address, timeout=PATIENCE)
@@ -74,7 +74,7 @@ class RealProvider:
             return answer.headers["Location"]
 
     def device_token(self, username: str = "ann") -> str:
-        """The id_token that a device of this person has to show: by the code flow of the public client “device”."""
+        """Return the id_token that a device of this user shows, from the code flow of the public client “device”."""
         from mozilla_django_oidc.utils import generate_code_challenge
 
         to, code_verifier = "http://localhost:8123/", "v" * 64
@@ -99,7 +99,7 @@ class RealProvider:
 
 @contextlib.contextmanager
 def running_provider() -> Iterator[RealProvider]:
-    """Start it on a free port of loopback; it ends with the block."""
+    """Run a provider on a free loopback port until the block ends."""
     with tempfile.TemporaryDirectory(prefix="mnm-provider-") as folder, Path(folder, "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "accounts.tests.provider"],
@@ -109,7 +109,7 @@ def running_provider() -> Iterator[RealProvider]:
                 "PROVIDER_FOLDER": folder,
                 "DJANGO_SETTINGS_MODULE": "accounts.tests.provider.settings",
             },
-            stdin=subprocess.PIPE,  # its end tells the process that this one is gone
+            stdin=subprocess.PIPE,  # closing it ends the provider
             stdout=subprocess.PIPE,
             stderr=log,
         )
@@ -125,7 +125,7 @@ def running_provider() -> Iterator[RealProvider]:
 
 @pytest.fixture(scope="session")
 def provider() -> Iterator[RealProvider]:
-    """A real OpenID provider, one for the run. Its clients: “device” (public, as devices have it), and “web”."""
+    """Return the provider of this test run. Its clients are “device” (public, as for devices) and “web”."""
     with running_provider() as running:
         running.add_client("device", "http://localhost:8123/")
         running.add_client("web", "http://testserver/sign-in/example-university/callback/", "hush")

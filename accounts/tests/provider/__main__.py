@@ -1,4 +1,4 @@
-"""Run the provider: `python -m accounts.tests.provider`. It says where, and ends with its standard input."""
+"""Run the provider: `python -m accounts.tests.provider`. It prints its URL, and ends when its input is closed."""
 
 import socketserver
 import sys
@@ -18,7 +18,7 @@ class Server(socketserver.ThreadingMixIn, WSGIServer):
 
 class Quiet(WSGIRequestHandler):
     def log_message(self, *args):
-        """Nothing to say of each request."""
+        """Do not log requests."""
 
 
 django.setup()

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 
 def new_key() -> str:
-    """A new RSA key, PEM."""
+    """Return a new RSA key as PEM."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     return key.private_bytes(*form).decode()
@@ -50,7 +50,7 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LOGIN_URL = "/login/"
-SESSION_COOKIE_NAME = "provider"  # cookies know no ports: the site on the same host has one of its own
+SESSION_COOKIE_NAME = "provider"  # cookies ignore ports, and the site runs on the same host
 CSRF_COOKIE_NAME = "provider_csrf"
 USE_TZ = True
 OAUTH2_PROVIDER = {

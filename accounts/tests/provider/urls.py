@@ -1,4 +1,4 @@
-"""The provider's pages, and what tests turn on it."""
+"""The URLs of the provider, and those with which tests control it."""
 
 from django.contrib.auth.views import LoginView
 from django.http import HttpResponse

@@ -1,10 +1,10 @@
-"""What the provider says of its people."""
+"""The claims of the provider about its users."""
 
 from oauth2_provider.oauth2_validators import OAuth2Validator
 
 
 class Validator(OAuth2Validator):
-    """Name and address, whatever the scope."""
+    """Include name and e-mail address whatever the scope is."""
 
     oidc_claim_scope = None
 
