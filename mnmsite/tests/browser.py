@@ -1,11 +1,11 @@
-"""Fixtures for tests in a browser: `site`, the whole site as processes of its own, and `page`, in Debian’s chromium.
+"""Fixtures for tests in a browser: `site`, the whole site in processes of its own, and `page`, in Debian’s Chromium.
 
     def test_it(site, page):
         page.goto(site.url)
         expect(page.get_by_role("heading", level=1)).to_be_visible()  # of playwright.sync_api
 
-`conftest.py` offers them to all tests. What uses `page` must not be `async def`, nor use the ORM: Playwright's loop
-runs meanwhile. `site.other_process()` is for that, and sees the site's database.
+`conftest.py` makes them available to all tests. A test with `page` must not be `async def` or use the ORM, since
+Playwright's event loop is running. Use `site.other_process()` instead, which sees the site's database.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ PATIENCE_MS = 15_000
 
 
 class Site:
-    """A website (daphne) and its TMTP service, with a folder and a database of their own."""
+    """A website (daphne) and its TMTP service, with their own folder and database."""
 
     def __init__(self, place: Installation, server: Server | None, port: int) -> None:
         self.place = place
-        self.server = server  # `await site.server.register("alice")` is a client of it over TLS
+        self.server = server  # `await site.server.register("alice")` connects a client over TLS
         self.port = port
         self.url = f"http://127.0.0.1:{port}/"
         self.log_path = place.folder / f"web-{port}.log"
@@ -44,7 +44,7 @@ class Site:
 
     @property
     def log(self) -> str:
-        """What the website has written to standard error."""
+        """Return what the website has written to standard error."""
         return self.log_path.read_text()
 
     def start(self) -> None:
@@ -64,7 +64,7 @@ class Site:
         real.wait_for_port(self.port, lambda: f"{self.process and self.process.poll()}: {self.log}")
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """Stop the website; gives its exit code."""
+        """Stop the website, and return its exit code."""
         process, self.process = self.process, None
         if process is None:
             return 0
@@ -76,7 +76,7 @@ class Site:
             process.wait()
 
     def manage(self, *words: str, **env: str) -> str:
-        """Run `manage.py`; gives what it prints, and raises CalledProcessError when it fails."""
+        """Run `manage.py` and return its output. Raise CalledProcessError if it fails."""
         from tmtp.tests.real import ROOT
 
         command = [sys.executable, "manage.py", *words]
@@ -84,20 +84,20 @@ class Site:
         return done.stdout.decode()
 
     def other_process(self) -> contextlib.AbstractContextManager[Any]:
-        """A process with this site's Django, to run code in: see tmtp.tests.real.Other."""
+        """Return a process with this site's Django, to run code in (see tmtp.tests.real.Other)."""
         return self.place.other_process()
 
 
 @contextlib.contextmanager
 def running_site(env: dict[str, str] | None = None, **tmtp: Any) -> Iterator[Site]:
-    """Run a site with environment variables and a TMTP of its own over the defaults, until the block ends."""
+    """Run a site until the block ends, with these environment variables and TMTP settings besides the defaults."""
     from tmtp.tests.real import free_port, installation
 
     with installation(**tmtp) as place:
         port = free_port()
         place.env.update({"MNM_HTTP": f"127.0.0.1:{port}", **(env or {})})
         site = Site(place, None, port)
-        if "MNM_PROVIDER" in place.env:  # which has tables of its own
+        if "MNM_PROVIDER" in place.env:  # the provider has tables of its own
             site.manage("migrate", "--verbosity=0")
         with place.serve() as site.server:
             try:
@@ -109,14 +109,14 @@ def running_site(env: dict[str, str] | None = None, **tmtp: Any) -> Iterator[Sit
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[Site]:
-    """One site for all tests of a run: let each use names of its own."""
+    """Return a site that all tests of the run share. Each test must use names of its own."""
     with running_site() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium. It ends with the module, as tests in asyncio cannot run beside Playwright."""
+    """Return Chromium. It is closed after the module, since asyncio tests cannot run beside Playwright."""
     if not shutil.which(CHROMIUM):
         missing = f"a browser is needed: {CHROMIUM} (apt-get install chromium)"
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
@@ -129,17 +129,17 @@ def browser() -> Iterator[Browser]:
 
 
 def launch(playwright: Playwright) -> Browser:
-    """Start chromium."""
+    """Start Chromium."""
     options = ["--no-sandbox", "--disable-dev-shm-usage"] if os.geteuid() == 0 else []
     return playwright.chromium.launch(executable_path=CHROMIUM, args=options)
 
 
 @pytest.fixture
 def new_page(browser: Browser, site: Site) -> Iterator[Any]:
-    """Gives, when called, a page in a browser profile of its own; relative addresses are the site's.
+    """Return a function that opens a page in a new browser profile. Relative URLs are the site's.
 
-    Options are those of Browser.new_context. Fails at the end when a script of a page failed, or did what the page's
-    content security policy forbids.
+    Its options are those of Browser.new_context. At the end, the test fails if a script of a page has failed, or has
+    violated the page's content security policy.
     """
     wrong: list[str] = []
     with contextlib.ExitStack() as contexts:
@@ -159,7 +159,7 @@ def new_page(browser: Browser, site: Site) -> Iterator[Any]:
 
 @pytest.fixture
 def page(new_page: Any) -> Page:
-    """A new page in a profile of its own."""
+    """Open a page in a new browser profile."""
     return new_page()
 
 

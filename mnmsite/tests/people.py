@@ -1,4 +1,4 @@
-"""Who is on the scene, and looks at its pages: for `mnmsite.tests.scene`, and for what runs in its site."""
+"""The people of the example site (`mnmsite.tests.scene`), for tests and for code that runs in its processes."""
 
 PASSWORD = "correct horse battery"
 UNIVERSITY = {
@@ -13,4 +13,4 @@ UNIVERSITY = {
 }
 
 RENDERED = ["400.html", "403.html", "403_csrf.html", "500.html", "accounts/locked_out.html"]
-VISITOR, ANNA, NEW, COMING = "visitor", "anna", "newcomer", "coming"  # who looks at a page
+VISITOR, ANNA, NEW, COMING = "visitor", "anna", "newcomer", "coming"  # the readers of pages

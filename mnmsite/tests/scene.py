@@ -1,9 +1,9 @@
-"""A chess club’s site as it looks after some weeks, for pictures of its pages and for what checks all of them.
+"""The example site: a chess club’s, as it looks after some weeks, for screenshots and for tests of all pages.
 
     with staged_site() as scene:
-        scene.pages["tmtp_mailbox:thread"]  # every page by the name of its address: (picture's name, who looks, path)
+        scene.pages["tmtp_mailbox:thread"]  # pages by URL name: (name of the screenshot, reader, path)
 
-`mnmsite.tests.stage` puts everything on it, `mnmsite.tests.scene_pages` has the list of pages.
+`mnmsite.tests.stage` fills it, and `mnmsite.tests.scene_pages` lists its pages.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ADDRESS = "chess.example.org:7443"
 
 
 class Shown(NamedTuple):
-    """A page as somebody sees it: the picture's name, who looks, and the page's path."""
+    """A page as a reader sees it: the name of its screenshot, the reader, and the path."""
 
     name: str
     who: str
@@ -36,21 +36,21 @@ class Shown(NamedTuple):
 
 @dataclass
 class Scene:
-    """The site, what is on it, and its pages."""
+    """The site, its content and its pages."""
 
     site: Site
-    sessions: dict[str, str]  # the session of who looks
-    pages: dict[str, list[Shown]]  # by the name of the address
-    rendered: dict[str, str]  # pages that only a mistake leads to, by template
-    laptop: Client  # Anna's, which is online
+    sessions: dict[str, str]  # session keys by reader
+    pages: dict[str, list[Shown]]  # by URL name
+    rendered: dict[str, str]  # error pages, by template
+    laptop: Client  # Anna's laptop, which is online
 
     def every_page(self) -> Iterator[Shown]:
-        """All of them."""
+        """Return all pages."""
         for several in self.pages.values():
             yield from several
 
     def open(self, page: Page, shown: Shown) -> None:
-        """Open a page as the one who looks. The laptop, which would be let go in a while, says that it is there."""
+        """Open a page as its reader. The laptop sends a pulse first, so that its link is not closed for silence."""
         self.laptop.send({"op": 11})
         self.sign_in(page, shown.who)
         if shown.path in self.rendered:
@@ -61,7 +61,7 @@ class Scene:
             page.goto(shown.path)
 
     def sign_in(self, page: Page, who: str) -> None:
-        """Let a browser be this person's."""
+        """Sign a browser in as this person."""
         page.context.clear_cookies()
         if who != VISITOR:
             cookie = {"name": "sessionid", "value": self.sessions[who], "url": self.site.url}
@@ -70,7 +70,7 @@ class Scene:
 
 @contextlib.contextmanager
 def staged_site() -> Iterator[Scene]:
-    """The site as processes of its own, with Anna's laptop connected."""
+    """Run the site in processes of its own, with Anna's laptop connected."""
     from tmtp.testing import Client
     from tmtp.tests.real import TLS
 
@@ -84,6 +84,6 @@ def staged_site() -> Iterator[Scene]:
         with Client(("127.0.0.1", site.server.port), TLS) as laptop:
             laptop.greet()
             assert laptop.log_in(*staged["laptop"])["info"] == "login ok"
-            laptop.next_queued("login")  # the last there is, as all else was there before
+            laptop.next_queued("login")  # the newest message: everything else was queued before
             pages = {name: [Shown(*one) for one in shown] for name, shown in staged["pages"].items()}
             yield Scene(site, staged["sessions"], pages, staged["rendered"], laptop)

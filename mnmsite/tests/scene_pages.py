@@ -1,6 +1,6 @@
-"""The list of the site's pages, as they are on the scene: every address, the more telling ones more than once.
+"""The list of the example site's pages: every URL, the more interesting ones more than once.
 
-Runs in a process of that site: see `mnmsite.tests.scene`. A new page is put on here.
+It runs in a process of that site (see `mnmsite.tests.scene`). Add new pages here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from mnmsite.tests.people import ANNA, COMING, NEW, RENDERED, VISITOR
 
 
 def list_pages(on: Any, anna: Any, node: Any, newcomer: Any) -> dict[str, list[tuple[str, str, str]]]:
-    """Every page, by the name of its address or template; the more telling ones more than once."""
+    """Return all pages, by the name of the URL or template. The more interesting ones are there more than once."""
     from django.contrib.auth.tokens import default_token_generator
     from django.core import signing
     from django.urls import reverse

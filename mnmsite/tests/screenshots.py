@@ -1,8 +1,8 @@
-"""Pictures of the pages: `python -m mnmsite.tests.screenshots docs` makes those of docs/tour.md and pages.md again.
+"""Make the screenshots of docs/tour.md and docs/pages.md: `python -m mnmsite.tests.screenshots docs`.
 
-The tour has pages as a reader of the documentation should see them; pages.md has every page in every look, light and
-dark, wide and narrow, side by side. With --png, each of these is a file of its own, whole and in full size, for who
-changes a template or the stylesheet. The browser itself makes WebP of what it shows.
+The tour shows selected pages. pages.md shows every page light and dark, wide and narrow, side by side. With --png,
+each of these is a file of its own, in full size, for work on a template or the stylesheet. The browser makes the WebP
+files.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ than once, as different members see them. [The tour](tour.md) shows the main pag
 `make screenshots` makes this page.
 """
 FOR = {VISITOR: "a visitor", ANNA: "a member", NEW: "a new member", COMING: "a visitor who is signing up"}
-GAP = 24  # between pictures side by side, of their own size
+GAP = 24  # pixels between pictures side by side, before they are scaled
 SIDE_BY_SIDE = """async ([pictures, scale, gap, quality]) => {
     const images = await Promise.all(pictures.map(async (png) => {
         const image = new Image();
@@ -48,7 +48,7 @@ SIDE_BY_SIDE = """async ([pictures, scale, gap, quality]) => {
 
 
 class Look(NamedTuple):
-    """How a page is looked at."""
+    """A way to show a page: colour scheme and width."""
 
     scheme: str = "light"
     width: int = WIDE
@@ -69,7 +69,7 @@ TOUR = {
 
 
 def every_look() -> list[tuple[str, Look]]:
-    """The four of them, with what a picture's name ends in."""
+    """Return the four looks, with the suffixes of their pictures' names."""
     return [
         (f"{size}-{scheme}", Look(scheme, width))
         for size, width in (("wide", WIDE), ("narrow", NARROW))
@@ -78,7 +78,7 @@ def every_look() -> list[tuple[str, Look]]:
 
 
 def take(browser: Any, scene: Any, shown: Any, look: Look, *, whole: bool) -> bytes:
-    """A picture of a page, PNG; of all of it or of what fits on the screen."""
+    """Return a screenshot (PNG) of a whole page, or of the part that fits on the screen."""
     size = {"width": look.width, "height": look.height}
     with browser.new_context(
         base_url=scene.site.url, color_scheme=look.scheme, viewport=size, reduced_motion="reduce"
@@ -89,14 +89,14 @@ def take(browser: Any, scene: Any, shown: Any, look: Look, *, whole: bool) -> by
 
 
 def write(tool: Any, file: Path, *pictures: bytes, scale: float = 1, quality: float = 0.86) -> None:
-    """Pictures (PNG) side by side in one file, WebP."""
+    """Write pictures (PNG) side by side into a WebP file."""
     encoded = [base64.b64encode(png).decode() for png in pictures]
     webp = tool.evaluate(SIDE_BY_SIDE, [encoded, scale, GAP, quality])
     file.write_bytes(base64.b64decode(webp))
 
 
 def tour(browser: Any, scene: Any, folder: Path) -> None:
-    """The pictures of docs/tour.md."""
+    """Make the pictures of docs/tour.md."""
     pages = {shown.name: shown for shown in scene.every_page()}
     tool = browser.new_page()
     for name, look in TOUR.items():
@@ -105,7 +105,7 @@ def tour(browser: Any, scene: Any, folder: Path) -> None:
 
 
 def every_page(browser: Any, scene: Any, docs: Path) -> None:
-    """docs/pages.md and its pictures. What is read on one is read on the next, so a page's looks follow each other."""
+    """Write docs/pages.md and its pictures. A visit marks messages as read, so a page's looks follow each other."""
     tool, page = browser.new_page(), browser.new_page(base_url=scene.site.url)
     lines = [EVERY_PAGE]
     for shown in scene.every_page():
@@ -119,14 +119,14 @@ def every_page(browser: Any, scene: Any, docs: Path) -> None:
 
 
 def in_full(browser: Any, scene: Any, folder: Path) -> None:
-    """Every page in every look, each a file."""
+    """Write a file for every page in every look."""
     for shown in scene.every_page():
         for ending, look in every_look():
             (folder / f"{shown.name}-{ending}.png").write_bytes(take(browser, scene, shown, look, whole=True))
 
 
 def main() -> None:
-    """Run it. The environment of tests is made first: a folder and a database of its own."""
+    """Make the screenshots, in the environment of tests: a temporary folder and database."""
     parser = argparse.ArgumentParser(description="Pictures of the site’s pages.")
     parser.add_argument("folder", type=Path, help="where they go")
     parser.add_argument("--png", action="store_true", help="every page, light and dark, wide and narrow, each a file")

@@ -1,6 +1,6 @@
-"""What is on the scene: people, devices, groups and what was written, dated back: pages show hours, days, months.
+"""The content of the example site: people, devices, groups and messages of some hours, days and months ago.
 
-Runs in a process of that site: see `mnmsite.tests.scene`.
+It runs in a process of that site (see `mnmsite.tests.scene`).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
 class Stage:
-    """What `stage` puts on: people, by their first name, and what they have written."""
+    """The people, by first name, and their messages."""
 
     def __init__(self) -> None:
         self.senders: dict[str, Any] = {}
         self.aliases: dict[str, str] = {}
 
     def member(self, username: str, *aliases: str, password: str | None = None) -> Any:
-        """A member of the site, with names."""
+        """Create a member of the site with these names."""
         from django.contrib.auth import get_user_model
 
         from tmtp.services.people.actors import Sender
@@ -40,7 +40,7 @@ class Stage:
         return account
 
     def post(self, who: str, to: list[str], subject: str, text: str, thread: str = "", gid: str = "") -> str:
-        """A message from one to others, or to a group; gives its msgid."""
+        """Send a message from one person to others or to a group, and return its msgid."""
         from tmtp.protocol.requests import TO_GROUP, TO_USER, Recipient
         from tmtp.services.messages import posting
         from tmtp.services.messages.post_format import Person, compose
@@ -59,7 +59,7 @@ class Stage:
 
 @contextlib.contextmanager
 def ago(seconds: float) -> Iterator[None]:
-    """What is sent within has happened so long ago."""
+    """Date messages that are sent in the block back by this time."""
     from tmtp.services.storage.numbers import Numbers
 
     begun = time.time_ns() - int(seconds * 1e9)
@@ -69,7 +69,7 @@ def ago(seconds: float) -> Iterator[None]:
 
 
 def stage() -> dict[str, Any]:
-    """Put everything on; gives sessions, pages, and what the laptop logs in with."""
+    """Create all content. Return sessions, pages, and the laptop's login."""
     from django.template.loader import render_to_string
 
     from mnmsite.tests.scene_pages import list_pages
@@ -199,7 +199,7 @@ def _people(on: Stage, anna: Any) -> None:
 
 
 def _read(node: Any) -> None:
-    """All of Anna's is read but what came today."""
+    """Mark all of Anna's messages as read, except for today's."""
     from tmtp.mailbox import index
     from tmtp.mailbox.models import Entry
 
@@ -210,7 +210,7 @@ def _read(node: Any) -> None:
 
 
 def _waiting(phone: Any, tablet: Any) -> None:
-    """The phone has taken all but the last three."""
+    """Acknowledge all but the last three messages for the phone."""
     from django.db import transaction
 
     from tmtp.services.messages.mailbox import messages_of, remove
@@ -234,6 +234,6 @@ def _session(account: Any = None, **held: Any) -> str:
 
 
 def _coming() -> str:
-    """The session of somebody who has come from the provider for the first time."""
+    """Return the session of somebody who signs in with the provider for the first time."""
     pending = {"slug": "example-university", "iss": UNIVERSITY["iss"], "sub": "frida", "next": "", "at": time.time()}
     return _session(openid_pending={**pending, "username": "frida"})

@@ -38,7 +38,7 @@ def test_it_bears_the_sites_name(admin_client, settings):
 
 
 def test_a_broadcast_in_a_browser(site, page):
-    """From its preview to the end: the page shows how far it is, and is loaded anew when it is done."""
+    """From its preview to the end: the page shows the progress, and reloads when it is done."""
     with site.other_process() as other:
         pk = other.run(BEGIN)
         page.goto(f"/admin/login/?next=/admin/tmtp_delivery/broadcast/{pk}/review/")

@@ -1,4 +1,4 @@
-"""The documentation is true: settings, variables and commands are all there, links lead somewhere, code runs."""
+"""The documentation is complete and correct: settings, variables, commands, links and code."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def page_id(page):
 
 
 def blocks(page, language="python"):
-    """The code blocks of a page: (where, code)."""
+    """Return the code blocks of a page: (place, code)."""
     text = page.read_text()
     found = re.finditer(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return [(f"{page_id(page)}:{text[: match.start()].count(chr(10)) + 1}", match[1]) for match in found]
@@ -61,7 +61,7 @@ def run_block(where, code, **names):
 
 
 def rows(text, cells):
-    """The rows of tables with so many cells whose first is one name in backticks."""
+    """Return the rows of tables with so many cells whose first cell is one name in backticks."""
     found = {}
     for line in text.split("\n"):
         row = [cell.strip() for cell in line.strip("|").split(" | ")] if line.startswith("|") else []
@@ -70,7 +70,7 @@ def rows(text, cells):
     return found
 
 
-# all that there is
+# completeness
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_each_setting_is_documented_with_its_default(section, cells, column, def
 
 
 def test_each_variable_is_documented():
-    """Those that mnmsite reads, and no others."""
+    """The page lists the variables that mnmsite reads, and no others."""
     sources = [*ROOT.glob("mnmsite/*.py"), *ROOT.glob("mnmsite/management/**/*.py"), ROOT / "Procfile"]
     read = re.findall(r'(?:env\.read\("|\$\{)([A-Z_]+)', "\n".join(source.read_text() for source in sources))
     assert rows(SETTINGS, 3).keys() == set(read)
@@ -115,7 +115,7 @@ def test_each_function_that_is_named_exists(page):
 
 
 def test_the_drawing_of_the_rooms_is_true():
-    """Between the rooms that are drawn, solid arrows lead to all that a room imports, directly or through others."""
+    """Solid arrows lead from each room to all rooms that it imports, directly or through others."""
     (drawn,) = re.findall(r"^```mermaid\n(.*?)^```$", (DOCS / "architecture.md").read_text(), re.MULTILINE | re.DOTALL)
     arrows = re.findall(r"^ +(\w+(?: & \w+)*) --> (\w+)$", drawn, re.MULTILINE)
     pairs = {(above, below) for group, below in arrows for above in group.split(" & ")}
@@ -134,7 +134,7 @@ def test_the_drawing_of_the_rooms_is_true():
 
 
 def resolve_name(name):
-    """Import the longest module in a dotted name, and look up the rest in it. Raises AttributeError."""
+    """Import the longest module in a dotted name, and look up the rest in it. Raise AttributeError."""
     parts = name.split(".")
     for end in range(len(parts), 0, -1):
         with suppress(ModuleNotFoundError):
@@ -179,7 +179,7 @@ def test_each_reason_to_quit_that_is_explained_exists():
 
 
 def anchors(page):
-    """The anchors of a page's headings, as they are usually made."""
+    """Return the anchors of a page's headings, as GitHub makes them."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
@@ -206,7 +206,7 @@ def test_code_compiles(page):
 
 
 def test_imports_of_examples_are_there():
-    """Examples that are not run at least import what there is."""
+    """Examples that are not run at least import names that exist."""
     for page in PAGES:
         for where, code in blocks(page):
             imports = [line for line in code.split("\n") if line.startswith(("from tmtp", "import tmtp"))]
@@ -215,7 +215,7 @@ def test_imports_of_examples_are_there():
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=page_id)
 def test_guides_use_only_what_is_stable(page):
-    """The reference says which modules are stable; only the reference itself shows others."""
+    """Guides import only modules that the reference calls stable."""
     stable = set(re.findall(r"`(tmtp\.[\w.]+)`", (DOCS / "reference" / "services.md").read_text().split("\n## ")[0]))
     assert "tmtp.messaging" in stable
     if page.parent == DOCS / "reference":
@@ -276,7 +276,7 @@ def test_a_site_can_act_on_a_code():
 
 @pytest.mark.django_db
 def test_send_message_of_the_guide():
-    """All its blocks, in order."""
+    """All code blocks run, in order."""
     ann, _ = someone("ann of rome"), someone("bob of ulm")
     member = get_user_model().objects.create(username="ann")
     link = dict(blocks(DOCS / "how-to" / "existing-site.md"))
@@ -374,7 +374,7 @@ def test_the_example_of_a_test_with_a_server(tmp_path, monkeypatch):
 
 
 async def test_the_echo_of_the_contract(capsys):
-    """Both blocks of docs/reference/asgi-tcp.md, over a socket."""
+    """Both code blocks of docs/reference/asgi-tcp.md run, over a socket."""
     names = {}
     for block in blocks(DOCS / "reference" / "asgi-tcp.md"):
         names = run_block(*block, **names)
@@ -386,7 +386,7 @@ async def test_the_echo_of_the_contract(capsys):
             said = capsys.readouterr().out
         reader, writer = await asyncio.open_connection("127.0.0.1", int(said.split()[-1]))
         assert await reader.readline() == b"Say something.\n"
-        spoken = b"something " * 50_000  # more than any buffer on the way
+        spoken = b"something " * 50_000  # more than all buffers hold
         writer.write(spoken)
         assert await reader.readexactly(len(spoken)) == spoken
         writer.close()
@@ -395,8 +395,8 @@ async def test_the_echo_of_the_contract(capsys):
 
 
 def test_the_tutorial(tmp_path):
-    """Its client receives what its shell sends, and prints what it says it prints: when it registers, and when it
-    comes back as the same device. Without its file it says that the alias is taken."""
+    """Its client receives what its shell sends, and prints what the tutorial says, when it registers and when it
+    connects again as the same device. Without its file, it says that the alias is taken."""
     client, shell, later = blocks(DOCS / "tutorial.md")
     kept = tmp_path / "device.json"
     said = []
@@ -445,7 +445,7 @@ def wait_until(what):
 
 
 def test_the_readme_makes_a_site(tmp_path):
-    """Its blocks of settings and routing, put into a new project, leave nothing to complain about."""
+    """With its settings and routing in a new project, the system checks find nothing."""
     env = {key: value for key, value in os.environ.items() if not NAME.fullmatch(key)}
     env |= {"DJANGO_SETTINGS_MODULE": "mysite.settings", "PYTHONPATH": str(ROOT)}
 

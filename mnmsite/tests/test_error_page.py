@@ -1,4 +1,4 @@
-"""The page of an error 500 is shown when nothing else works."""
+"""The page of error 500 is shown even if everything else fails."""
 
 from __future__ import annotations
 

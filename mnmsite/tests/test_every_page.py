@@ -1,6 +1,6 @@
-"""axe-core finds nothing on any page, in light and in dark, and none is wider than a narrow screen.
+"""axe-core finds no problems on any page, light or dark, and no page is wider than a narrow screen.
 
-The list of pages is held against the site's addresses: a new page must be put on in `mnmsite/tests/scene_pages.py`.
+The list of pages is compared with the site's URLs: a new page must be added in `mnmsite/tests/scene_pages.py`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ LOOKS = [("light", 1280), ("dark", 360)]
 
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
-    """A site with everything on it."""
+    """Run the example site."""
     with staged_site() as staged:
         yield staged
 
 
 def addresses(resolver: Any = None, namespace: str = "") -> Iterator[str]:
-    """The names of the addresses of the site, without the administration."""
+    """Return the names of all URL patterns of the site, except for those of the admin."""
     for entry in (resolver or get_resolver()).url_patterns:
         if isinstance(entry, URLPattern):
             yield f"{namespace}{entry.name}"
@@ -46,10 +46,10 @@ def addresses(resolver: Any = None, namespace: str = "") -> Iterator[str]:
 
 
 def problems(page: Any) -> list[str]:
-    """What is wrong with a page that is open."""
+    """Return the problems of the open page."""
     found = []
     for scheme, width in LOOKS:
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # colours that do not fade
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # no colour transitions
         page.set_viewport_size({"width": width, "height": 800})
         found += [f"{scheme}: {one}" for one in violations(page, look_alone=scheme == "dark")]
         if page.evaluate("document.documentElement.scrollWidth") > width:

@@ -1,4 +1,4 @@
-"""The files that follow from pyproject.toml, and the matrix that the suite runs on."""
+"""The files that are derived from pyproject.toml, and the matrix of the test suite."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WORKFLOW = (ROOT / ".github/workflows/ci.yml").read_text()
 
 
 def constant(name):
-    """Return the value of a constant of noxfile.py, which imports what tests do not install."""
+    """Return a constant of noxfile.py, which cannot be imported without nox."""
     for node in ast.parse((ROOT / "noxfile.py").read_text()).body:
         if isinstance(node, ast.Assign) and node.targets[0].id == name:
             return ast.literal_eval(node.value)

@@ -23,7 +23,7 @@ def files(settings, tmp_path):
 
 
 def handshake(cert, key, name):
-    """Let a client that trusts only this certificate meet a server that has it."""
+    """Do a TLS handshake between a server with this certificate and a client that trusts no other."""
     there, here = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context(cafile=cert)
     there.load_cert_chain(cert, key)
     here.verify_flags |= ssl.VERIFY_X509_STRICT
@@ -107,7 +107,7 @@ def migrate_fails(error):
 
 @pytest.fixture
 def ran(files, settings, monkeypatch):
-    """What `serve` did, in order, with nothing done and both ports free."""
+    """Record what `serve` would do, in order, without doing it. Both ports are free."""
     done = []
     settings.TMTP = {**settings.TMTP, "BIND": "127.0.0.1:0"}
     monkeypatch.setenv("MNM_HTTP", "127.0.0.1:0")
@@ -148,7 +148,7 @@ def test_serve_names_the_address_that_is_taken_and_its_variable(ran, settings, m
         f"Cannot listen on {address}: Address already in use. Set {variable} to another address."
     )
     assert ran == []
-    call_command("serve")  # it is free again
+    call_command("serve")  # the port is free again
     assert ran[-1] == "run"
 
 

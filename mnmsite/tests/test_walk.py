@@ -1,7 +1,7 @@
-"""The whole way of a member in a real browser: website, service, device and OpenID provider are real processes.
+"""A member's use of the whole site in a real browser. Website, service, device and OpenID provider are real processes.
 
-Two members meet: Ann signs up with a password, Bob with the provider. What each step means in detail is tested
-beside the pages it is made of.
+Ann signs up with a password, and Bob with the provider. The details of each step have tests of their own, beside the
+pages.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ result = User.objects.get(account__username="ann-of-rome").uid
 
 @pytest.fixture(scope="module")
 def place(provider):
-    """A site whose members, and their devices, may come with the provider."""
+    """Run a site where members and devices can sign in with the provider."""
     entry = provider.entry(site={"client_id": "walk", "client_secret": "hush", "scope": "openid email"})
     with running_site({"no_proxy": "127.0.0.1"}, OPENID={"auth": 1, "authby": [entry]}) as running:
         provider.add_client("walk", f"{running.url}sign-in/example-university/callback/", "hush")
@@ -48,13 +48,13 @@ def place(provider):
 
 @pytest.fixture(scope="module")
 def other(place):
-    """Another process of the site."""
+    """Return another process of the site."""
     with place.other_process() as process:
         yield process
 
 
 def mailed_link(place):
-    """The link in the mail, which the website writes to its log when there is no mail server."""
+    """Return the link in the mail, which the website writes to its log if there is no mail server."""
     until = time.monotonic() + 10
     while not (found := re.findall(r"http://\S+/account/confirm/\S+/", place.log)):
         assert time.monotonic() < until, place.log
@@ -76,7 +76,7 @@ def mailbox(page):
 
 
 def register(place, token):
-    """A device that shows a token; gives its link and what the service says."""
+    """Register a device that shows a token. Return its link and the answer."""
     device = dial(place)
     device.send({"op": 1, "newnode": "Phone", "newalias": "_", "oidc": {"id_token": token}})
     return device, device.receive().header
@@ -85,7 +85,7 @@ def register(place, token):
 def test_the_whole_way(place, provider, other, new_page):
     ann, bob = (new_page(base_url=place.url) for _ in range(2))
 
-    # Ann signs up, and follows the link that is mailed to her
+    # Ann signs up, and follows the link in the mail
     sign_up(ann, "ann-of-rome")
     expect(ann.get_by_role("heading", name="No messages yet")).to_be_visible()
     ann.goto(mailed_link(place))
@@ -93,7 +93,7 @@ def test_the_whole_way(place, provider, other, new_page):
     expect(ann.get_by_text("ann-of-rome@example.org is confirmed.")).to_be_visible()
     alias(ann, "ann of rome")
 
-    # the site writes, from another process: it is there by itself; Ann's answer reaches the site
+    # the site writes, in another process: the message appears by itself; Ann's answer reaches the site
     mailbox(ann)
     other.run(SEND)
     ann.get_by_role("link", name="The hall is closed").click()
@@ -103,7 +103,7 @@ def test_the_whole_way(place, provider, other, new_page):
     expect(ann.locator(".letter.own")).to_contain_text("Then in the library.")
     assert other.run(ANSWERS) == ["Then in the library."]
 
-    # Bob comes with the provider, and pings her; both see the other's ping at once
+    # Bob signs up with the provider, and pings her; both see the other's ping at once
     bob.goto("/sign-in/")
     bob.get_by_role("link", name="Sign in with Example University").click()
     enter(bob, "bob")
@@ -139,7 +139,7 @@ def test_the_whole_way(place, provider, other, new_page):
     bob.get_by_role("link", name="Friday at eight").click()
     expect(bob.get_by_text("Goes to friends of ann")).to_be_visible()
 
-    # Ann links the provider; a device that shows its token is hers, and gets what Bob answers
+    # Ann links the provider; a device that shows its token becomes hers, and gets Bob's answer
     ann.goto("/account/")
     ann.get_by_role("button", name="Link Example University").click()
     enter(ann, "ann")
@@ -153,7 +153,7 @@ def test_the_whole_way(place, provider, other, new_page):
     bob.get_by_role("button", name="Send").click()
     assert device.next_queued("delivery").data.endswith(b"I do.")
 
-    # she sees it online, and drops it: its link is closed, and its secret worthless
+    # she sees it online, and drops it: its link is closed, and it cannot log in any more
     ann.goto("/devices/")
     expect(ann.get_by_role("listitem").filter(has_text="Phone").get_by_text("online")).to_be_visible()
     assert violations(ann) == []
@@ -166,7 +166,7 @@ def test_the_whole_way(place, provider, other, new_page):
     again = dial(place)
     assert again.log_in(said["uid"], said["nodeid"]) == {"op": "quit", "error": "login failed"}
 
-    # and signs in with the provider, which remembers her
+    # she signs in with the provider, which remembers her
     ann.get_by_role("button", name="Sign out").click()
     ann.goto("/sign-in/")
     ann.get_by_role("link", name="Sign in with Example University").click()

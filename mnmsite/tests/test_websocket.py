@@ -20,7 +20,7 @@ from tmtp.tests.real import LoginRefused
 
 
 class Link(real.Client):
-    """The tests' client, over WebSocket."""
+    """A link of the test client over WebSocket."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
@@ -45,7 +45,7 @@ class Link(real.Client):
 
 
 async def dial(site: Site) -> Link:
-    """A link that has done op 0."""
+    """Open a link and do op 0."""
     link = Link(await connect(address(site), proxy=None))
     link.send(op=0, id="1")
     header, _ = await link.receive()
@@ -54,7 +54,7 @@ async def dial(site: Site) -> Link:
 
 
 async def login(site: Site, link: Link) -> real.Client:
-    """The same device on TCP, as soon as the other process has let it go."""
+    """Log the same device in over TCP, as soon as the other process has freed its node."""
     async with asyncio.timeout(20):
         while True:
             with suppress(LoginRefused):
@@ -67,7 +67,7 @@ def address(site: Site) -> str:
 
 
 def connected(site: Site) -> list[int]:
-    """How many nodes are online, and how many websites have a lease, as the database has it."""
+    """Return the numbers of connected nodes and of leases of websites, from the database."""
     with site.other_process() as other:
         return other.run(
             "from tmtp.models import *\n"
@@ -82,7 +82,7 @@ async def test_members_on_both_roads_talk(site: Site) -> None:
     header, data = await browser.expect(op="delivery")
     assert (header["from"], data) == (phone.uid, b"from TCP" * 10_000)
     browser.acknowledge(header["id"])
-    body = os.urandom(300_000)  # goes through the spool both ways
+    body = os.urandom(300_000)  # is spooled in both directions
     browser.post("1", [phone.uid], body)
     header, data = await phone.expect(op="delivery")
     assert (header["from"], data) == (browser.uid, body)
@@ -119,7 +119,7 @@ async def test_a_stopped_website_leaves_nobody_online(site: Site) -> None:
         for link in (browser, hello, phone, again):
             link.close()
     finally:
-        site.start()  # not in a thread: the process would end with that
+        site.start()  # not in a thread: the process would end with it
 
 
 @pytest.mark.once
@@ -145,7 +145,7 @@ async def test_a_browser_that_stops_reading_costs_no_memory_and_is_cut_off() -> 
 
 
 def memory(site: Site) -> int:
-    """The octets of memory that the website holds."""
+    """Return the octets of memory that the website uses."""
     assert site.process
     (line,) = [
         line for line in Path(f"/proc/{site.process.pid}/status").read_text().splitlines() if line.startswith("VmRSS")

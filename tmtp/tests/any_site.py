@@ -1,10 +1,10 @@
-"""What works on any site: scenarios, run one after another in a process of the site.
+"""Scenarios that must work on any site. They run one after another in a process of the site.
 
     python -c "from tmtp.tests.any_site import main; main()" FILE
 
 Migrate the database, run the scenarios, and write to FILE, as JSON, each scenario's name with its traceback, which is
-empty when it passed. A scenario that fails does not end the others. They know nothing of the site's model of accounts
-but Django's own contract: USERNAME_FIELD, REQUIRED_FIELDS, and managers with `create_user` and `create_superuser`.
+empty if it passed. A scenario that fails does not end the others. Of the site's model of accounts they use only
+Django's own contract: USERNAME_FIELD, REQUIRED_FIELDS, and managers with `create_user` and `create_superuser`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 import django
 
-FIRST_ID = 1_234_567  # of each table: a number that is formatted for readers is no longer a number
+FIRST_ID = 1_234_567  # of each table, so that ids formatted for readers, with separators, are noticed
 BODY = "It arrives on **Monday**."
 SCENARIOS: list[Callable[[], None]] = []
 
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def prepare() -> None:
-    """Migrate, and let ids begin with FIRST_ID."""
+    """Migrate the database, and let ids begin with FIRST_ID."""
     from django.apps import apps
     from django.core.management import call_command
     from django.db import connection
@@ -69,7 +69,7 @@ def prepare() -> None:
                 cursor.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), %s)", [table, FIRST_ID])
 
 
-# what scenarios are made of
+# the parts of scenarios
 
 
 def account(name: str, **more: Any) -> Any:
@@ -87,15 +87,15 @@ def account(name: str, **more: Any) -> Any:
     required = dict.fromkeys(Account.REQUIRED_FIELDS, f"{name}@example.org")
     make = manager.create_superuser if more.pop("staff", False) else manager.create_user
     made = make(**{Account.USERNAME_FIELD: key, "password": name}, **required, **more)
-    for alias in connections:  # a replica has the accounts that were there before
+    for alias in connections:  # a replica has the existing accounts
         if alias != "default" and settings.DATABASE_ROUTERS:
             made.save(using=alias, force_insert=True)
-            made._state.db = alias  # and this is where the site reads them
+            made._state.db = alias  # the database from which the site reads accounts
     return made
 
 
 def device(name: str, alias: str = "") -> Any:
-    """Return a node of an account; a new device, if it has none."""
+    """Return a node of an account. Create a device if it has none."""
     from tmtp.models import Node
     from tmtp.testing import add_device
 
@@ -104,7 +104,7 @@ def device(name: str, alias: str = "") -> Any:
 
 
 def waiting(node: Any) -> list[str]:
-    """Return the subjects of what waits for a node."""
+    """Return the subjects of the messages that wait for a node."""
     from tmtp.services.messages.mailbox import messages_of
 
     return [message.header and _subject(message) for message in map(_received, messages_of(node))]
@@ -156,7 +156,7 @@ class Browser:
         return response.content.decode()
 
     def crawl(self, *starts: str) -> set[str]:
-        """Get these pages and all that they link to of ours, once for each kind of page. Return the kinds.
+        """Get these pages and the pages of this project that they link to, one of each kind. Return the kinds.
 
         Pages of one kind differ in numbers, and in the values of their parameters. Two parameters are enough.
         """
@@ -176,7 +176,7 @@ class Browser:
 
 
 def links(text: str) -> Iterable[str]:
-    """Return the addresses in a page that a browser may get."""
+    """Return the URLs in a page that a browser may get."""
     found = re.findall(r'(?:\shref|hx-get)="([^"#]+)', text)
     plain = (unescape(link) for link in found)
     leave_out = (
@@ -358,7 +358,7 @@ def notices() -> None:
 
 
 class Addresses:
-    """Each account has an address."""
+    """A book in which each account has an address."""
 
     @staticmethod
     def address_by_user(users: Iterable[Any]) -> dict[Any, str]:

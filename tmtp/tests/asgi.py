@@ -9,7 +9,7 @@ from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tmtp.tests.settings")
-http = get_asgi_application()  # first: it loads the apps, and the consumer imports models
+http = get_asgi_application()  # first, since it loads the apps, and the consumer imports models
 
 from tmtp.consumers import TmtpConsumer  # noqa: E402
 

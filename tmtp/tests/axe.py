@@ -6,10 +6,10 @@ from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT
 
-# what the issue asks for and the best practices that axe knows; see https://www.deque.com/axe
+# WCAG and axe's own best practices, see https://www.deque.com/axe
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-# run as an expression of the test, which no content security policy of the page gets in the way of
-# of these, what depends on colours and on the width of the screen
+# evaluated by the test itself, so that the page's content security policy cannot forbid it
+# those of the rules that depend on colours and on the screen's width
 LOOK = ["color-contrast", "link-in-text-block", "target-size", "scrollable-region-focusable"]
 RUN = """async (only) => {
     const found = await axe.run(document, {runOnly: only, resultTypes: ['violations']});
@@ -19,10 +19,10 @@ RUN = """async (only) => {
 
 
 def violations(page: Any, *, look_alone: bool = False) -> list[str]:
-    """What axe-core has against the page as it stands now; one line for each rule and element that breaks it.
+    """Return what axe-core finds in the current page, a line for each rule and element that violates it.
 
-    `page` is a Playwright page of the sync API. Colours are judged as shown: call it once in light and once in dark.
-    With `look_alone` only what may be different then is judged.
+    `page` is a Playwright page of the sync API. Colours are checked as shown, so call it once in light and once
+    in dark. With `look_alone`, only rules are checked whose result may differ between these.
     """
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(f"() => {{ {AXE_SCRIPT} }}")

@@ -22,7 +22,7 @@ FreshDatabase = Callable[[], dict[str, str]]
 
 @contextlib.contextmanager
 def database_of_its_own() -> Iterator[str | None]:
-    """The URL of a new, empty database on this run's PostgreSQL; None on SQLite, which has one in each MNM_VAR."""
+    """Return the URL of a new, empty database on this run's PostgreSQL, or None on SQLite, where MNM_VAR has one."""
     url = os.environ.get("DATABASE_URL", "")
     if not url.startswith("postgres"):
         yield None
@@ -30,7 +30,7 @@ def database_of_its_own() -> Iterator[str | None]:
     import psycopg
 
     def administer(statement: str) -> None:
-        """Over a connection of its own: a test may crash the server, which ends those that are open."""
+        """Run a statement over a new connection, since a test may crash the server, which ends all open ones."""
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(statement)
 
@@ -44,28 +44,28 @@ def database_of_its_own() -> Iterator[str | None]:
 
 @contextlib.contextmanager
 def site_of_its_own(folder: Path) -> Iterator[dict[str, str]]:
-    """The environment of a site that shares nothing with others: MNM_VAR is `folder`, and a database; no limits."""
+    """Return the environment of a site with a database and folder (MNM_VAR) of its own, and no limits."""
     with database_of_its_own() as url:
         yield {"MNM_VAR": str(folder), "TMTP_LIMITS": "off", **({"DATABASE_URL": url} if url else {})}
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A site for one test: see `site_of_its_own`. Its database has no tables yet."""
+    """Return the environment of a site for one test (`site_of_its_own`). Its database has no tables yet."""
     with site_of_its_own(tmp_path / "var") as environment:
         yield environment
 
 
 @pytest.fixture
 def lease(db: None) -> int:
-    """The lease of a server that runs."""
+    """Return the lease of a running server."""
     from tmtp.services.queue import leases
 
     return leases.take("127.0.0.1:1").pk
 
 
 class Servers:
-    """Running servers of one site, by their TMTP settings (JSON, over the site's); started when first asked for."""
+    """The running servers of a site, by their TMTP settings (JSON, besides the site's). The first call starts each."""
 
     def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
         self._folder, self._stack = folder, stack
@@ -80,19 +80,19 @@ class Servers:
         return self._stack.enter_context(contextlib.closing(Other({**os.environ, **self._environment})))
 
     def __call__(self, settings: str) -> Server:
-        """The server with these settings."""
+        """Return the server with these settings."""
         if settings not in self._servers:
             run = running_server(env=self._environment, migrate=not self._servers, tmtp=json.loads(settings))
             self._servers[settings] = self._stack.enter_context(run)
         return self._servers[settings]
 
     def website(self, code: str) -> Any:
-        """Run code in a process of the same site that is no server; gives what it leaves in `result`."""
+        """Run code in a process of the same site that is not a server. Return the value of its variable `result`."""
         return self._other.run(code)
 
 
 @pytest.fixture(scope="session")
 def server_for(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Gives a running server by its TMTP settings."""
+    """Return a function that returns a running server by its TMTP settings."""
     with contextlib.ExitStack() as stack:
         yield Servers(tmp_path_factory.mktemp("servers"), stack)

@@ -8,6 +8,6 @@ from django.utils.deprecation import RemovedAfterNextVersionWarning, RemovedInNe
 
 
 def refuse_deprecated() -> None:
-    """Called by the settings of the tests: an environment variable cannot name these classes."""
+    """Turn the warnings into errors. The tests' settings call this, since PYTHONWARNINGS cannot name these classes."""
     for category in (RemovedInNextVersionWarning, RemovedAfterNextVersionWarning):
         warnings.simplefilter("error", category)

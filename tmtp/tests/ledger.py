@@ -1,10 +1,10 @@
-"""What clients have sent and received, kept by them alone, and whether a service kept its word.
+"""A ledger of what clients have sent and received, and a check that the service has kept its promises.
 
 A `Device` posts and acknowledges over whatever link it has, logs in again when that is lost, and sends again, with the
-same id, what was not acknowledged. Its ledger knows who was told what:
+same id, what was not acknowledged. The ledger checks these promises:
 
 - a post that was acknowledged reaches every device it was for, unchanged, as one message;
-- nothing arrives that nobody sent;
+- nothing arrives that was not sent;
 - a device receives a message twice only when the service cannot know that it was stored: over another link, and
   before the answer to anything that the device asked for after it had acknowledged the message.
 """
@@ -24,7 +24,7 @@ PATIENCE = 30.0
 
 @dataclass(eq=False)
 class Posted:
-    """A post, and what became of it."""
+    """A post, and the devices that have received it."""
 
     body: bytes
     sender: Device
@@ -36,18 +36,18 @@ class Posted:
 
 @dataclass
 class Ledger:
-    """All posts of a run, by their bodies, which are all different."""
+    """All posts of a run, by their bodies, which are unique."""
 
     posts: dict[bytes, Posted] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
 
     @property
     def acked(self) -> list[Posted]:
-        """The posts that the service has taken."""
+        """The posts that the service has acknowledged."""
         return [post for post in self.posts.values() if post.msgid]
 
     def check(self, devices: list[Device]) -> None:
-        """Raise AssertionError unless the service kept its word."""
+        """Raise AssertionError unless the service has kept its promises."""
         for device in devices:
             for msgid, body in device.received.items():
                 post = self.posts.get(body)
@@ -67,7 +67,7 @@ class Ledger:
 
 
 class Device:
-    """One node, with what it stored."""
+    """A node, and the messages that it has stored."""
 
     def __init__(self, name: str, server: Server, ledger: Ledger) -> None:
         self.name = name
@@ -75,25 +75,25 @@ class Device:
         self.ledger = ledger
         self.uid = self.nodeid = ""
         self.received: dict[str, bytes] = {}
-        self.again = 0  # how many messages came twice
+        self.again = 0  # how many messages arrived twice
         self.errors: list[str] = []  # acks with an error
         self.links = 0
         self._client: Client | None = None
-        self._over: dict[str, int] = {}  # the link that a message came over
-        self._acked_here: list[str] = []  # what was acknowledged over this link
-        self._settled: set[str] = set()  # what the service knows to be stored
+        self._over: dict[str, int] = {}  # the link over which each message arrived
+        self._acked_here: list[str] = []  # the messages that were acknowledged over this link
+        self._settled: set[str] = set()  # the messages that the service knows to be stored
         self._waiting: dict[str, tuple[Posted, asyncio.Future[None], int]] = {}  # requests, by id
         self._online = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def join(self) -> None:
-        """Register, and stay connected from now on."""
+        """Register, and stay connected until `leave`."""
         self._client = await self.server.register()
         self.uid, self.nodeid = self._client.uid, self._client.nodeid
         self._task = asyncio.create_task(self._stay())
 
     async def leave(self) -> None:
-        """No more."""
+        """Disconnect."""
         assert self._task
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
@@ -101,7 +101,7 @@ class Device:
             self._client.close()
 
     async def post(self, number: int, to: list[Device], size: int = 100) -> Posted:
-        """Post something and wait for its ack, however many links that takes."""
+        """Post a message and wait for its ack, over as many links as it takes."""
         body = f"{self.name} {number} ".encode() + random.randbytes(size)
         post = self.ledger.posts[body] = Posted(body, self, to)
         answered = asyncio.get_running_loop().create_future()
@@ -138,7 +138,7 @@ class Device:
                     if str(refused) != "node already connected":
                         raise
                 except (OSError, asyncio.IncompleteReadError):
-                    pass  # the server is away
+                    pass  # the server is not running
                 await asyncio.sleep(0.05)
 
     def _send(self, request_id: str) -> None:
@@ -146,7 +146,7 @@ class Device:
         post, answered, _ = self._waiting[request_id]
         post.tries += 1
         self._waiting[request_id] = post, answered, len(self._acked_here)
-        with contextlib.suppress(OSError):  # then it is sent again over the next link
+        with contextlib.suppress(OSError):  # it is sent again over the next link
             self._client.post(request_id, [device.uid for device in post.to], post.body)
 
     def _take(self, header: dict[str, object], data: bytes) -> None:
@@ -184,7 +184,7 @@ class Device:
 
 
 class Crowd:
-    """Devices that post to each other until they are told to stop."""
+    """Devices that post to each other until `finish`."""
 
     def __init__(self, server: Server, size: int, fan_out: int = 2, at_once: int = 2) -> None:
         self.ledger = Ledger()
@@ -194,23 +194,23 @@ class Crowd:
         self._posting: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Register all, and let them post."""
+        """Register all devices, and let them post."""
         await asyncio.gather(*[device.join() for device in self.devices])
         for device in self.devices:
             for lane in range(self._at_once):
                 self._posting.append(asyncio.create_task(self._post(device, lane)))
 
     async def more(self, acks: int) -> None:
-        """Wait for so many acks more."""
+        """Wait for so many more acks."""
         enough = len(self.ledger.acked) + acks
         await until(lambda: len(self.ledger.acked) >= enough, PATIENCE)
 
     async def finish(self) -> Ledger:
-        """Stop posting, wait until all has been acknowledged and delivered, and check it; gives the ledger."""
+        """Stop posting, wait until all is acknowledged and delivered, check the ledger, and return it."""
         self._go_on = False
         async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*self._posting)
-        with contextlib.suppress(AssertionError):  # then the ledger says what is missing
+        with contextlib.suppress(AssertionError):  # the ledger then says what is missing
             await until(self._all_delivered, PATIENCE)
         for device in self.devices:
             await device.leave()

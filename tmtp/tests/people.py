@@ -1,4 +1,4 @@
-"""For tests of services: users with nodes, and what waits for these."""
+"""Helpers for tests of services: users with nodes, and the messages that wait for them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _count = count()
 
 @transaction.atomic
 def someone(alias: str = "", nodes: int = 1) -> Sender:
-    """A new user with so many nodes; sends from the first."""
+    """Create a user with so many nodes, and return them as a sender from the first one."""
     sender = users.register("laptop", alias).sender
     for _ in range(nodes - 1):
         devices.add_node(sender, "phone")
@@ -27,12 +27,12 @@ def someone(alias: str = "", nodes: int = 1) -> Sender:
 
 
 def own(sender: Sender) -> list[int]:
-    """The nodes in use of a user."""
+    """Return the nodes in use of a user."""
     return sorted(actors.nodes_of([sender.user]))
 
 
 def waiting(node: int | Sender | None) -> list[dict[str, Any]]:
-    """The headers of what waits for a node (a sender stands for its node), with `data` when there is some."""
+    """Return the headers of the messages that wait for a node, or for a sender's, with `data` if there is any."""
     node = node.node if isinstance(node, Sender) else node
     assert node is not None
     page, complete = queue.read_page(node, 1000)
@@ -47,21 +47,21 @@ def waiting(node: int | Sender | None) -> list[dict[str, Any]]:
 
 
 def ops(node: int | Sender | None) -> list[str]:
-    """The ops of what waits for a node."""
+    """Return the ops of the messages that wait for a node."""
     return [header["op"] for header in waiting(node)]
 
 
 def forget(*nodes: int | Sender | None) -> None:
-    """Let nothing wait for these nodes."""
+    """Delete all that waits for these nodes."""
     for node in nodes:
         queue.discard_queue((node.node if isinstance(node, Sender) else node) or 0)
 
 
 def to(*people: Sender) -> list[Recipient]:
-    """A recipient list."""
+    """Return a list of recipients."""
     return [Recipient(person.uid, TO_USER) for person in people]
 
 
 def unique(prefix: str = "name of no ") -> str:
-    """A name nobody has."""
+    """Return a name that nobody has."""
     return f"{prefix}{next(_count)}"

@@ -1,9 +1,9 @@
-"""Real server processes with a database each, and a client that says exactly what it is told to.
+"""Real server processes, each with its own database, and a client that sends exactly what a test asks for.
 
     with installation() as site, site.serve() as server:
         alice = await server.register("alice")
 
-Nothing is left behind: processes die with the test (or with pytest), folders and databases go when the block ends.
+Nothing is left behind: processes end with the test (or with pytest), folders and databases with the block.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ Frame = tuple[dict[str, Any], bytes]
 _serial = itertools.count(1)
 
 
-# -- a place to serve from
+# -- installations
 
 
 class Installation:
-    """A folder and a database of its own, migrated, with settings of its own over those of the run."""
+    """A folder and a migrated database of its own, with settings besides those of the test run."""
 
     def __init__(self, folder: Path, database_url: str, tmtp: dict[str, Any]) -> None:
         self.folder = folder
@@ -56,19 +56,19 @@ class Installation:
         self.override(**tmtp)
 
     def override(self, **tmtp: Any) -> None:
-        """Let servers that start from now on have these in their TMTP."""
+        """Add settings to the TMTP of servers that start from now on."""
         base = os.environ["DJANGO_SETTINGS_MODULE"]
         text = f"import json\nfrom {base} import *\nTMTP = {{**TMTP, **json.loads({json.dumps(tmtp)!r})}}\n"
         (self.folder / "overridden_settings.py").write_text(text)
 
     @property
     def spool_files(self) -> list[Path]:
-        """What lies in the spool."""
+        """Return the files in the spool."""
         return [path for path in (self.folder / "spool").rglob("*") if path.is_file()]
 
     @contextlib.contextmanager
     def serve(self, port: int = 0, **options: Any) -> Iterator[Server]:
-        """A running server, killed at the end if the test has not ended it."""
+        """Run a server. It is killed at the end of the block if the test has not stopped it."""
         server = Server(self, port or free_port(), **options)
         server.start()
         try:
@@ -78,7 +78,7 @@ class Installation:
 
     @contextlib.contextmanager
     def other_process(self) -> Iterator[Other]:
-        """Another process of the same site, to run code in."""
+        """Return another process of the same site, to run code in."""
         other = Other(self.env)
         try:
             yield other
@@ -88,7 +88,7 @@ class Installation:
 
 @contextlib.contextmanager
 def installation(**tmtp: Any) -> Iterator[Installation]:
-    """A new place on the database that this test run is for."""
+    """Create an installation on the kind of database that this test run uses."""
     folder = Path(tempfile.mkdtemp(prefix="mnm-real-"))
     shutil.copytree(certificate(), folder / "tls")
     name = f"real_{os.getpid()}_{next(_serial)}"
@@ -109,17 +109,17 @@ def installation(**tmtp: Any) -> Iterator[Installation]:
 
 
 def on_postgresql() -> bool:
-    """What this test run is for."""
+    """Return whether this test run uses PostgreSQL."""
     return bool(os.environ.get("DATABASE_URL"))
 
 
 def url_of(name: str) -> str:
-    """The URL of another database of the run's PostgreSQL."""
+    """Return the URL of a database in this run's PostgreSQL."""
     return os.environ["DATABASE_URL"].replace("/mnm?", f"/{name}?")
 
 
 def administer(name: str = "postgres") -> Any:
-    """A connection to the run's PostgreSQL, past Django."""
+    """Open a connection to this run's PostgreSQL without Django."""
     import psycopg
 
     return psycopg.connect(url_of(name), autocommit=True)
@@ -127,7 +127,7 @@ def administer(name: str = "postgres") -> Any:
 
 @cache
 def certificate() -> Path:
-    """A folder with cert.pem and key.pem, one for the run."""
+    """Return the run's folder with cert.pem and key.pem."""
     from tmtp.server.certificate import make_self_signed
 
     folder = shared_folder() / "tls"
@@ -137,18 +137,18 @@ def certificate() -> Path:
 
 @cache
 def sqlite_template() -> Path:
-    """A migrated database file to copy."""
+    """Return a migrated database file to copy."""
     folder = shared_folder() / "template"
     folder.mkdir()
     _migrate(MNM_VAR=str(folder))
     with contextlib.closing(sqlite3.connect(folder / "mnm.sqlite3")) as database:
-        database.execute("PRAGMA journal_mode = DELETE")  # all of it is in the one file
+        database.execute("PRAGMA journal_mode = DELETE")  # so that everything is in one file
     return folder / "mnm.sqlite3"
 
 
 @cache
 def postgresql_template() -> str:
-    """The name of a migrated database to copy."""
+    """Return the name of a migrated database to copy."""
     name = f"template_{os.getpid()}"
     with administer() as admin:
         admin.execute(f"CREATE DATABASE {name}")
@@ -157,7 +157,7 @@ def postgresql_template() -> str:
 
 
 def shared_folder() -> Path:
-    """A folder that goes at the end of the run (the run's own MNM_VAR is in one)."""
+    """Return a folder that is removed at the end of the run (its MNM_VAR is in one)."""
     folder = Path(os.environ["MNM_VAR"]).parent / "real"
     folder.mkdir(exist_ok=True)
     return folder
@@ -169,14 +169,14 @@ def _migrate(**env: str) -> None:
 
 
 def free_port() -> int:
-    """A loopback port that nobody uses now."""
+    """Return a free loopback port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def wait_for_port(port: int, said: Callable[[], str]) -> None:
-    """Wait until somebody listens at a port of loopback; fails with what `said` gives when nobody does."""
+    """Wait until a server listens at a loopback port. Fail with the result of `said` if none does."""
     last = time.monotonic() + PATIENCE
     while True:
         try:
@@ -190,7 +190,7 @@ def wait_for_port(port: int, said: Callable[[], str]) -> None:
 
 
 def die_with_parent(then: Callable[[], None] | None = None) -> Callable[[], None]:
-    """What a child runs first: it is killed when this process is."""
+    """Return what a child runs first, so that it is killed together with this process."""
     prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
     def prepare() -> None:
@@ -203,7 +203,7 @@ def die_with_parent(then: Callable[[], None] | None = None) -> Callable[[], None
 
 
 class Server:
-    """`manage.py runtmtp` at an address of its own."""
+    """A server: `manage.py runtmtp` at an address of its own."""
 
     def __init__(
         self, site: Installation, port: int, *, preexec: Callable[[], None] | None = None, **env: str
@@ -216,7 +216,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it says that it serves."""
+        """Start the server, and wait until it says that it serves."""
         self._spawn()
         self._wait()
 
@@ -239,18 +239,18 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """Return the process id."""
         assert self.process
         return self.process.pid
 
     @property
     def log(self) -> str:
-        """All that it has logged."""
+        """Return everything that it has logged."""
         return self.log_path.read_text()
 
     @property
     def memory(self) -> int:
-        """The octets of memory that it holds (what it could have back from the system aside)."""
+        """Return the octets of memory that it uses, without those that the system could take back."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
@@ -261,12 +261,12 @@ class Server:
         self._end(signal.SIGKILL)
 
     async def stop(self) -> int:
-        """SIGTERM; gives its exit code. Links here go on meanwhile."""
+        """Send SIGTERM and return the exit code. Links of this process go on meanwhile."""
         return await asyncio.to_thread(self._end, signal.SIGTERM)
 
     async def restart(self) -> None:
-        """Start it again at the same address."""
-        self._spawn()  # not in a thread: the process would end with that
+        """Start the server again at the same address."""
+        self._spawn()  # not in a thread: the process would end with it
         await asyncio.to_thread(self._wait)
 
     def _end(self, how: signal.Signals) -> int:
@@ -279,12 +279,12 @@ class Server:
             return process.wait(PATIENCE)
 
     async def connect(self) -> Client:
-        """A new link, before its first word."""
+        """Open a link, without sending anything."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=TLS, limit=2**20)
         return Client(reader, writer)
 
     async def greet(self) -> Client:
-        """A new link that has done op 0."""
+        """Open a link and do op 0."""
         client = await self.connect()
         client.send(op=0, id="1")
         header, _ = await client.receive()
@@ -292,13 +292,13 @@ class Server:
         return client
 
     async def register(self, alias: str = "_") -> Client:
-        """A new user's link, logged in."""
+        """Register a new user, and return their link."""
         client = await self.greet()
         await client.register(alias)
         return client
 
     async def login(self, uid: str, nodeid: str) -> Client:
-        """A link of a node that is there; its own `login` message comes as any other."""
+        """Log a node in, and return its link. Its own `login` message is left to be received."""
         client = await self.greet()
         client.uid, client.nodeid = uid, nodeid
         client.send(op=2, uid=uid, node=nodeid)
@@ -310,11 +310,11 @@ class Server:
 
 
 class LoginRefused(Exception):
-    """The server said so."""
+    """The server has refused a login."""
 
 
 class Other:
-    """A process that is not the server: runs code with Django set up, as a web worker or a shell would."""
+    """A process that is not the server. It runs code with Django set up, like a web worker or a shell."""
 
     SCRIPT = """
 import json, sys, traceback
@@ -343,7 +343,7 @@ for line in sys.stdin:
         assert self._process.stdout.readline() == b"ready\n"
 
     def run(self, code: str) -> Any:
-        """Run it; gives what it leaves in `result`."""
+        """Run code, and return the value of its variable `result`."""
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(json.dumps(code).encode() + b"\n")
         self._process.stdin.flush()
@@ -352,7 +352,7 @@ for line in sys.stdin:
         return result
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         self._process.kill()
         assert self._process.stdin and self._process.stdout
         self._process.stdin.close()
@@ -374,7 +374,7 @@ TLS = _client_context()
 
 
 def frame(data: bytes = b"", **members: Any) -> bytes:
-    """A request; `for_` and `from_` stand for the members that Python has no words for."""
+    """Return a request. `for_` and `from_` stand for the members `for` and `from`, which are Python keywords."""
     header = {key.rstrip("_"): value for key, value in members.items()}
     if data:
         header.setdefault("datalen", len(data))
@@ -383,12 +383,12 @@ def frame(data: bytes = b"", **members: Any) -> bytes:
 
 
 class Client:
-    """One link. Requests go out as they are told; frames come in one after another."""
+    """One link. It sends requests exactly as given, and returns frames one after another."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
         self.uid = self.nodeid = ""
-        self.pending: list[Frame] = []  # received while something else was waited for
+        self.pending: list[Frame] = []  # frames received while waiting for another one
 
     def send(self, data: bytes = b"", **members: Any) -> None:
         """Send a request."""
@@ -413,13 +413,13 @@ class Client:
         self.send(op=10, id=msgid, type="ok")
 
     async def head(self) -> dict[str, Any]:
-        """The next frame's header; its data is still to be read. Raises IncompleteReadError at the end."""
+        """Return the next frame's header, without reading its data. Raise IncompleteReadError at the end."""
         length = int(await self.reader.readexactly(4), 16)
         header: dict[str, Any] = json.loads(await self.reader.readexactly(length))
         return header
 
     async def receive(self, timeout: float = PATIENCE) -> Frame:
-        """The next frame."""
+        """Return the next frame."""
         if self.pending:
             return self.pending.pop(0)
         async with asyncio.timeout(timeout):
@@ -427,7 +427,7 @@ class Client:
             return header, await self.reader.readexactly(header.get("datalen") or header.get("notelen") or 0)
 
     async def expect(self, timeout: float = PATIENCE, **members: Any) -> Frame:
-        """The next frame that has these members; what comes before it is kept for later."""
+        """Return the next frame that has these members. Keep frames before it for later."""
         async with asyncio.timeout(timeout):
             passed: list[Frame] = []
             while True:
@@ -438,7 +438,7 @@ class Client:
                 passed.append((header, data))
 
     async def ended(self, timeout: float = PATIENCE) -> str | None:
-        """Wait for the end of the link; gives the reason of the `quit`, if one was said."""
+        """Wait for the end of the link, and return the reason of the `quit`, if there was one."""
         reason = None
         try:
             while True:
@@ -456,7 +456,7 @@ class Client:
 
 
 async def until(condition: Callable[[], bool], timeout: float = PATIENCE) -> float:
-    """Wait for what cannot be waited for otherwise; gives the seconds it took."""
+    """Poll until a condition holds, and return the seconds it took."""
     begun = time.monotonic()
     while not condition():
         assert time.monotonic() - begun < timeout, "it did not come true"

@@ -1,4 +1,4 @@
-"""What a test of an app needs to check its errors with a code: each fits the table, and no code is left unused."""
+"""Checks of an app's errors with a code: each error fits the table, and each code is used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STRANGE = "100% %(uid)s %s {0} {uid} <b>\\"
 
 
 def check_refusals(texts: Mapping[str, Text], *folders: str, but: str = "") -> None:
-    """Assert that the texts of an app are sound, and that the sources in `folders` use them as they should.
+    """Assert that the texts of an app are valid, and that the sources in `folders` use all of them correctly.
 
     Sources in the folder `but` are left out.
     """

@@ -19,7 +19,7 @@ SECRET_KEY = "of the tests"
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "tmtp"]
 ASGI_APPLICATION = "tmtp.tests.asgi.application"
-ROOT_URLCONF = "tmtp.tests.asgi"  # without a page
+ROOT_URLCONF = "tmtp.tests.asgi"  # it has no pages
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 TMTP: dict[str, Any] = {
@@ -42,7 +42,7 @@ def _database(url: str) -> dict[str, Any]:
                 "timeout": 20,
                 "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY",
             },
-            # a file too: an in-memory database locks differently
+            # a file, since an in-memory database locks differently
             "TEST": {"NAME": str(VAR / "test_mnm.sqlite3")},
         }
     parts = urlsplit(url)

@@ -30,7 +30,7 @@ class Device:
         """Return the parameters of a redirect to its own address, http://localhost:8123/u. Check the state."""
         parts = urlsplit(location)
         assert (parts.scheme, parts.netloc, parts.path) == ("http", "localhost:8123", "/u"), location
-parameters = {name: value for name, (value,) in parse_qs(parts.query).items()}
+        parameters = {name: value for name, (value,) in parse_qs(parts.query).items()}
         assert parameters["state"] == self.state
         return parameters
 

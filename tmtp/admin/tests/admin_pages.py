@@ -1,4 +1,4 @@
-"""What the tests of the admin share."""
+"""Helpers for tests of the admin."""
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -39,7 +39,7 @@ def connect(sender, lease):
 
 
 def told(sender):
-    """What waits for a sender's node: (op, head) each."""
+    """Return the messages that wait for a sender's node: (op, head) each."""
     entries = QueueEntry.objects.filter(node=sender.node).values_list("message__op", "message__head")
     return [(op, bytes(head).decode()) for op, head in entries]
 
@@ -51,14 +51,14 @@ def send(sender, to, body=b"{}the body of it", times=1):
 
 
 def row_of(response, alias):
-    """The prefix of the inline form whose alias this is."""
+    """Return the prefix of the inline form with this alias."""
     (formset,) = [item.formset for item in response.context["inline_admin_formsets"] if item.formset.forms]
     (form,) = [form for form in formset.forms if str(form.instance) == alias]
     return form.prefix
 
 
 def filled(response):
-    """All values of a change page's forms, as a browser would send them."""
+    """Return the values of all forms on a change page, as a browser would send them."""
     values = {}
     forms = [response.context["adminform"].form]
     for item in response.context["inline_admin_formsets"]:
@@ -83,7 +83,7 @@ def bob():
 
 @pytest.fixture
 def choir(ann, bob):
-    """Ann and Bob have joined, Cecil is invited; nothing waits."""
+    """Return a group that Ann and Bob have joined and Cecil is invited to. No messages wait."""
     register("cecil of rome")
     for name in ("bob of rome", "cecil of rome"):
         groups.invite(ann, CHOIR, "ann of rome", name)
@@ -94,7 +94,7 @@ def choir(ann, bob):
 
 @pytest.fixture
 def reader(client):
-    """Someone who may look at everything, and change nothing."""
+    """Return a client of a user who may view everything and change nothing."""
     account = Account.objects.create_user("reader", is_staff=True)
     account.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
     client.force_login(account)

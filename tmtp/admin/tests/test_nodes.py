@@ -44,7 +44,7 @@ def test_discard_takes_what_waits_and_leaves_the_node(admin_client, ann, bob):
     assert not told(bob)
     assert not Message.objects.filter(op="delivery").exists()
     assert node_of(bob).dropped is None
-    assert node_of(bob).start_over  # its server forgets what it holds
+    assert node_of(bob).start_over  # its server reads the queue again
 
 
 def test_redeliver(admin_client, ann, bob):
@@ -75,7 +75,7 @@ def test_login_clears_what_was_asked_for(ann):
 def test_buttons_of_a_node(admin_client, bob):
     page = text(admin_client.get(url("node_change", bob.node)))
     assert url("node_question", bob.node, "drop") in page
-    assert url("node_question", bob.node, "redeliver") not in page  # it is not connected
+    assert url("node_question", bob.node, "redeliver") not in page  # the device is not connected
     assert "laptop · bob of rome" in text(admin_client.get(url("node_question", bob.node, "discard")))
     assert admin_client.get(url("node_question", bob.node, "explode")).status_code == 404
     assert admin_client.get(url("node_question", 999, "drop")).status_code == 404
@@ -83,7 +83,7 @@ def test_buttons_of_a_node(admin_client, bob):
     assert url("node_question", bob.node, "drop") not in text(admin_client.get(url("node_change", bob.node)))
 
 
-# -- with a server that runs: the admin is in one process, the devices are connected to another
+# -- with a server: the admin runs in one process, and the devices are connected to another
 
 
 PRESS = """

@@ -17,7 +17,7 @@ ann, bob, choir, reader = admin_pages.ann, admin_pages.bob, admin_pages.choir, a
 
 
 def populate(count, choir, ann):
-    """More users with two nodes each, more members, more that waits."""
+    """Add users with two nodes each, members and waiting messages."""
     for number in range(count):
         sender = register(f"singer number {count} {number}")
         devices.add_node(sender, "phone")
@@ -146,7 +146,7 @@ def test_large_groups_show_their_first_members(admin_client, choir, monkeypatch)
     assert all(f"{name} of rome" in everyone for name in ("ann", "bob", "cecil"))
 
 
-# -- who may do what
+# -- permissions
 
 
 @pytest.mark.parametrize("model", ["user", "node", "group", "member", "serverlease"])
@@ -157,7 +157,7 @@ def test_no_rows_past_the_services(admin_client, choir, ann, model):
     assert admin_client.get(url(f"{model}_delete", pk)).status_code == 403
     assert admin_client.post(url(f"{model}_delete", pk), {"post": "yes"}).status_code == 403
     assert "delete_selected" not in text(admin_client.get(url(f"{model}_changelist")))
-    if model != "group":  # which is made by an invitation
+    if model != "group":  # groups are created by an invitation
         assert admin_client.get(url(f"{model}_add")).status_code == 403
 
 

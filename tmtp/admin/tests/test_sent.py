@@ -1,4 +1,4 @@
-"""What the site sent, in the admin: to whom, how far it has come, and taking it back."""
+"""The site's messages in the admin: recipients, delivery state and recall."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def acknowledged(sender, msgid):
 
 
 def rows(response):
-    """(subject, to, state) of each row of the list."""
+    """Return (subject, to, state) of each row of the list."""
     page = response.context["cl"].model_admin
     return [(page.subject_or_id(row), page.to(row), page.state(row)) for row in response.context["cl"].result_list]
 

@@ -1,4 +1,4 @@
-"""A database that is away."""
+"""A database that is not available."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tmtp.models import Message
 
 @contextmanager
 def database_away() -> Iterator[None]:
-    """Nobody can connect to the database: its file, or its server's socket, is not there."""
+    """Make connections to the database fail: hide its file, or its server's socket."""
     before, away = connections["default"], connections.create_connection("default")
     options = {name: value for name, value in before.settings_dict["OPTIONS"].items() if name != "pool"}
     where = {"HOST": "/nowhere"} if away.vendor == "postgresql" else {"NAME": "/nowhere/at/all.sqlite3"}

@@ -1,4 +1,4 @@
-"""What a reader sees of HTML: its text, and where its links lead."""
+"""The visible text of HTML, and the targets of its links."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Seen(HTMLParser):
 
     @property
     def links(self) -> list[tuple[str, str]]:
-        """The links and their texts, in order."""
+        """Return (address, text) of each link, in order."""
         found: list[tuple[str, str]] = []
         before = ""
         for letter, href, _marks in self.letters:

@@ -112,7 +112,7 @@ def test_it_begins_a_draft_and_tells_of_what_is_over(members):
 
 
 def test_it_watches_what_another_one_sends(members, monkeypatch):
-    """And ends when that is cancelled."""
+    """It follows a broadcast that another process sends, and ends when that is cancelled."""
     from tmtp.delivery.management.commands import broadcast as command
 
     one = Broadcast.objects.create(subject="x", body="y", everyone=True)

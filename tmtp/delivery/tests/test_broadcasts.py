@@ -1,4 +1,4 @@
-"""A broadcast reaches each member it is for, once, whatever dies meanwhile."""
+"""A broadcast reaches each of its recipients once, whatever is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def small_portions(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def asked(monkeypatch):
-    """The tasks that were asked for."""
+    """Record the tasks that are enqueued."""
     tasks_asked = []
     for module in (lifecycle, tasks):
         monkeypatch.setattr(module, "run_soon", lambda *task: tasks_asked.append(task))
@@ -61,13 +61,13 @@ def always():
 
 
 def portions(number):
-    """A `go_on` for so many steps; the first one writes down who is meant."""
+    """Return a `go_on` that allows so many steps. The first step writes the list of recipients."""
     steps = count()
     return lambda: next(steps) <= number
 
 
 def got(one):
-    """How many messages of the broadcast wait for each user."""
+    """Return the number of messages of the broadcast that wait for each user."""
     entries = QueueEntry.objects.filter(message_id__in=one.parts.values("message_id"))
     return Counter(entries.values_list("node__user", flat=True))
 
@@ -114,7 +114,7 @@ def test_each_condition():
         return users | {account.pk for account in audience.accounts_without_user(one)}
 
     for member in (ann, bob):
-        user_of(member)  # cleo is no user of TMTP yet
+        user_of(member)  # Cleo is not a user of TMTP yet
     assert meant(staff_only=True) == {bob.pk}
     assert meant(joined_since=day) == {bob.pk}
     assert meant(joined_before=day) == {ann.pk, cleo.pk}
@@ -164,7 +164,7 @@ def test_a_group_that_is_deleted_does_not_make_it_one_for_more():
     assert not got(one)
 
 
-# nobody twice, nobody left out
+# each recipient once
 
 
 def test_who_dies_in_the_middle_leaves_the_rest_to_others(monkeypatch):
@@ -175,7 +175,7 @@ def test_who_dies_in_the_middle_leaves_the_rest_to_others(monkeypatch):
     def dies(*args, **options):
         sent = real(*args, **options)
         if next(calls) == 3:
-            raise KeyboardInterrupt  # after it is written, before it is committed
+            raise KeyboardInterrupt  # after the write and before the commit
         return sent
 
     monkeypatch.setattr(sending, "send_message", dies)
@@ -194,7 +194,7 @@ def test_one_at_a_time(asked):
     inside = []
 
     def go_on():
-        inside.append(sending.send(one.pk, always))  # somebody else, at the same time
+        inside.append(sending.send(one.pk, always))  # another worker, at the same time
         return not got(one)
 
     assert sending.send(one.pk, go_on)
@@ -203,7 +203,7 @@ def test_one_at_a_time(asked):
 
 
 def test_a_claim_that_expired_is_worth_nothing():
-    """Who was thought dead comes back while another is at it."""
+    """A worker that was thought dead comes back while another has the claim."""
     accounts(10)
     one = running()
     late = sending._Sender(one.pk, sending._take(one.pk))
@@ -235,7 +235,7 @@ def test_a_member_who_leaves_meanwhile_is_no_problem():
     assert (one.total, one.sent) == (5, 4)
 
 
-# what a person can do meanwhile
+# actions during a broadcast
 
 
 def test_pause_and_resume(asked):
@@ -275,7 +275,7 @@ def test_what_the_site_cannot_send_waits_for_a_person(settings):
     assert "SITE_ALIAS" in one.problem
 
 
-# by the clock
+# schedule and pace
 
 
 def test_a_worker_is_asked_when_the_transaction_commits(asked, django_capture_on_commit_callbacks):
@@ -321,8 +321,8 @@ def test_no_faster_than_its_rate():
     size, paced = sending._portion(one, NOW)
     assert (size, paced) == (3, NOW - timedelta(seconds=7))  # a portion is 3 here
     one.paced = NOW - timedelta(seconds=9)
-    assert sending._portion(one, NOW)[0] == 0  # not worth a message yet
-    one.paced = NOW - timedelta(days=9)  # the worker was away
+    assert sending._portion(one, NOW)[0] == 0  # less than one message is due
+    one.paced = NOW - timedelta(days=9)  # no worker ran meanwhile
     sizes = []
     while (found := sending._portion(one, NOW))[0]:
         sizes.append(found[0])
@@ -351,7 +351,7 @@ def test_a_slow_one_does_not_keep_a_worker(asked):
     assert state(one) == Broadcast.State.DONE
 
 
-# what became of it
+# the report
 
 
 def test_a_group_that_is_deleted_before_its_time_comes():
@@ -374,7 +374,7 @@ def test_report():
     assert reporting.report(one) == {"queued": 4, "sent": 0, "delivered": 0, "read": 0, "undeliverable": 0}
     mailbox = mailbox_of(user_of(members[0]))
     has_read(mailbox.pk, one.messages.values_list("pk", flat=True))
-    assert reporting.report(one)["read"] == 0  # counted a moment ago
+    assert reporting.report(one)["read"] == 0  # the count is kept for a moment
     Broadcast.objects.update(reported=timezone.now() - timedelta(minutes=1))
     one.refresh_from_db()
     assert reporting.report(one) == {"queued": 3, "sent": 0, "delivered": 0, "read": 1, "undeliverable": 0}
@@ -410,7 +410,7 @@ def test_take_back(asked, django_capture_on_commit_callbacks):
     report = reporting.report(one)
     assert (report["read"], report["undeliverable"]) == (1, one.sent - 1)
     nobody = running()
-    lifecycle.take_back(nobody)  # nobody has it
+    lifecycle.take_back(nobody)  # nobody has received it
     asked.clear()
     tasks.start_due()
     assert not asked

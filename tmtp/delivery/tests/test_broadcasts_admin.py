@@ -1,4 +1,4 @@
-"""Broadcasts in the admin: written, looked at, sent or scheduled, watched, stopped."""
+"""Broadcasts in the admin: write, preview, send or schedule, follow and stop them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def state(one):
 
 
 def write(client, where, **fields):
-    """Fill in the form."""
+    """Submit the form for a new broadcast."""
     return client.post(where, {"subject": "We move", "body": "On *Sunday*.", "_save": "1", **fields}, follow=True)
 
 

@@ -1,4 +1,4 @@
-"""Real workers, killed with kill -9 in the middle of a broadcast: nobody is left out, nobody has it twice."""
+"""Real workers, killed with kill -9 during a broadcast: each recipient still gets it exactly once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from django_q.models import Schedule
 from tmtp.delivery.broadcasts import lifecycle
 from tmtp.delivery.models import Broadcast
 
-Schedule.objects.all().delete()  # the test says when a minute has passed
+Schedule.objects.all().delete()  # the test runs the task of each minute itself
 Account = get_user_model()
 Account.objects.bulk_create(Account(username=f"member {{number}}") for number in range({MEMBERS}))
 broadcast = Broadcast.objects.create(subject="News", body="Hello", everyone=True)
@@ -64,7 +64,7 @@ result = {
 
 @contextmanager
 def worker(place):
-    """`manage.py qcluster`, all of whose processes are killed at the end of the block."""
+    """Run `manage.py qcluster`. All of its processes are killed at the end of the block."""
     with (place.folder / "worker.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "manage.py", "qcluster"],
@@ -91,7 +91,7 @@ def wait_until(condition, place):
 
 
 def later(other):
-    """What the dead one had claimed becomes free, and the minute's task finds it."""
+    """Let the claim of the killed worker expire, and run the task of the next minute."""
     time.sleep(1.2)
     other.run(A_MINUTE_LATER)
 
@@ -103,13 +103,13 @@ def test_workers_that_are_killed_leave_nobody_out_and_send_nothing_twice():
         with place.other_process() as other:
             other.run(BEGIN)
             with worker(place):
-                wait_until(lambda: other.run(LOOK)[1] > 0, place)  # it makes users of members
+                wait_until(lambda: other.run(LOOK)[1] > 0, place)  # it is creating users for the members
             state, users, sent = other.run(LOOK)
             assert (state, sent) == ("running", 0)
             assert 0 < users < MEMBERS
             later(other)
             with worker(place):
-                wait_until(lambda: other.run(LOOK)[2] > 0, place)  # it sends
+                wait_until(lambda: other.run(LOOK)[2] > 0, place)  # it is sending
             assert other.run(LOOK)[0] == "running"
             later(other)
             other.run(A_MINUTE_LATER)  # two workers at once

@@ -1,4 +1,4 @@
-"""HTML mail and plain text as CommonMark: kinds of input, and mails as they come."""
+"""Conversion of HTML mail and plain text to CommonMark: all kinds of input, and whole mails."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def converted(html: str, site: str = SITE) -> str:
 
 
 def seen(html: str, site: str = SITE) -> Seen:
-    """What a reader sees of it, in the mailbox as in a client."""
+    """Return what a reader sees of it, in the mailbox as well as in a client."""
     text = converted(html, site)
     in_mailbox, in_client = Seen(render(text)), Seen(CLIENT.render(text))
     assert in_mailbox.letters == in_client.letters
@@ -34,7 +34,7 @@ def seen(html: str, site: str = SITE) -> Seen:
 
 
 def emphasised(html: str) -> str:
-    """The letters that are emphasised, in any way."""
+    """Return the letters that are emphasised in any way."""
     return "".join(letter for letter, _href, marks in seen(html).letters if marks)
 
 
@@ -219,7 +219,7 @@ def test_an_address_in_the_text_is_a_link(html: str, address: str) -> None:
     assert seen(html).links == [(address, address)]
 
 
-# what is hidden
+# hidden text
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_what_is_shown_stays(html: str) -> None:
     assert seen(html).text == "shown"
 
 
-# above and below the line
+# superscript and subscript
 
 
 @pytest.mark.parametrize(
@@ -401,7 +401,7 @@ plain_lines = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
 
 @given(st.lists(plain_lines, max_size=6).map("\n".join))
 def test_plain_text_looks_as_it_did(text: str) -> None:
-    """Its lines, and their indentation and gaps: those that are spaces that do not break are shown as such."""
+    """Its lines keep their indentation and gaps, which become no-break spaces."""
     for html in (render(from_plain(text)), CLIENT.render(from_plain(text))):
         lines = [line.replace("\u00a0", " ").rstrip() for line in Seen(html).raw.split("\n")]
         meant = [line.expandtabs().rstrip() for line in text.split("\n")]
@@ -423,7 +423,7 @@ def test_addresses_in_plain_text_are_links(text: str, links: list[tuple[str, str
     assert Seen(render(from_plain(text))).links == links
 
 
-# any size, any nonsense
+# large and malformed input
 
 MANY = [
     *("<div>", "<i>", "<b><p>", "<a href=x>", "<table><tr><td>", "<ul><li>", "<blockquote>", "<li>a", "<p>", "<br>a"),

@@ -1,4 +1,4 @@
-"""Whatever the HTML of a mail is: as CommonMark it says the same, and its links lead to the same places."""
+"""For any HTML of a mail, the CommonMark has the same text, and links with the same targets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tmtp.markup import render
 pytestmark = pytest.mark.once
 
 SITE = "https://site.example"
-# What a client in the field renders with, and the same with single newlines kept.
+# The renderer of an existing client, and the same with single newlines kept.
 CLIENTS = (MarkdownIt("js-default", {"html": False}), MarkdownIt("js-default", {"html": False, "breaks": True}))
 SIGNS = [
     *"*_[]()<>#+-.!|\\`~&=:^$@{}\"'/",
@@ -68,7 +68,7 @@ HIDDEN = (
 
 @dataclass(frozen=True)
 class Sample:
-    """Some HTML and what is to be seen of it: text with its line ends, and its letters as in `Seen`."""
+    """Some HTML and its visible text with line ends, and its letters as in `Seen`."""
 
     html: str
     raw: str = ""
@@ -114,7 +114,7 @@ def block(pair: tuple[str, list[Sample]]) -> Sample:
     if tag == "layout":
         rows = [part.wrapped("<tr><td><p>", "</p></td></tr>", is_block=True) for part in parts]
         return join(rows).wrapped("<table>", "</table>")
-    if tag == "a":  # around all of it, as in newsletters
+    if tag == "a":  # one link around everything, as in newsletters
         return join(parts).wrapped('<div><a style="display:block">', "</a></div>", is_block=True)
     if tag == "pre":
         return join(parts).wrapped("<pre>", "</pre>", is_block=True)
@@ -133,7 +133,7 @@ no_links = st.recursive(
 )
 labels = no_links.filter(lambda part: bool(part.letters))
 with_links = no_links | st.tuples(st.sampled_from(list(ADDRESSES)), labels).map(link)
-# A hidden <div> would end a paragraph: only where it may be.
+# A hidden <div> would end a paragraph, so there is one only where a <div> may be.
 in_blocks = st.lists(with_links, max_size=5).map(join)
 blocks = st.recursive(
     in_blocks.map(lambda part: part.wrapped("<p>", "</p>", is_block=True)),

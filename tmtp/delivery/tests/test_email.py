@@ -38,14 +38,14 @@ pytestmark = pytest.mark.django_db
 
 
 class Broken(Outbox):
-    """A mail server that is away."""
+    """A mail server that is not available."""
 
     def send_messages(self, messages: Any) -> int:
         raise smtplib.SMTPServerDisconnected("away")
 
 
 class Refusing(Outbox):
-    """A mail server that takes nothing, where nobody wants to hear of it."""
+    """A mail server that refuses everything, with fail_silently."""
 
     def send_messages(self, messages: Any) -> int:
         return 0
@@ -59,7 +59,7 @@ class Uncounting(Outbox):
 
 
 class Noting(Outbox):
-    """A mail server that notes when it is connected to."""
+    """A mail server that records connections."""
 
     notes: list[str] = []
     connected = False
@@ -77,7 +77,7 @@ class Noting(Outbox):
 
 
 class Verified:
-    """Who has confirmed which address: what TMTP_DELIVERY["EMAIL_ADDRESSES"] names."""
+    """A book of confirmed addresses, for TMTP_DELIVERY["EMAIL_ADDRESSES"]."""
 
     @staticmethod
     def users_by_address(addresses: Any) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def mailed() -> list[list[str]]:
     return [message.recipients() for message in mail.outbox]
 
 
-# who gets what
+# mail or message
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_when_the_mail_fails_nothing_is_sent(settings: Any) -> None:
 
 def test_when_the_message_fails_it_is_mailed(settings: Any) -> None:
     configure(settings, EMAIL_ROUTE="message")
-    settings.TMTP = {"SITE_ALIAS": "short"}  # no name for a site
+    settings.TMTP = {"SITE_ALIAS": "short"}  # too short for an alias
     member("ann")
     assert send_mail("Hello", "Ann", None, ["ann@example.org"]) == 1
     assert mailed() == [["ann@example.org"]]
@@ -244,7 +244,7 @@ def test_settings_that_make_no_sense(settings: Any, setting: str, value: str) ->
         send_mail("Hello", "Ann", None, ["ann@example.org"])
 
 
-# getting in
+# mails for signing in
 
 
 @pytest.mark.parametrize("route", ["both", "message"])
@@ -276,7 +276,7 @@ def test_mail_to_admins(settings: Any) -> None:
     assert received()[0].text == "# Traceback"
 
 
-# what it says
+# content
 
 
 def said(message: EmailMessage) -> Received:

@@ -1,4 +1,4 @@
-"""Who has which confirmed address."""
+"""Books of confirmed addresses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.once, pytest.mark.django_db]
 
 
 class Book:
-    """A site's own book of addresses."""
+    """A book of addresses of the site's own."""
 
     users = {"ann@example.org": SimpleNamespace(pk=1)}
 

@@ -19,7 +19,7 @@ def test_allauth(tmp_path: Path) -> None:
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={})
     assert run.returncode == 0, run.stderr[-2000:]
     seen = json.loads(run.stdout)
-    # What opens the way in is mailed and nothing else; all else goes both ways.
+    # Mails for signing in are only mailed; all others are sent both ways.
     assert len(seen["signed up"]["mails"]) == len(seen["forgotten"]["mails"]) == 1
     assert seen["signed up"]["messages"] == seen["forgotten"]["messages"] == []
     assert seen["hello"] == {"mails": ["Hello"], "messages": ["Hello"]}

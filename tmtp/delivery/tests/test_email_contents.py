@@ -1,4 +1,4 @@
-"""What a mail has in it, and what of it becomes a message."""
+"""The content of a mail, and the message that is made from it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def container(subtype: str, *parts: Any) -> MIMEMultipart:
 
 
 # files
-ENDING = b"text\n" if django.VERSION >= (6, 0) else b"text"  # of a mail that Django makes
+ENDING = b"text\n" if django.VERSION >= (6, 0) else b"text"  # of a text part that Django makes
 
 
 def test_a_mail_in_a_mail_keeps_its_octets() -> None:
@@ -276,7 +276,7 @@ def test_the_header_of_the_route_is_known_in_any_case(name: str) -> None:
 @pytest.mark.parametrize("name", ["Message-ID", "message-id", "Message-Id"])
 @pytest.mark.parametrize("length", [1, 400])
 def test_one_message_id_for_two_recipients(name: str, length: int) -> None:
-    """As when a mail is sent to each recipient on their own, and when that is done again."""
+    """As if a mail is sent to each recipient separately, and then all of it once more."""
     member("bob")
     message_id = f"<{'1' * length}@example.org>"
     for recipients in (["ann@example.org"], ["bob@example.org"], ["bob@example.org", "ann@example.org"]):
@@ -289,7 +289,7 @@ def test_one_message_id_for_two_recipients(name: str, length: int) -> None:
 @pytest.mark.django_db
 @pytest.mark.usefixtures("ann")
 def test_copies(settings: Any) -> None:
-    """Whoever is in cc and bcc gets the message as whoever is in to."""
+    """Recipients in cc and bcc get the message like those in to."""
     configure(settings, EMAIL_ROUTE="message")
     member("bob")
     member("joe")

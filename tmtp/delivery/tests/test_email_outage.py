@@ -1,4 +1,4 @@
-"""Mail leaves when the database does not answer, in a transaction that is broken, and from async code."""
+"""Mail is sent even if the database does not answer, in a broken transaction, and from async code."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def errors_are_mailed() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-# the database is away
+# the database is not available
 
 
 @pytest.mark.filterwarnings("ignore:The 'fail_silently' argument is deprecated")  # as long as Django has it
@@ -76,7 +76,7 @@ def test_without_database_and_without_mail_server_the_caller_is_told(settings: A
 
 
 class Lost:
-    """A book of addresses that cannot be asked."""
+    """A book of addresses that raises an error."""
 
     @staticmethod
     def users_by_address(addresses: Any) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def test_addresses_that_cannot_be_looked_up(settings: Any, route: str) -> None:
 
 
 def test_urls_that_cannot_be_read(settings: Any) -> None:
-    """The mail about the error in the site's urls is not lost by it."""
+    """The mail about an error in the site's URL patterns is not lost because of it."""
     settings.ROOT_URLCONF = "tmtp.delivery.tests.no_such_module"
     assert send_mail("Hello", "See https://example.org/x", None, ["ann@example.org"]) == 1
     assert mailed() == [["ann@example.org"]]
@@ -122,7 +122,7 @@ def test_mail_leaves_when_the_connection_breaks_in_a_transaction() -> None:
             connection.connection.close()
             assert send_mail("Hello", "Ann", None, ["ann@example.org"]) == 1
     except DatabaseError:
-        pass  # the transaction cannot end well
+        pass  # the transaction cannot commit
     connection.close()
     assert mailed() == [["ann@example.org"]] and not received()
 
@@ -149,7 +149,7 @@ class Wrong(Lost):
 
 
 def fails(request: Any) -> HttpResponse:
-    """A view that writes, notes an error and fails."""
+    """A view that writes, logs an error and fails."""
     logging.getLogger("shop").error("it goes wrong")
     raise RuntimeError("it went wrong")
 
@@ -221,7 +221,7 @@ def test_in_a_thread_the_message_is_sent_too() -> None:
 
 
 def test_reports_of_errors_are_always_mailed() -> None:
-    """The transaction around may be rolled back, and the message with it."""
+    """The surrounding transaction may be rolled back, and with it the message."""
     with pytest.raises(RuntimeError), transaction.atomic():
         mail_admins("Error", "Traceback")
         raise RuntimeError

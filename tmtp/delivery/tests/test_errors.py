@@ -1,4 +1,4 @@
-"""Each refusal of this app has texts."""
+"""Each error of this app has texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The code of the guides to answers and workers runs as it stands."""
+"""The code of the guides about answers and workers runs unchanged."""
 
 from __future__ import annotations
 

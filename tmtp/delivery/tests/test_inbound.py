@@ -1,4 +1,4 @@
-"""What members write to the site reaches its handler, and is not lost when that fails."""
+"""Members' messages to the site reach its handler, and are not lost if it fails."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db
 
 asked: list[str] = []
 taken: list = []
-behave = []  # what the handler does, call by call; then nothing
+behave = []  # what the handler does in each call; nothing after the last
 
 
 def handler(answer):
@@ -46,7 +46,7 @@ async def slow_handler(answer):
 
 
 class SlowObject:
-    """Its call is async, which `inspect.iscoroutinefunction` does not see."""
+    """A handler whose `__call__` is async, which `inspect.iscoroutinefunction` does not detect."""
 
     async def __call__(self, answer):
         taken.append(answer)
@@ -61,7 +61,7 @@ def decorated(answer):
 
 @pytest.fixture(autouse=True)
 def quiet(settings, monkeypatch):
-    """The handler is ours, and nobody enqueues tasks."""
+    """Use the test's handler, and enqueue no tasks."""
     settings.TMTP_DELIVERY = {"HANDLER": f"{__name__}.handler", "HANDLER_TRIES": 3}
     for some in (asked, taken, behave):
         some.clear()
@@ -75,7 +75,7 @@ def ann():
 
 @transaction.atomic
 def write(author, text="Where is it?", head=None, attached=b""):
-    """Post to the site as a client does; gives the number."""
+    """Post to the site as a client does, and return the number."""
     head = {"threadid": "", "alias": "ann of rome", "subject": "Order 17", **(head or {})}
     if attached:
         head["attach"] = [{"name": "u:photo.jpg", "size": len(attached), "ffn": ""}]
@@ -88,12 +88,12 @@ def write(author, text="Where is it?", head=None, attached=b""):
 
 
 def left():
-    """The numbers of what waits for the site."""
+    """Return the numbers of the messages that wait for the site."""
     return [message.pk for message in messages_of(mailbox_of(site_user()))]
 
 
 def later(seconds=10**6):
-    """All pauses and claims are over."""
+    """Let all pauses and claims end."""
     past = timezone.now() - timedelta(seconds=seconds)
     Attempt.objects.update(next_try=past)
     Attempt.objects.exclude(claimed_until=None).update(claimed_until=past)
@@ -256,7 +256,7 @@ def test_what_a_killed_worker_had_begun_is_taken_up_when_its_claim_has_run_out(a
     number = write(ann)
     mailbox = mailbox_of(site_user())
     answer = InboundMessage(messages_of(mailbox).get(), mailbox)
-    assert handling.take(answer)  # by the one that is killed
+    assert handling.take(answer)  # by the worker that is killed
     assert handling.take(answer) is None
     tasks.answers()
     assert taken == []
@@ -294,7 +294,7 @@ def test_a_task_that_is_ended_for_taking_too_long_counts_as_a_try(ann):
 
 
 def test_exactly_once_with_the_handlers_own_writes(ann):
-    """What it wrote and the acknowledgement commit together, or neither."""
+    """The handler's writes and the acknowledgement commit together, or not at all."""
 
     def save_then_fail(answer):
         with transaction.atomic():

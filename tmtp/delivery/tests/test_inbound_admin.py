@@ -1,4 +1,4 @@
-"""Failed answers in the admin, and the line that no worker is there."""
+"""Failed answers in the admin, and the warning that no worker runs."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def test_nobody_else_answers_in_a_thread_of_the_site(together: bool) -> None:
     assert posted_in(msgid, ann)[0] == msgid
     thread, own = posted_in(msgid, mallory)
     assert thread == own
-    thread, own = posted_in("7" + "f" * 15, ann)  # a thread that nobody knows
+    thread, own = posted_in("7" + "f" * 15, ann)  # an unknown thread
     assert thread == own
     thread, own = posted_in("f" * 16, ann)
     assert thread == own

@@ -1,4 +1,4 @@
-"""A worker killed (kill -9) while the handler runs loses no answer; what the handler never takes is a dead letter."""
+"""A worker killed (kill -9) while the handler runs loses no answer. One that always fails becomes a dead letter."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def environment(folder):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """The folder of a site with this handler, migrated; what it is told by ann waits."""
+    """Return the folder of a migrated site with this handler. A message from Ann waits there."""
     folder = tmp_path_factory.mktemp("made")
     (folder / "settings_of_the_test.py").write_text(SETTINGS)
     (folder / "handler_of_the_test.py").write_text(HANDLER)
@@ -84,7 +84,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def site(made, tmp_path):
-    """The environment of such a site for one test."""
+    """Return the environment of such a site for one test."""
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return environment(tmp_path)
 
@@ -98,7 +98,7 @@ def manage(env, *words):
 
 @contextlib.contextmanager
 def worker(env, log):
-    """Runs workers, until they are killed with all that they have started."""
+    """Run workers until the block ends. Then they and their children are killed."""
     command = [sys.executable, str(ROOT / "manage.py"), "qcluster"]
     with log.open("ab") as output:
         process = subprocess.Popen(command, env=env, stdout=output, stderr=output, start_new_session=True)
@@ -119,10 +119,10 @@ def wait_for(log, said):
 
 def test_a_worker_is_killed_while_the_handler_runs(site, tmp_path):
     log = tmp_path / "log"
-    with worker(site, tmp_path / "said"):  # it looks as soon as it starts
+    with worker(site, tmp_path / "said"):  # it polls as soon as it starts
         wait_for(log, ["slow"])
     assert manage(site, "shell", "-v0", "-c", LOOK).startswith("['slow', 'poison']\n")
-    time.sleep(1)  # until its claim has run out
+    time.sleep(1)  # until its claim has expired
     with worker(site, tmp_path / "said"):
         wait_for(log, ["slow", "slow", "poison", "poison"])
         deadline = time.monotonic() + 30

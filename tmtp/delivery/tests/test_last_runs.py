@@ -1,4 +1,4 @@
-"""Marks, and whether a worker is there."""
+"""The times of the last runs, and whether a worker runs."""
 
 from __future__ import annotations
 

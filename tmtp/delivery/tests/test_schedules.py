@@ -1,4 +1,4 @@
-"""`migrate` makes the schedules what the code's list says, and leaves others alone."""
+"""`migrate` updates the schedules to the list in the code, and leaves other schedules alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The example: a shop, its service and its worker, three processes on SQLite, any of which may be killed."""
+"""The example shop: website, service and worker are processes on SQLite, and any of them may be killed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ for what in {orders}:
 
 
 class Shop:
-    """The processes of a shop in a folder."""
+    """A shop in a folder, and its processes."""
 
     def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
         self.folder, self.stack = folder, stack
@@ -62,7 +62,7 @@ class Shop:
         return done.stdout
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
-        """A command that runs until it is killed, or the test ends."""
+        """Start a command that runs until it is killed or the test ends."""
         log = self.stack.enter_context((self.folder / f"{words[0]}.log").open("ab"))
         command = [sys.executable, str(MANAGE), *words]
         process = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, start_new_session=True)
@@ -70,7 +70,7 @@ class Shop:
         return process
 
     def serve(self) -> Server:
-        """The service, on its port."""
+        """Start the service on its port."""
         run = running_server(manage=MANAGE, cert=self.folder / "cert.pem", env=self.env, port=self.tmtp_port)
         return self.stack.enter_context(run)
 
@@ -92,7 +92,7 @@ class Shop:
         self.post("/admin/login/", "/admin/login/", username="staff", password="staff", next="/")
 
     def post(self, page: str, path: str, **form: str) -> bool:
-        """Submit a form of a page; whether the site answered."""
+        """Submit a form of a page, and return whether the site answered."""
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', self.get(page))
         if token is None:
             return False
@@ -115,19 +115,19 @@ class Shop:
         return self._browser
 
     def answers(self) -> list[str]:
-        """What customers have said, as the shop's page shows it."""
+        """Return what customers have answered, as the shop's page shows it."""
         return re.findall(r"<li>(.*?)</li>", self.get("/"))
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """As kill -9 does, with all that it has started."""
+    """Kill a process (kill -9) and its children."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def until(there: Callable[[], Any]) -> Any:
-    """What it gives, once it gives something."""
+    """Call a function until its result is true, and return the result."""
     last = time.monotonic() + PATIENCE
     while not (found := there()):
         assert time.monotonic() < last, "it has not come"
@@ -141,7 +141,7 @@ def head_of(delivery: Frame) -> dict[str, Any]:
 
 
 def next_delivery(ann: Client, known: set[str]) -> Frame:
-    """The next delivery; not one that comes once more since the service was killed before it had our ack on disk."""
+    """Return the next delivery. Skip one that is sent again because the service was killed before storing the ack."""
     while (delivery := ann.next_queued("delivery")).id in known:
         pass
     known.add(delivery.id)
@@ -149,7 +149,7 @@ def next_delivery(ann: Client, known: set[str]) -> Frame:
 
 
 def answer(ann: Client, delivery: Frame, text: str, request: str) -> None:
-    """Answer as the client in the field does: to those whom the thread names, but oneself."""
+    """Answer as existing clients do: to everyone whom the thread names, except oneself."""
     head = head_of(delivery)
     to = [{"id": reader["whouid"], "type": 1} for reader in head["cc"] if reader["whouid"] != ann.uid]
     octets = json.dumps({"threadid": delivery.id, "alias": "ann of rome", "subject": ""}).encode()
@@ -193,7 +193,7 @@ def test_orders_and_answers(shop: Shop) -> None:
         assert head_of(next_delivery(ann, known))["subject"] == "Your order 2 has shipped"
         uid, nodeid = ann.uid, ann.nodeid
 
-    # the service is killed, and what is sent meanwhile waits
+    # the service is killed, and messages wait until it runs again
     server.stop(signal.SIGKILL)
     shop.ship(3)
     with shop.serve().client(timeout=PATIENCE) as ann:

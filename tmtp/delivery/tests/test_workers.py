@@ -1,4 +1,4 @@
-"""What workers do each minute or hour: each task alone, twice, and in two workers at once."""
+"""The recurring tasks of workers: each alone, twice, and in two workers at once."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def go_online(person, lease):
 
 
 def age(hours):
-    """All messages and reports are older by so many hours."""
+    """Make all messages and reports older by so many hours."""
     shift = int(hours * 3600e9)
     for model in (Report, QueueEntry):
         model.objects.update(message_id=F("message_id") - shift)
@@ -210,7 +210,7 @@ def test_what_is_kept_for_a_time_is_forgotten(settings):
 
 
 class Book:
-    """Everybody has an address but those without."""
+    """A book in which everybody has an address, except for those in `without`."""
 
     @staticmethod
     def address_by_user(users):
@@ -353,7 +353,7 @@ def test_notices_need_a_site(settings, monkeypatch):
 
 
 def test_a_task_ends_in_time(settings, monkeypatch):
-    """What is left is for the next run."""
+    """The next run does the rest."""
     settings.TMTP_DELIVERY = {"EXPIRE_AFTER": 3600}
     monkeypatch.setattr(housekeeping, "Budget", lambda: False)
     began = time.monotonic()

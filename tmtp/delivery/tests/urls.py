@@ -1,4 +1,4 @@
-"""A site with Django's own sign-in."""
+"""URLs of a site with Django's own sign-in."""
 
 from django.contrib import admin
 from django.urls import include, path

@@ -1,4 +1,4 @@
-"""A site whose addresses begin with the language."""
+"""URLs of a site whose paths begin with the language."""
 
 from django.conf.urls.i18n import i18n_patterns
 from django.contrib import admin

@@ -1,4 +1,4 @@
-"""For tests of mailboxes: members with one, and what others send them."""
+"""Helpers for tests of mailboxes: members with mailboxes, and messages to them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tmtp.tests.people import forget, to, unique
 
 
 def member(alias=""):
-    """A member of the website and their mailbox; with a name, if one is given."""
+    """Create a member of the website, and return their mailbox. The member has an alias if one is given."""
     account = get_user_model().objects.create_user(unique("member"))
     node = mailbox_for(account)
     if alias:
@@ -29,7 +29,7 @@ def member(alias=""):
 
 
 def sender_of(node):
-    """The owner of a mailbox, sending from it."""
+    """Return the owner of a mailbox as a sender from it."""
     return Sender(node.user.uid, node.user_id, node.pk)
 
 
@@ -38,7 +38,7 @@ def person(sender, alias):
 
 
 def letter(sender, alias, subject, text, *people, thread="", readers=(), files=()):
-    """A post as a client makes it; gives its msgid."""
+    """Send a post as a client composes it, and return its msgid."""
     made = compose(
         Person(alias, sender.uid), subject, text, thread=thread, readers=readers, attachments=attachments_of(files)
     )
@@ -46,14 +46,14 @@ def letter(sender, alias, subject, text, *people, thread="", readers=(), files=(
 
 
 def octets(sender, body, datahead, *people):
-    """A post of any octets; gives its msgid."""
+    """Send a post of any octets, and return its msgid."""
     (number,) = posting.post([Post(sender, to(*people), body, datahead)])
     assert isinstance(number, int), number
     return f"{number:016x}"
 
 
 def threads(node):
-    """The threads of a mailbox, newest first."""
+    """Return the threads of a mailbox, newest first."""
     assert index.catch_up(node)
     return list(Thread.objects.filter(node=node).order_by("-latest"))
 
@@ -68,12 +68,12 @@ def entries(node):
 
 
 def received(node):
-    """What is in a mailbox."""
+    """Return the messages in a mailbox."""
     return [Received(message) for message in messages_of(node)]
 
 
 def group(*users):
-    """A group these have joined; gives its gid."""
+    """Create a group that these users have joined, and return its gid."""
     its = Group.objects.create(gid=unique("group of no "))
     for user in users:
         Member.objects.create(group=its, user_id=user.user, alias=unique("one of no "), status=Member.Status.JOINED)

@@ -1,4 +1,4 @@
-"""Nobody signs as someone else: names in a mailbox are true, and nobody joins a thread that is not theirs."""
+"""Nobody can write in another's name, or join a thread in which they do not take part."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_who_takes_part_in_a_members_thread(ann, bob, mallory):
         (1, ["mallory the first"]),
         (4, ["bob the second", "carl the third"]),
     ]
-    notice(mallory, root, mallory, ann)  # who does not take part adds nobody
+    notice(mallory, root, mallory, ann)  # only a participant can add others
     letter(mallory, "mallory the first", "", "no", ann.user, thread=root)
     assert threads(ann)[0].people == ["mallory the first"]
     notice(carl, root, dora, ann)
@@ -75,7 +75,7 @@ def test_who_takes_part_in_a_members_thread(ann, bob, mallory):
 
 
 def notice(sender, thread, added, ann):
-    """What a client posts when it forwards a thread: a notification that names who takes part from now on."""
+    """Post what a client posts to forward a thread: a notification that names new participants."""
     note = json.dumps({"threadid": thread, "cc": [{"who": "x", "whouid": added.uid}]}).encode()
     head = json.dumps({"threadid": thread}).encode()
     body = Post(sender, to(added), head + b"thread", len(head))
@@ -133,7 +133,7 @@ def test_a_thread_keeps_its_participants_when_its_beginning_is_deleted(ann, bob,
     assert [thread.people for thread in threads(ann)] == [["mallory the first"], ["bob the second"]]
 
 
-# what is sent again, and what is not
+# requests that are sent again
 
 
 def test_a_correction_of_equal_length_is_sent(ann, bob):

@@ -1,4 +1,4 @@
-"""The mailbox in a browser: what is sent elsewhere appears by itself, and what is written here reaches devices."""
+"""The mailbox in a browser: new messages appear by themselves, and messages written there reach devices."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ result = send_message(to, {subject!r}, {text!r}, attachments=[("notes.txt", "Fir
 
 @pytest.fixture(scope="module")
 def other(site):
-    """Another process of the site."""
+    """Return another process of the site."""
     with site.other_process() as process:
         yield process
 
 
 @pytest.fixture
 def member(site, other, new_page):
-    """Gives a signed-in member's page, their username, uid and alias."""
+    """Sign a member in. Return the page, username, uid and alias."""
 
     def make(**options):
         name = unique("member")
@@ -67,7 +67,7 @@ def member(site, other, new_page):
 
 @pytest.fixture
 def device(site):
-    """A device over TLS, with an alias of its own."""
+    """Return a device over TLS, with an alias of its own."""
     with Client(("127.0.0.1", site.server.port), TLS) as client:
         client.greet()
         client.alias = unique("a device of no ")
@@ -76,7 +76,7 @@ def device(site):
 
 
 def post(client, text, *uids, subject="", thread="", cc=()):
-    """What a client in the field sends; gives its msgid."""
+    """Post as existing clients do, and return the msgid."""
     head = {"threadid": thread, "alias": client.alias, "subject": subject}
     if cc:
         head["cc"] = [{"who": who, "whouid": uid, "by": client.alias, "byuid": client.uid} for who, uid in cc]
@@ -91,7 +91,7 @@ def test_a_member_reads_and_answers(site, other, member, device):
     page.goto("/mailbox/")
     expect(page.get_by_role("heading", name="No messages yet")).to_be_visible()
 
-    # the site writes, in another process, and the page shows it by itself
+    # the site writes, in another process, and the message appears by itself
     other.run(SENT.format(name=name, subject="The hall is closed", text="On *Monday*. <b>Really</b>"))
     link = page.get_by_role("link", name="The hall is closed")
     expect(link).to_be_visible()
@@ -119,7 +119,7 @@ def test_a_member_reads_and_answers(site, other, member, device):
     assert (answer.header["from"], head["threadid"], head["alias"]) == (uid, msgid, alias)
     assert answer.data[answer.header["datahead"] :] == b"Yes, at **eight**."
 
-    # the next one appears under it while the member is looking
+    # the next message appears below it while the page is open
     page.get_by_label("Message", exact=True).fill("Half written")
     post(device, "Bring the clock", uid, thread=msgid)
     expect(page.get_by_text("Bring the clock")).to_be_visible()

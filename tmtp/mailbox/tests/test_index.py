@@ -1,4 +1,4 @@
-"""The index of a mailbox: what it makes of a queue, and that it stays true to it."""
+"""The index of a mailbox: how it is built from the queue, and that it stays in step with it."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ NORMAL = QueueEntry.Rank.NORMAL
 
 
 def found(node, text, *fields):
-    """The subjects of the threads in which a search finds messages."""
+    """Return the subjects of the threads in which a search finds messages."""
     assert index.catch_up(node)
     entries = search.entries_with(node.pk, text, fields or search.FIELDS)
     return [entry.thread.subject for entry in entries.select_related("thread")]
 
 
 def kept_words():
-    """How many entries the database's index has words of."""
+    """Return how many entries have words in the database's full-text index."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SELECT count(*) FROM tmtp_mailbox_entry WHERE words IS NOT NULL")
@@ -60,7 +60,7 @@ def test_messages_with_one_threadid_are_one_thread(ann, bob):
 
 
 def test_an_answer_that_comes_before_its_question_is_in_its_thread(ann, bob):
-    """What a member is sent of an older thread, and then the rest of it."""
+    """A member gets a message of an older thread, and then the rest of the thread."""
     first = letter(bob, "bob the second", "Chess", "Tonight?", bob)
     letter(bob, "bob the second", "Re: Chess", "At eight", ann.user, thread=first)
     assert [(one.key, one.subject) for one in threads(ann)] == [(first, "Re: Chess")]
@@ -105,7 +105,7 @@ def test_what_happens_in_a_group_is_one_thread_without_noise(ann, bob):
     (thread,) = threads(ann)
     assert thread.key == f"group:{gid}"
     assert [entry.kind for entry in entries(ann)] == ["invite", "member"]
-    assert thread.unread == 1  # the invitation; that somebody joined is no news
+    assert thread.unread == 1  # the invitation; the message that somebody joined does not count as unread
 
 
 def test_what_says_nothing_to_a_person_is_acknowledged(ann, bob):
@@ -117,7 +117,7 @@ def test_what_says_nothing_to_a_person_is_acknowledged(ann, bob):
     assert [message.op for message in received(ann)] == ["delivery"]
 
 
-# new and gone
+# new messages, and those that are gone
 
 
 def test_nothing_is_done_twice(ann, bob, django_assert_num_queries):
@@ -138,7 +138,7 @@ def test_a_lower_number_that_commits_later_is_taken_in(ann, bob):
 
 
 def test_what_is_much_older_is_found_when_all_is_compared(ann, bob, monkeypatch):
-    """Messages that waited at another node, for example."""
+    """For example, messages that waited at another node."""
     monkeypatch.setattr(index, "LATE", 0)
     first = letter(bob, "bob", "First", "text", ann.user)
     QueueEntry.objects.filter(node=ann, message_id=int(first, 16)).delete()
@@ -210,7 +210,7 @@ def test_reading_is_reported(ann):
 
 
 def test_a_device_s_acknowledgment_is_the_device_s(ann, bob):
-    """The mailbox keeps a message that all devices have."""
+    """The mailbox keeps a message that all devices have acknowledged."""
     letter(bob, "bob", "Mine", "text", ann.user)
     for node in set(own(sender_of(ann))) - {ann.pk}:
         acknowledge([(node, NORMAL, entries(ann)[0].number)])
@@ -267,7 +267,7 @@ def test_a_look_says_which_mailboxes_have_changed(ann, bob, monkeypatch):
     _account, carl = member()
     monkeypatch.setattr("tmtp.mailbox.polling.others_wrote", lambda seen: (seen, True))
     look = QueueChanges()
-    assert look.changed([ann.pk]) == [ann.pk]  # something may have come since its page was made
+    assert look.changed([ann.pk]) == [ann.pk]  # a message may have arrived since its page was rendered
     assert look.changed([ann.pk]) == []
     letter(bob, "bob", "News", "text", ann.user)
     assert look.changed([ann.pk]) == [ann.pk]
@@ -280,7 +280,7 @@ def test_a_look_says_which_mailboxes_have_changed(ann, bob, monkeypatch):
 
 
 def test_a_post_to_many_is_news_when_its_message_is_there(ann, bob, monkeypatch):
-    """Its entries are written before, see services.messages.fanout."""
+    """Its entries are written before its message (services.messages.fanout)."""
     monkeypatch.setattr("tmtp.mailbox.polling.others_wrote", lambda seen: (seen, True))
     look = QueueChanges()
     look.changed([ann.pk])

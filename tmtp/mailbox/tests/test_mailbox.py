@@ -1,4 +1,4 @@
-"""The pages of the mailbox, and what a member sends from it."""
+"""The pages of the mailbox, and the messages that a member sends from it."""
 
 from __future__ import annotations
 
@@ -60,17 +60,17 @@ def page(browser, name, *args, query="", **options):
 
 
 def head_of(message):
-    """What the head of a post says, and its text."""
+    """Return the head of a post, parsed, and its text."""
     at = message["datahead"]
     return json.loads(message["data"][:at]), message["data"][at:].decode()
 
 
 def deliveries(node):
-    """What waits for a node that is a post: (head, text)."""
+    """Return the posts that wait for a node: (head, text) each."""
     return [head_of(message) for message in waiting(node) if message["op"] == "delivery"]
 
 
-# whose it is
+# access
 
 
 @pytest.mark.parametrize("name", ["mailbox", "search", "compose", "ping"])
@@ -208,7 +208,7 @@ def test_what_comes_while_a_thread_is_open_is_added(browser, ann, bob):
     assert "text 1" in news
     assert "text 0" not in news
     assert f"?after={int(second, 16)}" in news
-    assert threads(ann)[0].unread == 1  # the first, which nobody has opened
+    assert threads(ann)[0].unread == 1  # the first one, which has not been opened
 
 
 def test_a_thread_that_was_taken_back_is_said_to_be_gone(browser, ann):
@@ -246,12 +246,12 @@ def test_names_of_files_are_theirs_to_choose_and_harm_nobody(browser, ann, bob):
     assert "\n" not in answer["Content-Disposition"]
     assert "/" not in answer["Content-Disposition"]
     assert "\u202e" not in answer["Content-Disposition"]
-    assert browser.get(url("attachment", msgid, 1)).status_code == 404  # a form, which is no file
+    assert browser.get(url("attachment", msgid, 1)).status_code == 404  # a form, which is not a file
 
 
 @pytest.mark.django_db(transaction=True)
 async def test_a_file_goes_out_in_pieces():
-    """Under ASGI, as it is served: never all of it in memory."""
+    """Under ASGI, the whole file is never in memory."""
 
     def send():
         account, node = member()
@@ -262,7 +262,7 @@ async def test_a_file_goes_out_in_pieces():
     await client.aforce_login(account)
     answer = await client.get(url("attachment", msgid, 0))
     pieces = [piece async for piece in answer]
-    await sync_to_async(connections.close_all)()  # of the thread that other tests use as well
+    await sync_to_async(connections.close_all)()  # connections of the thread, which other tests use as well
     assert sum(map(len, pieces)) == 1_000_000
     assert max(map(len, pieces)) <= 256 * 1024
 
@@ -375,7 +375,7 @@ def test_a_message_to_a_name_and_a_group(browser, ann, bob):
 
 
 def test_a_message_to_a_large_group(browser, ann, bob, monkeypatch):
-    """One that takes several steps, see services.messages.fanout; and one more to a person in the same go."""
+    """It takes several steps (services.messages.fanout). The same form also sends a message to a user."""
     for module in ("directory", "fanout"):
         monkeypatch.setattr(f"tmtp.services.messages.{module}.AT_ONCE", 1)
     carl = someone("carl the third")
@@ -430,7 +430,7 @@ def test_who_does_not_exist_is_named_beside_the_field(browser, bob, to, said):
     assert f"Nobody is called “{said}”." in answer.text
     assert 'aria-describedby="id_to_helptext id_to_error"' in answer.text
     assert deliveries(bob) == []
-    assert 'value="Subject"' in answer.text  # nothing that was written is lost
+    assert 'value="Subject"' in answer.text  # the page keeps what was written
 
 
 def test_a_group_that_one_is_not_in_is_refused(browser, bob):
@@ -624,7 +624,7 @@ async def test_a_hint_makes_the_next_look_come_sooner(redis_url, settings, monke
     told.clear()
     async with asyncio.timeout(10):
         while len(looks) == 1:
-            await asyncio.to_thread(wake)  # from another thread, as a view is
+            await asyncio.to_thread(wake)  # from another thread, like that of a view
             await asyncio.sleep(0.02)
         await told.wait()
     assert looks[:2] == [[7], [7]]
@@ -641,7 +641,7 @@ async def test_one_look_is_for_all_open_pages(settings, monkeypatch):
     pages = [lambda: told.append("first"), lambda: told.append("second"), lambda: told.append("other")]
     for node, page_ in zip((1, 1, 2), pages, strict=True):
         polling.Poller.add(node, page_)
-    assert told == ["second"]  # something may have come since its page was made
+    assert told == ["second"]  # a message may have arrived since its page was rendered
     while told.count("other") < 2:
         await asyncio.sleep(0.001)
     assert sorted(told) == ["first", "other", "other", "second", "second"]

@@ -1,4 +1,4 @@
-"""What a search finds in texts of all scripts: the words that are there, however they are typed, and no others."""
+"""The search in texts of all scripts: it finds the words that are there, however they are typed, and no others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FAMILY = "👨\u200d👩\u200d👧"
 
 
 def keep(text: str, field: str = "text") -> Entry:
-    """Put a message with this text, subject or name into the index of a new mailbox."""
+    """Index a message with this text, subject or name in a new mailbox."""
     _account, node = member()
     thread = Thread.objects.create(node=node, key="key", subject="", first=1, latest=1)
     entry = Entry.objects.create(node=node, number=1, thread=thread, kind="delivery", uid="", alias="", subject="")
@@ -113,8 +113,8 @@ def test_what_is_folded_stays_as_it_is(text: str) -> None:
     assert fold(fold(text)) == fold(text)
 
 
-# Texts of many scripts: each is a list of pieces, a piece is a word or a run, made of units that are as they are
-# compared, beside one way to write them.
+# Texts of many scripts. A text is a list of pieces, and a piece is a word or a run. It consists of units: each is a
+# form in which texts are compared, and one way to write it.
 SPACED = {
     "latin": {"a": "Á", "b": "b", "l": "ł", "o": "ø", "ss": "ß", "ae": "æ", "fi": "ﬁ", "i": "İ", "n": "ñ"},
     "greek": {"ο": "ό", "δ": "δ", "σ": "Σ", "α": "ἄ"},
@@ -148,7 +148,7 @@ cases = st.sampled_from([str, str.upper, str.lower, str.title])
 
 @st.composite
 def written(draw: st.DrawFn, piece: Piece) -> str:
-    """A way to write a piece."""
+    """Return a way to write a piece."""
     script, units = piece
     some = "".join(SCRIPTS[script][unit] if draw(st.booleans()) else unit for unit in units)
     typed = unicodedata.normalize(draw(forms), draw(cases)(some))
@@ -158,7 +158,7 @@ def written(draw: st.DrawFn, piece: Piece) -> str:
 
 @st.composite
 def searches(draw: st.DrawFn) -> tuple[str, str, bool]:
-    """A text, what is sought in it, and whether it is there."""
+    """Draw a text, a search, and whether the text has what is searched for."""
     there = draw(st.lists(pieces, min_size=1, max_size=5))
     text = draw(st.sampled_from([" ", ", ", "。", "\n\n"])).join(draw(written(piece)) for piece in there)
     script, units = draw(st.sampled_from(there) | pieces)

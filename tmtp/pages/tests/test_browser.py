@@ -1,4 +1,4 @@
-"""The pages about devices and people in a real browser, and what they do to devices on the real protocol."""
+"""The pages about devices and people in a real browser, with devices that use the real protocol."""
 
 from __future__ import annotations
 

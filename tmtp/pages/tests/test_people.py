@@ -32,7 +32,7 @@ def url(name, *args):
 
 
 def member(name, alias):
-    """A member of the website with an alias and a device: as one who sends from it."""
+    """Create a member of the website with an alias and a device, and return them as a sender from it."""
     user = user_of(get_user_model().objects.create_user(name))
     node, _ = devices.make_node(user, "laptop")
     users.add_alias(Sender(user.uid, user.pk), alias)
@@ -69,7 +69,7 @@ def shown(client, name, *args):
 
 
 def post(client, page, /, *args, **form):
-    """What the page says when all is well, after the redirect; and beside fields."""
+    """Submit a form. Return the messages of the page after the redirect, or the errors of the fields."""
     return re.sub(r"\s+", " ", client.post(url(page, *args), form, follow=True).text)
 
 
@@ -129,7 +129,7 @@ def test_other_people_s_aliases_are_not_there(client, ann, bob):
 
 @pytest.fixture
 def group(ann, bob):
-    """Ann's group, which Bob is invited to."""
+    """Create Ann's group, to which Bob is invited."""
     group = groups.create(ann, GID, ANN)
     groups.invite(ann, GID, ANN, BOB)
     return group
@@ -316,7 +316,7 @@ def test_others_are_found_however_their_names_are_typed(client, ann):
 
 
 def test_new_names_are_composed(client, ann):
-    """Devices compare octet by octet, and most keyboards compose."""
+    """Devices compare names octet by octet, and most keyboards compose characters."""
     post(client, "aliases", name="zoe\u0301 of rome")
     assert Alias.objects.filter(name="zoé of rome", user=ann.user).exists()
 
@@ -328,7 +328,7 @@ def test_block_by_uid(client, ann, bob):
 
 @pytest.mark.parametrize("uid", ["%%%%%%%%%%%%%%%%++++++++++++++++", "123456789BCDFGHJ1234567890+%+%+%"])
 def test_block_beside_a_message(client, ann, uid):
-    """A uid has signs that mean something in an address."""
+    """A uid has characters with a special meaning in URLs."""
     other = User.objects.create(uid=uid)
     page = shown(client, "block", uid)
     assert f"Block “{uid}”?" in page
@@ -338,7 +338,7 @@ def test_block_beside_a_message(client, ann, uid):
 
 
 def test_who_is_blocked_is_called_what_the_member_calls_them(client, ann, bob):
-    """Another alias of theirs may be unknown to the member, and is none of their business."""
+    """The member may not know the other aliases of a blocked user, and the page must not disclose them."""
     users.add_alias(bob, "bob the spy")
     link = f"{url('block', bob.uid)}?name="
     assert "bob the spy" in client.get(link + "bob the spy").text
@@ -376,7 +376,7 @@ def test_the_number_of_queries_does_not_grow_with_the_blocks(client, ann, django
         assert "uid 9" in shown(client, "blocked")
 
 
-# what pages say of a refusal
+# the texts of refusals
 
 
 def test_members_ask_for_no_more_than_devices_may(client, ann, bob, settings):
