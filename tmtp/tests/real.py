@@ -63,7 +63,7 @@ class Installation:
 
     @property
     def spool_files(self) -> list[Path]:
-        """Return the files in the spool."""
+        """The files in the spool."""
         return [path for path in (self.folder / "spool").rglob("*") if path.is_file()]
 
     @contextlib.contextmanager
@@ -239,18 +239,18 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Return the process id."""
+        """The process id."""
         assert self.process
         return self.process.pid
 
     @property
     def log(self) -> str:
-        """Return everything that it has logged."""
+        """Everything that it has logged."""
         return self.log_path.read_text()
 
     @property
     def memory(self) -> int:
-        """Return the octets of memory that it uses, without those that the system could take back."""
+        """The octets of its resident memory."""
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024

@@ -1,8 +1,8 @@
-"""Conversations as data: reads the scripts in `conversations/`, plays them against a server, compares.
+"""Conversations as data: read the scripts in `conversations/`, play them against a server, and compare.
 
-How a script is written: conversations/README.md. After each block of lines everyone must have received what the
-script says, and nothing else. To know that nothing else is on its way without waiting for it, a link asks for
-something that is refused (`SYNC`): the server answers after all that it had to say to that link before.
+conversations/README.md explains how scripts are written. After each block of lines, everyone must have received what
+the script says, and nothing else. To know that nothing else is coming without waiting for it, a link sends a request
+that is refused (`SYNC`): the server answers it after everything that it had to send to this link before.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any
 from tmtp.testing import Client, Closed, Frame, Server, frame, headsum
 
 QUEUED = {"delivery", "notify", "ping", "invite", "member", "user", "ohiedit", "login"}
-IMPLIED = ("id", "posted", "headsum")  # what all queued messages have; checked in `check_form`
+IMPLIED = ("id", "posted", "headsum")  # members of all queued messages, which `check_form` checks
 SYNC = {"op": 4, "id": "sync", "type": "init", "for": [{"id": "nobody"}]}
-PATIENCE = 3  # seconds for what is expected and not there yet
-LINK_PATIENCE = 10  # seconds without a word
+PATIENCE = 3  # seconds to wait for an expected frame
+LINK_PATIENCE = 10  # seconds of silence
 MSGID = re.compile(r"[0-9a-f]{16}")
 POSTED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 LINE = re.compile(r"(?P<who>[a-z]+(/\d)?) (?P<verb>[^ ]+) ?(?P<rest>.*)")
@@ -31,7 +31,7 @@ numbers = count(1)
 
 @dataclass
 class Line:
-    """One line: who, what (`>`, `<` or a word), and the rest."""
+    """A line: a person, a verb (`>`, `<` or a word), and the rest."""
 
     number: int
     who: str
@@ -41,7 +41,7 @@ class Line:
 
 @dataclass
 class Conversation:
-    """A script's part under one title: the people in it, and blocks of lines."""
+    """The part of a script under one title: the people in it, and blocks of lines."""
 
     title: str
     server: str
@@ -50,14 +50,14 @@ class Conversation:
 
 
 def read_scripts(folder: Path) -> Iterator[tuple[str, Conversation]]:
-    """All conversations of all files, with a name for each."""
+    """Return all conversations of all files, with a name for each."""
     for file in sorted(folder.glob("*.talk")):
         for conversation in read_script(file.read_text("utf-8")):
             yield f"{file.stem}: {conversation.title}", conversation
 
 
 def read_script(text: str) -> Iterator[Conversation]:
-    """The conversations of one file."""
+    """Return the conversations of a file."""
     server, conversation = "{}", None
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith("server "):
@@ -86,7 +86,7 @@ def _add_line(conversation: Conversation, number: int, line: str) -> None:
 
 
 def parse_content(text: str) -> tuple[dict[str, Any], bytes]:
-    """A header and data, as a script has them: {...} "text", {...} "text" * 7, {...} hex:00ff."""
+    """Parse a header and data as scripts have them: {...} "text", {...} "text" * 7, {...} hex:00ff."""
     header, end = json.JSONDecoder().raw_decode(text)
     rest = text[end:].strip()
     if not rest:
@@ -99,17 +99,17 @@ def parse_content(text: str) -> tuple[dict[str, Any], bytes]:
 
 
 class Link:
-    """One person's node and its link, when it has one."""
+    """A person's node, and its link if it is connected."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.client: Client | None = None
         self.logged_in = False
         self.holding = False
-        self.held: list[Frame] = []  # not acknowledged yet
-        self.got: list[Frame] = []  # in this block
+        self.held: list[Frame] = []  # messages that are not acknowledged yet
+        self.got: list[Frame] = []  # messages of this block
         self.closed = False
-        self.joined = b""  # octets to be sent in one segment with the next
+        self.joined = b""  # octets to be sent in one segment with the next ones
 
     def open(self, server: Server) -> None:
         """Connect."""
@@ -124,12 +124,12 @@ class Link:
 
     @property
     def link(self) -> Client:
-        """Its client."""
+        """The client of the link."""
         assert self.client, f"{self.name} is not connected"
         return self.client
 
     def take(self) -> Frame:
-        """Receive a message, note it, acknowledge it."""
+        """Receive a message, keep it, and acknowledge it unless `holding`."""
         message = self.link.receive()
         check_form(message)
         self.got.append(message)
@@ -142,13 +142,13 @@ class Link:
         return message
 
     def acknowledge(self) -> None:
-        """Acknowledge all that is not yet."""
+        """Acknowledge all messages that are not acknowledged yet."""
         for message in self.held:
             self.link.acknowledge(message)
         self.held = []
 
     def finish(self) -> None:
-        """Receive all until the server closes."""
+        """Receive everything until the server closes the link."""
         try:
             while True:
                 self.take()
@@ -158,11 +158,11 @@ class Link:
         self.close()
 
     def ask(self) -> None:
-        """Begin to find out whether there is more."""
+        """Send a request whose answer shows that nothing else is coming."""
         self.link.send(SYNC)
 
     def is_quiet(self) -> bool:
-        """Receive what comes before the answer to `ask`; whether that was nothing."""
+        """Receive everything up to the answer to `ask`, and return whether that was nothing."""
         before = len(self.got)
         while self.take().id != SYNC["id"]:
             pass
@@ -171,7 +171,7 @@ class Link:
 
 
 class Talk:
-    """A conversation being held."""
+    """A conversation that is played against a server."""
 
     def __init__(
         self, server: Server, conversation: Conversation, website: Callable[[str], Any] | None = None
@@ -181,10 +181,10 @@ class Talk:
         self.conversation = conversation
         self.number = str(next(numbers))
         self.links: dict[str, Link] = {}
-        self.names: dict[str, Any] = {}  # what $names stand for
+        self.names: dict[str, Any] = {}  # the values of $names
 
     def hold(self) -> None:
-        """Play it to the end; raises AssertionError where the server differs."""
+        """Play the conversation. Raise AssertionError where the server deviates from it."""
         try:
             for name in self.conversation.people:
                 self._introduce(name)
@@ -198,11 +198,11 @@ class Talk:
     # people
 
     def link(self, name: str) -> Link:
-        """Someone's node."""
+        """Return a person's node."""
         return self.links.setdefault(name, Link(name))
 
     def _introduce(self, name: str) -> None:
-        """Have someone register, or another node of theirs made by their first one, and log in."""
+        """Register a person, or have their first node create another one, and log in."""
         link, (person, _, second) = self.link(name), name.partition("/")
         link.open(self.server)
         link.link.greet()
@@ -217,7 +217,7 @@ class Talk:
         link.logged_in = True
         self.names |= {f"${name}": link.link.uid, f"${name}.node": link.link.nodeid}
 
-    # what happens
+    # actions
 
     def _play(self, block: list[Line]) -> None:
         for link in self.links.values():
@@ -260,7 +260,7 @@ class Talk:
         assert link.link.greet()["op"] == "tmtprev"
 
     def _do_login(self, link: Link, line: Line) -> None:
-        """Log in; right after a cut the server may not know yet that the old link has ended."""
+        """Log in. Try again while the server has not noticed yet that the old link was cut."""
         give_up = time.monotonic() + PATIENCE
         nodeid = self.names[f"${line.who}.node"]
         uid = self.names["$" + line.who.partition("/")[0]]
@@ -305,10 +305,10 @@ class Talk:
         users = f"user = lambda uid: User.objects.get(uid=uid)\nme = user({self.names['$' + who]!r})\n"
         self.website(begin + users + code)
 
-    # what comes of it
+    # results
 
     def _settle(self, expected: dict[str, list[Line]]) -> None:
-        """Receive all that there is for everyone. Links that are to end are read to their end."""
+        """Receive everything for everyone. Read links that should end to their end."""
         for name, lines in expected.items():
             if not self.link(name).logged_in or ends(lines):
                 self._settle_one(self.link(name), lines)
@@ -318,7 +318,7 @@ class Talk:
             self._quieten(self.links.values())
 
     def _settle_one(self, link: Link, lines: list[Line]) -> None:
-        """Receive what one link is to get."""
+        """Receive everything that one link should get."""
         if link.client is None:
             return
         if ends(lines):
@@ -335,7 +335,7 @@ class Talk:
         return any(not link.closed and len(link.got) < len(lines) for link, lines in links)
 
     def _quieten(self, links: Iterable[Link]) -> None:
-        """Read until nothing comes twice: an answer may overtake the first page of what waited, but not two do."""
+        """Read until nothing comes twice in a row: one answer may overtake the first page of waiting messages."""
         links, quiet = [link for link in links if link.logged_in], 0
         while quiet < 2:
             for link in links:
@@ -343,7 +343,7 @@ class Talk:
             quiet = quiet + 1 if all([link.is_quiet() for link in links]) else 0
 
     def _compare(self, expected: dict[str, list[Line]]) -> None:
-        """Everyone has got what they should, in the order given: of messages, of presences, and of answers."""
+        """Check that everyone has got what they should. Messages, presences and answers must each be in order."""
         for name in {**expected, **self.links}:
             link, lines = self.link(name), expected.get(name, [])
             if lines and lines[-1].rest == "closed":
@@ -382,7 +382,7 @@ class Talk:
         return bool(got == self._known(wanted))
 
     def _known(self, value: Any, *, strict: bool = True) -> Any:
-        """A value with $names and @ replaced by what they stand for."""
+        """Return a value with $names and @ replaced by their values."""
         if isinstance(value, str):
             if value.startswith("$"):
                 return self.names[value] if strict else self.names.get(value, value)
@@ -413,18 +413,18 @@ VERBS = {
 
 
 def ends(lines: list[Line]) -> bool:
-    """Whether someone who is to get this is then disconnected."""
+    """Return whether someone who should get these lines is disconnected afterwards."""
     return any(line.rest == "closed" or '"op":"quit"' in line.rest for line in lines)
 
 
 def kind_of(header: dict[str, Any]) -> str:
-    """Messages, presences and answers come in their order; how they mix is the server's business."""
+    """Return the kind of a frame. Each kind keeps its order, and the server may mix them in any way."""
     op = header["op"]
     return "queued" if op in QUEUED else "ohi" if op == "ohi" else "answer"
 
 
 def check_form(message: Frame) -> None:
-    """What holds for whatever the server says."""
+    """Check what holds for every frame from the server."""
     header = message.header
     canonical = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     assert message.octets == canonical, message.octets

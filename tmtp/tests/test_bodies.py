@@ -1,4 +1,4 @@
-"""Data as it comes in: small parts in memory, large ones in the spool and never whole in memory."""
+"""Uploads: small parts stay in memory, large ones go to the spool and are never whole in memory."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ async def test_a_post_whose_part_could_not_be_spooled_is_refused_and_leaves_no_f
 
 
 def taking(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    """From now on, a spool file takes no more than `most` octets at a time; a full disk takes none."""
+    """Let spool files take at most `most` octets at a time, or none, as on a full disk."""
 
     class Taking(io.FileIO):
         def write(self, data: Any) -> int:

@@ -36,7 +36,7 @@ def without(*names):
     return {name: value for name, value in PROVIDER.items() if name not in names}
 
 
-@pytest.mark.django_db  # Django 6 checks the databases too, unless told not to
+@pytest.mark.django_db  # Django 6 checks the databases too, by default
 def test_the_site_itself_has_no_errors():
     assert [message for message in run_checks(tags=["tmtp"]) if message.level >= ERROR] == []
 
@@ -242,7 +242,7 @@ def test_servers(settings):
 
     lease("here")
     lease("here", seconds=3600)
-    lease("here", address="")  # a website's
+    lease("here", address="")  # a website's lease
     assert databases.check_servers(databases=["default"]) == []
     lease("here")
     assert ids(databases.check_servers(databases=["default"])) == ["tmtp.W008"]
@@ -259,7 +259,7 @@ class Shared:
 
 @pytest.mark.django_db
 def test_servers_before_the_first_migrate():
-    with connection.cursor() as cursor:  # undone with the test
+    with connection.cursor() as cursor:  # rolled back with the test
         cursor.execute("ALTER TABLE tmtp_serverlease RENAME TO tmtp_serverlease_away")
     assert databases.check_servers(databases=["default"]) == []
 
@@ -332,7 +332,7 @@ def test_no_tasks(settings):
     assert site.check_tasks() == []
 
 
-# -- all of it
+# -- all checks
 
 
 MINIMAL = """

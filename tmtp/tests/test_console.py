@@ -1,4 +1,4 @@
-"""Commands on a console that is not UTF-8: they print what it has, and escapes for the rest."""
+"""Commands on a console that is not UTF-8 print escapes for the characters that it cannot encode."""
 
 from __future__ import annotations
 

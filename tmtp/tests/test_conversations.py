@@ -11,7 +11,7 @@ from .talk import Talk, read_script, read_scripts
 
 FOLDER = Path(__file__).parent / "conversations"
 SCRIPTS = dict(read_scripts(FOLDER))
-NEVER_SAID = errors.TMTPREV_OMITTED  # the client has not completed op 0, so it is told nothing
+NEVER_SAID = errors.TMTPREV_OMITTED  # before op 0 is complete, the client gets no reason
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -51,7 +51,7 @@ WRONG = {
 def test_what_is_not_as_the_script_says_is_noticed(what, server_for, monkeypatch):
     (good,), (wrong,) = read_script(GOOD), read_script(GOOD.replace(*WRONG[what]))
     Talk(server_for("{}"), good).hold()
-    monkeypatch.setattr(talk, "PATIENCE", 0.05)  # what is wrong need not be waited for
+    monkeypatch.setattr(talk, "PATIENCE", 0.05)  # do not wait long for frames that never come
     monkeypatch.setattr(talk, "LINK_PATIENCE", 0.3)
     with pytest.raises((AssertionError, TimeoutError)):
         Talk(server_for("{}"), wrong).hold()

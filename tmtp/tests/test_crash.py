@@ -1,4 +1,4 @@
-"""The server dies, or is told to end, while fifty clients post: nothing that it acknowledged is lost."""
+"""The server is killed or stopped while fifty clients post: nothing that it has acknowledged is lost."""
 
 import time
 

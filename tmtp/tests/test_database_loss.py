@@ -1,4 +1,4 @@
-"""The database goes away, is locked or full, while clients post: nothing acknowledged is lost, and it goes on."""
+"""The database fails, is locked or full while clients post: nothing acknowledged is lost, and the service goes on."""
 
 import asyncio
 import contextlib
@@ -64,7 +64,7 @@ async def test_postgresql_crashes_and_recovers_while_clients_post(server):
     for _ in range(2):
         await crowd.more(100)
         with administer() as admin:
-            # the whole server starts again when one of its processes is killed, and takes nobody meanwhile
+            # PostgreSQL restarts when one of its processes is killed, and refuses connections meanwhile
             os.kill(backends(admin, database_name(server.site))[0], signal.SIGKILL)
     await crowd.more(100)
     ledger = await crowd.finish()
@@ -97,7 +97,7 @@ async def test_another_process_holds_the_lock_for_seconds(server):
         await asyncio.sleep(2)
         before = len(crowd.ledger.acked)
         await asyncio.sleep(0.5)
-        assert len(crowd.ledger.acked) == before  # it did wait
+        assert len(crowd.ledger.acked) == before  # requests were waiting
         other.execute("COMMIT")
     begun = time.monotonic()
     await crowd.more(100)
@@ -111,7 +111,7 @@ async def test_disk_of_the_database_is_full_for_a_while(impatient):
     crowd = Crowd(impatient, 10)
     await crowd.start()
     await crowd.more(50)
-    # no file may grow any further: what SQLite is told then is what it is told by a full disk
+    # no file may grow any further, which SQLite notices in the same way as a full disk
     resource.prlimit(impatient.pid, resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
     await until(lambda: sum(bool(post.refused) for post in crowd.ledger.posts.values()) > 30)
     resource.prlimit(impatient.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

@@ -1,4 +1,4 @@
-"""The dispatcher against a model of database, store and devices: nothing is lost, and nothing doubled."""
+"""The dispatcher against a model of database, store and devices: nothing is lost or sent twice."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ sizes = st.sampled_from([1, 1, 1, 30])
 
 
 class World:
-    """The database, and a store whose thread works when it is told to."""
+    """A database, and a store whose thread works when the test tells it to."""
 
     def __init__(self) -> None:
         self.waiting: dict[int, dict[int, Parcel]] = {node: {} for node in NODES}
-        self.version = self.seen = 0  # of the database, as far as other processes wrote
+        self.version = self.seen = 0  # the version of the database, which changes when other processes write
         self.number = 0
         self.handed_in: deque[Any] = deque()
-        self.coming: deque[Callable[[], Any]] = deque()  # for the loop, in order
+        self.coming: deque[Callable[[], Any]] = deque()  # reports to the loop, in order
         self.down = False
         self.lease = 1
         self.dispatcher = Dispatcher(self, lambda chosen: None)  # type: ignore[arg-type]
         self.dispatcher._poller = self  # type: ignore[assignment]
 
-    # what the dispatcher sees
+    # the store's interface for the dispatcher
 
     def acknowledge(self, entry: tuple[int, int, int]) -> None:
         self.handed_in.append(entry)
@@ -61,7 +61,7 @@ class World:
             news.waiting = {node: list(self.waiting[node]) for node in caught_up if self.waiting[node]}
         return news
 
-    # what goes on
+    # what happens
 
     def write(self, to: list[int], rank: int, size: int) -> Parcel:
         self.number += 1
@@ -71,7 +71,7 @@ class World:
         return parcel
 
     def work(self) -> None:
-        """The thread takes all there is: a batch, its report, then the reads."""
+        """Run the thread: it takes all items, commits a batch, reports it, then does the reads."""
         batch, self.handed_in = self.handed_in, deque()
         for entry in batch:
             if len(entry) == 3 and not isinstance(entry[0], list):
@@ -85,7 +85,7 @@ class World:
                 self.coming.append(lambda done=done, result=result: done(result))  # type: ignore[misc]
 
     def turn(self) -> None:
-        """The loop takes what the thread reported next."""
+        """Run the loop for the next report of the thread."""
         if self.coming:
             self.coming.popleft()()
 
@@ -95,10 +95,10 @@ class Link:
 
     def __init__(self, world: World, node: int) -> None:
         self.leaving: list[Parcel] = []
-        self.unacked: dict[int, float] = {}  # when each was sent
+        self.unacked: dict[int, float] = {}  # the time at which each message was sent
         self.acked: set[int] = set()
         self.first_sent: list[tuple[int, int]] = []
-        self.due: set[int] = set()  # to be sent again
+        self.due: set[int] = set()  # messages to be sent again
         self.dropped = False
         self.lane: Lane = world.dispatcher.attach(node, self.send, self.drop)
 
@@ -117,7 +117,7 @@ class Link:
 
 
 class Dispatching(RuleBasedStateMachine):
-    """Anything may happen between any two things."""
+    """A state machine in which anything may happen at any time."""
 
     @initialize()
     def begin(self) -> None:
@@ -128,7 +128,7 @@ class Dispatching(RuleBasedStateMachine):
         self.world = World()
         self.patch.setattr(module.queue, "read_page", self.world.read_page)
         self.links: dict[int, Link] = {}
-        self.foreign: set[int] = set()  # numbers that other processes gave
+        self.foreign: set[int] = set()  # numbers assigned by other processes
         self.now = 1000.0
 
     @rule(to=some_nodes, rank=ranks, size=sizes)
@@ -238,7 +238,7 @@ class Dispatching(RuleBasedStateMachine):
                 assert own == sorted(own)
 
     def teardown(self) -> None:
-        """Once all devices are there, acknowledge and time goes on, nothing waits any more."""
+        """When all devices are connected and acknowledge, in the end nothing waits any more."""
         if not hasattr(self, "links"):
             return
         for _ in range(len(NODES) * 400):
@@ -264,7 +264,7 @@ TestDispatching = Dispatching.TestCase
 TestDispatching.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 
 
-# a few of them by name
+# some cases by name
 
 
 @pytest.fixture
@@ -298,15 +298,15 @@ def test_what_waited_comes_before_what_comes(world: World) -> None:
 
 
 def test_a_look_that_was_under_way_as_a_node_caught_up_is_followed_by_another(world: World) -> None:
-    link = Link(world, 1)  # its page is asked for
-    world.dispatcher.look()  # leaves it out
+    link = Link(world, 1)  # its page has been requested
+    world.dispatcher.look()  # this look leaves the node out
     world.handed_in.rotate(0)
     page, look = world.handed_in
     world.handed_in.clear()
     page_result = page[0]()
     world.write([1], 1, 1)
     world.version += 1
-    look_result = look[0]()  # and has seen the version of the database
+    look_result = look[0]()  # and the look has seen the version of the database
     page[1](page_result)
     look[1](look_result)
     world.dispatcher.look()

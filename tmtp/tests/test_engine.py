@@ -1,4 +1,4 @@
-"""The engine: it starts again when it could not, a link that has ended ends no other, leftovers are swept."""
+"""The engine: it starts again after a failure, the end of a link ends no other, and leftovers are swept."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def engine() -> AsyncIterator[Engine]:
 
 
 async def link() -> list[str]:
-    """A link whose client is gone at once; gives the types of what it was sent."""
+    """Serve a link whose client disconnects at once. Return the types of the events that it was sent."""
     sent: list[str] = []
 
     async def receive() -> dict[str, Any]:
@@ -88,7 +88,7 @@ async def test_links_that_come_together_start_it_once(monkeypatch: pytest.Monkey
 
 
 async def enter(engine: Engine, uid: str = "", nodeid: str = "") -> tuple[Session, str]:
-    """A link that has logged in, or registered; and its nodeid."""
+    """Log a link in, or register it. Return it and its nodeid."""
     session, lease = Session(engine, "127.0.0.1"), engine.lease.id
     assert engine.links.open(session)
     if uid:
@@ -113,7 +113,7 @@ async def test_a_link_of_a_lost_lease_does_not_end_a_fresh_one_of_its_node(engin
     old, nodeid = await enter(engine)
     assert await server_of(engine, old) == engine.lease.id
     before, engine.store.lease = engine.lease.id, 0
-    await engine.store.run(None, without_batch(leases.release, before))  # as another server might
+    await engine.store.run(None, without_batch(leases.release, before))  # as another server may do
     engine.store.lease = before
     with pytest.raises(Unavailable):
         await engine.store.run(None, without_batch(int))
@@ -132,7 +132,7 @@ async def test_a_link_of_a_lost_lease_does_not_end_a_fresh_one_of_its_node(engin
 
 
 async def test_whoever_is_popular_can_log_in(engine: Engine) -> None:
-    """Contacts that do not fit into the answer to a login follow one by one."""
+    """Contacts that do not fit into the answer to a login are sent one by one."""
     (popular, nodeid), (friend, _) = await enter(engine), await enter(engine)
     assert popular.sender and friend.sender
     uid = popular.sender.uid
@@ -179,7 +179,7 @@ async def test_a_link_that_ends_while_it_logs_in_frees_the_node(engine: Engine) 
     (link,) = engine.links
     login.cancel()
     engine.links.farewell(link)
-    await server_of(engine, first)  # the claim has committed, and was answered
+    await server_of(engine, first)  # the claim has been committed and reported
     assert await server_of(engine, first) is None
     again, _ = await enter(engine, first.sender.uid, nodeid)
     assert await server_of(engine, again) == engine.lease.id
@@ -192,7 +192,9 @@ async def test_leftovers_are_swept_while_it_runs(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(background, "SWEEP", 0.01)
     engine = Engine("127.0.0.1:1")
     await engine.start()
-    await engine.store.run(None, without_batch(sql.add_entries, [(1, 1, 12345)]))  # neither node nor message
+    await engine.store.run(
+        None, without_batch(sql.add_entries, [(1, 1, 12345)])
+    )  # neither the node nor the message exists
     async with asyncio.timeout(10):
         while await engine.store.run(None, without_batch(QueueEntry.objects.exists)):
             await asyncio.sleep(0.01)

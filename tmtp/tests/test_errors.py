@@ -1,4 +1,4 @@
-"""Refused: each code has texts, each raise has a code, and what strangers wrote is never read as a text."""
+"""Refused: each code has texts, each error has a code, and parameters are never used as format strings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.once
 
 
 def test_each_refusal_fits_the_table() -> None:
-    check_refusals(errors.TEXTS, "tmtp", but="tmtp/delivery")  # which has a table, and a test, of its own
+    check_refusals(errors.TEXTS, "tmtp", but="tmtp/delivery")  # delivery has its own table and test
 
 
 def test_each_code_is_documented() -> None:
@@ -66,7 +66,7 @@ def test_an_app_can_add_codes(monkeypatch: pytest.MonkeyPatch) -> None:
         add_texts({"unreachable": Text("%(name)s is away")})
 
 
-# one refusal
+# an error
 
 
 def test_a_refusal_says_why() -> None:
@@ -118,7 +118,7 @@ def test_a_refusal_goes_through_a_task_queue() -> None:
     ],
 )
 def test_names(name: str, why: str | None) -> None:
-    """In the words of the protocol (tmtp.md section 2)."""
+    """The errors are those of the protocol (tmtp.md section 2)."""
     assert why_not(name, "newalias") == why
     assert why_not(name, "gid") == (why and why.replace("newalias", "gid"))
     assert names.is_name(name) == (why is None)

@@ -1,4 +1,4 @@
-"""Posts to many: a bounded number of entries in each transaction, seen by all or by nobody, each node once."""
+"""Posts to many: a limited number of entries in each transaction, all or nothing, and each node once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def crowd() -> list[Sender]:
-    """The joined members of a group, among others who are not; the first and the second have two nodes."""
+    """Create a group, and return its joined members. The first two have two nodes each."""
     group = Group.objects.create(gid=GID)
     crowd = [someone(nodes=2 if n < 2 else 1) for n in range(MEMBERS)]
     for place, status in enumerate(Member.Status):
@@ -61,7 +61,7 @@ def begin(item: Post) -> Fanout:
 
 
 def finish(begun: Fanout, batch: Batch | None = None) -> int:
-    """Take all steps, each of them twice, as when a commit fails and had succeeded."""
+    """Take all steps, each of them twice, as after a commit that failed or only seemed to."""
     step: Fanout | int = begun
     while isinstance(step, Fanout):
         before = QueueEntry.objects.count()
@@ -72,7 +72,7 @@ def finish(begun: Fanout, batch: Batch | None = None) -> int:
 
 
 def got(*people: Sender) -> list[list[int]]:
-    """How many messages wait for each node of each of these."""
+    """Return the number of messages that wait for each node of these users."""
     return [[len(waiting(node)) for node in own(person)] for person in people]
 
 
@@ -129,7 +129,7 @@ def test_groups_that_are_large_only_together_are_written_in_steps_too(ann: Sende
     assert got(ann) == [[1, 1]]
 
 
-# all or nothing
+# atomicity
 
 
 def test_nobody_sees_it_before_the_last_step(crowd: list[Sender], ann: Sender) -> None:
@@ -188,7 +188,7 @@ def test_who_may_post_to_a_large_group(crowd: list[Sender], settings: Any, invit
 
 
 def test_a_request_that_comes_again_meanwhile_is_the_same_post(crowd: list[Sender], ann: Sender) -> None:
-    """Over a new link, when the one it came over has broken."""
+    """It comes over a new link, after the first one was cut."""
     first, again = [begin(Post(ann, CROWD, b"hello", digest=b"d" * 32)) for _ in range(2)]
     number = finish(again)
     assert finish(first) == number
@@ -199,7 +199,7 @@ def test_a_request_that_comes_again_meanwhile_is_the_same_post(crowd: list[Sende
 def test_a_node_that_is_added_meanwhile_gets_it(crowd: list[Sender], ann: Sender) -> None:
     step: Fanout | int = begin(Post(ann, CROWD, b"hello"))
     assert isinstance(step, Fanout)
-    step = step.step()  # ann's nodes come first
+    step = step.step()  # this step wrote the entries of Ann's nodes
     devices.add_node(ann, "phone")
     new = Node.objects.latest("pk").pk
     batch = Batch()

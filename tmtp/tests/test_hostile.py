@@ -1,4 +1,4 @@
-"""What strangers and broken programs send: it ends one link at most, and nobody else notices (design.md section 8)."""
+"""Attacks and broken clients end at most their own link, and nobody else notices (design.md section 8)."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from .real import PATIENCE, LoginRefused, frame, installation, until
 
 pytestmark = pytest.mark.once
 
-MEMORY = 30 * 2**20  # what a server may grow by: buffers of some links, and what the interpreter keeps
+MEMORY = 30 * 2**20  # octets by which a server may grow, for buffers of some links and the interpreter
 REASONS = {value for value in vars(errors).values() if isinstance(value, str)}
 INT_MAX = 2**63 - 1
 NODE = "1" * 40
@@ -30,7 +30,7 @@ def server():
 
 @pytest.fixture
 async def bystander(server):
-    """Somebody else, who can send and receive all the time, and a log without a traceback."""
+    """Check that another client can send and receive all the time, and that no traceback is logged."""
     before = len(server.log)
     client = await server.register()
     yield client
@@ -79,7 +79,7 @@ async def test_half_open_handshakes_do_not_hold_up_others_and_are_closed(server,
     hello = outgoing.read()
     links = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(200)]
     for index, (_, writer) in enumerate(links):
-        writer.write(hello[: len(hello) * (index % 3) // 2])  # nothing, a half, all of it and no more
+        writer.write(hello[: len(hello) * (index % 3) // 2])  # nothing, a half, or all of it
     await notices_nothing(bystander)
     async with asyncio.timeout(PATIENCE):
         for reader, writer in links:
@@ -131,7 +131,7 @@ async def test_one_packet_before_login(server, bystander, octets, reason):
     assert await link.ended() == reason
 
 
-# -- after it
+# -- after the login
 
 
 async def test_alias_of_30_cjk_characters(server, bystander):
@@ -195,7 +195,7 @@ async def test_a_body_too_long_for_anyone(server, bystander):
 @pytest.mark.parametrize("members", [{"op": 7}, {"op": 8, "notelen": 300_000}, {"op": 8, "notelen": 700_000}], ids=str)
 async def test_an_upload_that_is_cut_leaves_no_file(server, bystander, members):
     link = await server.register()
-    before = set(server.site.spool_files)  # of other tests, for devices that never come back
+    before = set(server.site.spool_files)  # files of other tests, for devices that never come back
     link.send(b"x" * 500_000, id="1", for_=[], datalen=1_000_000, **members)
     await link.writer.drain()
     await until(lambda: set(server.site.spool_files) - before)
@@ -284,11 +284,11 @@ async def test_mutated_requests(server, bystander):
         await asyncio.gather(*[one() for _ in range(50)])
 
 
-# -- those who do not read
+# -- clients that do not read
 
 
 async def comes_back(server, link):
-    """Log in as soon as the server has seen that the old link is gone."""
+    """Log in as soon as the server has noticed the end of the old link."""
     async with asyncio.timeout(PATIENCE):
         while True:
             try:

@@ -1,7 +1,7 @@
-"""No hot statement reads a whole table: the plans that both databases make, with thousands of rows to choose by.
+"""No hot statement reads a whole table: the plans of both databases, with thousands of rows.
 
-PostgreSQL is asked twice: for a plan made for these parameters, and for the one it falls back on for a prepared
-statement. SQLite is asked without statistics, as most sites run it, and with.
+PostgreSQL is asked for its plan for these parameters, and for the generic plan of a prepared statement. SQLite is
+asked without statistics, as on most sites, and with them.
 """
 
 import json
@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from tmtp.services.storage.sql import nodes, queue, recipients, records
 
-USERS = 40_000  # with a node each, a place in one of 400 groups, and two messages that wait
+USERS = 40_000  # each has a node, is in one of 400 groups, and has two waiting messages
 MESSAGES = 80_000
-BACKLOG = 20_000  # what more waits for node 1
+BACKLOG = 20_000  # further messages that wait for node 1
 TABLES = ("user", "node", "group", "member", "block", "message", "queueentry", "receipt", "serverlease")
 NOW = timezone.now()
 
@@ -29,7 +29,8 @@ NUMBERS = {
 TEXT = {"sqlite": "printf('%06d', {0})", "postgresql": "lpad(({0})::text, 6, '0')"}
 OCTETS = {"sqlite": "CAST({0} AS BLOB)", "postgresql": "decode({0}, 'escape')"}
 
-# The parameters to plan for, by the statement's name in `sql`: rows for those that take many, else what is bound.
+# The parameters to plan for, by the statement's name in `sql`: rows for statements that take many, or the bound
+# values.
 SOME = list(range(101, 151))
 ENTRIES = [(node, 1, node) for node in SOME]
 PARAMETERS = {
@@ -77,7 +78,7 @@ STATEMENTS = {
 
 @pytest.fixture
 def rows(db):
-    """Thousands of rows in every table that grows."""
+    """Insert thousands of rows into every table that grows."""
     text, octets = TEXT[connection.vendor].format, OCTETS[connection.vendor].format
     member = "n, (n - 1) / 100 + 1, n, 'alias', 2"
     person = f"n, 'uid' || {text('n')}, n < 0, 1, n < 0, now"
@@ -118,14 +119,14 @@ CASES = [(name, parameters) for name, several in PARAMETERS.items() for paramete
 
 
 def scans_in_sqlite(statement, parameters):
-    """What a plan reads from end to end, but for lists of values and what a limit cuts short."""
+    """Return what a plan scans completely, except for lists of values and scans with a limit."""
     plan = connection.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
     lists = re.compile(r"SCAN (json_each|acked|counted|note|\d+ CONSTANT ROWS?|CONSTANT ROW)\b")
     return [detail for *_, detail in plan if detail.startswith("SCAN") and not lists.match(detail)]
 
 
 def bound_for_sqlite(statement, parameters):
-    """A statement and its parameters as the package sql gives them to SQLite."""
+    """Return a statement and its parameters as the package sql passes them to SQLite."""
     if "{rows}" in statement:
         row = f"({', '.join('?' * len(parameters[0]))})"
         statement = statement.format(rows=", ".join([row] * len(parameters)))
@@ -155,14 +156,14 @@ def test_a_scan_is_seen_in_sqlite(rows):
 
 @pytest.fixture
 def analyzed(rows):
-    """The statistics that autovacuum would have gathered."""
+    """Gather the statistics, as autovacuum does."""
     with connection.cursor() as cursor:
         for table in TABLES:
             cursor.execute(f'ANALYZE "tmtp_{table}"')
 
 
 def scans_in_postgresql(statement, parameters, mode):
-    """The tables that a plan reads from end to end."""
+    """Return the tables that a plan scans completely."""
     from psycopg import ClientCursor
 
     many = isinstance(parameters, list)
@@ -194,7 +195,7 @@ def test_postgresql_searches(analyzed, mode):
         f"{name} {number}": scans_in_postgresql(STATEMENTS[name]["postgresql"], parameters, mode)
         for number, (name, parameters) in enumerate(CASES)
     }
-    small = {"tmtp_serverlease", "tmtp_group"}  # a page or two: reading all of it is the best plan
+    small = {"tmtp_serverlease", "tmtp_group"}  # a few pages, so that a full scan is the best plan
     assert not {name: tables for name, tables in found.items() if set(tables) - small}
 
 

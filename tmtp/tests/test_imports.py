@@ -1,4 +1,4 @@
-"""Which room may know which: arrows point one way. And each setting is explained, and used."""
+"""The rules for imports between the rooms, and that each setting is documented and used."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("mnmsite", "accounts", "tmtp")
-# What a room may import of the others.
+# What a room may import from the others.
 MAY_KNOW = {"mnmsite": {"accounts", "tmtp"}, "accounts": {"tmtp"}, "tmtp": set()}
-OPTIONAL = {"delivery", "mailbox", "pages"}  # apps of their own, which nothing else in tmtp imports
-# The diagram of CONTRIBUTING.md: the floors of tmtp, the highest first. A module imports from its own room and from
-# the floors below.
+OPTIONAL = {"delivery", "mailbox", "pages"}  # separate apps, which no other room imports
+# The diagram of CONTRIBUTING.md: the levels of tmtp, highest first. A module imports from its own room and from rooms
+# on lower levels.
 FLOORS = (
     OPTIONAL,
     {"apps", "management"},
@@ -46,7 +46,7 @@ def sources(room: str) -> Iterator[Path]:
 
 
 def imports(path: Path) -> set[str]:
-    """The absolute names of all that a file imports, within functions and for type checking too."""
+    """Return the absolute names of everything that a file imports, in functions and for type checking too."""
     package = path.relative_to(ROOT).with_suffix("").parts[:-1]
     found: set[str] = set()
 
@@ -83,7 +83,7 @@ def test_accounts_does_not_need_delivery() -> None:
 
 @pytest.mark.parametrize(("house", "floors"), [("tmtp", FLOORS), ("tmtp/services", SERVICE_FLOORS)])
 def test_arrows_point_down(house: str, floors: Sequence[set[str]]) -> None:
-    """A room may know itself and the rooms on lower floors, but no neighbour on its own floor."""
+    """A room may import from itself and from rooms on lower levels, but not from others on its own level."""
     prefix = house.replace("/", ".") + "."
     for path in sources(house):
         part = path.relative_to(ROOT / house).parts[0].removesuffix(".py")
@@ -112,7 +112,7 @@ def test_the_server_knows_nothing_of_the_protocol() -> None:
 
 
 def test_every_import_is_seen() -> None:
-    """The tests above are worth nothing if they see nothing."""
+    """The tests above depend on `imports` finding all kinds of imports."""
     assert "tmtp.protocol.errors" in imports(ROOT / "tmtp/protocol/connection.py")
     assert "tmtp.openid.tokens.Verifier" in imports(ROOT / "tmtp/engine/identity.py")
     assert "tmtp.services.queue.batch.Parcel" in imports(ROOT / "tmtp/store/store.py")

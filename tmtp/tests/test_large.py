@@ -26,7 +26,7 @@ def server():
 
 
 def peak_of(server):
-    """The most memory the server has held since `forget_peak`."""
+    """Return the most memory that the server has used since `forget_peak`."""
     for line in Path(f"/proc/{server.pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
@@ -49,7 +49,7 @@ async def upload(client, octets):
 
 
 async def digest_of_next(client, op="delivery"):
-    """The next message's header, and the digest of its data, which is not kept."""
+    """Return the next message's header and the digest of its data, without keeping the data."""
     async with asyncio.timeout(60):
         header = await client.head()
         assert header["op"] == op
@@ -62,7 +62,7 @@ async def digest_of_next(client, op="delivery"):
 
 
 async def chat(client, stop):
-    """Small messages meanwhile; gives how many went to and fro, and the longest time that one took."""
+    """Exchange small messages meanwhile. Return how many, and the longest time that one took."""
     clock = asyncio.get_running_loop().time
     times = []
     while not stop.is_set():
@@ -159,7 +159,7 @@ async def test_a_large_post_that_is_refused_leaves_no_file(server):
     client.close()
 
 
-# -- no room
+# -- a full disk
 
 
 async def refuses_large_ones_only(server, client):
@@ -193,7 +193,7 @@ async def test_a_spool_that_cannot_grow(server):
 
 @contextlib.contextmanager
 def mounted(folder, octets):
-    """A file system of this size; skips where nobody may mount."""
+    """Mount a file system of this size, or skip the test if mounting is not allowed."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={octets}", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True).returncode:

@@ -1,4 +1,4 @@
-"""Rates and numbers of links: an hour's allowance at once, which fills up again evenly."""
+"""Limits on rates and links. An hour's allowance can be used at once, and refills evenly."""
 
 from __future__ import annotations
 

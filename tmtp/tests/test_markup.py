@@ -1,4 +1,4 @@
-"""The text of messages as HTML: as the client in the field shows it, and safe, whoever wrote it."""
+"""The text of messages as HTML: as existing clients show it, and safe whoever wrote it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_commonmark() -> None:
     text = "# Hello\n\nIt is *on its* **way**:\n\n1. `a`\n2. b\n\n> quoted\n\n---\n"
     html = render(text)
     assert isinstance(html, SafeString)
-    assert "<h3>Hello</h3>" in html  # the page has headings of its own
+    assert "<h3>Hello</h3>" in html  # h1 and h2 are the page's own
     assert "<p>It is <em>on its</em> <strong>way</strong>:</p>" in html
     assert "<li><code>a</code></li>" in html and "<blockquote>" in html and "<hr>" in html
 
@@ -55,7 +55,7 @@ def test_a_picture_is_a_link() -> None:
     ],
 )
 def test_nothing_that_runs_or_leads_astray(text: str) -> None:
-    """Only the tags of CommonMark, only links elsewhere: what is HTML in the text is text."""
+    """Only tags of CommonMark and harmless links are made. HTML in the text is shown as text."""
     html = render(text)
     tags = {tag.split(">")[0] for tag in html.split("<")[1:]}
     allowed = ("p", "/p", "pre", "/pre", "code", "/code", "/a", "a href=&quot;", 'a href="https://a.example"')
@@ -64,7 +64,7 @@ def test_nothing_that_runs_or_leads_astray(text: str) -> None:
 
 
 def test_tables_and_strikethrough() -> None:
-    """The client in the field renders markdown-it's default preset, which has both."""
+    """Existing clients use markdown-it's default preset, which has both."""
     html = render("| left | middle |\n|---|:-:|\n| ~~1~~ | 2 |")
     assert "<th>left</th>" in html and '<th align="center">middle</th>' in html
     assert "<td><s>1</s></td>" in html and '<td align="center">2</td>' in html
@@ -105,7 +105,7 @@ def test_a_first_line_of_code_stays_code() -> None:
 
 
 def test_much_nonsense_takes_no_time_to_speak_of() -> None:
-    """Depth is limited by the parser: no stack is exhausted."""
+    """The parser limits the depth, so that no stack overflows."""
     for text in (">" * 5000, "[" * 5000, "*" * 5000, "- " * 2000, "![" * 3000, "\0\ud7ff"):
         assert len(render(text)) < 100_000
 

@@ -1,4 +1,4 @@
-"""id_tokens: each rule of OpenID Connect Core 3.1.3.7, and what forgers try, against a JWKS served over HTTP."""
+"""id_tokens: each rule of OpenID Connect Core 3.1.3.7, and forged tokens, with a JWKS served over HTTP."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def public_jwk(kid: str | None, name: str | None = None, **more: Any) -> dict[st
 
 
 def encode(claims: Any, header: dict[str, Any], sign: Callable[[bytes], bytes]) -> str:
-    """A token put together by hand, for what PyJWT would refuse to make."""
+    """Return a token made by hand, which PyJWT would refuse to make."""
     parts = [json.dumps(header).encode(), claims if isinstance(claims, bytes) else json.dumps(claims).encode()]
     signed = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
     return (signed + b"." + base64.urlsafe_b64encode(sign(signed)).rstrip(b"=")).decode()
@@ -64,10 +64,10 @@ class Clock:
 
 
 class Jwks:
-    """A provider's JWKS endpoint: `keys` or `body` is what it serves, `status` how, `hits` how often it was asked."""
+    """A provider's JWKS endpoint. It serves `keys` or `body` with `status`, and counts requests in `hits`."""
 
     def __init__(self) -> None:
-        self.hold = threading.Event()  # cleared: the answer waits for it
+        self.hold = threading.Event()  # while it is cleared, answers wait
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -124,7 +124,7 @@ def clock() -> Clock:
 
 
 def entry(**change: Any) -> dict[str, Any]:
-    """A provider as it stands in settings; a member changed to None is left out."""
+    """Return a provider's entry in the settings. Members changed to None are left out."""
     whole = {
         "label": "Example",
         "login": ["https://example.com/authorize", "response_type=code", "scope=openid"],
@@ -154,7 +154,7 @@ def claims(**change: Any) -> dict[str, Any]:
 def token(
     key: str = "rsa", alg: str | None = None, headers: dict[str, Any] | None = None, kid: Any = "=", **change: Any
 ) -> str:
-    """A token signed by a key of PRIVATE, whose kid is the key's name unless given (None: without)."""
+    """Return a token signed by a key of PRIVATE. Its kid is the key's name unless given; None leaves it out."""
     kid = key if kid == "=" else kid
     alg = alg or ("RS256" if key.startswith("rsa") else "ES256")
     header = ({"kid": kid} if kid is not None else {}) | (headers or {})
@@ -507,7 +507,7 @@ def test_another_kind_of_token(verifier: Verifier, typ: Any) -> None:
 
 
 def test_one_token_has_one_hash(verifier: Verifier) -> None:
-    """Else "good once" could be walked around: padding, and the other valid form (r, n - s) of an ECDSA signature."""
+    """Otherwise a token could be used twice, with padding or with the other form (r, n - s) of its ECDSA signature."""
     id_token = token("ec")
     for equals in ("=", "=="):
         refused(verifier, id_token + equals, "not a signed JWT")
@@ -596,7 +596,7 @@ def test_malformed_key(verifier: Verifier, jwks: Jwks, jwk: dict[str, Any]) -> N
 
 def test_small_rsa_key(verifier: Verifier, jwks: Jwks) -> None:
     jwks.keys = [public_jwk("rsa-small")]
-    with pytest.warns(UserWarning, match="1024 bits"):  # while it is made here
+    with pytest.warns(UserWarning, match="1024 bits"):  # the warning when the token is made here
         id_token = token("rsa-small")
     refused(verifier, id_token, "signature is not valid")
 
@@ -628,7 +628,7 @@ def test_providers_do_not_vouch_for_each_other(jwks: Jwks, clock: Clock) -> None
 
 
 def test_keys_in_the_settings(clock: Clock) -> None:
-    """Nothing is fetched, and what is not among them is refused."""
+    """No keys are fetched, and tokens with other keys are refused."""
     verifier = make(clock, entry(keys={"keys": [public_jwk("rsa"), public_jwk("ec")]}), fetch=pytest.fail)
     for kid in ("rsa", "ec"):
         assert verifier.verify(token(kid)).sub == "ada"
@@ -767,7 +767,9 @@ def test_a_slow_refetch_holds_up_nobody_else(clock: Clock) -> None:
     with ThreadPoolExecutor(2) as pool:
         newcomers = [pool.submit(verifier.verify, token("rsa-2")) for _ in range(2)]
         assert begun.wait(10)
-        assert verifier.verify(token("rsa")).sub == "ada"  # its key is known, though due for a refetch
+        assert (
+            verifier.verify(token("rsa")).sub == "ada"
+        )  # its key is known, although it is time to fetch the keys again
         assert not any(newcomer.done() for newcomer in newcomers)
         proceed.set()
         assert [newcomer.result(10).sub for newcomer in newcomers] == ["ada", "ada"]

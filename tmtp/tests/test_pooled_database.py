@@ -1,4 +1,4 @@
-"""PostgreSQL behind a pool of connections: PgBouncer in transaction mode, and Django's own with workers that fork."""
+"""PostgreSQL with connection pools: PgBouncer in transaction mode, and Django's own with workers that fork."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ lifecycle.start(Broadcast.objects.create(subject="News", body="All", everyone=Tr
 
 @pytest.fixture(scope="module")
 def pgbouncer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Return the port of PgBouncer in transaction mode; skip when it is missing, fail when CI is set."""
+    """Return the port of PgBouncer in transaction mode. If it is missing, skip the test, or fail if CI is set."""
     program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
         missing = "PgBouncer is needed: the package pgbouncer"
@@ -82,7 +82,7 @@ def pgbouncer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     config.write_text(CONFIG.format(host=host, port=port))
     command = [program, str(config)]
     options: dict[str, Any] = {}
-    if os.geteuid() == 0:  # it refuses to run as root
+    if os.geteuid() == 0:  # PgBouncer refuses to run as root
         options = {"user": "nobody", "group": folder.stat().st_gid, "extra_groups": []}
         for parent in (folder, *folder.parents):
             if parent.is_relative_to(tmp_path_factory.getbasetemp().parent):
@@ -115,7 +115,7 @@ def test_what_works_on_any_site(found: dict[str, str], scenario: str) -> None:
 
 
 def talk(site: Site) -> None:
-    """Two devices register, one posts, the other gets it."""
+    """Let two devices register, and one post to the other."""
     with site.server() as server, server.client() as ann, server.client() as bob:
         ann.greet()
         bob.greet()
@@ -162,7 +162,7 @@ def test_prepared_statements_are_warned_of(pgbouncer: int, tmp_path: Path) -> No
 
 
 def send(site: Site) -> None:
-    """Start a broadcast; a worker sends it."""
+    """Start a broadcast, and let a worker send it."""
     site.python("-c", BROADCAST)
     with running(site, "manage.py", "qcluster"):
         until = time.monotonic() + 40

@@ -1,4 +1,4 @@
-"""Who announces to whom (op 4), and who is shown to whom because of it: against a model of it."""
+"""Presence lists and privacy, and who sees whom online because of them (op 4), against a model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ steps = st.lists(
 
 
 class Model:
-    """The rules, word for word."""
+    """The rules, written down as simply as possible."""
 
     def __init__(self) -> None:
         self.links = dict.fromkeys(PEOPLE, 0)
@@ -38,7 +38,7 @@ class Model:
         return (uid, other) in self.announced and chosen[self.privacy[uid].presence] and not blocked
 
     def seen(self) -> set[tuple[str, str]]:
-        """Who is shown to whom, of those who are there to see it."""
+        """Return who sees whom online, among the users who are online."""
         return {(uid, other) for uid in PEOPLE for other in PEOPLE if self.links[other] and self.shows(uid, other)}
 
 
@@ -86,6 +86,6 @@ def test_nothing_is_kept_of_who_is_gone() -> None:
         presence.add(uid, ["a", "b", "c"])
     for uid in "ab":
         presence.leave(uid)
-        presence.add(uid, ["c"])  # an answer of the store that came after the link had ended
+        presence.add(uid, ["c"])  # the store has answered after the end of the link
         presence.protect(uid, Privacy(CONTACTS))
     assert not any(vars(presence).values())

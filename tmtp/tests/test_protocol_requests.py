@@ -1,4 +1,4 @@
-"""Headers of requests: what each op needs, keys in any case, values of the right type and in range."""
+"""Headers of requests: the members that each op needs, keys in any case, types and ranges of values."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_what_edits_need(op: int, members: dict[str, Any], fit: bool) -> None:
 
 
 def test_only_an_id_keeps_its_nul() -> None:
-    """No database is asked for a NUL; the id is only echoed."""
+    """NUL must not reach a database. The id is only echoed."""
     request = parse(
         {"op": 8, **LEAST[8], "id": "\0", "for": [{"id": "a\0", "type": 1}], "notefor": [{"id": "\0", "type": 2}]}
     )

@@ -1,4 +1,4 @@
-"""The link as a state machine: any octets, cut anywhere, give the same events; each op is legal where it should be."""
+"""The link as a state machine: octets cut anywhere give the same events, and each op is allowed where it should be."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tmtp.protocol.requests import Op, Request
 
 pytestmark = pytest.mark.once
 
-# The least that each op needs.
+# The smallest header of each op.
 LEAST: dict[int, dict[str, Any]] = {
     Op.TMTPREV: {"id": "1"},
     Op.REGISTER: {"newnode": "laptop", "newalias": "_"},
@@ -47,7 +47,7 @@ def request(op: int, **members: Any) -> bytes:
 
 
 def seen(pieces: Iterable[bytes]) -> tuple[list[Request | bytes | str], str | None, bool]:
-    """All events of a link that is fed these pieces, adjacent data joined; why it failed; whether it may say so."""
+    """Feed a link these pieces. Return its events (adjacent data joined), its error, and whether it may quit."""
     connection, events = Connection(), []
     op = -1
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""Values of section 2, and what the server says: base32, ids, times, names, checksums, the shape of headers."""
+"""Values (tmtp.md section 2) and messages of the server: base32, ids, times, names, checksums, headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`manage.py runtmtp`: what keeps it from starting is one clear line, and a signal ends it in time."""
+"""`manage.py runtmtp`: an error at the start is one clear line, and a signal ends it in time."""
 
 import contextlib
 import signal
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.once
 
 
 class Started(Exception):
-    """Nothing kept the command from serving."""
+    """Raised where the command would begin to serve."""
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def files(tmp_path, settings):
 
 @pytest.fixture
 def refused(monkeypatch, files, transactional_db):
-    """Runs the command up to where it would serve; gives why it does not."""
+    """Run the command up to where it would serve, and return its error."""
 
     async def serve(self, application, sock, context):
         sock.close()
@@ -98,7 +98,7 @@ def test_a_key_of_another_certificate(files, refused):
 
 
 def test_a_key_with_a_password(files, refused):
-    """It is not asked for: a service has nobody to answer."""
+    """The command does not ask for it, since nobody could answer."""
     from cryptography.hazmat.primitives import serialization as pem
 
     key = pem.load_pem_private_key((files / "key.pem").read_bytes(), None)
@@ -122,7 +122,7 @@ def test_no_application(settings, refused):
 
 
 def test_missing_migrations(site):
-    """The whole of what a person sees, and the exit code."""
+    """The whole output, and the exit code."""
     with pytest.raises(ServerFailed) as error, running_server(env=site):
         pass
     *_, line = str(error.value).strip().splitlines()
@@ -139,7 +139,7 @@ def stop_in_time(server, number):
 
 
 def test_a_signal_ends_it_with_clients_connected(site):
-    """Also with one who never reads, one in the middle of a post, and one who has not said a word."""
+    """One of them never reads, one is in the middle of a post, and one has sent nothing."""
     with running_server(env=site, migrate=True) as server:
         ann, bob, cid, dan = (server.client() for _ in range(4))
         for client in (ann, bob, cid):
@@ -167,7 +167,7 @@ def test_a_plain_link(site):
 
 
 def upload(client, size):
-    """Send so much of a post that is too long, and read nothing meanwhile; gives what was sent in five seconds."""
+    """Send a large part of a post without reading. Return how much was sent in five seconds."""
     client.greet()
     client.register("laptop")
     client.send({"op": 7, "id": "1", "for": [], "datalen": 10**9})

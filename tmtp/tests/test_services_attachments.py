@@ -1,4 +1,4 @@
-"""Attachments: names that harm nobody, and files that change while they are read."""
+"""Attachments: safe names, and files that change while they are read."""
 
 from __future__ import annotations
 

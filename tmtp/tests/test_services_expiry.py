@@ -1,4 +1,4 @@
-"""What has waited too long is dropped, and the site is told."""
+"""Messages that have waited too long are dropped, and the site gets a signal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups: every step a member can take (ops 5 and 6), who is told of it, and what is refused."""
+"""Groups: every action of a member (ops 5 and 6), its messages, and refusals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def status(alias: str) -> int | None:
 
 
 def members_told(person: Sender) -> list[dict[str, Any]]:
-    """The `member` messages that wait for a node, without what every message has; they are forgotten."""
+    """Return the `member` messages that wait for a node, without common members, and delete them."""
     std = {"op", "id", "posted", "headsum", "datalen", "from"}
     told = [{key: value for key, value in header.items() if key not in std} for header in waiting(person)]
     forget(person)
@@ -186,7 +186,7 @@ def test_the_barred_do_nothing_until_invited_again(group: Group, ann: Sender, bo
     forget(ann)
     attempts = [
         lambda: groups.join(bob, GID),
-        lambda: groups.drop(bob, GID, BOB),  # not even leave, which would make them invited
+        lambda: groups.drop(bob, GID, BOB),  # nor leave, which would make them invited
         lambda: groups.drop(bob, GID, ANN),
         lambda: groups.rename(bob, GID, BOB),
         lambda: groups.invite(bob, GID, BOB, CAT),

@@ -1,4 +1,4 @@
-"""Who a user is at a provider, said before any device shows a token."""
+"""Identities of users that are linked before a device shows a token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers, numbers, and what a server finds out about what others did."""
+"""Leases of servers, message numbers, and polling for changes by other servers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def age(lease: int, seconds: float, field: str = "seen") -> None:
 
 
 def test_servers_that_look_the_same_leave_each_other_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Containers may share a host name, and have the same process numbers and addresses."""
+    """Containers may have the same host name, process ids and addresses."""
     monkeypatch.setattr(leases.socket, "gethostname", lambda: "here")
     monkeypatch.setattr(leases.os, "getpid", lambda: 1)
     one, other = leases.take("a:1").pk, leases.take("a:1").pk
@@ -79,12 +79,12 @@ def test_a_lease_lives_while_it_is_renewed() -> None:
 
 
 def test_a_server_whose_process_has_ended_is_not_alive() -> None:
-    """However fresh its lease is: its devices may log in elsewhere at once."""
+    """Even if its lease is fresh, its devices may log in elsewhere at once."""
     assert not leases.is_alive(other_server().pk)
 
 
 def test_a_dead_server_ends_at_the_second_look() -> None:
-    """After the database was away, all servers seem gone for a moment."""
+    """After an outage of the database, all servers seem dead for a moment."""
     dead = other_server().pk
     node = users.register("laptop", lease=dead).sender.node
     assert leases.end_dead() == 0, "it was renewed lately"
@@ -160,7 +160,7 @@ def test_numbers_are_unique_among_threads_and_processes() -> None:
     assert len(set(given)) == 4000
 
 
-# watch
+# polling
 
 
 def connected(lease: int) -> Sender:
@@ -213,7 +213,7 @@ def test_on_sqlite_nothing_is_read_unless_someone_else_has_written(lease: int) -
 
 
 def test_of_two_servers_that_a_node_logs_in_to_at_once_one_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The claim depends on what was seen, in one statement: the other server may have been faster."""
+    """The claim compares with what was read, in one statement, since another server may have been faster."""
     new = users.register("laptop")
     first, second = leases.take("10.0.0.1:1").pk, leases.take("10.0.0.2:1").pk
     look_up = sql.node_by_secret

@@ -1,4 +1,4 @@
-"""Posts, receipts, queues and spool files: who gets what, once and in what order; a refused post leaves nothing."""
+"""Posts, receipts, queues and spool files: recipients and order, each message once, and no trace of refused posts."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def refusal(item: Post) -> str:
 
 
 def got(*people: Sender) -> list[list[int]]:
-    """How many messages wait for each node of each of these, in order; they are forgotten."""
+    """Return the number of messages that wait for each node of these users, in order, and delete them."""
     found = [[len(waiting(node)) for node in own(person)] for person in people]
     forget(*[node for person in people for node in own(person)])
     return found
@@ -90,7 +90,7 @@ def entry(node: int | None, number: int, rank: int = queue.NORMAL) -> tuple[int,
     return node, rank, number
 
 
-# who gets it
+# recipients
 
 
 def test_a_delivery(ann: Sender, bob: Sender) -> None:
@@ -276,7 +276,7 @@ def test_a_post_sent_again_is_the_same_post(ann: Sender, bob: Sender) -> None:
 
 def test_another_post_is_another(ann: Sender, bob: Sender) -> None:
     cat = someone()
-    same_key = b"1" * 4  # digests that a receipt's key does not tell apart
+    same_key = b"1" * 4  # digests with the same receipt key
     digests = [b"1" * 32, same_key + b"2" * 28, same_key + b"3" * 28]
     numbers = {send(Post(sender, to(bob), b"hello", digest=digest)) for sender in (ann, cat) for digest in digests}
     numbers |= {send(Post(ann, to(bob), b"hello")) for _ in range(2)}

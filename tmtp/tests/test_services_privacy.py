@@ -1,4 +1,4 @@
-"""Blocks, and who is told that a user is online: what is refused, what still comes, and how servers learn of it."""
+"""Blocks and presence: what is refused, what is still delivered, and how servers learn of changes."""
 
 from datetime import timedelta
 
@@ -56,7 +56,7 @@ def reason(function, *arguments):
     return str(refused.value)
 
 
-# what is refused
+# refusals
 
 
 def test_a_post_is_refused_and_reaches_nobody(ann, bob, blocked):
@@ -101,7 +101,7 @@ def test_nothing_is_sent_in_the_name_of_who_is_blocked(ann, bob, blocked):
 
 
 def test_the_reason_is_that_of_a_user_with_no_room(ann, bob, blocked, names):
-    """Whoever is refused cannot tell a block from a device that has been away for too long."""
+    """The sender cannot tell a block from a device that has been away for too long."""
     group, cids = unique("group no "), unique("cid of no ")
     cid = someone(cids)
     Node.objects.filter(pk=cid.node).update(full_since=timezone.now())
@@ -114,7 +114,7 @@ def test_the_reason_is_that_of_a_user_with_no_room(ann, bob, blocked, names):
         assert reason(verb, names[0]).replace(names[0], "*") == reason(verb, cids).replace(cids, "*")
 
 
-# what still comes
+# messages that are still delivered
 
 
 def test_a_group_hears_everyone(ann, bob, blocked, names):
@@ -158,7 +158,7 @@ def test_blocks_are_looked_up_when_somebody_named_blocks(ann, bob, monkeypatch):
     assert look_up([Post(bob, to(ann), b"x")]).blocks == {(ann.user, bob.user)}
 
 
-# how servers learn of it
+# how servers learn of changes
 
 
 def test_a_login_says_who_may_see_it(lease, ann, bob):

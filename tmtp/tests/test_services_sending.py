@@ -1,4 +1,4 @@
-"""What the site sends, and what becomes of it."""
+"""The site's messages, and their reports."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def happens(node: int | None, msgid: str, *, acknowledged: bool) -> None:
     reports.note([Note(node or 0, int(msgid, 16), timezone.now(), acknowledged)])
 
 
-# to whom
+# recipients
 
 
 def test_a_queryset_of_members() -> None:
@@ -301,7 +301,7 @@ def test_async() -> None:
     assert waiting(ann)[0]["id"] == msgid
 
 
-# what becomes of it
+# reports
 
 
 def test_reports() -> None:
@@ -324,7 +324,7 @@ def test_reports() -> None:
     happens(laptop, msgid, acknowledged=True)
     assert state() == State.DELIVERED
     first = Report.objects.get(message_id=int(msgid, 16), node_id=phone)
-    happens(phone, msgid, acknowledged=True)  # sent and acknowledged again: the first time counts
+    happens(phone, msgid, acknowledged=True)  # sent and acknowledged again; the first time counts
     assert Report.objects.get(pk=first.pk).acknowledged == first.acknowledged
     assert first.sent and first.acknowledged and abs(first.acknowledged - timezone.now()) < timedelta(minutes=1)
 
@@ -373,7 +373,7 @@ def test_no_such_report() -> None:
             reports.report(msgid)
 
 
-# taking it back
+# recall
 
 
 def test_recall_takes_it_from_those_who_do_not_have_it() -> None:
@@ -392,7 +392,7 @@ def test_who_has_it_in_spite_of_the_recall_is_reported() -> None:
     ann = someone()
     (msgid,) = send_message(ann.uid, "Hello", "Ann")
     recall(msgid)
-    happens(ann.node, msgid, acknowledged=True)  # it was on its way
+    happens(ann.node, msgid, acknowledged=True)  # it was being sent
     assert [one.state for one in reports.report(msgid)] == [State.DELIVERED]
 
 

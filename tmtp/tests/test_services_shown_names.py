@@ -1,4 +1,4 @@
-"""Whose names are shown: those that a user has or had, not those that a post's head claims."""
+"""The names that are shown are those that a user has or had, not those that a post's head claims."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 
 
 def received(sender: Sender, reader: Sender, **head: Any) -> Received:
-    """Post with this head, and return the message as the reader's mailbox has it."""
+    """Post with this head, and return the message in the reader's mailbox."""
     mailbox = mailbox_of(User.objects.get(pk=reader.user))
     octets = json.dumps(head).encode()
     (number,) = post([Post(sender, to(reader), octets + b"text", len(octets))])

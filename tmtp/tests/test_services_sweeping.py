@@ -1,4 +1,4 @@
-"""Sweeping: leftovers of races go, what anybody waits for stays; and who has no room is known."""
+"""Sweeping: leftovers are removed, messages that someone waits for stay, and full nodes are found."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MINUTE = 61_000_000_000
 
 
 class Clock:
-    """Time that passes when it is told to."""
+    """A clock that the test moves on."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.passed = 0
@@ -41,7 +41,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 class Open:
-    """A connection that is the test's, so that a look does not close it."""
+    """The test's connection, which a look must not close."""
 
     def close(self) -> None:
         pass
@@ -77,7 +77,7 @@ def test_what_somebody_waits_for_stays(clock: Clock, pair: tuple[Sender, Sender]
 
 
 def test_a_message_that_nobody_waits_for_goes_after_two_looks(clock: Clock, pair: tuple[Sender, Sender]) -> None:
-    """As when two servers delete the last two entries at once."""
+    """As after two servers delete the last two entries at once."""
     number = say(*pair)
     QueueEntry.objects.all().delete()
     sweeper = Sweeper()
@@ -102,7 +102,7 @@ def test_a_message_that_somebody_waits_for_after_all_stays(clock: Clock, pair: t
     clock.passed += MINUTE
     found = sweeper.look()
     assert found.messages == [number]
-    sql.add_entries([(pair[1].node or 0, 1, number)])  # a copied queue, committed only now
+    sql.add_entries([(pair[1].node or 0, 1, number)])  # an entry of a copied queue, committed only now
     apply(found)
     assert ops(pair[1]) == ["delivery"]
 
@@ -119,7 +119,7 @@ def test_entries_without_a_message_go(clock: Clock, pair: tuple[Sender, Sender])
 def test_entries_of_a_node_that_is_gone_go_and_then_its_messages(
     clock: Clock, pair: tuple[Sender, Sender], deleted: bool
 ) -> None:
-    """As when a post comes while its node is dropped."""
+    """As after a post that arrives while its node is dropped."""
     ann, bob = pair
     say(ann, bob)
     both = say(bob, ann, bob)
@@ -182,7 +182,7 @@ def test_finding_nothing_is_nothing() -> None:
     assert Found(messages=[1])
 
 
-# the limit on what waits
+# full nodes
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def two(settings: Any) -> None:
 
 
 def fill(person: Sender) -> None:
-    """Say that the node is full."""
+    """Mark the node as full."""
     Node.objects.filter(pk=person.node).update(full_since=timezone.now())
 
 
@@ -210,7 +210,7 @@ def test_a_user_without_room_is_named_and_gets_room_again(
 
     numbers = [say(ann, bob), say(ann, bob)]
     round_()
-    numbers.append(say(ann, bob))  # two are allowed
+    numbers.append(say(ann, bob))  # two are allowed to wait
     round_()
     (refused,) = post([Post(ann, to(bob), b"one too many")])
     assert isinstance(refused, Refused)

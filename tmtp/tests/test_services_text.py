@@ -1,4 +1,4 @@
-"""What does not show is taken out of what senders claim; what a script or an emoji needs stays."""
+"""Invisible characters are removed from senders' texts, except where a script or an emoji needs them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NEEDED = [
         ("inv\u202egpj.exe", "invgpj.exe"),
         ("mnm\u200b website", "mnm website"),
         ("two\nlines\tand\u2028more", "two lines and more"),
-        ("a\u200db\u200cc", "abc"),  # no script of these needs joiners
+        ("a\u200db\u200cc", "abc"),  # these scripts need no joiners
         ("a\ufe0f", "a"),
         ("half a \ud83d pair", "half a \ufffd pair"),
         ("\u0301", ""),

@@ -1,4 +1,4 @@
-"""Users, aliases and nodes: what is taken stays taken, secrets stay secret, a node is connected once."""
+"""Users, aliases and nodes: names stay reserved, secrets stay secret, and a node is connected once."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_name_that_people_type_is_the_registered_one(name: str, form: str) -> 
         f"{registered[:3]}\u200b{registered[3:]}",
     ):
         assert typed(way) == registered, ascii(way)
-        assert way == registered or holder(way) is None  # on the wire, octets are compared
+        assert way == registered or holder(way) is None  # the protocol compares octets
 
 
 def test_what_people_type_does_not_find_other_names() -> None:
@@ -266,7 +266,7 @@ def test_a_node_is_connected_once(lease: int) -> None:
     for server in (lease, elsewhere):
         with pytest.raises(users.NodeConnected):
             users.log_in(new.sender.uid, new.nodeid, server)
-    users.disconnect(_node(new.sender), elsewhere)  # says one that does not have it
+    users.disconnect(_node(new.sender), elsewhere)  # from a server to which it is not connected
     with pytest.raises(users.NodeConnected):
         users.log_in(new.sender.uid, new.nodeid, lease)
     users.disconnect(_node(new.sender), lease)
@@ -283,7 +283,7 @@ def test_a_server_that_is_not_heard_of_loses_its_nodes(lease: int) -> None:
 
 
 def test_a_lease_that_another_server_has_ended_harms_only_its_own_logins(lease: int) -> None:
-    """A constraint would be checked as the batch commits, and undo all of it."""
+    """A constraint would be checked at the commit of the batch, and undo all of it."""
     new = users.register("laptop")
     users.log_in(new.sender.uid, new.nodeid, lease)
     leases.end(ServerLease.objects.get(pk=lease))
@@ -315,7 +315,7 @@ def _node(sender: Sender) -> int:
     return sender.node
 
 
-# names that pass for another's
+# names that look like others
 
 
 @pytest.mark.parametrize(

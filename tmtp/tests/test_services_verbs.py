@@ -1,4 +1,4 @@
-"""Verbs are whole for whoever calls them: without a transaction, in one that goes on, and in the store."""
+"""Services are atomic for every caller: without a transaction, in a transaction that goes on, and in the store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GID = "club of all"
 
 
 class Broken(Exception):
-    """Something unforeseen, at the end of a verb."""
+    """An unexpected error at the end of a service."""
 
 
 def counts() -> list[Any]:
@@ -34,7 +34,7 @@ def counts() -> list[Any]:
 
 @pytest.fixture
 def people() -> tuple[Sender, Sender]:
-    """Ann, in a group that Bob is invited to."""
+    """Create Ann, and her group to which Bob is invited."""
     ann, bob = someone("ann of rome"), someone("bob of rome")
     groups.invite(ann, GID, "ann of rome", "bob of rome")
     return ann, bob
@@ -64,7 +64,7 @@ def test_a_verb_needs_no_transaction_and_is_whole(
     for name, verb in VERBS.items():
         before = counts()
         with monkeypatch.context() as patch:
-            patch.setattr(queue.sql, "add_entries", fail)  # the last write of each
+            patch.setattr(queue.sql, "add_entries", fail)  # the last write of each service
             with pytest.raises(Broken):
                 verb(*people, None)
         assert counts() == before, name
@@ -83,7 +83,7 @@ def test_a_callers_transaction_goes_on_after_a_refusal() -> None:
     someone("bob of rome")
     with transaction.atomic():
         with pytest.raises(Refused, match="not available"):
-            groups.invite(ann, "ann of rome", "ann of rome", "bob of rome")  # a gid that is an alias
+            groups.invite(ann, "ann of rome", "ann of rome", "bob of rome")  # a gid that is taken as an alias
         assert not Group.objects.exists(), "nothing has changed"
         users.add_alias(ann, "ann of pisa")
     assert Alias.objects.filter(name="ann of pisa").exists()

@@ -1,4 +1,4 @@
-"""Something comes for the site itself: a signal, sent by the server process, says so."""
+"""The server process sends a signal when a message for the site itself arrives."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_each_news_rings_once(heard: list[int]) -> None:
 
 
 def test_one_that_commits_after_a_newer_one_rings(heard: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes number their messages before they commit."""
+    """Processes number messages before they commit them."""
     ann, signal, website = someone(), SiteSignal(), site()
     late = numbers.next()
     tell(ann, website)

@@ -1,6 +1,6 @@
-"""Sites of other people: whatever their accounts, times, databases, languages and addresses are, the same things work.
+"""Other people's sites: with any accounts, time zones, databases, languages and URLs, the same things work.
 
-`any_site` has the scenarios. Each site runs all of them in one process, and each is a test of its own here.
+`any_site` has the scenarios. Each site runs all of them in one process, and each of them is a test here.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ SCENARIOS = [scenario.__name__ for scenario in any_site.SCENARIOS]
 
 @pytest.fixture(scope="module")
 def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The tracebacks of a site's scenarios, empty for those that passed."""
+    """Return the tracebacks of a site's scenarios, which are empty for those that passed."""
     site_of = SITES[request.param]
     folder = tmp_path_factory.mktemp("site")
     settings = site_of.get("settings", "").replace("{other!r}", repr(database(folder)))

@@ -1,4 +1,4 @@
-"""The store: one commit for all who wait, each link's order kept, nobody undone by another, nothing done twice."""
+"""The store: one commit for all waiting jobs, each link in order, no job undone by another, nothing done twice."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ on_disk = pytest.mark.django_db(transaction=True)
 
 
 class Loop:
-    """Runs what the thread hands over at once."""
+    """An event loop that runs the thread's callbacks at once."""
 
     def call_soon_threadsafe(self, function: Callable[..., Any], *args: Any) -> None:
         function(*args)
 
 
 class Bench:
-    """A store that works in this thread, when told to; `seen` is what it reported, in order."""
+    """A store that works in this thread, when the test tells it to. `seen` are its reports, in order."""
 
     def __init__(self) -> None:
         self.seen: list[Any] = []
@@ -67,7 +67,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
-    """Time passes only where the store sleeps; gives the pauses."""
+    """Let time pass only where the store sleeps. Return the pauses."""
     pauses: list[float] = []
     start = transactions.time.monotonic()
     monkeypatch.setattr(transactions.time, "sleep", pauses.append)
@@ -78,7 +78,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
 
 @pytest.fixture
 def commits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, Exception]]:
-    """What becomes of the next commits, the last first: whether they reach the disk, and what they raise."""
+    """Return a list for the next commits, last first: whether each reaches the disk, and what it raises."""
     coming: list[tuple[bool, Exception]] = []
     kind = type(connections["default"])
     commit = kind._commit
@@ -190,7 +190,7 @@ def test_a_job_that_fails_undoes_only_itself(bench: Bench) -> None:
 def test_a_post_that_breaks_the_batch_undoes_no_other(bench: Bench) -> None:
     ann, bob = someone(), someone()
     bench.post(ann, bob)
-    bench.post(ann, bob, datahead={"no": {1: object()}})  # what no header can hold
+    bench.post(ann, bob, datahead={"no": {1: object()}})  # which cannot be encoded in a header
     bench.post(ann, bob)
     first, broken, third, parcels = bench.work()
     assert isinstance(broken, Exception)
@@ -306,7 +306,7 @@ def test_a_lost_lease_is_noticed(bench: Bench) -> None:
     assert bench.store.lease_lost
 
 
-# with its thread
+# the thread
 
 
 @on_disk
@@ -352,7 +352,7 @@ def test_each_post_of_a_user_with_many_nodes_reaches_them_all(bench: Bench) -> N
 
 @pytest.fixture
 def crowd(monkeypatch: pytest.MonkeyPatch) -> list[Sender]:
-    """The members of a group that is too large for one batch, by far."""
+    """Create a group that is far too large for one batch, and return its members."""
     for where in (fanout, directory):
         monkeypatch.setattr(where, "AT_ONCE", 2)
     group = Group.objects.create(gid="the great group")
@@ -372,7 +372,7 @@ def test_others_need_not_wait_for_a_post_to_many(bench: Bench, crowd: list[Sende
     to_all(bench, crowd[0], lambda _: told.append("to many"), "a link")
 
     def another(n: int) -> None:
-        """A post that comes while the batch before is reported."""
+        """Submit a post while the batch before is reported."""
         told.append(f"small {n}")
         if n < 4:
             small = Post(crowd[1], to(crowd[2]), b"small")

@@ -1,4 +1,4 @@
-"""TLS between the socket and a protocol, whatever pieces its records come in, and many links over the same buffers."""
+"""TLS between a socket and a protocol, with records cut anywhere, and many links with the same buffers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BODY = bytes(n % 251 for n in range(200_000))
 
 
 class Wire:
-    """The socket's transport: what was written to it."""
+    """A transport of a socket, which keeps what was written to it."""
 
     def __init__(self) -> None:
         self.written = b""
@@ -37,7 +37,7 @@ class Wire:
 
 
 class Echo(asyncio.Protocol):
-    """Sends back what it gets."""
+    """A protocol that sends back what it receives."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: Any = transport
@@ -47,7 +47,7 @@ class Echo(asyncio.Protocol):
 
 
 class Peer:
-    """A link with its client, without a socket between them. `step`: octets that come at once."""
+    """A link with its client, without a socket between them. `step` is the number of octets that arrive at once."""
 
     def __init__(self, server: ssl.SSLContext, client: ssl.SSLContext, step: int = 10**6) -> None:
         self.wire = Wire()
@@ -58,7 +58,7 @@ class Peer:
         self.step = step
 
     def put(self, octets: bytes) -> None:
-        """Have octets come from the network."""
+        """Let octets arrive from the network."""
         while octets and not self.wire.closed:
             buffer = self.link.get_buffer(-1)
             piece = octets[: min(self.step, len(buffer))]
@@ -79,7 +79,7 @@ class Peer:
                 self.exchange()
 
     def read(self) -> bytes:
-        """All that has come back."""
+        """Return everything that has been sent back."""
         pieces = []
         try:
             while True:
@@ -107,7 +107,7 @@ async def test_whatever_pieces_records_come_in(contexts: Any, version: ssl.TLSVe
     assert peer.tls.version() == version.name.replace("_", ".")
     body = BODY[: 2000 * step]
     for at in range(0, len(body), 50_000):
-        peer.tls.write(body[at : at + 50_000])  # with the first, the end of the handshake comes at once
+        peer.tls.write(body[at : at + 50_000])  # the first write arrives together with the end of the handshake
     peer.exchange()
     assert peer.read() == body
 
@@ -178,7 +178,7 @@ async def test_after_good_bye_the_link_closes(contexts: Any) -> None:
 
 
 def shown(certificate: Certificate, client: ssl.SSLContext) -> bytes | None:
-    """What a new client is shown."""
+    """Return the certificate that a new client gets."""
     peer = Peer(certificate.context, client)
     peer.shake_hands()
     return peer.tls.getpeercert(binary_form=True)

@@ -1,4 +1,4 @@
-"""`manage.py tmtpsim`: it runs on any site that has tmtp, ends well, and sees what is wrong."""
+"""`manage.py tmtpsim`: it runs on any site that has tmtp, ends properly, and finds errors."""
 
 import io
 import os
@@ -38,7 +38,7 @@ application = ProtocolTypeRouter({"http": get_asgi_application(), "tcp": TmtpCon
 
 
 def figures(output):
-    """The rows of the summary: the first word of each figure, by name."""
+    """Return the first word of each figure in the summary, by name."""
     rows = [line.split("  ") for line in output.splitlines() if "  " in line and line[0].isalpha()]
     return {row[0]: row[-1] if len(row) < 3 else next(filter(None, row[1:])).strip() for row in rows}
 
@@ -70,7 +70,7 @@ def test_ctrl_c_on_a_site_with_nothing_else(tmp_path):
         for line in run.stdout:
             if "messages" in line:
                 break
-        os.killpg(run.pid, signal.SIGINT)  # as a terminal does
+        os.killpg(run.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
         rest = run.stdout.read()
     assert run.returncode == 0, rest
     assert ALL_IS_WELL in rest
@@ -91,7 +91,7 @@ def test_no_server_there():
         call_command("tmtpsim", "2", "--server=127.0.0.1:1")
 
 
-# what the ledger sees
+# errors that the ledger finds
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_what_was_not_acknowledged_may_come_again(ledger):
     arrive(ledger, body)
     assert (ledger.again, ledger.faults) == (1, {})
     arrive(ledger, body, node=2)
-    ledger.unreliable.add(2)  # its link broke, its ack is lost
+    ledger.unreliable.add(2)  # its link was cut, and the ack was lost
     arrive(ledger, body, node=2)
     assert (ledger.again, ledger.faults, ledger.posts) == (2, {}, {})
 
@@ -175,7 +175,7 @@ def test_a_new_node_gets_what_was_sent_before_once(ledger):
 def test_what_is_lost_or_refused(ledger):
     serial, _ = ledger.write("ann", 400, {1, 2})
     ledger.acknowledge(serial, ledger.posts[serial], head(msgid="16"))
-    ledger.write("ann", 400, {1})  # never acknowledged: it need not arrive
+    ledger.write("ann", 400, {1})  # it was never acknowledged, so it need not arrive
     serial, _ = ledger.write("ann", 400, {1})
     ledger.acknowledge(serial, ledger.posts[serial], head(error="no room"))
     assert (ledger.due, ledger.faults) == (2, {"refused": 1})

@@ -1,4 +1,4 @@
-"""What other processes do reaches the clients of a server: at once over Redis, within a second without it."""
+"""Changes by other processes reach the clients of a server at once with Redis, and within a second without it."""
 
 import asyncio
 import statistics
@@ -53,7 +53,7 @@ def other(site):
 
 
 async def latencies(other, client, count):
-    """The seconds that messages of another process took."""
+    """Return the seconds that messages from another process took."""
     taken = []
     arrived = None
 
@@ -127,7 +127,7 @@ async def test_after_kill_9_a_server_at_the_same_address_takes_its_nodes_at_once
     ann, ben = await here.register(), await there.register()
     here.kill()
     with pytest.raises(LoginRefused, match="node already connected"):
-        await there.login(ann.uid, ann.nodeid)  # for all that this server can know
+        await there.login(ann.uid, ann.nodeid)  # this server cannot know that the node is connected elsewhere
     await here.restart()
     again = await here.login(ann.uid, ann.nodeid)
     ben.post("1", [ann.uid], b"welcome back")

@@ -1,4 +1,4 @@
-"""TMTP over WebSocket: the adapter to "tcp", pressure on daphne, whom the route lets in, the consumer behind it."""
+"""TMTP over WebSocket: the adapter to "tcp", backpressure in daphne, origins that the route accepts, the consumer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DISCONNECT = {"type": "websocket.disconnect", "code": 1006}
 
 
 class Server:
-    """An ASGI server's side of a WebSocket: what it says, and what it was told."""
+    """An ASGI server's side of a WebSocket: events from it, and events that were sent to it."""
 
     def __init__(self, *events: dict[str, Any]) -> None:
         self.events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -88,7 +88,7 @@ async def test_a_link_closed_before_it_is_received_from_is_not_accepted() -> Non
 
 
 class Stuck(Server):
-    """Its peer reads nothing."""
+    """A transport whose peer reads nothing."""
 
     async def hear(self, event: dict[str, Any]) -> None:
         if event["type"] != "websocket.accept":
@@ -106,7 +106,7 @@ async def test_a_peer_that_takes_nothing_is_cut_off() -> None:
     await server.send({"type": "tcp.close"})
 
 
-# pressure on daphne
+# backpressure in daphne
 
 
 class Transport:
@@ -118,7 +118,7 @@ class Transport:
 
 
 class Daphne:
-    """What daphne binds its `send` to."""
+    """The object to which daphne binds its `send`."""
 
     def __init__(self) -> None:
         self.application_queue: Any = asyncio.Queue()
@@ -134,7 +134,7 @@ class Daphne:
 
 
 async def send(daphne: Any, event: dict[str, Any]) -> None:
-    """As a method of daphne's server."""
+    """The method of daphne's server."""
 
 
 async def test_pressure_is_only_put_on_daphne() -> None:
@@ -147,7 +147,7 @@ async def test_what_is_not_received_is_bounded() -> None:
     queue = daphne.application_queue
     flow = flow_of(partial(send, daphne))
     for _ in range(UNREAD_MAX // 512 + 1):
-        daphne.application_queue.put_nowait(binary(b"x"))  # small ones weigh more than their octets
+        daphne.application_queue.put_nowait(binary(b"x"))  # small messages count more than their octets
     assert daphne.transport.done == ["pauseProducing"], "once"
     while not queue.empty():
         assert daphne.transport.done == ["pauseProducing"]
@@ -190,7 +190,7 @@ async def test_after_the_close_what_comes_is_dropped() -> None:
 # the route
 
 
-@pytest.mark.django_db  # Channels looks after its connections
+@pytest.mark.django_db  # Channels closes database connections
 @pytest.mark.parametrize(
     ("origin", "welcome"),
     [
@@ -219,7 +219,7 @@ async def test_pages_of_other_sites_are_kept_out(settings: Any, origin: bytes | 
 
 @pytest.fixture
 async def engine(transactional_db: None) -> AsyncIterator[None]:
-    """Whatever engine a link starts is stopped."""
+    """Stop the engine that a link has started."""
     yield
     if Engine._current:
         await Engine._current.stop()
@@ -230,7 +230,7 @@ def dial() -> WebsocketCommunicator:
 
 
 async def look(query: Callable[[], Any]) -> Any:
-    """What a query of the database gives, from a connection that is closed again."""
+    """Run a query over a connection that is closed again, and return its result."""
 
     def work() -> Any:
         try:
@@ -242,7 +242,7 @@ async def look(query: Callable[[], Any]) -> Any:
 
 
 async def heard(link: WebsocketCommunicator) -> list[dict[str, Any]]:
-    """The headers of the frames in the next message; they have no data here."""
+    """Return the headers of the frames in the next message. They have no data here."""
     data = await link.receive_from()
     assert isinstance(data, bytes)
     headers = []
@@ -293,7 +293,7 @@ async def test_a_silent_link_is_closed(engine: None, settings: Any, monkeypatch:
 
 
 async def test_a_cancelled_link_frees_its_node_and_the_process_its_lease(engine: None) -> None:
-    """What daphne does as it stops, and Python after it."""
+    """This is what daphne does when it stops, and Python afterwards."""
     link = dial()
     await link.connect()
     await link.send_to(bytes_data=frame(op=0, id="1") + frame(op=1, newnode="browser", newalias="_"))

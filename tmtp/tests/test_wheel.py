@@ -1,4 +1,4 @@
-"""What the wheel contains: every module, template and static file of `tmtp`, and no tests."""
+"""The wheel contains every module, template and static file of `tmtp`, and no tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setup
 
 
 def packages() -> set[Path]:
-    """The folders that setuptools finds as packages: all with an __init__.py, and so have those above them."""
+    """Return the folders that are packages for setuptools: they and all folders above them have an __init__.py."""
     found = {file.parent for file in (ROOT / "tmtp").rglob("__init__.py") if "tests" not in file.parts}
     return {package for package in found if all(above in found for above in parents(package))}
 
@@ -24,7 +24,7 @@ def parents(package: Path) -> list[Path]:
 
 
 def sources() -> set[Path]:
-    """The files that a site needs."""
+    """Return the files that a site needs."""
     files = {file for file in (ROOT / "tmtp").rglob("*") if file.is_file()}
     return {file for file in files if not {"tests", "__pycache__"} & set(file.parts) and file.name != "conftest.py"}
 

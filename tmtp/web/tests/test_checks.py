@@ -1,4 +1,4 @@
-"""The checks of the members' pages: what they need of the site around them."""
+"""The checks of the members' pages: what they need from the site."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ with_news = ProtocolTypeRouter({"websocket": SessionMiddlewareStack(URLRouter(ro
 
 
 def found(**changed):
-    """The ids of what the checks have to say with these settings."""
+    """Return the ids of the checks' messages with these settings."""
     with override_settings(**changed):
         return {one.id for one in run_checks() if one.id.startswith(("tmtp_web", "tmtp_mailbox", "tmtp_pages"))}
 
 
 def base(settings, tmp_path, text):
-    """Settings with a base template of this text."""
+    """Return settings with a base template of this content."""
     (tmp_path / "own.html").write_text(text)
     templates = [{**settings.TEMPLATES[0], "DIRS": [tmp_path, *settings.TEMPLATES[0]["DIRS"]]}]
     return {"TEMPLATES": templates, "TMTP": {**settings.TMTP, "BASE_TEMPLATE": "own.html"}}
