@@ -767,9 +767,7 @@ def test_a_slow_refetch_holds_up_nobody_else(clock: Clock) -> None:
     with ThreadPoolExecutor(2) as pool:
         newcomers = [pool.submit(verifier.verify, token("rsa-2")) for _ in range(2)]
         assert begun.wait(10)
-        assert (
-            verifier.verify(token("rsa")).sub == "ada"
-        )  # its key is known, although it is time to fetch the keys again
+        assert verifier.verify(token("rsa")).sub == "ada"  # its key is known, though the keys are due for a refetch
         assert not any(newcomer.done() for newcomer in newcomers)
         proceed.set()
         assert [newcomer.result(10).sub for newcomer in newcomers] == ["ada", "ada"]
