@@ -1,6 +1,6 @@
-"""An existing Django site takes TMTP in: INSTALLED_APPS, one line of routing, migrate, runtmtp; two clients talk.
+"""An existing Django site adds TMTP: INSTALLED_APPS, one line of routing, migrate, runtmtp. Then two clients talk.
 
-Nothing of this project's own site is used: other settings, Django's plain SQLite, an app of its own named `accounts`.
+It uses nothing of this project's own site: other settings, Django's default SQLite, its own app named `accounts`.
 """
 
 import os
@@ -57,7 +57,7 @@ def test_two_clients_talk(site):
     assert "No changes" in site.manage("makemigrations", "--check", "--dry-run")
     site.manage("tmtpcert")
     site.manage("migrate")
-    # startproject does not set ASGI_APPLICATION: who forgets it is told so in one line
+    # startproject does not set ASGI_APPLICATION; without it, the command prints one clear line
     with pytest.raises(ServerFailed) as error, site.server(cert=site.folder / "tls" / "cert.pem"):
         pass
     assert "CommandError: ASGI_APPLICATION is not set" in str(error.value).splitlines()[-1]

@@ -24,8 +24,10 @@ _BOUNDARY = re.compile(r'boundary="?([^";,]+)"?', re.IGNORECASE)
 
 
 class TooMuch(QueryDict):
-    """The fields of a form that sent too much. `problem` says what; `of_files`: the files are too many, else the text
-    is too long."""
+    """The fields of a form that sent too much.
+
+    `problem` is the error text. `of_files` says whether there are too many files; otherwise the text is too long.
+    """
 
     problem = ""
     of_files = False

@@ -1,6 +1,6 @@
-"""A site with django-allauth and its own base template takes in the mailbox and the members' pages, as the guides say.
+"""A site with django-allauth and its own base template adds the mailbox and the members' pages, as the guides say.
 
-Nothing of this project's own site is used: other settings, another way to sign in, another look.
+It uses nothing of this project's own site: other settings, another sign-in, another design.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ urlpatterns += [
     path("login/", include("allauth.urls")),
 ]
 """
-# A look of its own, with names of classes that our pages have too.
+# A design of its own, with CSS classes of the same names as this project's.
 BASE = """<!doctype html>
 <html lang="en">
 <head>
@@ -82,13 +82,13 @@ send_message(get_user_model().objects.get(username="ann"), "Your order", "The **
 
 
 def guide(name):
-    """The lines of Python in a guide, block by block."""
+    """Return the Python lines of a guide, block by block."""
     return re.findall(r"^```python\n(.*?)^```$", (GUIDES / f"{name}.md").read_text(), re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    """The site, served by `runserver`; `url` is its address."""
+    """The site, served by `runserver` at `url`."""
     site = new_project(tmp_path_factory.mktemp("shop"))
     existing, sqlite, *_ = guide("existing-site")
     in_settings, in_urls, in_asgi, _ = guide("mailbox")
@@ -131,7 +131,9 @@ def page(browser, shop):
 
 
 def looks_right(page, name):
-    """In the shop's frame, accessible, and no wider than a phone. A picture goes where SCREENSHOTS says."""
+    """Check that a page is inside the shop's base template, accessible, and no wider than a phone.
+
+    The variable SCREENSHOTS names a folder for pictures."""
     expect(page.get_by_role("link", name="Chess shop", exact=True)).to_be_visible()
     assert page.title().endswith(" - Chess shop")
     expect(page.get_by_role("heading", level=1)).to_have_count(1)
@@ -158,14 +160,14 @@ def test_the_site_has_nothing_left_to_do(shop):
 
 
 def test_a_member_signs_in_reads_and_writes(shop, page):
-    page.goto("/mailbox/")  # not signed in: to the sign-in page, and back
+    page.goto("/mailbox/")  # not signed in: redirects to the sign-in page, and back
     page.get_by_role("link", name="sign up", exact=True).click()
     sign_up(page, "ann")
     expect(page.get_by_role("heading", name="No messages yet")).to_be_visible()
     looks_right(page, "empty")
 
     shop.manage("shell", "--verbosity=0", "--command", SEND)
-    link = page.get_by_role("link", name="Your order")  # appears without reloading
+    link = page.get_by_role("link", name="Your order")  # it appears without a reload
     expect(link).to_be_visible()
     looks_right(page, "mailbox")
     link.click()
