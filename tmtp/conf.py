@@ -48,7 +48,9 @@ DEFAULT_NTP: dict[str, Any] = {"HOSTS": [], "RETRIES": 4}
 NTP_PORT = 123
 
 DEFAULT_LIMITS: dict[str, int] = {
+    "links": 50_000,
     "links_per_address": 1000,
+    "links_per_network": 1000,  # a /64 of IPv6
     "registrations_per_address": 600,  # per hour
     "failed_logins_per_address": 600,  # per hour
     "requests_per_user": 36_000,  # per hour

@@ -40,7 +40,10 @@ class TmtpConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no type
             log.error("the service does not start: %s", error)
             await send({"type": "tcp.close"})
             return
-        session = Session(engine, (scope.get("client") or ["?"])[0])
+        accepted = (scope.get("extensions") or {}).get("accepted") or {}
+        session = Session(
+            engine, (scope.get("client") or ["?"])[0], accepted.get("at"), counted=accepted.get("counted", False)
+        )
         if not engine.links.open(session):
             await send({"type": "tcp.close"})
             return

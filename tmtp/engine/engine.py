@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import logging
 
 from ..conf import conf
 from ..openid.providers import parse_settings
 from ..protocol import messages
+from ..server.limited_log import LimitedLog
 from ..services.queue.batch import without_batch
 from ..services.storage.numbers import largest_number, numbers
 from ..store.store import Store
@@ -24,6 +26,8 @@ from .lease import Lease
 from .limits import Limits
 from .links import Links
 from .online import Online
+
+log = logging.getLogger("tmtp")
 
 
 class Engine:
@@ -39,6 +43,8 @@ class Engine:
         self.online = Online()
         self.dispatcher = Dispatcher(self.store, self.online.protect)
         self.limits = Limits()
+        self.failed_logins = LimitedLog(log, "login failed from %s")
+        self.refused_registrations = LimitedLog(log, "registration refused from %s")
         self.links = Links(self.store, self.dispatcher, self.online, self.limits)
         self.lease = Lease(self.store, self.dispatcher, self.links, address)
         openid = parse_settings(conf.OPENID)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections import Counter
+from functools import lru_cache
 
 from ..conf import DEFAULT_LIMITS, conf
 
@@ -15,22 +17,25 @@ class Limits:
 
     def __init__(self) -> None:
         self._most = {name: conf.limit(name) for name in DEFAULT_LIMITS}
-        self._links: Counter[str] = Counter()
+        self._links: Counter[tuple[str, str]] = Counter()  # by limit, and what it applies to
         self._buckets: dict[tuple[str, str], tuple[float, float]] = {}  # the amount spent, and when it was counted
 
     def open(self, address: str) -> bool:
-        """Count a new link from an address. Return False, without counting it, if the address has too many."""
-        most = self._most["links_per_address"]
-        if most is not None and self._links[address] >= most:
-            return False
-        self._links[address] += 1
+        """Count a new link from an address. Return False, without counting it, if there are too many."""
+        counts = _counts(address)
+        for count in counts:
+            most = self._most[count[0]]
+            if most is not None and self._links[count] >= most:
+                return False
+        self._links.update(counts)
         return True
 
     def close(self, address: str) -> None:
         """Subtract a link of an address that has ended."""
-        self._links[address] -= 1
-        if not self._links[address]:
-            del self._links[address]
+        for count in _counts(address):
+            self._links[count] -= 1
+            if not self._links[count]:
+                del self._links[count]
 
     def spend(self, name: str, who: str) -> bool:
         """Count a request under the limit `name`, by an address or user. Return False if the allowance is used up."""
@@ -58,3 +63,18 @@ class Limits:
     def _spent(self, name: str, who: str, most: int) -> float:
         spent, counted = self._buckets.get((name, who), (0.0, 0.0))
         return max(0.0, spent - (time.monotonic() - counted) * most / HOUR)
+
+
+def _counts(address: str) -> list[tuple[str, str]]:
+    """Return what a link from this address counts for: the limits, and what they apply to."""
+    return [("links", ""), ("links_per_address", address), ("links_per_network", network_of(address))]
+
+
+@lru_cache(4096)
+def network_of(address: str) -> str:
+    """Return the /64 network of an IPv6 address, which one customer has, and any other address as it is."""
+    try:
+        parsed = ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return str(parsed.ipv4_mapped or ipaddress.IPv6Network((parsed, 64), strict=False))

@@ -35,8 +35,8 @@ class Links:
         return iter(list(self._links))
 
     def open(self, link: Link) -> bool:
-        """Add a new link. Return False, without adding it, if its address has too many."""
-        if not self._limits.open(link.address):
+        """Add a new link. Return False, without adding it, if there are too many and the server has not counted it."""
+        if not link.counted and not self._limits.open(link.address):
             return False
         self._links.add(link)
         return True
@@ -68,7 +68,8 @@ class Links:
     def farewell(self, link: Link) -> None:
         """Remove a link that has ended, and free its node, however far its login had come."""
         self._links.discard(link)
-        self._limits.close(link.address)
+        if not link.counted:
+            self._limits.close(link.address)
         if link.sender is None:
             return
         if link.lane is not None:

@@ -17,6 +17,7 @@ class Link(Protocol):
     """The interface of an open link for the engine. `tmtp.links.session.Session` implements it."""
 
     address: str
+    counted: bool  # whether the server has counted it when it was accepted
     sender: LoggedIn | None
     lease: int  # the lease of this server under which the link logged in
     lane: Lane | None

@@ -33,6 +33,14 @@ def tmtprev(session: Session, request: Request) -> None:
 
 async def register(session: Session, request: Request) -> None:
     """Register a user, or add a node to one, and log in (op 1)."""
+    try:
+        await _register(session, request)
+    except Quit:
+        session.engine.refused_registrations.warning(session.address)
+        raise
+
+
+async def _register(session: Session, request: Request) -> None:
     engine = session.engine
     if not engine.limits.spend("registrations_per_address", session.address):
         raise Quit(errors.REGISTER_FAILURE)
@@ -66,6 +74,7 @@ async def login(session: Session, request: Request) -> None:
     try:
         await engine.links.claim(session, enter, lambda sender: sender, lease, savepoint=shown is not None)
     except users.LoginFailed as error:
+        engine.failed_logins.warning(session.address)
         engine.limits.spend("failed_logins_per_address", session.address)
         raise Quit(errors.LOGIN_FAILED) from error
     except users.NodeConnected as error:

@@ -37,16 +37,21 @@ Handler = Callable[["Session", Request], Awaitable[None] | None]
 
 
 class Session:
-    """The state of one link. `sender` is set once it has logged in."""
+    """The state of one link. `sender` is set once it has logged in.
 
-    def __init__(self, engine: Engine, address: str) -> None:
+    `accepted` is the time.monotonic() at which the link began, and `counted` whether the server has counted it.
+    """
+
+    def __init__(self, engine: Engine, address: str, accepted: float | None = None, *, counted: bool = False) -> None:
         self.engine = engine
         self.address = address
+        self.counted = counted
         self.connection = Connection()
         self.sender: LoggedIn | None = None
         self.lease = 0  # the lease of this server under which the link logged in
         self.lane: Lane | None = None
-        self.opened = self.heard = time.monotonic()
+        self.heard = time.monotonic()
+        self.opened = self.heard if accepted is None else accepted
         self.asked_to_log_in = False
         self.closing = False
         self.request: Request | None = None  # the request that is being received

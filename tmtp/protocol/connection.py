@@ -21,6 +21,7 @@ from .errors import Quit
 from .requests import Op, Request, parse_header
 
 HEADER_MIN = 8
+HEADER_MAX_BEFORE_LOGIN = 8 * 1024  # octets; an id_token fits. Afterwards, four hex digits are the limit
 
 
 class State(IntEnum):
@@ -117,7 +118,10 @@ class Connection:
         start = self._at + 4
         if len(self._buffer) < start:
             return NEED_DATA
-        end = start + _header_length(bytes(self._buffer[self._at : start]))
+        length = _header_length(bytes(self._buffer[self._at : start]))
+        if length > HEADER_MAX_BEFORE_LOGIN and self.state is not State.LOGGED_IN:
+            raise Quit(errors.INVALID_HEADER_LENGTH)
+        end = start + length
         if len(self._buffer) < end:
             return NEED_DATA
         request = parse_header(bytes(self._buffer[start:end]))

@@ -1,17 +1,30 @@
-"""The listener: it accepts connections on a socket and runs the ASGI application for each."""
+"""The listener: it accepts connections on a socket and runs the ASGI application for each.
+
+It accepts by itself instead of with `loop.create_server`: a connection over a limit is closed before anything is made
+for it, and accepting pauses while the process has no file descriptor left.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from typing import Protocol
 
+from .limited_log import LimitedLog
 from .tcp import Application, TcpProtocol
 from .tls import TlsTransport
 
+log = logging.getLogger("tmtp.server")
 BACKLOG = 2048
+ACCEPTED_AT_ONCE = 64  # connections, before others get their turn of the loop
+PAUSE = 1.0  # seconds without accepting after it has failed
+REPORT_EVERY = 60.0  # seconds between two lines in the log about that
 STOP_TIMEOUT = 1.0  # seconds for connections to end by themselves when the server stops
 RECEIVE_BUFFER = 64 * 1024  # of the kernel; a TLS buffer stays as large as the most that it once received at once
 KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
@@ -37,27 +50,53 @@ def bound_socket(host: str, port: int) -> socket.socket:
     return sock
 
 
+class LinkLimits(Protocol):
+    """Counts the open connections of each address."""
+
+    def open(self, address: str) -> bool:
+        """Count a connection, or return False if there are too many."""
+
+    def close(self, address: str) -> None:
+        """Count a connection that has ended."""
+
+
 class Listener:
-    def __init__(self, application: Application, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+    """`limits` count each connection when it is accepted, before TLS; None for no limits."""
+
+    def __init__(
+        self,
+        application: Application,
+        sock: socket.socket,
+        context: ssl.SSLContext | None,
+        limits: LinkLimits | None = None,
+    ) -> None:
         self._application = application
         self._socket = sock
         self._context = context
+        self._limits = limits
         self._connections: set[TcpProtocol] = set()
-        self._server: asyncio.Server | None = None
+        self._beginning: set[asyncio.Task[None]] = set()
+        self._pause: asyncio.TimerHandle | None = None
+        self._failures = 0  # of accepting, not reported yet
+        self._reported = -REPORT_EVERY
+        self._refused = LimitedLog(log, "too many links, refused one from %s")
 
     async def start(self, write_timeout: float, handshake_timeout: float) -> None:
         """Begin to accept connections. Timeouts are in seconds; see `TcpProtocol` and `TlsTransport`."""
-
-        def connection() -> asyncio.BaseProtocol:
-            protocol = TcpProtocol(self._application, write_timeout, self._connections)
-            return TlsTransport(self._context, protocol, handshake_timeout) if self._context else protocol
-
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(connection, sock=self._socket, backlog=BACKLOG)
+        self._loop = asyncio.get_running_loop()
+        self._write_timeout = write_timeout
+        self._handshake_timeout = handshake_timeout
+        self._socket.setblocking(False)
+        self._socket.listen(BACKLOG)
+        self._loop.add_reader(self._socket.fileno(), self._accept)
 
     def stop_accepting(self) -> None:
-        if self._server:
-            self._server.close()
+        if self._socket.fileno() < 0:
+            return
+        if self._pause:
+            self._pause.cancel()
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
 
     async def stop(self) -> None:
         """Wait up to STOP_TIMEOUT for the applications to end and their output to be sent, then abort the rest."""
@@ -73,3 +112,65 @@ class Listener:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+    def _accept(self) -> None:
+        """Accept the connections that wait."""
+        for _ in range(ACCEPTED_AT_ONCE):
+            try:
+                sock, peer = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._pause_accepting(error)
+                return
+            address = peer[0] if isinstance(peer, tuple) else "?"
+            if self._limits and not self._limits.open(address):
+                sock.close()
+                self._refused.warning(address)
+                continue
+            task = self._loop.create_task(self._begin(sock, address, time.monotonic()))
+            self._beginning.add(task)
+            task.add_done_callback(self._beginning.discard)
+
+    async def _begin(self, sock: socket.socket, address: str, accepted: float) -> None:
+        """Connect a protocol to an accepted socket."""
+        end = once(partial(self._limits.close, address)) if self._limits else nothing
+        tcp = TcpProtocol(self._application, self._write_timeout, self._connections, accepted)
+        tcp.counted = self._limits is not None
+        protocol: TcpProtocol | TlsTransport = tcp
+        if self._context:
+            protocol = TlsTransport(self._context, tcp, self._handshake_timeout)
+        protocol.ended = end
+        sock.setblocking(False)
+        try:
+            await self._loop.connect_accepted_socket(lambda: protocol, sock)
+        except OSError as error:
+            log.debug("a connection ended before it began: %s", error)
+            sock.close()
+            end()
+
+    def _pause_accepting(self, error: OSError) -> None:
+        """Try again in a while. The connections wait in the kernel meanwhile."""
+        self._failures += 1
+        now = time.monotonic()
+        if now - self._reported >= REPORT_EVERY:
+            log.error(
+                "cannot accept connections (%s), %d times; retrying every %g s", error.strerror, self._failures, PAUSE
+            )
+            self._reported, self._failures = now, 0
+        self._loop.remove_reader(self._socket.fileno())
+        self._pause = self._loop.call_later(PAUSE, self._resume_accepting)
+
+    def _resume_accepting(self) -> None:
+        self._pause = None
+        self._loop.add_reader(self._socket.fileno(), self._accept)
+
+
+def nothing() -> None:
+    """Do nothing: nobody counts."""
+
+
+def once(act: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that calls `act` the first time only."""
+    acts = [act]
+    return lambda: acts.pop()() if acts else None

@@ -27,12 +27,21 @@ async def _ended() -> None:
 
 
 class TcpProtocol(asyncio.Protocol):
-    """Runs the application for one connection. `connections` is the set of all that are open."""
+    """Runs the application for one connection.
 
-    def __init__(self, application: Application, write_timeout: float, connections: set[TcpProtocol]) -> None:
+    `connections` is the set of all that are open. `accepted` is the time.monotonic() of the connection's beginning.
+    """
+
+    counted = False  # whether the server has counted the connection
+    ended: Callable[[], None] | None = None  # called when the socket is closed
+
+    def __init__(
+        self, application: Application, write_timeout: float, connections: set[TcpProtocol], accepted: float
+    ) -> None:
         self._application = application
         self._write_timeout = write_timeout
         self._connections = connections
+        self._accepted = accepted
         self._unread: deque[bytes] = deque()
         self._unread_octets = 0
         self._reading = True
@@ -76,6 +85,8 @@ class TcpProtocol(asyncio.Protocol):
         self.resume_writing()
         del self.transport  # break the reference cycle
         self._wake()
+        if self.ended:
+            self.ended()
 
     def pause_writing(self) -> None:
         """Let `send` wait, and watch whether the peer takes anything before each deadline."""
@@ -110,6 +121,7 @@ class TcpProtocol(asyncio.Protocol):
             "client": list(peer[:2]) if isinstance(peer, tuple) else None,
             "server": list(here[:2]) if isinstance(here, tuple) else None,
             "tls": extra("cipher"),
+            "extensions": {"accepted": {"at": self._accepted, "counted": self.counted}},
         }
 
     async def receive(self) -> dict[str, Any]:

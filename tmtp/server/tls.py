@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
@@ -30,6 +31,8 @@ class TlsTransport(asyncio.BufferedProtocol):
     """One link: the protocol of the socket, and the transport of `protocol` once the handshake is done.
 
     The handshake must end within `handshake_timeout` seconds."""
+
+    ended: Callable[[], None] | None = None  # called when the socket is closed
 
     def __init__(self, context: ssl.SSLContext, protocol: asyncio.Protocol, handshake_timeout: float) -> None:
         self._protocol = protocol
@@ -86,6 +89,8 @@ class TlsTransport(asyncio.BufferedProtocol):
             self._timer.cancel()
         if self._established:
             self._protocol.connection_lost(exc)
+        if self.ended:
+            self.ended()
 
     def _handshake(self) -> None:
         try:

@@ -105,7 +105,7 @@ class Command(TmtpCommand):
             await engine.start()
         except Unavailable as error:
             raise CommandError(_("The database cannot be used: %s") % error) from error
-        listener = Listener(application, sock, certificate.context if certificate else None)
+        listener = Listener(application, sock, certificate.context if certificate else None, engine.limits)
         await listener.start(conf.WRITE_TIMEOUT, conf.LOGIN_TIMEOUT)
         renewal = asyncio.ensure_future(certificate.keep_renewed()) if certificate else None
         how = _("with TLS") if certificate else _("without TLS")
