@@ -25,7 +25,7 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Playwright
 
-    from tmtp.tests.real import Installation, Server
+    from tmtp.tests.servers import Installation, Server
 
 CHROMIUM = "/usr/bin/chromium"
 PATIENCE_MS = 15_000
@@ -49,19 +49,19 @@ class Site:
 
     def start(self) -> None:
         """Start the website, as the Procfile does, and wait until it answers."""
-        from tmtp.tests import real
+        from tmtp.tests import servers
 
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "daphne", "-v", "0", "-p", str(self.port), "mnmsite.asgi:application"],
-                cwd=real.ROOT,
+                cwd=servers.ROOT,
                 env=self.place.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=real.die_with_parent(),
+                preexec_fn=servers.die_with_parent(),
             )
-        real.wait_for_port(self.port, lambda: f"{self.process and self.process.poll()}: {self.log}")
+        servers.wait_for_port(self.port, lambda: f"{self.process and self.process.poll()}: {self.log}")
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Stop the website, and return its exit code."""
@@ -77,21 +77,21 @@ class Site:
 
     def manage(self, *words: str, **env: str) -> str:
         """Run `manage.py` and return its output. Raise CalledProcessError if it fails."""
-        from tmtp.tests.real import ROOT
+        from tmtp.tests.servers import ROOT
 
         command = [sys.executable, "manage.py", *words]
         done = subprocess.run(command, cwd=ROOT, env={**self.place.env, **env}, check=True, stdout=subprocess.PIPE)
         return done.stdout.decode()
 
     def other_process(self) -> contextlib.AbstractContextManager[Any]:
-        """Return a process with this site's Django, to run code in (see tmtp.tests.real.Other)."""
+        """Return a process with this site's Django, to run code in (see tmtp.tests.servers.Other)."""
         return self.place.other_process()
 
 
 @contextlib.contextmanager
 def running_site(env: dict[str, str] | None = None, **tmtp: Any) -> Iterator[Site]:
     """Run a site until the block ends, with these environment variables and TMTP settings besides the defaults."""
-    from tmtp.tests.real import free_port, installation
+    from tmtp.tests.servers import free_port, installation
 
     with installation(**tmtp) as place:
         port = free_port()

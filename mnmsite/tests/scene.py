@@ -72,7 +72,7 @@ class Scene:
 def staged_site() -> Iterator[Scene]:
     """Run the site in processes of its own, with Anna's laptop connected."""
     from tmtp.testing import Client
-    from tmtp.tests.real import TLS
+    from tmtp.tests.servers import TLS
 
     env = {
         "MNM_PROVIDER": "on",

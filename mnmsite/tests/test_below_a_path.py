@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from tmtp.tests.real import die_with_parent, free_port, wait_for_port
+from tmtp.tests.servers import die_with_parent, free_port, wait_for_port
 
 pytestmark = pytest.mark.once
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from tmtp.delivery.tests.away import database_away
+from tmtp.delivery.tests.outage import database_outage
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -28,7 +28,7 @@ def test_the_page_of_an_error_needs_no_database(
             "django.contrib.auth.backends.ModelBackend",
         )
         assert client.get(address).status_code in (200, 302)
-    with database_away():
+    with database_outage():
         answer = client.get(address)
     if is_signed_in:
         assert answer.status_code == 500

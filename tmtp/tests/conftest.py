@@ -15,7 +15,7 @@ import pytest
 
 from tmtp.testing import Server, running_server
 
-from .real import Other
+from .servers import Other
 
 FreshDatabase = Callable[[], dict[str, str]]
 

@@ -17,7 +17,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
-from .real import Client, LoginRefused, Server, until
+from .servers import Client, LoginRefused, Server, until
 
 PATIENCE = 30.0
 

@@ -6,8 +6,8 @@ import pytest
 
 from tmtp.protocol import errors
 
-from . import talk
-from .talk import Talk, read_script, read_scripts
+from . import player
+from .player import Player, read_script, read_scripts
 
 FOLDER = Path(__file__).parent / "conversations"
 SCRIPTS = dict(read_scripts(FOLDER))
@@ -17,7 +17,7 @@ NEVER_SAID = errors.TMTPREV_OMITTED  # before op 0 is complete, the client gets 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_conversation(name, server_for):
     conversation = SCRIPTS[name]
-    Talk(server_for(conversation.server), conversation, server_for.website).hold()
+    Player(server_for(conversation.server), conversation, server_for.website).play()
 
 
 def test_every_reason_is_in_a_conversation():
@@ -50,8 +50,8 @@ WRONG = {
 @pytest.mark.parametrize("what", WRONG)
 def test_what_is_not_as_the_script_says_is_noticed(what, server_for, monkeypatch):
     (good,), (wrong,) = read_script(GOOD), read_script(GOOD.replace(*WRONG[what]))
-    Talk(server_for("{}"), good).hold()
-    monkeypatch.setattr(talk, "PATIENCE", 0.05)  # do not wait long for frames that never come
-    monkeypatch.setattr(talk, "LINK_PATIENCE", 0.3)
+    Player(server_for("{}"), good).play()
+    monkeypatch.setattr(player, "PATIENCE", 0.05)  # do not wait long for frames that never come
+    monkeypatch.setattr(player, "LINK_PATIENCE", 0.3)
     with pytest.raises((AssertionError, TimeoutError)):
-        Talk(server_for("{}"), wrong).hold()
+        Player(server_for("{}"), wrong).play()

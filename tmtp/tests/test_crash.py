@@ -5,7 +5,7 @@ import time
 import pytest
 
 from .ledger import Crowd
-from .real import installation
+from .servers import installation
 
 
 @pytest.fixture(scope="module")

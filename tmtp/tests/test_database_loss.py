@@ -11,7 +11,7 @@ import time
 import pytest
 
 from .ledger import Crowd
-from .real import LoginRefused, administer, installation, until
+from .servers import LoginRefused, administer, installation, until
 
 postgresql = pytest.mark.skipif("not __import__('os').environ.get('DATABASE_URL')", reason="for PostgreSQL")
 sqlite = pytest.mark.skipif("__import__('os').environ.get('DATABASE_URL')", reason="for SQLite")

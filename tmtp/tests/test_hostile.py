@@ -12,7 +12,7 @@ import pytest
 from tmtp.links.session import Session
 from tmtp.protocol import errors, messages
 
-from .real import PATIENCE, LoginRefused, frame, installation, until
+from .servers import PATIENCE, LoginRefused, frame, installation, until
 
 pytestmark = pytest.mark.once
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .real import PATIENCE, frame, installation, until
+from .servers import PATIENCE, frame, installation, until
 
 pytestmark = pytest.mark.once
 

@@ -114,7 +114,7 @@ def test_what_works_on_any_site(found: dict[str, str], scenario: str) -> None:
     assert found[scenario] == "", found[scenario]
 
 
-def talk(site: Site) -> None:
+def exchange_messages(site: Site) -> None:
     """Let two devices register, and one post to the other."""
     with site.server() as server, server.client() as ann, server.client() as bob:
         ann.greet()
@@ -131,7 +131,7 @@ def talk(site: Site) -> None:
 
 
 def test_the_service_behind_pgbouncer(behind: Site, found: dict[str, str]) -> None:
-    talk(behind)
+    exchange_messages(behind)
 
 
 def test_the_service_leaves_no_lock_in_pgbouncer(behind: Site, found: dict[str, str]) -> None:
@@ -198,7 +198,7 @@ def test_a_check_says_what_to_do_about_a_pool(pooled: Site) -> None:
 
 
 def test_the_service_with_a_pool(pooled: Site) -> None:
-    talk(pooled)
+    exchange_messages(pooled)
 
 
 def test_a_worker_with_a_pool(pooled: Site) -> None:

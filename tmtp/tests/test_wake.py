@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from .real import LoginRefused, installation, until
+from .servers import LoginRefused, installation, until
 
 SEND = """
 import time

@@ -19,7 +19,7 @@ from accounts.provider.conf import CLIENT_ID, make_key
 from mnmsite.tests.browser import Site
 from tmtp.testing import Client, Closed
 from tmtp.tests.axe import violations
-from tmtp.tests.real import free_port, installation
+from tmtp.tests.servers import free_port, installation
 
 from .device import FORM, Device
 

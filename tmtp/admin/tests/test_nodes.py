@@ -7,7 +7,7 @@ from tmtp.admin.tests.admin_pages import connect, node_of, send, text, told, url
 from tmtp.models import Message
 from tmtp.services.people import devices, users
 from tmtp.services.queue import leases
-from tmtp.tests.real import LoginRefused, installation
+from tmtp.tests.servers import LoginRefused, installation
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 ann, bob = admin_pages.ann, admin_pages.bob

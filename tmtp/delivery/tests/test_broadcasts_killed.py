@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tmtp.tests.real import ROOT, die_with_parent, installation
+from tmtp.tests.servers import ROOT, die_with_parent, installation
 
 pytestmark = pytest.mark.once
 

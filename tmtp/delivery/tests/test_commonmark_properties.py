@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from tmtp.delivery.commonmark import from_html
-from tmtp.delivery.tests.seen import Seen
+from tmtp.delivery.tests.html_text import Seen
 from tmtp.markup import render
 
 pytestmark = pytest.mark.once

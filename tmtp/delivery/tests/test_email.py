@@ -25,8 +25,8 @@ from django.utils import translation
 
 from tmtp.delivery.commonmark import text_of
 from tmtp.delivery.email import HEADER
+from tmtp.delivery.tests.html_text import Seen
 from tmtp.delivery.tests.mailers import administrators, use_backend
-from tmtp.delivery.tests.seen import Seen
 from tmtp.markup import render
 from tmtp.models import Message, SentMessage
 from tmtp.services.messages.mailbox import Received

@@ -16,8 +16,8 @@ from django.core import mail
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 
 from tmtp.delivery.commonmark import files_of, text_of
+from tmtp.delivery.tests.html_text import Seen
 from tmtp.delivery.tests.mailers import use_backend
-from tmtp.delivery.tests.seen import Seen
 from tmtp.delivery.tests.test_email import configure, mailed, member, received
 from tmtp.markup import render
 from tmtp.models import Message

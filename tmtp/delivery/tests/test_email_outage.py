@@ -18,8 +18,8 @@ from django.test import Client
 from django.urls import path
 from django.utils.log import AdminEmailHandler
 
-from tmtp.delivery.tests.away import database_away
 from tmtp.delivery.tests.mailers import administrators, use_backend
+from tmtp.delivery.tests.outage import database_outage
 from tmtp.delivery.tests.test_email import configure, mailed, member, received
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -55,14 +55,14 @@ def errors_are_mailed() -> Iterator[None]:
 @pytest.mark.filterwarnings("ignore:The 'fail_silently' argument is deprecated")  # as long as Django has it
 @pytest.mark.parametrize("fail_silently", [True, False])
 def test_mail_leaves_without_a_database(fail_silently: bool) -> None:
-    with database_away():
+    with database_outage():
         assert send_mail("Hello", "Ann", None, ["ann@example.org"], fail_silently=fail_silently) == 1
     assert mailed() == [["ann@example.org"]]
 
 
 @pytest.mark.usefixtures("errors_are_mailed")
 def test_mail_about_the_outage_leaves() -> None:
-    with database_away():
+    with database_outage():
         logging.getLogger("shop").error("the database is away")
     subjects = [message.subject for message in mail.outbox]
     assert any("the database is away" in subject for subject in subjects)
@@ -71,7 +71,7 @@ def test_mail_about_the_outage_leaves() -> None:
 
 def test_without_database_and_without_mail_server_the_caller_is_told(settings: Any) -> None:
     configure(settings, FALLBACK_EMAIL_BACKEND="tmtp.delivery.tests.test_email.Broken")
-    with database_away(), pytest.raises(smtplib.SMTPServerDisconnected):
+    with database_outage(), pytest.raises(smtplib.SMTPServerDisconnected):
         send_mail("Hello", "Ann", None, ["ann@example.org"])
 
 
@@ -175,7 +175,7 @@ def test_errors_of_views_are_mailed(settings: Any, address: str, atomic: bool, a
     connections["default"].settings_dict["ATOMIC_REQUESTS"] = atomic
     try:
         if away:
-            with database_away():
+            with database_outage():
                 answer = Client(raise_request_exception=False).get(address)
         else:
             answer = Client(raise_request_exception=False).get(address)

@@ -170,8 +170,8 @@ class Link:
         return len(self.got) == before
 
 
-class Talk:
-    """A conversation that is played against a server."""
+class Player:
+    """Plays a conversation against a server."""
 
     def __init__(
         self, server: Server, conversation: Conversation, website: Callable[[str], Any] | None = None
@@ -183,14 +183,14 @@ class Talk:
         self.links: dict[str, Link] = {}
         self.names: dict[str, Any] = {}  # the values of $names
 
-    def hold(self) -> None:
+    def play(self) -> None:
         """Play the conversation. Raise AssertionError where the server deviates from it."""
         try:
             for name in self.conversation.people:
                 self._introduce(name)
             self._settle({})
             for block in self.conversation.blocks:
-                self._play(block)
+                self._play_block(block)
         finally:
             for link in self.links.values():
                 link.close()
@@ -219,7 +219,7 @@ class Talk:
 
     # actions
 
-    def _play(self, block: list[Line]) -> None:
+    def _play_block(self, block: list[Line]) -> None:
         for link in self.links.values():
             link.got = []
         expected: dict[str, list[Line]] = {}

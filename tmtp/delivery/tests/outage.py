@@ -12,7 +12,7 @@ from tmtp.models import Message
 
 
 @contextmanager
-def database_away() -> Iterator[None]:
+def database_outage() -> Iterator[None]:
     """Make connections to the database fail: hide its file, or its server's socket."""
     before, away = connections["default"], connections.create_connection("default")
     options = {name: value for name, value in before.settings_dict["OPTIONS"].items() if name != "pool"}
