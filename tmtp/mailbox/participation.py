@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from ..models import Node
+from ..models import Node, SentMessage
 from ..protocol.values import is_msgid, parse_msgid
 from ..services.messages import threads
 from ..services.messages.mailbox import Received, messages_of
@@ -16,7 +16,8 @@ class Participation:
     """The participants of all threads that these messages name.
 
     The participants of a thread are the author and the readers of its first message, and users whom one of these adds
-    with a notification (op 8). In a thread whose first message is not known, everyone takes part.
+    with a notification (op 8). If the first message is not in this mailbox, everyone takes part, unless the site sent
+    it: then only the site and the member do.
     """
 
     def __init__(self, node: Node, messages: Sequence[Received]) -> None:
@@ -61,6 +62,9 @@ class Participation:
         known = Thread.objects.filter(node=node, key__in=keys, participants__isnull=False)
         self._participants = {key: uids or [] for key, uids in known.values_list("key", "participants")}
         numbers = [parse_msgid(key) for key in keys - self._participants.keys() if is_msgid(key)]
+        for sent in SentMessage.objects.filter(pk__in=numbers, sender__is_site=True).select_related("sender"):
+            self._participants[sent.msgid] = [sent.sender.uid] if sent.sender else []
+            self._from_site.add(sent.msgid)
         for message in messages_of(node).filter(pk__in=numbers, op="delivery"):
             first = Received(message)
             with suppress(FileNotFoundError):
@@ -75,3 +79,4 @@ class Participation:
                 added = [reader.uid for reader in notice.readers]
                 self._participants[key] = list(dict.fromkeys([*self._participants[key], *added]))
                 self._extended.add(key)
+                self._answers.clear()

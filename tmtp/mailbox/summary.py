@@ -38,7 +38,7 @@ class Summary:
 
 
 def summarise(received: Received, me: User, uids: Mapping[str, str], joins: bool = True) -> Summary | None:
-    """Return the summary of a message, or None if it has nothing for a person to read (login, user, ohiedit, notify).
+    """Return the summary of a message, or None if it has nothing for a person to read (login, user, notify, …).
 
     `uids` are the uids of aliases that the member has pinged. `joins` says whether the sender of a post takes part in
     the thread that its head names. Otherwise the post begins a thread of its own.
@@ -60,7 +60,7 @@ def summarise(received: Received, me: User, uids: Mapping[str, str], joins: bool
 
 
 def _post(received: Received, own: bool, me: User, joins: bool) -> Summary | None:
-    if received.head.nodesync:
+    if received.head.is_for_devices:
         return None
     key = received.named_thread if joins else received.msgid
     alias = _cut(received.alias, ALIAS_MAX)

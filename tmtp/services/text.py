@@ -12,16 +12,17 @@ import unicodedata
 import idna
 
 ZWNJ, ZWJ = "\u200c", "\u200d"
-# Default_Ignorable_Code_Point (Unicode Standard Annex 44), and the Braille pattern without a dot, which is blank.
+# Default_Ignorable_Code_Point (Unicode Standard Annex 44), and two symbols that are blank: a Braille pattern, a note.
 _IGNORABLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
-    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 _EMOJI_STYLE = "\ufe0e\ufe0f"
 # The flags of England, Scotland and Wales: a black flag, invisible letters, and an end mark.
 _SUBDIVISION_FLAG = re.compile("\U0001f3f4[\U000e0061-\U000e007a]{2,6}\U000e007f")
 _IDEOGRAPH_VARIANTS = ("\ufe00", "\U000e0100"), ("\ufe02", "\U000e01ef")
 _MARKS_MAX = 8  # on one letter; no script needs more, and more would cover the lines above and below
+_EMOJI_MAX = 4  # characters of one emoji in a family: itself, its style and its colour
 
 
 def visible(text: str) -> str:
@@ -34,15 +35,12 @@ def visible(text: str) -> str:
         return " ".join(text.split())
     hidden = hidden_places(text)
     kept: list[str] = []
-    marks = 0
     for at, character in enumerate(text):
-        category = unicodedata.category(character)
-        marks = marks + 1 if category in ("Mn", "Me") else 0
         if character.isspace():
             kept.append(" ")
-        elif category in ("Cs", "Cc"):
+        elif unicodedata.category(character) in ("Cs", "Cc"):
             kept.append("\ufffd")
-        elif marks <= _MARKS_MAX and at not in hidden:
+        elif at not in hidden:
             kept.append(character)
     shown = " ".join("".join(kept).split())
     return shown if has_something_visible(shown) else ""
@@ -54,9 +52,17 @@ def has_something_visible(text: str) -> bool:
 
 
 def hidden_places(text: str) -> set[int]:
-    """Return the positions of characters that are invisible and that no character next to them needs."""
+    """Return the positions of invisible characters that no character next to them needs, and of too many marks."""
+    hidden, marks = set(), 0
     flags = {at for match in _SUBDIVISION_FLAG.finditer(text) for at in range(*match.span())}
-    return {at for at in range(len(text)) if at not in flags and _is_hidden(text, at)}
+    for at, character in enumerate(text):
+        if unicodedata.category(character) in ("Mn", "Me"):
+            marks += 1
+        elif not _IGNORABLE.match(character):
+            marks = 0
+        if marks > _MARKS_MAX or (at not in flags and _is_hidden(text, at)):
+            hidden.add(at)
+    return hidden
 
 
 def _is_hidden(text: str, at: int) -> bool:
@@ -89,7 +95,9 @@ def _joins_letters(text: str, at: int) -> bool:
 
 def _joins_emoji(text: str, at: int) -> bool:
     """Return whether the joiner combines two emoji into one, such as a family (Unicode Technical Standard 51)."""
-    before = text[:at].rstrip(_EMOJI_STYLE + "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff")[-1:]
+    before = text[max(0, at - _EMOJI_MAX) : at].rstrip(
+        _EMOJI_STYLE + "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
+    )[-1:]
     return all(side and unicodedata.category(side) == "So" for side in (before, text[at + 1 : at + 2]))
 
 

@@ -39,6 +39,10 @@ NEEDED = [
         ("a\ufe0f", "a"),
         ("half a \ud83d pair", "half a \ufffd pair"),
         ("\u0301", ""),
+        ("\U0001d159", ""),  # a note without a head
+        ("a" + "\u0301" * 30 + "b", "a" + "\u0301" * 8 + "b"),  # more would cover other lines
+        ("a" + "\u0301\u200b" * 30, "a" + "\u0301" * 8),
+        ("क" + "्\u200d" * 30, "क" + "्\u200d" * 8),
         (" \u00a0\u3000 ", ""),
         ("…", "…"),
     ],
@@ -51,6 +55,11 @@ def test_what_hides_is_taken_out(claimed: str, shown: str) -> None:
 def test_what_is_needed_stays(text: str) -> None:
     assert visible(text) == text
     assert is_name(text)
+
+
+def test_names_have_no_more_marks_than_are_shown() -> None:
+    assert is_name("z" + "\u0301" * 8 + "algo one")
+    assert not is_name("z" + "\u0301" * 9 + "algo one")
 
 
 @pytest.mark.parametrize("character", BIDI + INVISIBLE)

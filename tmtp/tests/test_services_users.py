@@ -319,7 +319,19 @@ def _node(sender: Sender) -> int:
 
 
 @pytest.mark.parametrize(
-    "change", [str, str.lower, lambda uid: f"{uid[:8]} {uid[8:]}", lambda uid: uid.replace("B", "Β")]
+    "change",
+    [
+        str,
+        str.lower,
+        lambda uid: f"{uid[:8]} {uid[8:]}",
+        lambda uid: f"{uid[:8]}-{uid[8:]}.",
+        lambda uid: f"“{uid}”",
+        lambda uid: uid.replace("B", "Β"),
+        lambda uid: uid.replace("1", "I"),
+        lambda uid: uid.replace("1", "|").replace("Q", "O"),
+        lambda uid: uid.replace("B", "🅱").replace("C", "Ⓒ").replace("D", "🇩"),
+        lambda uid: uid.replace("B", "ʙ").replace("N", "Ñ"),
+    ],
 )
 def test_a_name_that_looks_like_a_uid_is_refused(change: Callable[[str], str]) -> None:
     bob, mallory = someone("bob the first"), someone("mallory the first")
@@ -344,6 +356,13 @@ def test_a_name_that_looks_like_a_uid_is_refused(change: Callable[[str], str]) -
         "ｏｕｒ ｏｗｎ place website",
         "𝐨𝐮𝐫 own place website",
         "our own place",
+        "🅾🆄🆁 🅾🆆🅽 🅿🅻🅰🅲🅴",
+        "🇴 🇺 🇷 🇴 🇼 🇳 🇵 🇱 🇦 🇨 🇪",
+        "🅞🅤🅡 🅞🅦🅝 🅟🅛🅐🅒🅔",
+        "ᴏᴜʀ ᴏᴡɴ ᴘʟᴀᴄᴇ",
+        "Our own place™",
+        "our own pl@ce web$ite",
+        "our own p!ace",
     ],
 )
 def test_a_name_that_passes_for_the_sites_is_refused_to_members(name: str, settings: Any) -> None:

@@ -138,7 +138,7 @@ def take(message: InboundMessage) -> Attempt | None:
 
 def fail(attempt: Attempt, error: str, give_up: bool = False) -> None:
     """Record an error. The next try comes after a pause, twice as long each time; after the last one there is none."""
-    now, error = timezone.now(), _storable(error)
+    now, error = timezone.now(), _harmless(error)
     give_up = give_up or attempt.tries >= conf.HANDLER_TRIES
     pause = min(LONGEST_PAUSE, timedelta(seconds=conf.HANDLER_BACKOFF) * 2 ** min(attempt.tries - 1, 40))
     claims.release(_held(attempt), error=error[-ERROR_MAX:], next_try=now + pause, dead=now if give_up else None)
@@ -149,9 +149,9 @@ def fail(attempt: Attempt, error: str, give_up: bool = False) -> None:
         log.warning("message %s is tried again in %s: %s", attempt, pause, last)
 
 
-def _storable(text: str) -> str:
-    """Escape what not every database stores: an error may quote what a stranger wrote."""
-    return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
+def _harmless(text: str) -> str:
+    """Escape what is not visible, or not every database stores: an error may quote what a stranger wrote."""
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else ascii(sign)[1:-1] for sign in text)
 
 
 def _held(attempt: Attempt) -> QuerySet[Attempt]:

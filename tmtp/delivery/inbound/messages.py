@@ -103,9 +103,7 @@ def is_for_handler(message: Received) -> bool:
     """Return whether a person wrote this to the site: no copy of the site's own posts, no news between devices."""
     if message.op not in OPS or (message.sender is not None and message.sender.is_site):
         return False
-    head = message.head
-    is_receipt = head.confirmid and not head.text_size and not head.attachments  # tells a client that it was read
-    return not (head.nodesync or is_receipt)
+    return not message.head.is_for_devices
 
 
 def _digest(*texts: str) -> str:

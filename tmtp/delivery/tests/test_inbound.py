@@ -383,18 +383,19 @@ def test_a_handler_that_is_async_but_does_not_look_so(ann, settings, name):
     assert left() == []
 
 
-def test_an_error_with_characters_that_no_database_keeps(ann):
+def test_an_error_with_characters_that_no_database_keeps_or_that_hide(ann):
+    """They may come from the message."""
     number = write(ann)
 
     def strange(answer):
-        raise ValueError("a\0b \ud800")
+        raise ValueError("".join(map(chr, (0x61, 0, 0x62, 0x20, 0xD800, 0x202E))))
 
     behave.append(strange)
     tasks.answers()
     assert left() == [number]
     attempt = Attempt.objects.get()
     assert (attempt.tries, attempt.claim) == (1, "")
-    assert "a\\0b \\ud800" in attempt.error
+    assert "a\\x00b \\ud800\\u202e" in attempt.error
 
 
 def test_a_handler_that_cannot_be_imported_costs_no_message_a_try(ann, settings):

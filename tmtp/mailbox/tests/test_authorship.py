@@ -45,6 +45,52 @@ def test_nobody_joins_a_thread_of_the_site(browser, ann, bob, mallory, together)
     assert "this website" in page_of(browser, genuine)
 
 
+def test_nobody_joins_a_thread_of_the_site_whose_beginning_went_elsewhere(ann, mallory):
+    """As when the member had no mailbox yet."""
+    msgid = send_message([mallory.uid], "Your account", "All is well.")[0]
+    send_message(ann.account, "Your account", "One thing more.", thread=msgid)
+    letter(mallory, "mallory the first", "", "please confirm your password", ann.user, thread=msgid)
+    assert [(thread.messages, thread.from_site) for thread in threads(ann)] == [(1, False), (1, True)]
+
+
+def test_who_is_added_may_write_at_once(ann, bob, mallory):
+    """Even if they had tried before, and all of this is read together."""
+    root = letter(bob, "bob the second", "Chess", "Tuesday?", ann.user)
+    notice(mallory, root, mallory, ann)
+    notice(bob, root, mallory, ann)
+    letter(mallory, "mallory the first", "", "yes", ann.user, thread=root)
+    assert [thread.messages for thread in threads(ann)] == [2]
+
+
+@pytest.mark.parametrize(
+    "head", [b'{"cc":' + b"[" * 50_000 + b"]" * 50_000 + b"}", b"{" * 300_000, b'{"subject":"\\udc00"}', b"\xff" * 9]
+)
+def test_a_head_that_makes_no_sense_closes_no_mailbox(browser, ann, mallory, head):
+    octets(mallory, head + b"the text", len(head), ann.user)
+    (thread,) = threads(ann)
+    assert browser.get(reverse("tmtp_mailbox:mailbox")).status_code == 200
+    shown = page_of(browser, thread)
+    assert "mallory the first" in shown and "the text" in shown
+
+
+def test_very_many_readers(browser, ann, mallory):
+    """More than databases take in one statement."""
+    for letters in "abcdef":
+        cc = [{"who": f"{letters}{place}", "whouid": f"{letters}{place}"} for place in range(1000)]
+        head = json.dumps({"alias": "mallory the first", "cc": cc * 2}).encode()
+        octets(mallory, head + b"text", len(head), ann.user)
+    assert len(threads(ann)) == 6
+    assert "mallory the first" in page_of(browser, threads(ann)[0])
+
+
+def test_a_receipt_between_programs_is_no_message(ann, bob):
+    """It says that another message was read."""
+    head = json.dumps({"alias": "bob the second", "confirmid": "0123456789abcdef"}).encode()
+    octets(bob, head, len(head), ann.user)
+    octets(bob, head + b"But it has a text", len(head), ann.user)
+    assert [entry.kind for entry in entries(ann)] == ["delivery"]
+
+
 def test_the_site_goes_on_in_its_own_thread(ann):
     msgid = send_message(ann.account, "Your order", "Thank you.")[0]
     send_message(ann.account, "Your order", "It has left.", thread=msgid)

@@ -14,6 +14,7 @@ from tmtp.models import Node, QueueEntry
 from tmtp.pages import service_address
 from tmtp.pages.views.devices import COUNTED, providers_for
 from tmtp.server.certificate import make_self_signed
+from tmtp.services.errors import Refused
 from tmtp.services.messages.sending import send_message
 from tmtp.services.people import devices, users
 from tmtp.services.people.identities import link_identity
@@ -44,6 +45,17 @@ def laptop(ann):
 def strangers():
     account = get_user_model().objects.create_user("bob")
     return devices.make_node(user_of(account), "Bob's phone")[0]
+
+
+@pytest.mark.parametrize(("label", "shows"), [("\u202elaptop\u2066", "laptop"), ("\u200b\u3164", "device")])
+def test_a_label_is_visible(client, ann, label, shows):
+    """It comes from the program that asks for the device."""
+    node = devices.make_node(user_of(ann), label)[0]
+    assert re.search(rf"<a href=[^>]*>{shows}</a>", shown(client))
+    with pytest.raises(Refused):
+        devices.rename_node(node, "\u200b\u3164")
+    devices.rename_node(node, "pho\u202ene")
+    assert ">phone</a>" in shown(client)
 
 
 def shown(client, name="devices", *args):

@@ -24,7 +24,7 @@ from ..queue import reports
 from ..queue.queue import discard_on_commit
 from ..queue.reports import Note
 from ..storage import spool, sql
-from .post_format import Attached, Head, Person, parse_head
+from .post_format import HEAD_MAX, Attached, Head, Person, parse_head
 
 TEXT_MAX = 1024 * 1024  # octets of text that are read; a longer text is cut
 
@@ -72,7 +72,7 @@ class Received:
         """The head of a post, parsed. It is empty for any other message."""
         has_head = self.op in ("delivery", "notify")
         datahead = min(self.header.get("datahead", 0), self.message.size) if has_head else 0
-        return parse_head(self._octets(0, datahead), self.message.size)
+        return parse_head(self._octets(0, min(datahead, HEAD_MAX + 1)), self.message.size, datahead)
 
     @property
     def named_thread(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +17,9 @@ from ..text import visible
 from .attachments import Attachment, safe_name
 
 FILE, FORM, REFERENCE = "u:", "f:", "r:"  # what an attachment's name begins with
+HEAD_MAX = 256 * 1024  # octets of a head that is read; a longer one counts as malformed
+READERS_MAX = 1000  # readers that are read from a head
+CLAIM_MAX = 4000  # characters that are read of an alias, a subject, the name of a reader or of a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,37 +138,62 @@ class Head:
     confirmid: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_for_devices(self) -> bool:
+        """Whether the post has nothing for a person: it is news between devices, or says that another was read."""
+        return self.nodesync or bool(self.confirmid and not self.text_size and not self.attachments)
 
-def parse_head(head: bytes, size: int) -> Head:
-    """Parse a letter's head, leaving out members that make no sense. `size` is that of the whole data, in octets."""
-    try:
-        data = msgspec.json.decode(head) if head else {}
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        data = {}
+
+def parse_head(head: bytes, size: int, datahead: int) -> Head:
+    """Parse a letter's head, leaving out members that make no sense.
+
+    `size` is that of the whole data and `datahead` that of the head, in octets. Of a head longer than HEAD_MAX, its
+    beginning is enough.
+    """
+    data = _decoded(head)
     data = {str(key).lower(): value for key, value in data.items()} if isinstance(data, dict) else {}
     sizes = [(entry, _size(entry)) for entry in _objects(data.get("attach"))]
-    after_head = size - len(head)
+    after_head = size - datahead
     if any(octets is None for _, octets in sizes) or sum(octets or 0 for _, octets in sizes) > after_head:
         sizes = []
     text_size = after_head - sum(octets or 0 for _, octets in sizes)
     return Head(
         thread=_text(data.get("threadid")),
-        alias=visible(_text(data.get("alias"))),
-        subject=visible(_text(data.get("subject"))),
-        readers=[Person(visible(_text(cc.get("who"))), _text(cc.get("whouid"))) for cc in _objects(data.get("cc"))],
-        text_at=len(head),
+        alias=_claimed(data.get("alias")),
+        subject=_claimed(data.get("subject")),
+        readers=[
+            Person(_claimed(cc.get("who")), _text(cc.get("whouid"))) for cc in _objects(data.get("cc"))[:READERS_MAX]
+        ],
+        text_at=datahead,
         text_size=text_size,
-        attachments=_placed(sizes, len(head) + text_size),
+        attachments=_placed(sizes, datahead + text_size),
         nodesync=data.get("nodesync") is True,
         confirmid=_text(data.get("confirmid")),
         extra=data,
     )
 
 
+def _decoded(head: bytes) -> Any:
+    """Return the JSON value of a head, or None if it has none.
+
+    A head that is not quite UTF-8, or has half a surrogate pair where a program has cut a text, is read all the same.
+    """
+    if not head or len(head) > HEAD_MAX:
+        return None
+    try:
+        return msgspec.json.decode(head)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return json.loads(head.decode("utf-8-sig", "replace"))
+    except (ValueError, RecursionError):
+        return None
+
+
 def _placed(sizes: Sequence[tuple[dict[str, Any], int | None]], at: int) -> list[Attached]:
     placed = []
     for entry, octets in sizes:
-        name = _text(entry.get("name"))
+        name = _text(entry.get("name"))[:CLAIM_MAX]
         kind = name[:2] if name[:2] in (FILE, FORM, REFERENCE) else ""
         placed.append(Attached(safe_name(name[len(kind) :]), kind or FILE, at, octets or 0))
         at += octets or 0
@@ -184,3 +213,7 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _claimed(value: Any) -> str:
+    return visible(_text(value)[:CLAIM_MAX])

@@ -15,10 +15,12 @@ from ..queue import reports
 from ..queue.batch import Batch, in_transaction
 from ..queue.queue import FIRST, Outgoing, discard_queue, enqueue, wake_on_commit
 from ..storage import sql
+from ..text import visible
 from .actors import Sender, devices_of
 from .placeholders import hold
 
 LABEL_MAX = 255
+DEFAULT_LABEL = "device"
 
 
 @transaction.atomic
@@ -54,13 +56,13 @@ def tell_devices(sender: Sender, members: dict[str, Any], batch: Batch | None, n
 def rename_node(node: Node, label: str) -> None:
     """Change the label of a device. No message is sent, since the protocol has none for it.
 
-    Raise Refused for a label that is empty or too long.
+    Raise Refused for a label that is too long, or in which nothing is visible.
     """
-    if not label.strip():
+    if not visible(label):
         raise Refused("label_missing")
     if len(label) > LABEL_MAX:
         raise Refused("label_too_long", field="label", most=LABEL_MAX)
-    Node.objects.filter(pk=node.pk).update(label=label)
+    Node.objects.filter(pk=node.pk).update(label=visible(label))
 
 
 @transaction.atomic
@@ -123,10 +125,11 @@ def next_node(user: User) -> Node:
     return user.nodes.filter(dropped=None, kind=Node.Kind.HOLDING).first() or Node(user=user)
 
 
-def create_node(node: Node, **fields: Any) -> tuple[Node, str]:
-    """Save a node as a device with a new nodeid and these fields. Return it and the nodeid."""
+def create_node(node: Node, label: str, **fields: Any) -> tuple[Node, str]:
+    """Save a node as a device with a label, a new nodeid and these fields. Return it and the nodeid."""
     nodeid = make_nodeid()
     node.kind, node.secret, node.created = Node.Kind.DEVICE, hash_nodeid(nodeid), timezone.now()
+    node.label = visible(label) or DEFAULT_LABEL
     for name, value in fields.items():
         setattr(node, name, value)
     node.save()

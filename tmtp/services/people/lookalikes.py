@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import lru_cache
 
@@ -11,6 +12,10 @@ from ..text import without_hidden
 
 # ASCII letters and digits that look alike. The first of each pair is replaced by the second.
 ASCII_ALIKE = (("1", "l"), ("i", "l"), ("0", "o"), ("m", "rn"), ("w", "vv"))
+AS_LETTERS = str.maketrans("|!$@€", "llsae")  # punctuation that may be read as a letter
+IN_UIDS = str.maketrans("|!IO0", "111QQ")  # what looks like a character of uids
+_TRADEMARK = str.maketrans("", "", "™℠")
+_LETTER = re.compile(r"(?:NEGATIVE|REGIONAL|LATIN LETTER SMALL CAPITAL)\b.* ([A-Z])")  # names of characters
 
 
 def skeleton(name: str) -> str:
@@ -23,12 +28,17 @@ def skeleton(name: str) -> str:
         return " ".join(name.split())
     composed = unicodedata.normalize("NFKC", without_hidden(name))
     lookalikes = _lookalikes()
-    seen = (character if character.isascii() else lookalikes.get(character, character) for character in composed)
+    seen = (one if one.isascii() else lookalikes.get(one) or _letter(one) or one for one in composed)
     return " ".join("".join(seen).split())[:500]
 
 
 def resembles_uid(name: str) -> bool:
-    return looks_like_uid("".join(skeleton(name).split()))
+    """Return whether a name differs from what could be a uid only as in `resembles_site`."""
+    plain = _plain(name).upper()
+    return any(
+        looks_like_uid("".join(sign for sign in variant if sign.isalnum() or sign in "%+"))
+        for variant in (plain.translate(IN_UIDS), re.sub("[|!]", "", plain).translate(IN_UIDS))
+    )
 
 
 def resembles_site(name: str) -> bool:
@@ -40,17 +50,32 @@ def resembles_site(name: str) -> bool:
 def forms(name: str) -> frozenset[str]:
     """Return the name reduced to letters and digits, with characters that look alike made the same.
 
-    There are two forms, since a vertical bar may be read as a letter or as punctuation.
+    There are two forms, since some punctuation, such as a vertical bar, may be read as a letter.
     """
-    if not name.isascii():
-        alike = _representatives()
-        decomposed = unicodedata.normalize("NFKD", without_hidden(name))
-        name = "".join(alike.get(character, character) for character in decomposed)
-    folded = name.casefold()
+    plain = _plain(name).casefold()
+    variants = (_merged(plain), _merged(plain.translate(AS_LETTERS)))
+    return frozenset("".join(filter(str.isalnum, variant)) for variant in variants) - {""}
+
+
+def _merged(folded: str) -> str:
     for same, letters in ASCII_ALIKE:
         folded = folded.replace(same, letters)
-    variants = (folded.replace("|", ""), folded.replace("|", "l"))
-    return frozenset("".join(filter(str.isalnum, variant)) for variant in variants) - {""}
+    return folded
+
+
+def _plain(name: str) -> str:
+    """Return the name without accents and trademark signs, with each character replaced by an ASCII one like it."""
+    if name.isascii():
+        return name
+    alike = _representatives()
+    decomposed = unicodedata.normalize("NFKD", without_hidden(name.translate(_TRADEMARK)))
+    return "".join(_letter(one) or alike.get(one) or alike.get(one.upper()) or one for one in decomposed)
+
+
+def _letter(character: str) -> str:
+    """Return the letter that a symbol or a small capital shows (🅱, 🇧, ʙ), or an empty string."""
+    found = _LETTER.fullmatch(unicodedata.name(character, ""))
+    return found[1] if found else ""
 
 
 @lru_cache(maxsize=1)
@@ -64,8 +89,8 @@ def _representatives() -> dict[str, str]:
         return character
 
     for character, alike in _confusables().items():
-        for entry in alike:
-            other = entry["c"].strip("\u200e")
+        letter = _letter(character) if len(character) == 1 else ""
+        for other in (letter, *(entry["c"].strip("\u200e") for entry in alike)):
             if len(other) == 1:
                 pair = representative(character), representative(other)
                 found[pair[0]] = found[pair[1]] = min(pair, key=_plainness)

@@ -13,6 +13,8 @@ from typing import NamedTuple
 from ...models import Alias, Group, User
 from .names import aliases_of
 
+AT_ONCE = 5000  # databases limit the values in a statement
+
 
 class Named(NamedTuple):
     """A uid or gid, the name that a message has for it, and when the message was posted."""
@@ -24,8 +26,14 @@ class Named(NamedTuple):
 
 def shown_names(named: Collection[Named]) -> dict[Named, str]:
     """Return the name to show for each of these. Leave out users and groups that do not exist."""
-    if not named:
-        return {}
+    left, shown = list(named), {}
+    while left:
+        shown.update(_shown(left[:AT_ONCE]))
+        del left[:AT_ONCE]
+    return shown
+
+
+def _shown(named: Collection[Named]) -> dict[Named, str]:
     uids = {one.uid for one in named if one.uid.isprintable()}
     users = {user.uid: user for user in User.objects.filter(uid__in=uids)}
     gids = set(Group.objects.filter(gid__in=uids - users.keys()).values_list("gid", flat=True))

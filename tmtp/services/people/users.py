@@ -67,8 +67,9 @@ def register(
         Identity.objects.create(user=user, iss=shown.iss, sub=shown.sub)
     now = timezone.now()
     verified, seen = now if shown else None, now if lease else None
-    fields = {"label": label[:LABEL_MAX], "verified": verified, "server_id": lease, "last_seen": seen}
-    node, nodeid = create_node(Node(user=user) if known is None else next_node(known), **fields)
+    node = Node(user=user) if known is None else next_node(known)
+    fields = {"verified": verified, "server_id": lease, "last_seen": seen}
+    node, nodeid = create_node(node, label[:LABEL_MAX], **fields)
     error = None
     if alias not in ("", "_"):
         try:
