@@ -1,4 +1,4 @@
-"""What the website stores about its members besides Django's User. For TMTP's data see `tmtp.models`."""
+"""The website's data about its members besides Django's User. For TMTP's data see `tmtp.models`."""
 
 from django.conf import settings
 from django.core.exceptions import ValidationError

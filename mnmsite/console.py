@@ -10,7 +10,7 @@ class EmailBackend(console.EmailBackend):
     """Print mails as a person reads them. Lines are not wrapped, so that the links in them can be followed."""
 
     def write_message(self, message: EmailMessage) -> None:
-        """Print subject, sender, recipients and text. Raises ValueError for headers that cannot be sent."""
+        """Print subject, sender, recipients and text. Raise ValueError for headers that cannot be sent."""
         message.message()
         headers = {"Subject": message.subject, "From": message.from_email, "To": ", ".join(message.recipients())}
         lines = [f"{name}: {value}" for name, value in headers.items()]

@@ -51,7 +51,7 @@ def add_device(account: Any, label: str = "laptop", alias: str = "") -> Node:
     """Give a member of the website a device, as if they had registered one, and return its node.
 
     No message waits for it yet, except those that waited for the member's first device. `alias` becomes an alias of
-    the member. Raises Refused when the alias is taken, or when the member has 100 devices.
+    the member. Raise Refused if the alias is taken, or if the member has 100 devices.
     """
     # A program that only uses Client runs without Django's apps, so the models are not imported above.
     from .services.people import devices, linking, names
@@ -292,7 +292,7 @@ def running_server(
     `cert` is the path in TMTP["CERT"], to use the site's own certificate instead of a temporary one. `migrate`
     migrates the database first. `database_url` and `var` become the environment variables DATABASE_URL and MNM_VAR.
     `env` updates the environment, and `tmtp` updates the site's TMTP setting; its values must be JSON values.
-    Raises ServerFailed when the server does not start within `timeout` seconds.
+    Raise ServerFailed if the server does not start within `timeout` seconds.
     """
     program = [sys.executable, str(manage or Path(settings.BASE_DIR) / "manage.py")]
     with tempfile.TemporaryDirectory(prefix="tmtp-testing-") as name:

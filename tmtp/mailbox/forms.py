@@ -1,4 +1,4 @@
-"""What a member fills in to write."""
+"""The forms for writing, answering and searching."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class FilesInput(forms.ClearableFileInput):
 
 
 class FilesField(forms.FileField):
-    """Any number of files, which may be empty; gives a list."""
+    """A field for any number of files, which may be empty. Its value is a list."""
 
     widget = FilesInput
 
@@ -136,7 +136,7 @@ class PingForm(PingReplyForm):
 
 
 class SearchForm(PageForm):
-    """What to look for, and where."""
+    """The words to search for, and where."""
 
     q = forms.CharField(label=_("Search"), required=False, max_length=200, widget=forms.TextInput({"type": "search"}))
     where = forms.ChoiceField(

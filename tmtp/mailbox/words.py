@@ -50,7 +50,7 @@ class Words(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What a search asks for: words by their beginnings, words as they are, and runs by a part of them."""
+    """The terms of a search: beginnings of words, whole words, and parts of runs."""
 
     beginnings: list[str]
     words: list[str]
@@ -98,7 +98,7 @@ def fold(text: str) -> str:
 
 
 class _Folded(dict[int, str]):
-    """What a character of decomposed text becomes."""
+    """The replacements of characters in decomposed text, each computed when it is first needed."""
 
     def __missing__(self, code: int) -> str:
         self[code] = folded = "".join(_fold_letter(letter) for letter in chr(code).casefold())

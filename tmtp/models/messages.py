@@ -27,7 +27,7 @@ class NumberField(models.BigIntegerField):
 
 
 class Message(models.Model):
-    """What is delivered: the frame's head as it goes on the wire, and its body or where that is spooled.
+    """A message to be delivered: the head of the frame as it is sent, and the body or its spool file.
 
     `secret` is the sealed nodeid that a `user` message for a new node carries (see services.storage.encryption). Of a
     `tracked` message, one of the site's, there is a `SentMessage`, and a `Report` for each node it is for.

@@ -36,7 +36,7 @@ class Node(models.Model):
     """
 
     class Kind(models.IntegerChoices):
-        """Where its messages are read."""
+        """The place where a node's messages are read."""
 
         DEVICE = 1, _("device")
         MAILBOX = 2, _("mailbox on the website")

@@ -1,4 +1,4 @@
-"""Who sends and receives: users, whom they block, and who they are at OpenID providers."""
+"""Users, their blocks, and their identities at OpenID providers."""
 
 from __future__ import annotations
 

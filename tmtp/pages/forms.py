@@ -87,7 +87,7 @@ class GroupForm(InviteForm, NameForm):
 
 
 class PresenceForm(PageForm):
-    """Who sees that the member is online."""
+    """The choice of who sees that the member is online."""
 
     presence = forms.TypedChoiceField(
         label=_("Who may see when you are online?"),
@@ -102,6 +102,6 @@ class PresenceForm(PageForm):
 
 
 class BlockForm(PageForm):
-    """Whom to block."""
+    """The name or uid of a user to block."""
 
     who = NameOfOtherField(label=_("Block somebody"), help_text=_("A name they go by here, or their user ID."))

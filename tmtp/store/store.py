@@ -207,7 +207,7 @@ class Store:
             try:
                 job.report()
             except Exception:
-                log.exception("a link could not be told")
+                log.exception("a result could not be reported to its link")
         self._deliver(parcels)
 
 

@@ -184,7 +184,7 @@ def set_back(site: dict[str, str], folder: Path, seconds: int) -> dict[str, str]
 
 
 def post(client: Client, to: str, count: int) -> list[tuple[int, str]]:
-    """Post messages to a user, or to nobody; gives the number and `posted` of each."""
+    """Post messages to a user, or to nobody. Return the number and `posted` of each."""
     header = {"op": 7, "for": [{"id": to, "type": 1}] if to else []}
     acks = [client.ask({**header, "id": str(n)}, b"%d" % time.monotonic_ns()).header for n in range(count)]
     return [(int(ack["msgid"], 16), ack["posted"]) for ack in acks]

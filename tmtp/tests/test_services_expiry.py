@@ -27,7 +27,7 @@ FAR = 2**62
 
 
 @pytest.fixture
-def told() -> Iterator[list[str]]:
+def notified() -> Iterator[list[str]]:
     msgids: list[str] = []
 
     def receive(msgids: list[str], **_: object) -> None:
@@ -39,7 +39,7 @@ def told() -> Iterator[list[str]]:
     messages_expired.disconnect(receive)
 
 
-def test_the_sites_messages_expire_and_their_reports_say_so(told, django_capture_on_commit_callbacks) -> None:
+def test_the_sites_messages_expire_and_their_reports_say_so(notified, django_capture_on_commit_callbacks) -> None:
     ann, bob = someone(nodes=2), someone()
     (msgid,) = send_message([ann.uid, bob.uid], "Sale", "Today", together=True)
     number = Message.objects.get(tracked=True).pk
@@ -49,19 +49,19 @@ def test_the_sites_messages_expire_and_their_reports_say_so(told, django_capture
     assert waiting(ann) == []
     assert {recipient.state for recipient in reports.report(msgid)} == {State.UNDELIVERABLE}
     assert set(Report.objects.values_list("end", flat=True)) == {Report.End.EXPIRED}
-    assert told == [msgid]
+    assert notified == [msgid]
     assert not Message.objects.filter(pk=number).exists()
     assert expire(0, FAR, members=True).entries == 0
 
 
-def test_members_own_posts_are_exempt_unless_asked_for(told) -> None:
+def test_members_own_posts_are_exempt_unless_asked_for(notified) -> None:
     ann, bob = someone("ann of rome"), someone("bob of ulm")
     posting.ping(ann, "ann of rome", "bob of ulm", b"Hello?")
     assert expire(0, FAR, members=False).entries == 0
     assert ops(bob) == ["ping"]
     expire(0, FAR, members=True)
     assert ops(bob) == []
-    assert told == []
+    assert notified == []
 
 
 def test_what_a_device_must_know_stays() -> None:

@@ -35,11 +35,11 @@ class Server:
         self.events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         for event in (CONNECT, *events):
             self.events.put_nowait(event)
-        self.told: list[dict[str, Any]] = []
+        self.sent: list[dict[str, Any]] = []
         self.receive, self.send = as_tcp(self.events.get, self.hear, 0.05)
 
     async def hear(self, event: dict[str, Any]) -> None:
-        self.told.append(event)
+        self.sent.append(event)
 
 
 def binary(data: bytes) -> dict[str, Any]:
@@ -57,7 +57,7 @@ async def test_binary_messages_are_octets_of_a_stream() -> None:
     ]
     with pytest.raises(OSError, match="has ended"):
         await server.send({"type": "tcp.send", "data": b"late"})
-    assert server.told == [{"type": "websocket.accept"}]
+    assert server.sent == [{"type": "websocket.accept"}]
 
 
 async def test_each_write_is_a_binary_message_and_the_end_a_close() -> None:
@@ -66,7 +66,7 @@ async def test_each_write_is_a_binary_message_and_the_end_a_close() -> None:
     await server.send({"type": "tcp.send", "data": memoryview(b"a view")[2:]})
     await server.send({"type": "tcp.close", "unread": True})
     await server.send({"type": "tcp.close"})
-    assert server.told[1:] == [
+    assert server.sent[1:] == [
         {"type": "websocket.send", "bytes": b"view"},
         {"type": "websocket.close", "code": 1000, "reason": ""},
     ]
@@ -77,13 +77,13 @@ async def test_text_is_refused() -> None:
     server = Server({"type": "websocket.receive", "text": '0008{"op":0}'}, binary(b"more"))
     await server.receive()
     assert await server.receive() == {"type": "tcp.disconnect"}
-    assert [(event["type"], event.get("code")) for event in server.told[1:]] == [("websocket.close", 4003)]
+    assert [(event["type"], event.get("code")) for event in server.sent[1:]] == [("websocket.close", 4003)]
 
 
 async def test_a_link_closed_before_it_is_received_from_is_not_accepted() -> None:
     server = Server()
     await server.send({"type": "tcp.close"})
-    assert [event["type"] for event in server.told] == ["websocket.close"]
+    assert [event["type"] for event in server.sent] == ["websocket.close"]
     assert server.events.empty(), "a WebSocket is refused once it has asked to connect"
 
 

@@ -38,7 +38,7 @@ def connect(sender, lease):
     assert sql.claim_node(sender.node, None, lease, timezone.now())
 
 
-def told(sender):
+def waiting_for(sender):
     """Return the messages that wait for a sender's node: (op, head) each."""
     entries = QueueEntry.objects.filter(node=sender.node).values_list("message__op", "message__head")
     return [(op, bytes(head).decode()) for op, head in entries]

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from tmtp.admin.tests import admin_pages
-from tmtp.admin.tests.admin_pages import filled, register, row_of, text, told, url
+from tmtp.admin.tests.admin_pages import filled, register, row_of, text, url, waiting_for
 from tmtp.models import Alias, Group, Member, QueueEntry
 from tmtp.services.people import users
 
@@ -33,7 +33,7 @@ def test_members(admin_client, choir, ann, bob, alias, act, status, op):
     member = Member.objects.get(group=choir, alias=alias)
     assert member.status == status
     for sender in (ann, bob):
-        ((kind, head),) = told(sender)
+        ((kind, head),) = waiting_for(sender)
         assert kind == "member"
         assert f'"act":"{op}"' in head
         assert f'"alias":"{alias}"' in head
@@ -46,7 +46,7 @@ def test_rename(admin_client, choir, ann, bob):
     QueueEntry.objects.all().delete()
     change_member(admin_client, choir, "bob of rome", known_as="robert of rome")
     assert Member.objects.get(user=bob.user).alias == "robert of rome"
-    ((kind, head),) = told(ann)
+    ((kind, head),) = waiting_for(ann)
     assert kind == "member"
     assert '"act":"alias"' in head
     assert '"newalias":"robert of rome"' in head
@@ -87,10 +87,10 @@ def test_invite(admin_client, choir, ann, bob):
     response = admin_client.post(page, {"alias": "bob of rome", "to": "dora of rome"})
     assert response["Location"] == url("group_change", choir.pk)
     assert Member.objects.get(user=dora.user).status == Member.Status.INVITED
-    ((kind, head),) = told(dora)
+    ((kind, head),) = waiting_for(dora)
     assert kind == "invite"
     assert '"alias":"bob of rome"' in head
-    assert [op for op, _ in told(ann)] == ["member"]
+    assert [op for op, _ in waiting_for(ann)] == ["member"]
 
 
 def test_barred_members_are_invited_again(admin_client, choir, bob):
@@ -120,7 +120,7 @@ def test_a_group_is_made_by_an_invitation(admin_client, ann, bob):
     response = admin_client.post(url("group_add"), data)
     group = Group.objects.get(gid="the gardeners")
     assert response["Location"] == url("group_change", group.pk)
-    assert [op for op, _ in told(bob)] == ["invite"]
+    assert [op for op, _ in waiting_for(bob)] == ["invite"]
     assert "“ann of rome” is taken, or looks like a name that is." in text(
         admin_client.post(url("group_add"), {**data, "gid": "ann of rome"})
     )

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from tmtp.admin.tests import admin_pages
-from tmtp.admin.tests.admin_pages import connect, node_of, send, text, told, url
+from tmtp.admin.tests.admin_pages import connect, node_of, send, text, url, waiting_for
 from tmtp.models import Message
 from tmtp.services.people import devices, users
 from tmtp.services.queue import leases
@@ -25,7 +25,7 @@ def test_what_cannot_be_undone_is_asked_first(admin_client, ann, bob, action):
     assert "laptop · bob of rome" in text(asked)
     assert 'name="confirmed"' in text(asked)
     assert node_of(bob).dropped is None
-    assert told(bob)
+    assert waiting_for(bob)
 
 
 def test_drop(admin_client, ann, bob):
@@ -34,14 +34,14 @@ def test_drop(admin_client, ann, bob):
     assert "Drop: done for 1 node." in text(response)
     assert node_of(bob).dropped
     assert node_of(ann).dropped is None
-    assert not told(bob)
+    assert not waiting_for(bob)
 
 
 def test_discard_takes_what_waits_and_leaves_the_node(admin_client, ann, bob):
     connect(bob, leases.take("127.0.0.1:7443").pk)
     send(ann, bob, times=2)
     choose(admin_client, "discard", bob.node, confirmed="yes")
-    assert not told(bob)
+    assert not waiting_for(bob)
     assert not Message.objects.filter(op="delivery").exists()
     assert node_of(bob).dropped is None
     assert node_of(bob).start_over  # its server reads the queue again
@@ -52,7 +52,7 @@ def test_redeliver(admin_client, ann, bob):
     send(ann, bob)
     assert "Send again: done for 1 node." in text(choose(admin_client, "redeliver", bob.node))
     assert node_of(bob).start_over
-    assert told(bob)
+    assert waiting_for(bob)
 
 
 def test_redeliver_to_one_who_is_not_connected_is_refused(admin_client, ann, bob):

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from tmtp.admin import sent
 from tmtp.admin.tests import admin_pages
-from tmtp.admin.tests.admin_pages import Account, text, told, url
+from tmtp.admin.tests.admin_pages import Account, text, url, waiting_for
 from tmtp.models import SentMessage, User
 from tmtp.services.groups import groups
 from tmtp.services.messages.sending import send_message
@@ -124,11 +124,11 @@ def test_recall_asks_and_says_what_it_did(admin_client, ann, bob):
     assert "<li>News</li>" in text(admin_client.get(url("sentmessage_recall", number)))
     data = {"action": "recall", "_selected_action": number}
     assert 'name="confirmed"' in text(admin_client.post(url("sentmessage_changelist"), data))
-    assert told(bob)
+    assert waiting_for(bob)
     response = admin_client.post(url("sentmessage_changelist"), {**data, "confirmed": "yes"}, follow=True)
     assert "taken back from" in text(response)
     assert "1 has it and keeps it." in text(response)
-    assert not told(bob)
+    assert not waiting_for(bob)
     assert rows(response) == [("News", "2", "1 delivered, 1 undeliverable, recalled")]
     assert url("sentmessage_recall", number) not in text(admin_client.get(url("sentmessage_change", number)))
 

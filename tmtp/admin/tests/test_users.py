@@ -1,7 +1,7 @@
 import pytest
 
 from tmtp.admin.tests import admin_pages
-from tmtp.admin.tests.admin_pages import Account, filled, text, told, url
+from tmtp.admin.tests.admin_pages import Account, filled, text, url, waiting_for
 from tmtp.models import Alias, User
 from tmtp.services.people import linking, privacy
 
@@ -35,7 +35,7 @@ def test_aliases(admin_client, ann):
     new = {"aliases-TOTAL_FORMS": 2, "aliases-1-name": "ann the singer", "aliases-1-user": ann.user}
     change_user(admin_client, ann, **new)
     assert Alias.objects.get(name="ann the singer").user_id == ann.user
-    ((kind, head),) = told(ann)
+    ((kind, head),) = waiting_for(ann)
     assert kind == "user"
     assert '"newalias":"ann the singer"' in head
     response = admin_client.get(url("user_change", ann.user))
@@ -62,7 +62,7 @@ def test_aliases_refused(admin_client, ann, bob, name, reason):
     assert reason in shown
     assert "was changed successfully" not in shown
     assert Alias.objects.filter(user=ann.user).count() == 1
-    assert not told(ann)
+    assert not waiting_for(ann)
 
 
 def test_whom_a_user_blocks_and_who_sees_them_is_shown(admin_client, ann, bob):

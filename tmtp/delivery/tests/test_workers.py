@@ -222,7 +222,7 @@ class Book:
 
 
 @pytest.fixture
-def told(settings):
+def notified(settings):
     settings.TMTP_DELIVERY = {
         "NOTICE_AFTER": 3600,
         "SITE_URL": "https://example.org",
@@ -245,23 +245,23 @@ def member(name):
     return person
 
 
-def test_who_had_no_device_online_is_told_once_a_day(told):
+def test_who_had_no_device_online_is_told_once_a_day(notified):
     ann = member("ann")
     send_message(ann.uid, "Secret", "of yours")
-    assert told() == []
+    assert notified() == []
     age(2)
-    assert (told(), told()) == (["ann"], [])
+    assert (notified(), notified()) == (["ann"], [])
     send_message(ann.uid, "Secret", "of yours")
     age(2)
-    assert told() == []
+    assert notified() == []
     Notice.objects.update(last=LONG_AGO)
     send_message(ann.uid, "Secret", "of yours")
     age(2)
-    assert told() == ["ann"]
+    assert notified() == ["ann"]
     assert "Secret" not in mail.outbox[0].subject + mail.outbox[0].body
 
 
-def test_who_is_not_told(told, lease):
+def test_who_is_not_told(notified, lease):
     online, lately, unknown, read, taken = (member(name) for name in ("online", "lately", "nobody", "read", "taken"))
     stranger = someone()
     waits = member("waits")
@@ -274,20 +274,20 @@ def test_who_is_not_told(told, lease):
     reports.has_read(mailbox.pk, [])
     age(2)
     Node.objects.filter(pk=mailbox.pk).update(last_seen=timezone.now() - timedelta(hours=1, minutes=30))
-    assert told() == ["waits"]
+    assert notified() == ["waits"]
 
 
-def test_a_first_device_that_never_came(told):
+def test_a_first_device_that_never_came(notified):
     account = USER.objects.create(username="ann")
     send_message(account, "Welcome", "to us")
     age(2)
-    assert told() == ["ann"]
+    assert notified() == ["ann"]
 
 
-def test_the_link_ends_notices_with_one_click(told, client):
+def test_the_link_ends_notices_with_one_click(notified, client):
     send_message(member("ann").uid, "Sale", "Today")
     age(2)
-    told()
+    notified()
     (message,) = mail.outbox
     link = message.extra_headers["List-Unsubscribe"].strip("<>")
     assert link in message.body
@@ -300,7 +300,7 @@ def test_the_link_ends_notices_with_one_click(told, client):
     Notice.objects.update(last=LONG_AGO)
     send_message(TmtpUser.objects.get(account__username="ann"), "Sale", "Today")
     age(2)
-    assert told() == []
+    assert notified() == []
 
 
 def test_a_link_that_is_cut_short_or_of_nobody(client):
@@ -314,7 +314,7 @@ def test_a_link_that_is_cut_short_or_of_nobody(client):
     assert not Notice.objects.exists()
 
 
-def test_a_mail_server_that_is_away_is_asked_again(told, monkeypatch):
+def test_a_mail_server_that_is_away_is_asked_again(notified, monkeypatch):
     member_of = member("ann")
     send_message(member_of.uid, "Sale", "Today")
     age(2)
@@ -325,22 +325,22 @@ def test_a_mail_server_that_is_away_is_asked_again(told, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("django.core.mail.backends.locmem.EmailBackend.send_messages", away)
         with pytest.raises(OSError, match="away"):
-            told()
-    assert told() == ["ann"]
+            notified()
+    assert notified() == ["ann"]
 
 
-def test_of_two_workers_one_tells(told):
+def test_of_two_workers_one_tells(notified):
     account = USER.objects.create(username="ann")
     assert notices._mark_told(account)
     assert notices._mark_told(account) is None
     assert notices._tell([account]) == 0
 
 
-def test_a_site_that_begins_with_it_does_not_tell_of_all_that_ever_waited(told):
+def test_a_site_that_begins_with_it_does_not_tell_of_all_that_ever_waited(notified):
     LastRun.objects.all().delete()
     send_message(member("ann").uid, "Sale", "Today")
     age(2)
-    assert told() == []
+    assert notified() == []
 
 
 def test_notices_need_a_site(settings, monkeypatch):

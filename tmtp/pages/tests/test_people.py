@@ -58,7 +58,7 @@ def fresh_limits():
     limits.limits.cache_clear()
 
 
-def told(sender, op):
+def waiting_for(sender, op):
     return [message for message in waiting(sender.node) if message["op"] == op]
 
 
@@ -83,7 +83,7 @@ def test_without_an_alias_the_page_says_what_to_do(client):
 
 def test_a_new_alias_is_the_member_s_and_their_devices_are_told(client, ann):
     assert "You are “ann the &lt;second&gt;” now" in post(client, "aliases", name="ann the <second>")
-    assert [message["newalias"] for message in told(ann, "user")] == [ANN, "ann the <second>"]
+    assert [message["newalias"] for message in waiting_for(ann, "user")] == [ANN, "ann the <second>"]
     assert "ann the &lt;second&gt;" in shown(client, "aliases")
 
 
@@ -147,7 +147,7 @@ def test_found_a_group_and_invite_the_first(client, ann, bob):
     page = post(client, "group_new", name=GID, alias=ANN, to=BOB, text="Come in")
     assert f"The group “{GID}” is started" in page
     assert status(bob) == pages.INVITED
-    (invitation,) = told(bob, "invite")
+    (invitation,) = waiting_for(bob, "invite")
     assert (invitation["gid"], invitation["alias"], invitation["data"]) == (GID, ANN, b"Come in")
     assert "1 member" in shown(client, "groups")
 
@@ -201,14 +201,14 @@ def test_who_is_invited_sees_no_members_and_can_join(client, ann, bob):
     users.add_alias(ann, "ann the second")
     post(client, "group_join", group.pk, alias="ann the second")
     assert status(ann) == pages.JOINED
-    assert told(bob, "member")[-1]["alias"] == "ann the second"
+    assert waiting_for(bob, "member")[-1]["alias"] == "ann the second"
     assert BOB in shown(client, "group", group.pk)
 
 
 def test_invite(client, ann, bob):
     group = groups.create(ann, GID, ANN)
     assert f"“{BOB}” is invited" in post(client, "group_invite", group.pk, to=BOB, text="Come")
-    assert [message["data"] for message in told(bob, "invite")] == [b"Come"]
+    assert [message["data"] for message in waiting_for(bob, "invite")] == [b"Come"]
     groups.join(bob, GID)
     assert "is a member already" in post(client, "group_invite", group.pk, to=BOB)
     assert "Nobody is called" in post(client, "group_invite", group.pk, to="nobody at all")
@@ -219,7 +219,7 @@ def test_who_has_dropped_the_name_they_have_there_invites_by_another(client, ann
     users.add_alias(ann, "ann the second")
     users.drop_alias(Alias.objects.get(name=ANN))
     post(client, "group_invite", group.pk, to=BOB)
-    assert [message["alias"] for message in told(bob, "invite")] == ["ann the second"]
+    assert [message["alias"] for message in waiting_for(bob, "invite")] == ["ann the second"]
 
 
 def test_another_name_there(client, ann, bob, group):
@@ -235,7 +235,7 @@ def test_leave_and_come_back(client, ann, bob, group):
     assert "Leave “friends of rome”?" in shown(client, "group_leave", group.pk)
     post(client, "group_leave", group.pk)
     assert status(ann) == pages.INVITED
-    assert told(bob, "member")[-1]["act"] == "drop"
+    assert waiting_for(bob, "member")[-1]["act"] == "drop"
     post(client, "group_join", group.pk, alias=ANN)
     assert status(ann) == pages.JOINED
 

@@ -44,13 +44,13 @@ class Parcel:
 
     @property
     def octets(self) -> int:
-        """How much memory it takes, in octets."""
+        """The memory that it takes, in octets."""
         return len(self.frame)
 
 
 @dataclass(slots=True)
 class Batch:
-    """What is queued in one transaction of the store, in order."""
+    """The messages that are queued in one transaction of the store, in order."""
 
     parcels: list[Parcel] = field(default_factory=list)
 

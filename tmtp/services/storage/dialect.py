@@ -87,8 +87,8 @@ def is_pooled() -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         ((process,),) = cursor.fetchall()
-    told: int = connection.connection.info.backend_pid
-    return bool(process != told)
+    announced: int = connection.connection.info.backend_pid
+    return bool(process != announced)
 
 
 def stored_time(moment: datetime) -> Any:

@@ -70,7 +70,7 @@ def is_held(number: int) -> bool:
 
 
 def release(number: int) -> None:
-    """Give up a lock, and remove what is left of one that nobody holds."""
+    """Release a lock, and remove the file of one that nobody holds."""
     holder = _held.pop(number, None)
     if connection.vendor == "postgresql":
         if holder is not None and holder is connection.connection:
