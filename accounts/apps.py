@@ -8,3 +8,11 @@ class AccountsConfig(AppConfig):
     name = "accounts"
     label = "accounts"
     verbose_name = _("members on the website")
+
+    def ready(self) -> None:
+        from django.contrib.auth import get_user_model
+        from django.db.models.signals import post_save
+
+        from . import usernames
+
+        post_save.connect(usernames.remember, sender=get_user_model(), dispatch_uid="accounts.usernames")

@@ -55,3 +55,15 @@ class MailedLink(models.Model):
 
     def __str__(self) -> str:
         return self.address
+
+
+class UsernameKey(models.Model):
+    """The form under which a member's username compares: see `accounts.usernames`."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="username_key"
+    )
+    key = models.CharField(max_length=1000, db_index=True)
+
+    def __str__(self) -> str:
+        return self.key

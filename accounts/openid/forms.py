@@ -7,11 +7,10 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from .. import email_addresses
-from ..signin.forms import AddressField, UsernameField
+from ..signin.forms import AddressField, NewUsernameField
 
 
 class OpenIDSignUpForm(forms.ModelForm):
@@ -20,7 +19,7 @@ class OpenIDSignUpForm(forms.ModelForm):
     class Meta:
         model = User
         fields = ["username", "email"]
-        field_classes = {"username": UsernameField, "email": AddressField}
+        field_classes = {"username": NewUsernameField, "email": AddressField}
         labels = {"email": _("E-mail address")}
         help_texts = {
             "username": _("Letters, digits and . + - _ only. Others may see it."),
@@ -34,13 +33,6 @@ class OpenIDSignUpForm(forms.ModelForm):
         email = texts.get("email", "")[:254]
         name = texts.get("preferred_username") or email or texts.get("name", "")
         return {"username": re.sub(r"[^\w.+-]", "", name.partition("@")[0])[:150], "email": email}
-
-    def clean_username(self) -> str:
-        """Refuse a name that differs from another one only in case, as Django's own sign-up form does."""
-        name = self.cleaned_data["username"]
-        if User.objects.filter(username__iexact=name).exists():
-            raise ValidationError(_("That username is taken."))
-        return name
 
     def save(self, commit: bool = True) -> Any:
         """Return the new member. The address, if any, is unconfirmed."""

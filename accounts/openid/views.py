@@ -23,7 +23,7 @@ from tmtp.services.people.identities import AuthenticationRequired, spend_token
 from tmtp.web.decorators import member_page
 
 from ..errors import Refused
-from ..signin.views import MODEL_BACKEND, back_to_account, welcome
+from ..signin.views import BACKEND, back_to_account, welcome
 from . import identities
 from .client import STATE_LIFE, STATES, Redeemer, Shown, begin, providers
 from .forms import OpenIDSignUpForm
@@ -134,7 +134,7 @@ def finish_sign_in(request: HttpRequest, provider: Provider, begun: dict[str, An
         return redirect("accounts:openid_sign_up")
     if not member.is_active:
         raise Refused("openid_inactive")
-    login(request, member, MODEL_BACKEND)
+    login(request, member, BACKEND)
     return HttpResponseRedirect(begun["next"] or resolve_url(settings.LOGIN_REDIRECT_URL))
 
 
@@ -157,7 +157,7 @@ def sign_up(request: HttpRequest) -> HttpResponse:
         messages.error(request, refused.text_for_people())
         return redirect("accounts:sign_in")
     del request.session[PENDING]
-    login(request, member, MODEL_BACKEND)
+    login(request, member, BACKEND)
     welcome(request, member)
     return HttpResponseRedirect(pending["next"] or resolve_url(settings.LOGIN_REDIRECT_URL))
 

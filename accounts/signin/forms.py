@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from tmtp.conf import conf
 from tmtp.email_spelling import normalise
 
-from .. import email_addresses
+from .. import email_addresses, usernames
 
 
 class UsernameField(auth_forms.UsernameField):
@@ -24,6 +24,16 @@ class UsernameField(auth_forms.UsernameField):
         name = super().clean(value)
         if "@" in name:
             raise ValidationError(_("A username has no “@” in it."))
+        return name
+
+
+class NewUsernameField(UsernameField):
+    """A username that nobody has, as usernames compare."""
+
+    def clean(self, value: Any) -> Any:
+        name = super().clean(value)
+        if usernames.find(name):
+            raise ValidationError(_("A user with that username already exists."))
         return name
 
 
@@ -49,7 +59,7 @@ class SignUpForm(auth_forms.UserCreationForm):
     class Meta:
         model = User
         fields = ["username", "email"]
-        field_classes = {"username": UsernameField}
+        field_classes = {"username": NewUsernameField}
         help_texts = {"username": _("Letters, digits and . + - _ only. Others may see it.")}
 
     def save(self, commit: bool = True) -> Any:
@@ -64,7 +74,10 @@ class SignInForm(auth_forms.AuthenticationForm):
 
     error_messages = {
         **auth_forms.AuthenticationForm.error_messages,
-        "invalid_login": _("That name and password do not fit together. Mind upper and lower case in the password."),
+        "invalid_login": _(
+            "That username or e-mail address and that password do not fit together. "
+            "Mind upper and lower case in the password."
+        ),
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

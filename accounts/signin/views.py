@@ -28,7 +28,7 @@ from .. import email_addresses
 from ..errors import Refused
 from .forms import PasswordResetForm, SignInForm, SignUpForm, password_form
 
-MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
+BACKEND = "accounts.usernames.MemberBackend"
 
 
 @method_decorator([sensitive_post_parameters(), never_cache], name="dispatch")  # as Django's LoginView
@@ -58,7 +58,7 @@ class SignUp(views.RedirectURLMixin, FormView):
         with transaction.atomic():
             user = form.save()
             user_of(user)  # so that the site's messages wait for the first device
-        login(self.request, user, MODEL_BACKEND)
+        login(self.request, user, BACKEND)
         welcome(self.request, user)
         return super().form_valid(form)
 

@@ -108,6 +108,44 @@ def test_a_name_is_taken_in_any_case(client, stranger):
     assert USER.objects.count() == 1
 
 
+ZOE = "Zoé-Straße"  # and ways to write it
+WAYS = ["zoé-straße", "ZOÉ-STRASSE", "Zoe\u0301-Straße", "Ｚｏé-straße", " Zoé-Straße "]
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_usernames_compare_in_the_same_way_everywhere(client, stranger, client_class, name):
+    sign_up(client, ZOE)
+    assert "already exists" in sign_up(stranger, name, "other@example.org").text
+    for page in (url("sign_in"), reverse("admin:login")):
+        USER.objects.update(is_staff=True)
+        browser = client_class()
+        assert browser.post(page, {"username": name, "password": PASSWORD}).status_code == 302
+        assert browser.session["_auth_user_id"] == str(USER.objects.get().pk)
+
+
+def test_wrong_passwords_count_for_the_member_however_the_name_is_written(client, stranger):
+    sign_up(client, ZOE)
+    for name in [*WAYS, *WAYS][:9]:
+        assert stranger.post(url("sign_in"), {"username": name, "password": "guess"}).status_code == 200
+    assert stranger.post(url("sign_in"), {"username": ZOE, "password": "guess"}).status_code == 429
+    assert stranger.post(url("sign_in"), {"username": ZOE.lower(), "password": PASSWORD}).status_code == 429
+
+
+def test_a_changed_username_compares_anew(client, stranger):
+    sign_up(client)
+    USER.objects.get().delete()
+    user = USER.objects.create_user("Émile", password=PASSWORD)
+    user.username = "Anton"
+    user.save()
+    assert stranger.post(url("sign_in"), {"username": "émile", "password": PASSWORD}).status_code == 200
+    assert stranger.post(url("sign_in"), {"username": "anton", "password": PASSWORD}).status_code == 302
+
+
+def test_a_wrong_sign_in_names_both_fields(client):
+    page = client.post(url("sign_in"), {"username": "nobody", "password": "guess"}).text
+    assert "That username or e-mail address and that password" in page
+
+
 def test_signing_up_does_not_tell_whose_address_is_known(ann, stranger):
     assert sign_up(stranger, "eve").status_code == 302
 

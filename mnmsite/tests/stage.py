@@ -225,7 +225,7 @@ def _session(account: Any = None, **held: Any) -> str:
     session = SessionStore()
     if account is not None:
         session["_auth_user_id"] = str(account.pk)
-        session["_auth_user_backend"] = "django.contrib.auth.backends.ModelBackend"
+        session["_auth_user_backend"] = "accounts.usernames.MemberBackend"
         session["_auth_user_hash"] = account.get_session_auth_hash()
     session.update(held)
     session.create()

@@ -25,7 +25,7 @@ def test_the_page_of_an_error_needs_no_database(
     if is_signed_in:
         client.force_login(
             User.objects.create_superuser("ann", "ann@example.org", "a password"),
-            "django.contrib.auth.backends.ModelBackend",
+            "accounts.usernames.MemberBackend",
         )
         assert client.get(address).status_code in (200, 302)
     with database_outage():

@@ -21,7 +21,7 @@ from tmtp.services.people.linking import user_of
 account = get_user_model().objects.create_user({name!r})
 session = SessionStore()
 session["_auth_user_id"] = str(account.pk)
-session["_auth_user_backend"] = "django.contrib.auth.backends.ModelBackend"
+session["_auth_user_backend"] = "accounts.usernames.MemberBackend"
 session["_auth_user_hash"] = account.get_session_auth_hash()
 session.create()
 result = [session.session_key, user_of(account).uid]
