@@ -13,7 +13,7 @@ from ..services.storage.dialect import is_pooled
 def make_durable() -> bool:
     """Set this connection up for durable commits, which on SQLite (WAL) do not wait for readers.
 
-    Return whether that lasts. Behind a pool it does not, and each transaction begins with `make_transaction_durable`.
+    Return whether it does not last, behind a pool: then each transaction must begin with `make_transaction_durable`.
     """
     raw: Any = connection.connection
     if connection.vendor == "sqlite":
@@ -22,9 +22,9 @@ def make_durable() -> bool:
         connection.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
     else:
         if is_pooled():
-            return False
+            return True
         connection.cursor().execute("SET synchronous_commit = on")
-    return True
+    return False
 
 
 def make_transaction_durable() -> None:

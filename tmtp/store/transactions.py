@@ -51,14 +51,14 @@ class Transactions:
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._checkpoints = checkpoints
         self._file = DatabaseFile()
-        self._is_durable = True  # whether the connection is set up for all of its transactions
+        self._is_pooled = False
         self._batch = 0  # the number of the last batch, which its commit writes into the lease's row
 
     def prepare(self) -> None:
         """Set this connection up for durable commits, whatever the site's own settings are."""
         with suppress(Error), connection.wrap_database_errors:
             connection.ensure_connection()
-            self._is_durable = make_durable()
+            self._is_pooled = make_durable()
             self._checkpoints.raise_autocheckpoint()
             self._file.note()
 
@@ -78,7 +78,7 @@ class Transactions:
             try:
                 self._file.check()
                 with transaction.atomic():
-                    if not self._is_durable:
+                    if self._is_pooled:
                         make_transaction_durable()
                     batch = Batch()
                     spools = acknowledge(acked) if acked else []
