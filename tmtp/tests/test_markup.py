@@ -94,6 +94,57 @@ def test_a_link_is_not_made_twice() -> None:
     assert render("[https://a.example](https://b.example)").count("<a") == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("[x]()", "x"),
+        ("[*x*]( ) y", "<em>x</em> y"),
+        ("[x]", "[x]"),
+        ("![x]() ![]()", "x "),
+        ("[](https://a.example)", f'<a href="https://a.example" rel="{REL}">https://a.example</a>'),
+    ],
+)
+def test_no_link_is_empty(text: str, html: str) -> None:
+    assert render(text).strip() == f"<p>{html}</p>"
+
+
+SLOW = [
+    "a\n", "a\n===\n", "![", "[", "[a](", "> a\n", "> ", "- a\n", "- ", "1. a\n", "*a ", "**", "_a", "`a", "~~a", "<a",
+    "|a|\n|-|\n", "[a](http://b.c) ", "[a]: http://b.c\n", "![[a]: /b\n", "http://a.b ", "&amp;", "\\", "<!--",
+    "```\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text", [*(text * (200_000 // len(text)) for text in SLOW), "a\n" * 10**5 + "===", "\n" * 10**7]
+)
+def test_any_text_renders_in_no_time(text: str) -> None:
+    began = time.process_time()
+    render(text)
+    assert time.process_time() - began < 0.4
+
+
+def test_nested_pictures_and_lists_render_in_no_time() -> None:
+    began = time.process_time()
+    for opening, closing in (("![", "](http://b)"), ("[", "]"), ("> ", "\n"), ("- ", "\n"), ("**a ", " b**")):
+        render(opening * 20_000 + closing * 20_000)
+        render("".join("  " * depth + opening + "a\n" for depth in range(600)))
+    assert time.process_time() - began < 2
+
+
+def test_what_is_not_rendered_is_shown_as_plain_text() -> None:
+    html = render("**a** <b>\n" * 100_000 + "the end & more")
+    assert html.startswith("<p><strong>a</strong> &lt;b&gt;<br>")
+    assert html.endswith("**a** &lt;b&gt;<br>\nthe end &amp; more</p>\n")
+    assert html.count("a") > 100_000
+    assert render("[" * 10**6) == f"<p>{'[' * 10**6}</p>\n"
+
+
+def test_a_long_letter_is_rendered_whole() -> None:
+    letter = "It was on a *Tuesday*, I think, that we went to the library; nobody was there.\n\n" * 500
+    assert render(letter).count("<em>Tuesday</em>") == 500
+
+
 def test_line_breaks_stay() -> None:
     assert render("Kind regards\nAnn\n\n- one\n  two").replace("\n", "") == (
         "<p>Kind regards<br>Ann</p><ul><li>one<br>two</li></ul>"
