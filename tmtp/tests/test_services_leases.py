@@ -28,6 +28,7 @@ from tmtp.services.storage.numbers import Numbers
 from .people import own, to
 
 pytestmark = pytest.mark.django_db
+LOCK = 2**30  # no lease has this number
 
 
 def other_server(**fields: Any) -> ServerLease:
@@ -112,10 +113,10 @@ def test_a_server_that_holds_its_lock_is_not_ended() -> None:
 def test_a_lock_ends_with_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if connection.vendor == "postgresql":
         with ThreadPoolExecutor(1) as pool:
-            assert pool.submit(locks.hold, 7).result()
-            assert locks.is_held(7)
-            assert not locks.hold(7), "another connection has it"
-            pool.submit(connection.close).result()
+            assert pool.submit(locks.hold, LOCK).result()
+            assert locks.is_held(LOCK)
+            assert not locks.hold(LOCK), "another connection has it"
+            pool.submit(lambda: connection.close()).result()  # the thread's
     else:
         path = tmp_path / "lock"
         monkeypatch.setattr(locks, "_path", lambda number: path)
@@ -123,16 +124,16 @@ def test_a_lock_ends_with_its_process(tmp_path: Path, monkeypatch: pytest.Monkey
         command = [sys.executable, "-c", script, str(path)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             assert process.stdout and process.stdout.readline()
-            assert locks.is_held(7)
-            assert not locks.hold(7), "another process has it"
+            assert locks.is_held(LOCK)
+            assert not locks.hold(LOCK), "another process has it"
             process.kill()
     last = time.monotonic() + 10
-    while locks.is_held(7) and time.monotonic() < last:
+    while locks.is_held(LOCK) and time.monotonic() < last:
         time.sleep(0.01)
-    assert locks.hold(7)
-    assert locks.is_held(7)
-    locks.release(7)
-    assert not locks.is_held(7)
+    assert locks.hold(LOCK)
+    assert locks.is_held(LOCK)
+    locks.release(LOCK)
+    assert not locks.is_held(LOCK)
 
 
 # numbers
@@ -228,3 +229,11 @@ def test_of_two_servers_that_a_node_logs_in_to_at_once_one_gets_it(monkeypatch: 
     with pytest.raises(users.NodeConnected):
         users.log_in(new.sender.uid, new.nodeid, second)
     assert Node.objects.get(pk=new.sender.node).server_id == first
+
+
+def test_behind_a_pool_the_renewals_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "is_pooled", lambda: True)
+    lease = other_server().pk
+    assert leases.is_alive(lease), "there are no locks"
+    age(lease, 40)
+    assert not leases.is_alive(lease)

@@ -170,7 +170,7 @@ def test_each_message_is_looked_at_once_and_all_of_them_each_day(settings):
 def test_leases_of_dead_servers_end_and_orphans_are_looked_for(lease, monkeypatch):
     ann = someone()
     go_online(ann, lease)
-    locks.release(lease)
+    locks.release(lease.pk)
     ServerLease.objects.update(seen=LONG_AGO, suspected=LONG_AGO)
     found = housekeeping.sweeping.Found(messages=[1])
     looks, removed = [], []

@@ -28,7 +28,7 @@ def hold(number: int) -> bool:
     if connection.vendor == "postgresql":
         connection.ensure_connection()
         if _held.get(number) is not connection.connection:
-            if not is_pooled() and not _take(number):
+            if are_possible() and not _take(number):
                 return False
             _held[number] = connection.connection
     elif number not in _held:
@@ -38,6 +38,11 @@ def hold(number: int) -> bool:
             return False
         _held[number] = file
     return True
+
+
+def are_possible() -> bool:
+    """Return whether a lock lasts as long as the process, over this connection."""
+    return not is_pooled()
 
 
 def _take(number: int) -> bool:
