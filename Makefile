@@ -6,7 +6,9 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PY := .venv/bin/python
-# Install the packages of a file, and print a line for each. Python compiles a module when it is first imported.
+# Python compiles a module when it is first imported, and keeps the result: without it each process compiles everything.
+unexport PYTHONDONTWRITEBYTECODE
+# Install the packages of a file, and print a line for each.
 INSTALL = $(PY) -m pip install --disable-pip-version-check --no-compile --progress-bar off
 PRINT = awk '/^Collecting / { print "  " $$2 } /^Installing / { print "  unpacking them" } { fflush() }'
 

@@ -38,7 +38,7 @@ class Site:
         (wheel / "tmtp").symlink_to(TMTP)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("MNM_", "TMTP_"))}
         path = os.pathsep.join([*map(str, (self.folder, wheel)), *filter(None, [os.environ.get("PYTHONPATH")])])
-        own = {"DJANGO_SETTINGS_MODULE": settings, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+        own = {"DJANGO_SETTINGS_MODULE": settings, "PYTHONPATH": path}
         self.env = {**kept, "DATABASE_URL": "", **own}
 
     def write(self, files: Mapping[str, str]) -> None:
