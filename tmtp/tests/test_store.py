@@ -61,7 +61,7 @@ class Bench:
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(transactions, "make_durable", lambda: True)
+    monkeypatch.setattr(transactions, "make_durable", lambda: None)
     return Bench()
 
 
