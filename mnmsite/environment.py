@@ -69,6 +69,13 @@ def window(text: str) -> int:
     return int(text)
 
 
+def hsts(text: str) -> int:
+    """Parse for how many seconds browsers use https only: 0 to 63,072,000, which is two years."""
+    if not text.isdecimal() or int(text) > 63_072_000:
+        raise ValueError(f"“{text}” is not a whole number of seconds from 0 to 63072000")
+    return int(text)
+
+
 def address(text: str, port_in_example: int = 7443) -> str:
     """Check HOST:PORT, with an IPv6 host in brackets, and return it."""
     parse_address(text, port_in_example)

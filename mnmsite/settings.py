@@ -111,7 +111,14 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.read("MNM_HTTPS", env.flag, False)
+# Behind a proxy with TLS. daphne --proxy-headers tells Django which requests came over https.
+HTTPS = env.read("MNM_HTTPS", env.flag, False)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = env.read("MNM_HSTS", env.hsts, 3600) if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.read("MNM_HSTS_SUBDOMAINS", env.flag, False)
+# Other names of the domain are not ours to decide on, and a place on the browsers' preload list cannot be given up.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+
 # Ten wrong passwords for one member lock out the IP address they came from, not the member elsewhere.
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "accounts.usernames.MemberBackend"]
 AXES_FAILURE_LIMIT = 10
@@ -206,7 +213,7 @@ if PROVIDER:
     INSTALLED_APPS += provider.APPS
     OAUTH2_PROVIDER = provider.oauth2_settings(address, key)
     TMTP["OPENID"]["authby"] += [provider.entry(TMTP["SITE_NAME"], address, key)]
-    SILENCED_SYSTEM_CHECKS = ["oauth2_provider.W008"]  # http redirects go to the device's own computer only
+    SILENCED_SYSTEM_CHECKS += ["oauth2_provider.W008"]  # http redirects go to the device's own computer only
 
 # -- the log: one line for each event, on stderr
 

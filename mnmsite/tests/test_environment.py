@@ -30,6 +30,8 @@ def test_not_set_or_empty_is_the_default(monkeypatch, read):
     [
         (env.flag, "True", True),
         (env.flag, "0", False),
+        (env.hsts, "0", 0),
+        (env.hsts, "31536000", 31_536_000),
         (env.words, "a.example, b.example,", ["a.example", "b.example"]),
         (env.window, "16", 16),
         (env.address, "0.0.0.0:7443", "0.0.0.0:7443"),
@@ -52,6 +54,9 @@ def test_good_values(read, parse, text, value):
     ("parse", "text"),
     [
         (env.flag, "maybe"),
+        (env.hsts, "a year"),
+        (env.hsts, "-1"),
+        (env.hsts, "99999999"),
         (env.sender, "nobody"),
         (env.url, "example.org"),
         (env.email, "mail.example.org"),
