@@ -31,7 +31,7 @@ DATABASES = ("sqlite", "postgresql")
 PATIENCE = 30  # seconds for a server to start or to stop
 ROOT = Path(__file__).resolve().parent
 ALONE = ROOT / "tmtp" / "tests"  # tests of the app alone, without the site around it
-FIXTURES = ("mnmsite.tests.browser", "accounts.tests.provider")  # site, browser, page, new_page; provider
+FIXTURES = ("mnmsite.tests.browser", "accounts.tests.provider")  # site, chromium, page, new_page; provider
 
 run = contextlib.ExitStack()  # everything to clean up after the run
 atexit.register(run.close)

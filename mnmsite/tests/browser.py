@@ -115,7 +115,7 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def chromium() -> Iterator[Browser]:
     """Return Chromium. It is closed after the module, since asyncio tests cannot run beside Playwright."""
     if not shutil.which(CHROMIUM):
         missing = f"a browser is needed: {CHROMIUM} (apt-get install chromium)"
@@ -123,9 +123,9 @@ def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = launch(playwright)
-        yield chromium
-        chromium.close()
+        browser = launch(playwright)
+        yield browser
+        browser.close()
 
 
 def launch(playwright: Playwright) -> Browser:
@@ -135,7 +135,7 @@ def launch(playwright: Playwright) -> Browser:
 
 
 @pytest.fixture
-def new_page(browser: Browser, site: Site) -> Iterator[Any]:
+def new_page(chromium: Browser, site: Site) -> Iterator[Any]:
     """Return a function that opens a page in a new browser profile. Relative URLs are the site's.
 
     Its options are those of Browser.new_context. At the end, the test fails if a script of a page has failed, or has
@@ -145,7 +145,7 @@ def new_page(browser: Browser, site: Site) -> Iterator[Any]:
     with contextlib.ExitStack() as contexts:
 
         def open_page(**options: Any) -> Page:
-            context = browser.new_context(**{"base_url": site.url, **options})
+            context = chromium.new_context(**{"base_url": site.url, **options})
             contexts.callback(context.close)
             context.set_default_timeout(PATIENCE_MS)
             page = context.new_page()

@@ -163,10 +163,10 @@ def test_a_token_that_is_over_or_somebody_elses_work_is_refused(chess, link):
     assert register(link, Oidc=oidc(900))["op"] == "registered"
 
 
-def test_a_member_connects_a_device_in_a_browser(chess, link, browser):
+def test_a_member_connects_a_device_in_a_browser(chess, link, chromium):
     """And drops it again. The form redirects to another site, which the page's content security policy must allow."""
     device = Device(link.greet()["authby"][0])
-    page = browser.new_page()
+    page = chromium.new_page()
     complaints = []
     page.on("console", lambda message: complaints.append(message.text))
     page.route("http://localhost:8123/**", lambda route: route.fulfill(body="Logged in; closing tab..."))

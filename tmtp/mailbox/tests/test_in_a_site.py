@@ -123,8 +123,8 @@ def shop(tmp_path_factory):
 
 
 @pytest.fixture
-def page(browser, shop):
-    context = browser.new_context(base_url=shop.url)
+def page(chromium, shop):
+    context = chromium.new_context(base_url=shop.url)
     context.set_default_timeout(15_000)
     yield context.new_page()
     context.close()
