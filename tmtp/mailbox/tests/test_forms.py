@@ -10,29 +10,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from tmtp.tests.people import someone, waiting
-
-from .mailboxes import member
+from tmtp.tests.people import waiting
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def ann():
-    account, node = member("ann the first")
-    node.account = account
-    return node
-
-
-@pytest.fixture
-def bob():
-    return someone("bob the second")
-
-
-@pytest.fixture
-def browser(client, ann):
-    client.force_login(ann.account)
-    return client
 
 
 def url(name):
