@@ -14,6 +14,7 @@ from ..services.storage.hints import listen
 from ..store.store import Store
 from ..store.transactions import Unavailable
 from .dispatcher import Dispatcher
+from .handover import HandOver
 from .lease import Lease
 from .limits import Limits
 from .links import Links
@@ -28,9 +29,18 @@ SWEEP = 10.0
 class Background:
     """The background tasks of one server."""
 
-    def __init__(self, store: Store, dispatcher: Dispatcher, links: Links, lease: Lease, limits: Limits) -> None:
+    def __init__(
+        self,
+        store: Store,
+        dispatcher: Dispatcher,
+        handover: HandOver,
+        links: Links,
+        lease: Lease,
+        limits: Limits,
+    ) -> None:
         self._store = store
         self._dispatcher = dispatcher
+        self._handover = handover
         self._links = links
         self._lease = lease
         self._limits = limits
@@ -38,7 +48,15 @@ class Background:
 
     def start(self) -> None:
         """Start all tasks."""
-        loops = (self._tick(), self._poll(), listen(self._dispatcher.look), self._sweep(), SiteSignal().work())
+        loops = (
+            self._tick(),
+            self._poll(),
+            listen(self._dispatcher.look),
+            self._handover.listen(self._lease, self._dispatcher.read),
+            self._handover.work(),
+            self._sweep(),
+            SiteSignal().work(),
+        )
         self._tasks = [asyncio.create_task(loop) for loop in loops]
 
     def stop(self) -> None:
@@ -71,10 +89,10 @@ class Background:
             pass
 
     async def _poll(self) -> None:
-        """Poll the database for messages from other processes."""
+        """Poll the database for changes by other processes."""
         while True:
             await asyncio.sleep(conf.POLL)
-            self._dispatcher.look()
+            self._dispatcher.poll()
 
     async def _sweep(self) -> None:
         """Remove what concurrent transactions and crashes have left over, a few rows at a time."""

@@ -29,7 +29,7 @@ from ..services.queue.batch import Parcel
 from ..services.queue.reports import Note
 from ..store.store import Store
 from ..store.transactions import Unavailable
-from .polling import News, Poller
+from .polling import Due, News, Poller, Question
 
 log = logging.getLogger("tmtp")
 WAITING_OCTETS = 64 * 1024
@@ -137,9 +137,8 @@ class Dispatcher:
         self._protect = protect
         self.lanes: dict[int, Lane] = {}
         self._poller = Poller()
-        self._acked_meanwhile: set[tuple[int, int]] | None = None  # since the look began; None if no look is running
-        self._look_again = False  # whether a look was asked for while one was running
-        self._whoever_wrote = False  # whether the next look is due even if no other connection has written
+        self._acked_meanwhile: set[tuple[int, int]] | None = None  # since a look began; None: none is under way
+        self._due = Due()
 
     def attach(self, node: int, send: Callable[[Parcel], None], drop: Callable[[], None]) -> Lane:
         """Add a connected node, and send it the messages that wait for it, then new ones."""
@@ -194,30 +193,41 @@ class Dispatcher:
                 lane.forget(before)
                 self._load(lane)
 
+    def read(self, numbers: Iterable[int]) -> None:
+        """Read messages that others handed over, and send them to their nodes that are connected here."""
+        self._due.posted.extend(numbers)
+        self._look()
+
     def look(self) -> None:
-        """Look for changes in the database by other processes. Only one look runs at a time."""
+        """Look for what other processes decided about nodes that are connected here."""
+        self._due.marks = True
+        self._look()
+
+    def poll(self) -> None:
+        """Look as `look` does, and sweep some more of the nodes."""
+        self._due.marks = self._due.slice = True
+        self._look()
+
+    def _look(self) -> None:
+        """Have read what is due. One look at a time."""
         if self._acked_meanwhile is not None:
-            self._look_again = True
             return
         if not self.lanes:
+            self._due.posted.clear()  # a node that comes now has its queue read
             return
         self._acked_meanwhile = set()
-        caught_up = [lane.node for lane in self.lanes.values() if not lane.behind]
-        whoever_wrote, self._whoever_wrote = self._whoever_wrote, False
-        look = partial(self._poller.look, self._store.lease, caught_up, list(self.lanes), whoever_wrote)
-        self._store.read(look, self._looked)
+        question = self._due.next(self.lanes)
+        question.caught_up = [node for node in question.swept if not self.lanes[node].behind]
+        look = partial(self._poller.look, self._store.lease, self.lanes, question)
+        self._store.read(look, partial(self._looked, question))
 
-    def _looked(self, news: News | Unavailable) -> None:
+    def _looked(self, question: Question, news: News | Unavailable) -> None:
         acked, self._acked_meanwhile = self._acked_meanwhile or set(), None
         if isinstance(news, Unavailable):
-            self._whoever_wrote = True  # this look failed, and the next one must find what was written meanwhile
+            self._due.repeat(question)
             return
-        self._whoever_wrote |= not news.complete
-        for node, numbers in news.waiting.items():
-            lane = self.lanes.get(node)
-            if lane and not lane.behind and self._has_unknown(lane, numbers, acked):
-                lane.behind = True
-                self._load(lane)
+        self._due.again |= news.wrote or not news.complete
+        self._take(news, acked)
         for node in news.gone:
             lane = self.lanes.get(node)
             if lane:
@@ -229,9 +239,24 @@ class Dispatcher:
                 self._load(lane)
         if news.privacy:
             self._protect(news.privacy)
-        if self._look_again:
-            self._look_again = False
-            self.look()
+        if self._due:
+            self._look()
+
+    def _take(self, news: News, acked: set[tuple[int, int]]) -> None:
+        """Send the messages that were handed over, and have the queues read in which something unknown was found.
+
+        A node that is behind, or whose page is on its way, finds all of it in its queue.
+        """
+        for parcel in news.parcels:
+            for node in parcel.nodes:
+                lane = self.lanes.get(node)
+                if lane and not lane.behind and self._has_unknown(lane, [parcel.number], acked):
+                    lane.offer(parcel)
+        for node, numbers in news.waiting.items():
+            lane = self.lanes.get(node)
+            if lane and not lane.behind and self._has_unknown(lane, numbers, acked):
+                lane.behind = True
+                self._load(lane)
 
     @staticmethod
     def _has_unknown(lane: Lane, numbers: list[int], acked: set[tuple[int, int]]) -> bool:
@@ -261,6 +286,6 @@ class Dispatcher:
         page, complete = result
         lane.behind = not complete
         if complete and self._acked_meanwhile is not None:
-            self._whoever_wrote = True  # the look that is running left this node out
+            self._due.again = True  # the look that is under way left this node out
         lane.extend(page)
         self._go_on(lane)

@@ -1,8 +1,8 @@
 """The engine: the TMTP service of one process, made of these parts.
 
-`store` writes to the database. `dispatcher` sends waiting messages to connected nodes. `links` are the open links, and
-`online` are their users. `lease` tells other processes that this one is alive. `identity` checks id_tokens.
-`background` runs the recurring tasks.
+`store` writes to the database. `dispatcher` sends waiting messages to connected nodes. `handover` hands new messages
+over to other servers. `links` are the open links, and `online` are their users. `lease` tells other processes that
+this one is alive. `identity` checks id_tokens. `background` runs the recurring tasks.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ..store.store import Store
 from .background import Background
 from .clock import compare_with_database
 from .dispatcher import Dispatcher
+from .handover import HandOver
 from .identity import IdentityCheck
 from .lease import Lease
 from .limits import Limits
@@ -39,7 +40,9 @@ class Engine:
     _current: Engine | None = None
 
     def __init__(self, address: str = "") -> None:
-        self.store = Store(asyncio.get_running_loop(), lambda parcels: self.dispatcher.deliver(parcels))
+        self.handover = HandOver(lambda: self.dispatcher.lanes)
+        loop = asyncio.get_running_loop()
+        self.store = Store(loop, lambda parcels: self.dispatcher.deliver(parcels), self.handover.send)
         self.online = Online()
         self.dispatcher = Dispatcher(self.store, self.online.protect)
         self.limits = Limits()
@@ -49,7 +52,7 @@ class Engine:
         self.lease = Lease(self.store, self.dispatcher, self.links, address)
         openid = parse_settings(conf.OPENID)
         self.identity = IdentityCheck(openid)
-        self.background = Background(self.store, self.dispatcher, self.links, self.lease, self.limits)
+        self.background = Background(self.store, self.dispatcher, self.handover, self.links, self.lease, self.limits)
         self.greeting = messages.tmtprev(conf.SITE_NAME, openid.announce())
         self.max_body: int = conf.MAX_BODY
         self._starting: asyncio.Future[None] | None = None

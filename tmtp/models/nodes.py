@@ -77,7 +77,15 @@ class Node(models.Model):
                 name="tmtp_one_mailbox_one_holding",
             )
         ]
-        indexes = [models.Index(fields=["id"], condition=Q(full_since__isnull=False), name="tmtp_node_full")]
+        indexes = [
+            models.Index(fields=["id"], condition=Q(full_since__isnull=False), name="tmtp_node_full"),
+            models.Index(  # what its server must be told: services.storage.sql.marked_nodes
+                fields=["server"],
+                condition=Q(server__isnull=False)
+                & (Q(dropped__isnull=False) | Q(start_over__isnull=False) | Q(privacy_changed__isnull=False)),
+                name="tmtp_node_marked",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.label

@@ -51,11 +51,20 @@ Item = Job | Read[Any] | Entry | Note
 
 
 class Store:
-    """The store. `deliver` is called in the event loop with the messages of each batch after its commit."""
+    """The writer. `deliver` is called in the loop, with the messages of each batch that has been committed.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, deliver: Callable[[list[Parcel]], None]) -> None:
+    `hand_over` is called in the thread, with these messages and the lease, after the batch was reported.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        deliver: Callable[[list[Parcel]], None],
+        hand_over: Callable[[list[Parcel], int], None] | None = None,
+    ) -> None:
         self._loop = loop
         self._deliver = deliver
+        self._hand_over = hand_over
         self._items: SimpleQueue[Item | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work_or_end, name="tmtp-store", daemon=True)
         self.broken = False  # whether a bug has ended the thread
@@ -181,6 +190,8 @@ class Store:
                 job.result = error
         jobs = self._order.settle(jobs)
         self._tell(self._report, jobs, done.parcels)
+        if self._hand_over and done.parcels:
+            self._hand_over(done.parcels, self.lease)
         discard(done.spools)
         for job in jobs:
             discard_failed(job)

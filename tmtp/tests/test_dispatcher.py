@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tmtp.engine import dispatcher as module
+from tmtp.engine import polling
 from tmtp.engine.dispatcher import Dispatcher, Lane
-from tmtp.engine.polling import News
+from tmtp.engine.polling import News, Question
 from tmtp.services.queue.batch import Parcel
 from tmtp.store.transactions import Unavailable
 
@@ -54,11 +55,16 @@ class World:
         rows = sorted(self.waiting[node].values(), key=lambda parcel: (parcel.rank, parcel.number))[:limit]
         return [parcel for parcel in rows if parcel.number not in known], len(rows) < limit
 
-    def look(self, lease: int, caught_up: list[int], connected: list[int], whoever_wrote: bool = False) -> News:
-        changed, self.seen = self.seen != self.version, self.version
+    def look(self, lease: int, connected: Container[int], question: Question) -> News:
         news = News()
-        if changed or whoever_wrote:
-            news.waiting = {node: list(self.waiting[node]) for node in caught_up if self.waiting[node]}
+        for number in question.posted:
+            here = [node for node in NODES if number in self.waiting[node] and node in connected]
+            if here:
+                found = self.waiting[here[0]][number]
+                news.parcels.append(Parcel(number, found.rank, found.frame, None, here))
+        if question.marks:
+            news.wrote, self.seen = self.seen != self.version, self.version
+        news.waiting = {node: list(self.waiting[node]) for node in question.caught_up if self.waiting[node]}
         return news
 
     # what happens
@@ -125,6 +131,8 @@ class Dispatching(RuleBasedStateMachine):
         for name, value in {"PAGE": PAGE, "WAITING_MAX": WAITING_MAX, "WAITING_OCTETS": WAITING_OCTETS}.items():
             self.patch.setattr(module, name, value)
         self.patch.setattr(module, "conf", SimpleNamespace(WINDOW=WINDOW, RESEND_AFTER=RESEND_AFTER))
+        self.patch.setattr(polling, "SLICE", 1)
+        self.patch.setattr(polling, "AT_ONCE", 2)
         self.world = World()
         self.patch.setattr(module.queue, "read_page", self.world.read_page)
         self.links: dict[int, Link] = {}
@@ -144,6 +152,16 @@ class Dispatching(RuleBasedStateMachine):
         self.foreign.add(self.world.write(to, rank, size).number)
         self.world.version += 1
 
+    @rule(to=some_nodes, rank=ranks, size=sizes, times=st.integers(1, 2))
+    def another_process_posts_and_hands_over(self, to: list[int], rank: int, size: int, times: int) -> None:
+        self.another_process_posts(to, rank, size)
+        for _ in range(times):
+            self.world.dispatcher.read([self.world.number])
+
+    @rule(back=st.integers(0, 5))
+    def it_is_handed_over_late_or_again(self, back: int) -> None:
+        self.world.dispatcher.read([max(self.world.number - back, 1)])
+
     @rule()
     def work(self) -> None:
         self.world.work()
@@ -155,6 +173,10 @@ class Dispatching(RuleBasedStateMachine):
 
     @rule()
     def look(self) -> None:
+        self.world.dispatcher.poll()
+
+    @rule()
+    def hint(self) -> None:
         self.world.dispatcher.look()
 
     @rule(node=nodes)
@@ -299,7 +321,7 @@ def test_what_waited_comes_before_what_comes(world: World) -> None:
 
 def test_a_look_that_was_under_way_as_a_node_caught_up_is_followed_by_another(world: World) -> None:
     link = Link(world, 1)  # its page has been requested
-    world.dispatcher.look()  # this look leaves the node out
+    world.dispatcher.poll()  # this look leaves the node out
     world.handed_in.rotate(0)
     page, look = world.handed_in
     world.handed_in.clear()
@@ -309,7 +331,7 @@ def test_a_look_that_was_under_way_as_a_node_caught_up_is_followed_by_another(wo
     look_result = look[0]()  # and the look has seen the version of the database
     page[1](page_result)
     look[1](look_result)
-    world.dispatcher.look()
+    world.dispatcher.poll()
     settle(world)
     assert link.first_sent == [(1, 1)]
 
@@ -336,7 +358,7 @@ def test_a_node_that_starts_over_gets_all_of_it_again(world: World) -> None:
         link.lane.sent(parcel, 100.0)
     link.due = {1, 2}
     world.dispatcher._acked_meanwhile = set()
-    world.dispatcher._looked(News(start_over=[1]))
+    world.dispatcher._looked(Question(), News(start_over=[1]))
     settle(world)
     assert [parcel.number for parcel in link.leaving] == [1, 2, 1, 2]
     assert [parcel.number for parcel in link.lane.waiting] == [3]
@@ -349,3 +371,45 @@ def test_a_link_that_came_after_is_left_alone_by_the_end_of_the_one_before(world
     world.handed_in.append(([1], 1, 1))
     settle(world)
     assert (first.first_sent, second.first_sent) == ([], [(1, 1)])
+
+
+def test_what_is_handed_over_is_sent_without_reading_queues(world: World) -> None:
+    links = [Link(world, node) for node in NODES]
+    settle(world)
+    number = world.write(NODES, 1, 1).number
+    world.dispatcher.read([number])
+    world.work()
+    assert [parcel.number for link in links for parcel in link.leaving] == []
+    while world.coming:
+        world.turn()
+    assert [link.first_sent for link in links] == [[(1, number)], [(1, number)]]
+    assert not world.handed_in
+
+
+def test_a_hand_over_that_is_lost_is_found_by_the_sweep(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(polling, "SLICE", 1)
+    links = [Link(world, node) for node in NODES]
+    settle(world)
+    for _ in range(2):
+        world.dispatcher.poll()
+        settle(world)
+    number = world.write(NODES, 1, 1).number
+    world.version += 1
+    for _ in range(1 + len(NODES)):  # one to see that somebody wrote, then a node at a time
+        world.dispatcher.poll()
+        settle(world)
+    assert [link.first_sent for link in links] == [[(1, number)], [(1, number)]]
+
+
+def test_what_could_not_be_read_is_read_at_the_next_look(world: World) -> None:
+    link = Link(world, 1)
+    settle(world)
+    number = world.write([1], 1, 1).number
+    world.down = True
+    world.dispatcher.read([number])
+    settle(world)
+    world.down = False
+    assert not link.first_sent
+    world.dispatcher.look()
+    settle(world)
+    assert link.first_sent == [(1, number)]

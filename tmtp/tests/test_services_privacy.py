@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
-from tmtp.engine.polling import Poller
+from tmtp.engine.polling import Poller, Question
 from tmtp.models import Block, Node, User
 from tmtp.protocol.requests import TO_GROUP, Recipient
 from tmtp.services.errors import Refused
@@ -186,22 +186,22 @@ def test_a_server_is_told_of_each_change_once(lease, ann, bob):
     node = log_in(ann, lease).node
     watch = Poller()
     privacy.set_presence(user(ann), NOBODY)
-    assert watch.look(lease, [], [node], True).privacy == {ann.uid: Privacy(NOBODY)}
-    assert not watch.look(lease, [], [node], True).privacy
+    assert watch.look(lease, [node], Question(whoever_wrote=True)).privacy == {ann.uid: Privacy(NOBODY)}
+    assert not watch.look(lease, [node], Question(whoever_wrote=True)).privacy
     privacy.block(user(ann), user(bob))
-    news = watch.look(lease, [], [node], True)
+    news = watch.look(lease, [node], Question(whoever_wrote=True))
     assert news.privacy == {ann.uid: Privacy(NOBODY, frozenset([bob.uid]))}
     assert not news.gone
     assert not news.start_over
     privacy.unblock(user(ann), user(bob))
     privacy.set_presence(user(ann), EVERYONE)
-    assert watch.look(lease, [], [node], True).privacy == {ann.uid: OPEN}
+    assert watch.look(lease, [node], Question(whoever_wrote=True)).privacy == {ann.uid: OPEN}
 
 
 def test_a_change_that_a_login_did_not_see_is_found_after_it(lease, ann):
     privacy.set_presence(user(ann), CONTACTS)
     Node.objects.filter(pk=ann.node).update(server=lease)
-    assert Poller().look(lease, [], [ann.node], True).privacy == {ann.uid: Privacy(CONTACTS)}
+    assert Poller().look(lease, [ann.node], Question()).privacy == {ann.uid: Privacy(CONTACTS)}
 
 
 # members of the website

@@ -19,7 +19,7 @@ from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
 from ...models import Node, ServerLease
-from ..storage import locks, sql
+from ..storage import handover, locks, sql
 
 LIFETIME = timedelta(seconds=30)
 
@@ -56,6 +56,7 @@ def end(lease: ServerLease) -> None:
     """End a lease: its nodes are offline."""
     Node.objects.filter(server=lease).update(server=None)
     locks.release(lease.pk)
+    handover.forget(lease.pk)
     lease.delete()
 
 

@@ -1,7 +1,8 @@
 """The queue: an entry for each message and each node that it waits for, until the node acknowledges the message.
 
 All messages are queued with `enqueue`, or, a post to many, with `publish`. In a batch of the store, connected devices
-get the messages from memory. Otherwise servers are woken when the transaction commits (see `batch`).
+get the messages from memory. Otherwise the messages are handed over to servers when the transaction commits (see
+`routing`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ..storage.hints import wake
 from ..storage.numbers import numbers
 from ..storage.spool import Spooled, discard
 from .batch import Batch, Parcel
+from .routing import hand_over_on_commit
 
 PAGE_OCTETS = 128 * 1024
 FIRST, NORMAL = QueueEntry.Rank.FIRST.value, QueueEntry.Rank.NORMAL.value
@@ -62,6 +64,7 @@ def publish(outgoing: Iterable[Outgoing], batch: Batch | None) -> None:
         batch.parcels += [parcel for _, parcel in packed]
     elif packed:
         wake_on_commit()
+        hand_over_on_commit([(parcel.number, parcel.nodes) for _, parcel in packed])
 
 
 def _packed(item: Outgoing, number: int) -> tuple[tuple[Any, ...], Parcel]:
@@ -111,6 +114,21 @@ def read_page(node: int, limit: int, known: Container[int] = ()) -> tuple[list[P
         page.append(_parcel(row))
         octets += page[-1].octets
     return page, len(rows) < limit
+
+
+def read_messages(numbers: Iterable[int], nodes: Container[int]) -> list[Parcel]:
+    """Return those of the messages that wait for some of the `nodes`, in order, each with these nodes."""
+    waiting: dict[int, tuple[int, list[int]]] = {}
+    for number, rank, node in sql.entries_of_messages(numbers):
+        if node in nodes:
+            waiting.setdefault(number, (rank, []))[1].append(node)
+    parcels = []
+    for number, *rest in sql.messages(waiting) if waiting else ():
+        rank, found = waiting[number]
+        parcel = _parcel((number, rank, *rest))
+        parcel.nodes = found
+        parcels.append(parcel)
+    return parcels
 
 
 def _parcel(row: tuple[Any, ...]) -> Parcel:

@@ -38,18 +38,22 @@ def wake() -> None:
 
 async def listen(notice: Callable[[], object]) -> None:
     """Call `notice` for each hint, until the task is cancelled. Return at once when no channel layer is shared."""
+    await listen_to(GROUP, lambda message: notice())
+
+
+async def listen_to(group: str, notice: Callable[[dict[str, Any]], object]) -> None:
+    """Call `notice` with each message to a group, until the task is cancelled. Return at once without a layer."""
     layer = shared_layer()
     while layer is not None:
         try:
             channel = await layer.new_channel()
-            await layer.group_add(GROUP, channel)
+            await layer.group_add(group, channel)
             try:
                 while True:
-                    await layer.receive(channel)
-                    notice()
+                    notice(await layer.receive(channel))
             finally:
                 with suppress(Exception):
-                    await layer.group_discard(GROUP, channel)
+                    await layer.group_discard(group, channel)
         except Exception as error:
             log.warning("the channel layer gives no hints: %s", error)
             await asyncio.sleep(PAUSE)

@@ -32,7 +32,7 @@ def hold(number: int) -> bool:
                 return False
             _held[number] = connection.connection
     elif number not in _held:
-        path = _path(number)
+        path = path_of(number)
         file = path and _locked(path, os.O_CREAT)
         if path and file is None:
             return False
@@ -64,7 +64,7 @@ def is_held(number: int) -> bool:
             return cursor.fetchone() is not None
     if number in _held:
         return True
-    path = _path(number)
+    path = path_of(number)
     if path is None or not path.exists():
         return False
     file = _locked(path)
@@ -82,7 +82,7 @@ def release(number: int) -> None:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [_CLASS, _key(number)])
         return
-    path = _path(number)
+    path = path_of(number)
     if path:
         with suppress(OSError):
             path.unlink()
@@ -94,7 +94,7 @@ def _key(number: int) -> int:
     return number & 0x7FFF_FFFF
 
 
-def _path(number: int) -> Path | None:
+def path_of(number: int) -> Path | None:
     """Return the file of a lock, None for a database in memory."""
     database: Any = connection
     if database.is_in_memory_db():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import msgspec
 from django.db import connection
 
-from ..dialect import Row, fetch, run, run_many, stored_time
+from ..dialect import Row, array, fetch, run, run_many, stored_time
 
 _NODE_BY_SECRET = {
     "sqlite": "SELECT node.id, node.user_id, uid, node.server_id, (SELECT json_group_array(id) FROM tmtp_node AS own"
@@ -40,6 +40,22 @@ _CLAIM_NODE = {
 _RELEASE_NODE = {
     "sqlite": "UPDATE tmtp_node SET server_id = NULL, last_seen = ? WHERE id = ? AND server_id = ?",
     "postgresql": "UPDATE tmtp_node SET server_id = NULL, last_seen = %s WHERE id = %s AND server_id = %s",
+}
+_MARKED_NODES = {
+    "sqlite": "SELECT id, dropped IS NOT NULL, start_over IS NOT NULL, privacy_changed IS NOT NULL FROM tmtp_node"
+    " WHERE server_id = ? AND (dropped IS NOT NULL OR start_over IS NOT NULL OR privacy_changed IS NOT NULL)",
+    "postgresql": "SELECT id, dropped IS NOT NULL, start_over IS NOT NULL, privacy_changed IS NOT NULL FROM tmtp_node"
+    " WHERE server_id = %s AND (dropped IS NOT NULL OR start_over IS NOT NULL OR privacy_changed IS NOT NULL)",
+}
+_NODES_AT = {
+    "sqlite": "SELECT id FROM tmtp_node WHERE id IN (SELECT value FROM json_each(?)) AND server_id = +?"
+    " AND dropped IS NULL",
+    "postgresql": "SELECT id FROM tmtp_node WHERE id = ANY(%s::bigint[]) AND server_id = %s AND dropped IS NULL",
+}
+_SERVERS_OF_NODES = {
+    "sqlite": "SELECT id, server_id FROM tmtp_node WHERE id IN (SELECT value FROM json_each(?))"
+    " AND server_id IS NOT NULL",
+    "postgresql": "SELECT id, server_id FROM tmtp_node WHERE id = ANY(%s::bigint[]) AND server_id IS NOT NULL",
 }
 _RENEW_LEASE = {
     "sqlite": "UPDATE tmtp_serverlease SET seen = strftime('%Y-%m-%d %H:%M:%f', 'now'), suspected = NULL, batch = ?"
@@ -78,6 +94,24 @@ def claim_node(node: int, before: int | None, server: int, seen: datetime) -> bo
 def release_node(node: int, server: int, seen: datetime) -> None:
     """Note that a node is no longer connected to a server, if it was."""
     run(_RELEASE_NODE, (stored_time(seen), node, server))
+
+
+def marked_nodes(server: int) -> list[Row]:
+    """Return the nodes connected to a server that it must be told something about.
+
+    (id, whether it was dropped, whether it starts over, whether the privacy of its user has changed).
+    """
+    return fetch(_MARKED_NODES, (server,))
+
+
+def nodes_at(server: int, nodes: Iterable[int]) -> set[int]:
+    """Return those of the nodes that are connected to a server and in use."""
+    return {node for (node,) in fetch(_NODES_AT, (array(nodes), server))}
+
+
+def servers_of_nodes(nodes: Iterable[int]) -> list[Row]:
+    """Return those of the nodes that are connected: (id, server id)."""
+    return fetch(_SERVERS_OF_NODES, (array(nodes),))
 
 
 def add_name(name: str, skeleton: str, user: int | None, group: int | None, created: datetime) -> bool:

@@ -47,6 +47,17 @@ _WAITING = {
     "postgresql": "SELECT node_id, message_id FROM tmtp_queueentry WHERE node_id = ANY(%s::bigint[])"
     " AND (SELECT 1 FROM tmtp_message WHERE id = message_id) = 1 ORDER BY node_id, rank, message_id LIMIT %s",
 }
+_ENTRIES_OF_MESSAGES = {
+    "sqlite": "SELECT message_id, rank, node_id FROM tmtp_queueentry"
+    " WHERE message_id IN (SELECT value FROM json_each(?))",
+    "postgresql": "SELECT message_id, rank, node_id FROM tmtp_queueentry WHERE message_id = ANY(%s::bigint[])",
+}
+_MESSAGES = {
+    "sqlite": "SELECT id, head, body, spool, size, secret, tracked FROM tmtp_message"
+    " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+    "postgresql": "SELECT id, head, body, spool, size, secret, tracked FROM tmtp_message"
+    " WHERE id = ANY(%s::bigint[]) ORDER BY id",
+}
 _COPY_QUEUE = {
     "sqlite": "INSERT INTO tmtp_queueentry (node_id, rank, message_id)"
     " SELECT ?, rank, message_id FROM tmtp_queueentry WHERE node_id = ? ON CONFLICT DO NOTHING",
@@ -104,6 +115,16 @@ def read_page(node: int, limit: int) -> list[Row]:
 def waiting(nodes: Iterable[int], limit: int) -> list[Row]:
     """Return the queue entries of the nodes, at most `limit` in all: (node id, message id)."""
     return fetch(_WAITING, (array(nodes), limit))
+
+
+def entries_of_messages(numbers: Iterable[int]) -> list[Row]:
+    """Return the queue entries of messages: (message id, rank, node id)."""
+    return fetch(_ENTRIES_OF_MESSAGES, (array(numbers),))
+
+
+def messages(numbers: Iterable[int]) -> list[Row]:
+    """Return messages in order: (id, head, body, spool, size, secret, tracked)."""
+    return fetch(_MESSAGES, (array(numbers),))
 
 
 def copy_queue(to_node: int, from_node: int) -> None:

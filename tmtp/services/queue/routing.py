@@ -1,0 +1,48 @@
+"""Which servers new messages go to: those that the messages' nodes are connected to.
+
+After a commit, a sender reads from the database where the nodes are, and hands the numbers of the messages over to
+these servers (`storage.handover`). They read the messages, each one once, and deliver them.
+
+It must be after the commit. A node that logs in at the same moment either is seen here with its server, or has its
+queue read after the commit, so that the message is found there.
+
+A hand-over that is lost, or that a crash prevents, loses no message: servers sweep the queues of their nodes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+
+from django.db import Error, transaction
+
+from ..storage import sql
+from ..storage.handover import Routes, send_now
+
+Posted = Sequence[tuple[int, Sequence[int]]]  # numbers of messages, with the nodes that each is for
+log = logging.getLogger("tmtp")
+
+
+def hand_over_on_commit(posted: Posted) -> None:
+    """Hand messages over once the transaction commits."""
+    transaction.on_commit(partial(_hand_over, posted))
+
+
+def _hand_over(posted: Posted) -> None:
+    try:
+        send_now(find_servers(posted))
+    except Error as error:
+        log.warning("new messages were not handed over: %s", error)
+
+
+def find_servers(posted: Posted, besides: int = 0) -> Routes:
+    """Return the numbers of messages by the servers that their nodes are connected to, `besides` one."""
+    routes: Routes = {}
+    servers = sql.servers_of_nodes({node for _, nodes in posted for node in nodes})
+    server_of = {node: server for node, server in servers if server != besides}
+    if server_of:
+        for number, nodes in posted:
+            for server in {server_of[node] for node in nodes if node in server_of}:
+                routes.setdefault(server, []).append(number)
+    return routes
