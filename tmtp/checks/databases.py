@@ -101,11 +101,13 @@ def _check_hosts(hosts: list[str], listening: int) -> Iterable[checks.CheckMessa
         yield checks.Warning(
             message, hint="Use PostgreSQL: SQLite’s locks do not reach over a network.", id="tmtp.W007"
         )
-    if listening > 1 and shared_layer() is None:
+    if listening > 1 and shared_layer() is None and is_pooled():
         message = (
-            f"{listening} servers run without a shared channel layer: messages from one wait for another’s next look."
+            f"{listening} servers run behind a pool such as PgBouncer, without a shared channel layer: messages from "
+            "one are found by another only when it sweeps its queues."
         )
         hint = (
-            "Set CHANNEL_LAYERS to channels_redis.pubsub.RedisPubSubChannelLayer, or TMTP[“POLL”] as low as you like."
+            "Set CHANNEL_LAYERS to channels_redis.pubsub.RedisPubSubChannelLayer, or connect the servers directly to "
+            "PostgreSQL."
         )
         yield checks.Warning(message, hint=hint, id="tmtp.W008")

@@ -137,7 +137,7 @@ class Dispatcher:
         self._protect = protect
         self.lanes: dict[int, Lane] = {}
         self._poller = Poller()
-        self._acked_meanwhile: set[tuple[int, int]] | None = None  # since a look began; None: none is under way
+        self._acked_meanwhile: set[tuple[int, int]] | None = None  # since the look began; None if no look is running
         self._due = Due()
 
     def attach(self, node: int, send: Callable[[Parcel], None], drop: Callable[[], None]) -> Lane:
@@ -194,22 +194,22 @@ class Dispatcher:
                 self._load(lane)
 
     def read(self, numbers: Iterable[int]) -> None:
-        """Read messages that others handed over, and send them to their nodes that are connected here."""
+        """Read messages that others handed over, and send them to the nodes that are connected here."""
         self._due.posted.extend(numbers)
         self._look()
 
     def look(self) -> None:
-        """Look for what other processes decided about nodes that are connected here."""
+        """Look for changes to the connected nodes by other processes."""
         self._due.marks = True
         self._look()
 
     def poll(self) -> None:
-        """Look as `look` does, and sweep some more of the nodes."""
+        """Look for changes, and sweep the next nodes."""
         self._due.marks = self._due.slice = True
         self._look()
 
     def _look(self) -> None:
-        """Have read what is due. One look at a time."""
+        """Have what is due read. Only one look runs at a time."""
         if self._acked_meanwhile is not None:
             return
         if not self.lanes:
@@ -243,9 +243,9 @@ class Dispatcher:
             self._look()
 
     def _take(self, news: News, acked: set[tuple[int, int]]) -> None:
-        """Send the messages that were handed over, and have the queues read in which something unknown was found.
+        """Send the messages that were handed over, and have queues read that contain unknown messages.
 
-        A node that is behind, or whose page is on its way, finds all of it in its queue.
+        A node that is behind finds all of them in its queue.
         """
         for parcel in news.parcels:
             for node in parcel.nodes:
@@ -286,6 +286,6 @@ class Dispatcher:
         page, complete = result
         lane.behind = not complete
         if complete and self._acked_meanwhile is not None:
-            self._due.again = True  # the look that is under way left this node out
+            self._due.again = True  # the look that is running left this node out
         lane.extend(page)
         self._go_on(lane)

@@ -1,10 +1,10 @@
-"""Poll the database for changes by other processes: new messages for connected nodes, and nodes to disconnect.
+"""Read what other processes have changed: new messages for connected nodes, and nodes to disconnect.
 
-A look costs the same however many nodes are connected. It reads the messages that others handed over, each once, and,
-by an index, the nodes that something was decided about. What a lost hand-over or a crash has left is found by a sweep
-over the queues of all connected nodes, a slice of which belongs to each look that TMTP["POLL"] brings.
+A look costs the same however many nodes are connected. It reads the messages that others handed over, each one once,
+and, with an index, the nodes that others have marked. If a hand-over was lost, its messages are found by a sweep over
+the queues of all connected nodes. Every TMTP["POLL"] seconds, a look includes the next slice of the sweep.
 
-On SQLite a look reads nothing else, and no sweep begins, unless another connection has written.
+On SQLite, a look reads no marks and no new sweep begins unless another connection has written.
 """
 
 from __future__ import annotations
@@ -29,25 +29,26 @@ AT_ONCE = 100  # messages that were handed over and are read at once
 
 @dataclass(slots=True)
 class Question:
-    """What a look is to read, besides the nodes that something was decided about.
+    """What a look reads.
 
-    `posted` are the numbers of messages that were handed over. `swept` are the nodes of a slice, and `caught_up` those
-    of them that have all that this server knows of.
+    `posted` has the numbers of messages that were handed over. `swept` are the nodes of a slice of the sweep, and
+    `caught_up` those of them that know all messages in their queues, as far as this server knows.
     """
 
     posted: Sequence[int] = ()
     swept: Sequence[int] = ()
     caught_up: Sequence[int] = ()
-    marks: bool = True  # False: only the above
-    whoever_wrote: bool = False  # look for marks although no other connection has written since the last time
+    marks: bool = True  # whether to look for marked nodes
+    whoever_wrote: bool = False  # whether to do so even if no other connection has written
 
 
 @dataclass(slots=True)
 class News:
-    """Messages that were handed over, with their nodes that are connected here, and what else a look has found.
+    """The result of a look.
 
-    Numbers waiting, by node; nodes that were dropped or are no longer this server's, and that start over; and the
-    privacy of users, by uid, of whom it may have changed.
+    `parcels` are messages that were handed over, for their nodes that are connected here. `waiting` has the numbers of
+    waiting messages by node. `gone` are nodes that were dropped or are connected to another server, and `start_over`
+    are nodes whose queue must be read again. `privacy` is that of users for whom it may have changed, by uid.
     """
 
     parcels: list[Parcel] = field(default_factory=list)
@@ -55,27 +56,27 @@ class News:
     gone: list[int] = field(default_factory=list)
     start_over: list[int] = field(default_factory=list)
     privacy: dict[str, Privacy] = field(default_factory=dict)
-    complete: bool = True  # False: so much waits that some nodes of the slice have not been looked at
-    wrote: bool = False  # another connection may have written since the last look
+    complete: bool = True  # False if some nodes were left out, because too much waits
+    wrote: bool = False  # whether another connection may have written since the last look
 
 
 class Due:
-    """What the next looks are to read: bounded parts of what was handed over, and of a sweep over all nodes."""
+    """What the next looks have to read. Each takes a bounded part of it."""
 
     def __init__(self) -> None:
         self.posted: deque[int] = deque()
         self.marks = False
         self.slice = False
-        self.again = True  # after this round of the sweep, another one is needed
-        self._round: deque[int] = deque()  # nodes that are left of it
+        self.again = True  # whether the sweep must begin again after this round
+        self._round: deque[int] = deque()  # the nodes that are left of this round
         self._whoever_wrote = False
 
     def __bool__(self) -> bool:
-        """Return whether something should be read at once."""
+        """Return whether the next look is due at once."""
         return bool(self.posted or self.marks)
 
     def next(self, connected: Collection[int]) -> Question:
-        """Return what to read now."""
+        """Return what the next look reads."""
         posted = _first(self.posted, AT_ONCE)
         question = Question(posted, self._next_slice(connected) if self.slice else [], [], self.marks)
         if self.marks:
@@ -84,7 +85,7 @@ class Due:
         return question
 
     def repeat(self, question: Question) -> None:
-        """Have asked again, at the next look, what could not be read."""
+        """Read later what a look could not read."""
         self.posted.extendleft(reversed(question.posted))
         self.again |= bool(question.swept)
         self._whoever_wrote |= question.marks
@@ -107,7 +108,7 @@ class Poller:
         self._seen: Seen = None, -1
 
     def look(self, lease: int, connected: Container[int], question: Question) -> News:
-        """Return the news for the `connected` nodes. `lease` is the server's, under which they are connected."""
+        """Return the news for the `connected` nodes. `lease` is the lease under which they are connected."""
         news = News()
         if question.posted:
             news.parcels = queue.read_messages(question.posted, connected)
@@ -125,9 +126,9 @@ class Poller:
         return news
 
     def _add_marked(self, lease: int, connected: Container[int], news: News) -> None:
-        """Add the nodes that something was decided about elsewhere, and remove the marks.
+        """Add the nodes that another process has marked, and reset the marks.
 
-        A node that is only just logging in keeps its marks: until it is `connected`, nobody could act on them.
+        A node that is still logging in keeps its marks, since the loop could not act on them yet.
         """
         marked = [row for row in sql.marked_nodes(lease) if row[0] in connected]
         news.gone += [node for node, dropped, _, _ in marked if dropped]
@@ -139,10 +140,7 @@ class Poller:
             news.privacy = self._privacy(private)
 
     def _privacy(self, nodes: Sequence[int]) -> dict[str, Privacy]:
-        """Return what the users of these nodes have chosen, by uid.
-
-        The marks are removed first, so a later change makes new ones.
-        """
+        """Return the privacy of the users of these nodes. First reset the marks, so that a later change sets them."""
         with transaction.atomic():
             marked = Node.objects.filter(pk__in=nodes)
             marked.update(privacy_changed=None)

@@ -51,9 +51,9 @@ Item = Job | Read[Any] | Entry | Note
 
 
 class Store:
-    """The writer. `deliver` is called in the loop, with the messages of each batch that has been committed.
+    """The store. `deliver` is called in the event loop with the messages of each batch after its commit.
 
-    `hand_over` is called in the thread, with these messages and the lease, after the batch was reported.
+    `hand_over` is called in the store's thread with these messages and the lease, after the batch was reported.
     """
 
     def __init__(

@@ -235,7 +235,7 @@ def test_an_ordinary_check_leaves_the_database_alone():
 
 
 @pytest.mark.django_db
-def test_servers(settings):
+def test_servers(settings, monkeypatch):
     def lease(host, seconds=0, address="a:1"):
         seen = timezone.now() - timedelta(seconds=seconds)
         ServerLease.objects.create(host=host, address=address, pid=1, seen=seen)
@@ -245,6 +245,8 @@ def test_servers(settings):
     lease("here", address="")  # a website's lease
     assert databases.check_servers(databases=["default"]) == []
     lease("here")
+    assert databases.check_servers(databases=["default"]) == []
+    monkeypatch.setattr(databases, "is_pooled", lambda: True)
     assert ids(databases.check_servers(databases=["default"])) == ["tmtp.W008"]
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "tmtp.tests.test_checks.Shared"}}
     assert databases.check_servers(databases=["default"]) == []

@@ -67,7 +67,7 @@ PARAMETERS = {
     "_CLAIM_NODE": [(1, NOW, 150, None), (1, NOW, 150, 2)],
     "_RELEASE_NODE": [(NOW, 150, 1)],
     "_MARKED_NODES": [(1,)],
-    "_NODES_AT": [(1, SOME)],
+    "_NODES_AT": [(SOME, 1)],
     "_SERVERS_OF_NODES": [(SOME,)],
     "_RENEW_LEASE": [(1, 1)],
     "_LEASE_BATCH": [(1,)],
@@ -207,3 +207,21 @@ def test_postgresql_searches(analyzed, mode):
 @postgresql
 def test_a_scan_is_seen_in_postgresql(analyzed):
     assert scans_in_postgresql("SELECT * FROM tmtp_message WHERE size = 1", (), "force_custom_plan")
+
+
+# looks
+
+
+def test_a_look_finds_marked_nodes_by_an_index_that_idle_ones_are_not_in(rows):
+    """With 40,000 nodes connected to one server, of which one is marked."""
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE tmtp_node SET server_id = 1")
+        cursor.execute("UPDATE tmtp_node SET start_over = %s WHERE id = 150", [NOW])
+        assert [row[0] for row in nodes.marked_nodes(1)] == [150]
+        if connection.vendor == "sqlite":
+            plan = connection.connection.execute(f"EXPLAIN QUERY PLAN {nodes._MARKED_NODES['sqlite']}", (1,))
+        else:
+            cursor.execute("ANALYZE tmtp_node")
+            cursor.execute(f"EXPLAIN {nodes._MARKED_NODES['postgresql']}", [1])
+            plan = cursor
+        assert "tmtp_node_marked" in str(plan.fetchall())

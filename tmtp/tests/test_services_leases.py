@@ -119,7 +119,7 @@ def test_a_lock_ends_with_its_process(tmp_path: Path, monkeypatch: pytest.Monkey
             pool.submit(lambda: connection.close()).result()  # the thread's
     else:
         path = tmp_path / "lock"
-        monkeypatch.setattr(locks, "_path", lambda number: path)
+        monkeypatch.setattr(locks, "path_of", lambda number: path)
         script = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, 2); print(1, flush=True); input()"
         command = [sys.executable, "-c", script, str(path)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

@@ -1,4 +1,4 @@
-"""Changes by other processes reach the clients of a server at once with Redis, and within a second without it."""
+"""Changes by other processes reach the clients of a server: messages at once, the rest within a second."""
 
 import asyncio
 import statistics
@@ -77,15 +77,89 @@ async def test_a_message_of_another_process_comes_within_a_second(here, other):
     assert max(taken) < 1
 
 
-async def test_over_redis_it_comes_at_once(redis_url):
+@pytest.fixture(scope="module", params=["Redis", "without Redis"])
+def pair(request):
+    """Two servers and another process, which do not find out anything by polling."""
+    redis_url = request.getfixturevalue("redis_url") if request.param == "Redis" else ""
     with installation(POLL=60) as site:
-        site.env["REDIS_URL"] = redis_url
-        with site.serve() as server, site.other_process() as other:
-            taken = await latencies(other, await server.register(), 20)
-            print(f"\nRedis: median {statistics.median(taken):.4f} s, at most {max(taken):.4f} s")
-            assert statistics.median(taken) < 0.2
-            assert max(taken) < 2
-            assert "Traceback" not in server.log
+        if redis_url:
+            site.env["REDIS_URL"] = redis_url
+        with site.serve() as one, site.serve() as two, site.other_process() as other:
+            yield one, two, other
+            assert "Traceback" not in one.log + two.log
+            assert " WARNING " not in one.log + two.log
+
+
+async def test_a_message_is_handed_over_at_once(pair):
+    server, _, other = pair
+    taken = await latencies(other, await server.register(), 20)
+    print(f"\nfrom a view: median {statistics.median(taken):.4f} s, at most {max(taken):.4f} s")
+    assert statistics.median(taken) < 0.2
+    assert max(taken) < 2
+
+
+async def test_a_post_to_a_device_on_another_server_is_handed_over_at_once(pair):
+    one, two, _ = pair
+    ann, ben, bea = await one.register(), await two.register(), await two.register()
+    taken = []
+    for number in range(20):
+        begun = time.monotonic()
+        ann.post(str(number), [ben.uid, bea.uid, ann.uid], b"%d" % number)
+        for client in (ben, bea, ann):
+            header, data = await client.expect(op="delivery")
+            assert data == b"%d" % number
+            client.acknowledge(header["id"])
+        taken.append(time.monotonic() - begun)
+    print(f"\nfrom another server: median {statistics.median(taken):.4f} s, at most {max(taken):.4f} s")
+    assert statistics.median(taken) < 0.2
+    assert max(taken) < 2
+
+
+async def test_many_posts_are_handed_over_once_each_and_in_order(pair):
+    one, two, _ = pair
+    ann, ben = await one.register(), await two.register()
+    count = 1000
+    for number in range(count):
+        ann.post(str(number), [ben.uid], b"%d" % number)
+    for number in range(count):
+        header, data = await ben.expect(op="delivery")
+        assert data == b"%d" % number
+        ben.acknowledge(header["id"])
+    ann.post("last", [ben.uid], b"last")
+    assert (await ben.expect(op="delivery"))[1] == b"last"
+
+
+async def test_large_bodies_are_handed_over(pair):
+    one, two, _ = pair
+    ann, ben = await one.register(), await two.register()
+    for size in (60_000, 300_000):
+        body = bytes(range(250)) * (size // 250)
+        ann.post(str(size), [ben.uid], body)
+        header, data = await ben.expect(op="delivery")
+        assert data == body
+        ben.acknowledge(header["id"])
+
+
+async def test_a_node_that_moves_to_another_server_is_followed(pair):
+    one, two, _ = pair
+    ann, ben = await one.register(), await two.register()
+    for number, server in enumerate((one, two, one)):
+        ben.close()
+        ben = await login_when_free(server, ben)
+        ann.post(str(number), [ben.uid], b"%d" % number)
+        header, data = await ben.expect(op="delivery")
+        assert data == b"%d" % number
+        ben.acknowledge(header["id"])
+
+
+async def login_when_free(server, client):
+    """Log a client's node in as soon as the server that it was connected to has noticed that it is gone."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                return await server.login(client.uid, client.nodeid)
+            except LoginRefused:
+                await asyncio.sleep(0.05)
 
 
 async def test_a_message_that_is_rolled_back_does_not_come(here, other):

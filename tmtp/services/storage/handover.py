@@ -95,15 +95,13 @@ async def _listen_to_postgresql(server: int, notice: Notice) -> None:
             async with await AsyncConnection.connect(**parameters, autocommit=True) as listener:
                 ((process,),) = await (await listener.execute("SELECT pg_backend_pid()")).fetchall()
                 if process != listener.info.backend_pid:
-                    log.info(
-                        "a pool of connections hands nothing over: messages of other processes come a little later"
-                    )
+                    log.info("nothing is handed over through a pool: messages of other processes come a little later")
                     return
                 await listener.execute(f"LISTEN {_name(server)}")
                 async for notification in listener.notifies():
                     _receive(notification.payload, notice)
         except (Error, OSError) as error:
-            log.warning("the database hands no messages of other processes over: %s", error)
+            log.warning("the database hands over no messages of other processes: %s", error)
             await asyncio.sleep(PAUSE)
 
 

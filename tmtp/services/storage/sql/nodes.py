@@ -48,7 +48,7 @@ _MARKED_NODES = {
     " WHERE server_id = %s AND (dropped IS NOT NULL OR start_over IS NOT NULL OR privacy_changed IS NOT NULL)",
 }
 _NODES_AT = {
-    "sqlite": "SELECT id FROM tmtp_node WHERE id IN (SELECT value FROM json_each(?)) AND server_id = +?"
+    "sqlite": "SELECT id FROM tmtp_node WHERE id IN (SELECT value FROM json_each(?)) AND +server_id = ?"
     " AND dropped IS NULL",
     "postgresql": "SELECT id FROM tmtp_node WHERE id = ANY(%s::bigint[]) AND server_id = %s AND dropped IS NULL",
 }
