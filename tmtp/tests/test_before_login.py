@@ -16,7 +16,7 @@ import pytest
 
 from tmtp.protocol import errors
 
-from .real import PATIENCE, TLS, Client, Server, frame, installation, until
+from .servers import PATIENCE, TLS, Client, Server, frame, installation, until
 
 pytestmark = pytest.mark.once
 MOST = 40  # links of an address
