@@ -53,7 +53,11 @@ DEFAULT_LIMITS: dict[str, int] = {
     "links_per_network": 1000,  # a /64 of IPv6
     "registrations_per_address": 600,  # per hour
     "failed_logins_per_address": 600,  # per hour
+    "failed_logins_per_user": 60,  # per hour
     "requests_per_user": 36_000,  # per hour
+    "pings_per_user": 600,  # per hour
+    "pings_per_pair": 100,  # per day
+    "aliases_per_user": 100,
     "waiting_per_node": 1_000_000,
     "groups_per_user": 1000,
     "members_per_group": 20_000,

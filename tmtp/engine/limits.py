@@ -8,8 +8,10 @@ from collections import Counter
 from functools import lru_cache
 
 from ..conf import DEFAULT_LIMITS, conf
+from ..services.errors import Refused
 
 HOUR = 3600.0
+PERIODS = {"pings_per_pair": 24 * HOUR}  # of rates that are not per hour, in seconds
 
 
 class Limits:
@@ -48,6 +50,15 @@ class Limits:
         self._buckets[name, who] = spent + 1, time.monotonic()
         return True
 
+    def spend_ping(self, uid: str, to: str) -> None:
+        """Count a ping or an invitation of a user to an alias. Raise Refused if there are too many."""
+        pair = f"{uid} {to[:255]}"
+        if self.exhausted("pings_per_pair", pair):
+            raise Refused("too_many_pings_to", name=to)
+        if not self.spend("pings_per_user", uid):
+            raise Refused("too_many_pings")
+        self.spend("pings_per_pair", pair)
+
     def exhausted(self, name: str, who: str) -> bool:
         """Return whether one more request would exceed the limit, without counting it."""
         most = self._most[name]
@@ -62,7 +73,7 @@ class Limits:
 
     def _spent(self, name: str, who: str, most: int) -> float:
         spent, counted = self._buckets.get((name, who), (0.0, 0.0))
-        return max(0.0, spent - (time.monotonic() - counted) * most / HOUR)
+        return max(0.0, spent - (time.monotonic() - counted) * most / PERIODS.get(name, HOUR))
 
 
 def _counts(address: str) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ the link. The session waits for a handler that is a coroutine.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from functools import partial
 
@@ -24,6 +25,9 @@ from ..services.queue.batch import Service
 from ..store.store import log_failure
 from ..store.transactions import Unavailable, Uncertain
 from .session import Handler, Session
+
+UID_LENGTH = 32  # characters
+FAILED_LOGIN_DELAY = 3.0  # seconds
 
 
 def tmtprev(session: Session, request: Request) -> None:
@@ -66,8 +70,6 @@ async def login(session: Session, request: Request) -> None:
         decode_base32(request.node)
     except ValueError as error:
         raise Quit(errors.CORRUPT_BASE32) from error
-    if engine.limits.exhausted("failed_logins_per_address", session.address):
-        raise Quit(errors.LOGIN_FAILED)
     shown = await engine.identity.shown(request.oidc, to_register=False)
     lease = engine.lease.id
     enter = partial(users.log_in, request.uid, request.node, lease, shown, engine.identity.needed)
@@ -75,7 +77,7 @@ async def login(session: Session, request: Request) -> None:
         await engine.links.claim(session, enter, lambda sender: sender, lease, savepoint=shown is not None)
     except users.LoginFailed as error:
         engine.failed_logins.warning(session.address)
-        engine.limits.spend("failed_logins_per_address", session.address)
+        await _wait_after_failures(session, request.uid)
         raise Quit(errors.LOGIN_FAILED) from error
     except users.NodeConnected as error:
         raise Quit(errors.NODE_CONNECTED) from error
@@ -85,6 +87,19 @@ async def login(session: Session, request: Request) -> None:
         session.close()
         return
     engine.links.welcome(session)
+
+
+async def _wait_after_failures(session: Session, uid: str) -> None:
+    """Count a failed login, and delay its answer if the address or the uid has too many.
+
+    A right secret is always let in at once: nobody guesses 200 bits, and nobody can lock the owner out.
+    """
+    limits = session.engine.limits
+    few = limits.spend("failed_logins_per_address", session.address)
+    if len(uid) == UID_LENGTH and not limits.spend("failed_logins_per_user", uid):
+        few = False
+    if not few:
+        await asyncio.sleep(FAILED_LOGIN_DELAY)
 
 
 async def useredit(session: Session, request: Request) -> None:
@@ -107,6 +122,8 @@ async def ohiedit(session: Session, request: Request) -> None:
 async def groupinvite(session: Session, request: Request) -> None:
     """Invite a user into a group (op 5)."""
     text = _text(session)
+    if not _may_ping(session, request):
+        return
     invite = partial(groups.invite, _sender(session), request.gid, request.from_, request.to, text)
     await _do(session, request, invite, with_msgid=True)
 
@@ -125,9 +142,8 @@ def post(session: Session, request: Request) -> None:
     """Post (ops 7 and 8). Do not wait for the disk: the ack is sent when the store has committed."""
     sender, incoming = _sender(session), session.incoming
     assert incoming is not None
-    if not session.engine.limits.spend("requests_per_user", sender.uid):
+    if not _may_ask(session, request):
         incoming.abandon()
-        session.refuse(request, str(Refused("too_many_requests")))
         return
     digest = incoming.digest
     *note, body = incoming.take()
@@ -142,6 +158,8 @@ def post(session: Session, request: Request) -> None:
 async def ping(session: Session, request: Request) -> None:
     """Send a ping (op 9)."""
     text = _text(session)
+    if not _may_ping(session, request):
+        return
     await _do(
         session, request, partial(posting.ping, _sender(session), request.from_, request.to, text), with_msgid=True
     )
@@ -179,14 +197,31 @@ HANDLERS: dict[int, Handler] = {
 }
 
 
+def _may_ask(session: Session, request: Request) -> bool:
+    """Count a request of the user. Refuse it if there are too many."""
+    if session.engine.limits.spend("requests_per_user", _sender(session).uid):
+        return True
+    session.refuse_over_limit(request, Refused("too_many_requests"))
+    return False
+
+
+def _may_ping(session: Session, request: Request) -> bool:
+    """Count a ping or an invitation of the user. Refuse it if there are too many."""
+    try:
+        session.engine.limits.spend_ping(_sender(session).uid, request.to)
+    except Refused as refused:
+        session.refuse_over_limit(request, refused)
+        return False
+    return True
+
+
 async def _do(session: Session, request: Request, make: Service[int], *, with_msgid: bool = False) -> bool:
     """Run a service for a request and acknowledge it. Return whether it was done.
 
     A request that is sent again is acknowledged again, but not done twice.
     """
     sender = _sender(session)
-    if not session.engine.limits.spend("requests_per_user", sender.uid):
-        session.refuse(request, str(Refused("too_many_requests")))
+    if not _may_ask(session, request):
         return False
     digest = session.incoming.digest if session.incoming else hashlib.sha256(request.raw).digest()
     try:

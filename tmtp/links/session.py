@@ -20,6 +20,7 @@ from ..protocol import errors, messages
 from ..protocol.connection import END_OF_MESSAGE, NEED_DATA, Connection
 from ..protocol.errors import Quit
 from ..protocol.requests import Op, Request
+from ..services.errors import Refused
 from ..services.messages.posts import Post
 from ..services.people.users import LoggedIn
 from ..services.queue.batch import Parcel, Service
@@ -32,6 +33,7 @@ PENDING_OCTETS = 256 * 1024
 OUTBOX_OCTETS = 256 * 1024
 OUTBOX_FRAMES = 20_000
 PING_OCTETS = 420
+PAUSE, PAUSE_MAX = 0.1, 5.0  # seconds without reading after a request over a limit, and after many at once
 Outbox = list[bytes | Parcel]
 Handler = Callable[["Session", Request], Awaitable[None] | None]
 
@@ -61,6 +63,7 @@ class Session:
         self.unsent_octets = 0  # in the outbox, or being sent
         self._pending = 0  # posts in the store
         self._pending_octets = 0
+        self._over_limit = 0  # requests that were refused since the last pause
         self._eased: asyncio.Future[None] | None = None  # done when fewer posts or octets are pending
 
     # receiving
@@ -77,6 +80,9 @@ class Session:
                 self._begin(event)
             elif self.incoming:
                 await self.incoming.add(event)  # type: ignore[arg-type]
+        if self._over_limit:
+            pause, self._over_limit = min(PAUSE_MAX, self._over_limit * PAUSE), 0
+            await asyncio.sleep(pause)  # read less from a client that asks for more than it may
 
     def _begin(self, request: Request) -> None:
         self.request = request
@@ -136,6 +142,11 @@ class Session:
     def refuse(self, request: Request, reason: str) -> None:
         """Answer a request with an error."""
         self.write(messages.ack_error(request.id, reason))
+
+    def refuse_over_limit(self, request: Request, refused: Refused) -> None:
+        """Answer that the user has asked for too much, and read from the link more slowly."""
+        self._over_limit += 1
+        self.refuse(request, str(refused))
 
     def outgoing(self) -> Outbox:
         """Return all that is to be sent now. If that is nothing and the session is closing, the link can be closed."""

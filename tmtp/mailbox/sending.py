@@ -34,7 +34,7 @@ from ..services.people.placeholders import hold
 from ..services.queue import receipts
 from ..services.queue.batch import Service
 from ..services.storage.spool import keep
-from ..web.limits import spend
+from ..web.limits import spend, spend_ping
 from .models import Thread
 
 
@@ -157,6 +157,7 @@ def reply(
 
 def ping(mailbox: Node, alias: str, to: str, text: str, *, once: str = "") -> int:
     """Send a short text to the user who has an alias, and return its number. Raise Refused."""
+    spend_ping(mailbox.user, to)
     # There is no sending node, so that all nodes of the user, the mailbox included, get a copy.
     sender = Sender(mailbox.user.uid, mailbox.user_id)
     return _once(mailbox, once, partial(posting.ping, sender, alias, to, text.encode()), "ping", alias, to, text)

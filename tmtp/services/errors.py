@@ -73,6 +73,17 @@ TEXTS: dict[str, Text] = {
     "too_many_requests": Text(
         "too many requests, try again later", _("That is a lot in a short time. Try again later.")
     ),
+    "too_many_pings": Text(
+        "too many pings and invitations, try again later",
+        _("You have sent many pings and invitations in a short time. Try again later."),
+    ),
+    "too_many_pings_to": Text(
+        "too many pings and invitations to %(name)s, try again tomorrow",
+        _("You have sent “%(name)s” many pings and invitations today. Try again tomorrow."),
+    ),
+    "too_many_aliases": Text(
+        "a user has at most %(most)s aliases", _("You have taken %(most)s names, which is the most there may be.")
+    ),
     # logging in, identities, accounts
     "login_failed": Text(_("login failed")),
     "node_connected": Text(_("node already connected")),

@@ -173,6 +173,34 @@ async def test_failures_are_logged_with_the_address_and_a_flood_with_a_count(ser
     assert re.findall("registration.*", server.log) == ["registration refused from 127.0.0.1"]
 
 
+async def test_nobody_is_locked_out_by_others_who_guess() -> None:
+    """Only the answers to wrong secrets come late, and those to unknown uids in the same way."""
+    limits = {"failed_logins_per_address": 20, "failed_logins_per_user": 5}
+    with installation(LIMITS=limits, LOGIN_TIMEOUT=2) as site, site.serve() as server:
+        owner = await server.register()
+        owner.close()
+        nobody = "2" * 32
+        assert [await guess(server, owner.uid) for _ in range(5)] == [False] * 5
+        assert [await guess(server, nobody) for _ in range(5)] == [False] * 5
+        late = asyncio.gather(*[guess(server, uid) for uid in (owner.uid, nobody) for _ in range(20)])
+        await asyncio.sleep(0.5)
+        assert not late.done()
+        begun = time.monotonic()
+        (await server.login(owner.uid, owner.nodeid)).close()
+        assert time.monotonic() - begun < 2
+        assert await late == [True] * 40
+        assert await guess(server, "3" * 32)  # the address has used up its allowance
+
+
+async def guess(server: Server, uid: str) -> bool:
+    """Try a wrong secret. Return whether the answer came late."""
+    begun = time.monotonic()
+    link = await server.greet()
+    link.send(op=2, uid=uid, node=WRONG)
+    assert await link.ended() == errors.LOGIN_FAILED
+    return time.monotonic() - begun > 2.5
+
+
 async def test_accepting_pauses_without_file_descriptors_and_resumes_by_itself() -> None:
     with installation() as site, site.serve() as server:
         (await server.register()).close()

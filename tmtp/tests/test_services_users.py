@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -257,6 +258,16 @@ def test_who_may_not_log_in(lease: int) -> None:
     ]:
         with pytest.raises(users.LoginFailed):
             users.log_in(uid, nodeid, lease)
+
+
+def test_an_unknown_uid_and_a_wrong_secret_cost_the_same(lease: int) -> None:
+    ann = users.register("laptop")
+    asked = []
+    for uid in (ann.sender.uid, "1" * 32):
+        with CaptureQueriesContext(connection) as queries, pytest.raises(users.LoginFailed):
+            users.log_in(uid, "1" * 40, lease)
+        asked.append([query["sql"] for query in queries])
+    assert asked[0] == asked[1] != []
 
 
 def test_a_node_is_connected_once(lease: int) -> None:

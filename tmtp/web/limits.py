@@ -25,10 +25,20 @@ def spend(user: User) -> None:
         raise Refused("too_many_requests")
 
 
-def attempt(user: User, form: forms.Form, field: str | None, act: Callable[[], object]) -> bool:
-    """Call a service for a user, and return whether it succeeded. If it is refused, add the error to the field."""
+def spend_ping(user: User, to: str) -> None:
+    """Count a ping or an invitation to an alias. Raise Refused if there are too many."""
+    limits().spend_ping(user.uid, to)
+
+
+def attempt(user: User, form: forms.Form, field: str | None, act: Callable[[], object], *, invited: str = "") -> bool:
+    """Call a service for a user, and return whether it succeeded. If it is refused, add the error to the field.
+
+    `invited` is the alias that the service invites, if any.
+    """
     try:
         spend(user)
+        if invited:
+            spend_ping(user, invited)
         with transaction.atomic():
             act()
     except Refused as refused:

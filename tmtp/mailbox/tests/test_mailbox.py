@@ -491,6 +491,14 @@ def test_members_ask_for_no_more_than_devices_may(browser, bob, settings):
     assert [message["op"] for message in waiting(bob)] == ["delivery", "delivery"]
 
 
+def test_pings_have_limits_of_their_own(browser, bob, settings):
+    settings.TMTP = {**settings.TMTP, "LIMITS": {"pings_per_pair": 1}}
+    assert browser.post(url("ping"), {"to": "bob the second", "text": "Hello"}).status_code == 302
+    answer = browser.post(url("ping"), {"to": "bob the second", "text": "Hello again"})
+    assert "You have sent “bob the second” many pings and invitations today." in answer.text
+    assert [message["op"] for message in waiting(bob)] == ["ping"]
+
+
 def test_what_is_too_large_is_refused(browser, bob, settings):
     settings.TMTP = {**settings.TMTP, "MAX_BODY": 1000}
     answer = write(browser, "bob the second", files=[SimpleUploadedFile("a", bytes(1000))])

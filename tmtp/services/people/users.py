@@ -7,6 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from ...conf import conf
 from ...models import Alias, Identity, Node, User
 from ...protocol.values import make_uid
 from ..errors import Refused
@@ -132,8 +133,13 @@ def add_alias(sender: Sender, name: str, *, batch: Batch | None = None) -> int:
 
 
 def _own_or_reserve(user: User, name: str) -> None:
-    if not user.aliases.filter(name=name, dropped=None).exists():
-        reserve(name, "newalias", user=user)
+    """Reserve a name for the user. Raise Refused, also if the user has too many: dropped ones stay reserved."""
+    if user.aliases.filter(name=name, dropped=None).exists():
+        return
+    most = conf.limit("aliases_per_user")
+    if most is not None and not user.is_site and user.aliases.count() >= most:
+        raise Refused("too_many_aliases", most=most)
+    reserve(name, "newalias", user=user)
 
 
 def drop_alias(alias: Alias) -> None:

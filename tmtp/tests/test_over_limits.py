@@ -1,0 +1,73 @@
+"""Limits on what a user asks for: an ack with an error, and a client that goes on is slowed down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from .servers import Server, installation
+
+pytestmark = pytest.mark.once
+LIMITS = {"requests_per_user": 50, "pings_per_user": 8, "pings_per_pair": 5, "aliases_per_user": 3}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with installation(LIMITS=LIMITS) as site, site.serve() as server:
+        yield server
+
+
+async def test_pings_and_invitations(server: Server) -> None:
+    ann, bob, cid = [await server.register(f"{name} of the pings") for name in ("ann", "bob", "cid")]
+
+    async def ask(op: int, to: str, request_id: str) -> str | None:
+        ann.send(b"hello", op=op, id=request_id, from_="ann of the pings", to=to, gid="a club of pings")
+        header, _ = await ann.expect(op="ack", id=request_id)
+        error: str | None = header.get("error")
+        return error
+
+    assert [await ask(9, "bob of the pings", f"b{n}") for n in range(4)] == [None] * 4
+    assert await ask(5, "bob of the pings", "i") is None
+    for op in (5, 9):
+        error = await ask(op, "bob of the pings", f"late {op}")
+        assert error == "too many pings and invitations to bob of the pings, try again tomorrow"
+    assert [await ask(9, "cid of the pings", f"c{n}") for n in range(3)] == [None] * 3
+    assert await ask(9, "cid of the pings", "c3") == "too many pings and invitations, try again later"
+    ann.post("a post", [bob.uid], b"still allowed")
+    header, _ = await ann.expect(op="ack", id="a post")
+    assert "error" not in header
+    for client in (ann, bob, cid):
+        client.close()
+
+
+async def test_aliases(server: Server) -> None:
+    ann = await server.register("the first of 3")
+    for number, error in ((2, None), (3, None), (4, "a user has at most 3 aliases")):
+        ann.send(op=3, id=str(number), newalias=f"another name {number}")
+        header, _ = await ann.expect(op="ack", id=str(number))
+        assert header.get("error") == error
+    ann.send(op=3, id="again", newalias="another name 3")  # it is theirs already
+    header, _ = await ann.expect(op="ack", id="again")
+    assert "error" not in header
+    ann.close()
+
+
+async def test_a_client_that_goes_on_after_its_limit_is_slowed_down_and_others_are_not(server: Server) -> None:
+    ann, bob = await server.register(), await server.register()
+    for number in range(3000):
+        ann.post(f"a post {number}", [], b"x")
+    begun = time.monotonic()
+    answered = refused = 0
+    while time.monotonic() - begun < 4:
+        header, _ = await ann.expect(op="ack")
+        answered += "error" not in header
+        refused += header.get("error") == "too many requests, try again later"
+        if answered == 1:
+            bob.post("a post", [], b"x")
+            await bob.expect(op="ack", id="a post", timeout=2)
+    assert answered <= LIMITS["requests_per_user"] + 1
+    assert 0 < refused < 1500
+    ann.close()
+    bob.close()
