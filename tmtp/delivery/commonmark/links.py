@@ -13,8 +13,10 @@ _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):")
 _NOT_IN_AN_ADDRESS = re.compile(r"[\s\x00-\x20\x7f<>\"\\^`{|}]")
 _PARENTHESES = re.compile(r"[()]")
 _ENTITY = re.compile(r"&(?=#?[a-zA-Z0-9]{1,32};)")
-# Addresses that are shown as they are written, in autolinks: parsers decode some of the others.
-_PLAIN = re.compile(r"https?://(?!\S*xn--)[A-Za-z0-9./:?=&_~#+,;@!$'()*-]+", re.IGNORECASE)
+# Addresses that are shown as they are written, in autolinks: parsers decode or shorten some of the others.
+_PLAIN = re.compile(
+    r"https?://(?!\S*xn--)[a-z0-9][a-z0-9.-]*(?::[0-9]+)?(?:[/?#][a-z0-9./:?=&_~#+,;@!$'()*-]*)?", re.IGNORECASE
+)
 _PLAIN_EMAIL = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9]+(?:[.-][A-Za-z0-9]+)*\.[A-Za-z]+")
 
 _URL = r"https?://[^\s<>\"“”«»„‘’]+"

@@ -163,6 +163,20 @@ def check(sample: Sample) -> None:
             assert not is_kept or marks, f"{letter} is emphasised: {converted}"
 
 
+PARTS = [*"aX0./:?=&_~#+,;@!$'()*-%é", "xn--", "//", "%20", "%41", "&amp", "www.", "https://", "example.org"]
+
+
+@given(st.sampled_from(["http://", "https://", "https://a.example"]), st.lists(st.sampled_from(PARTS), max_size=6))
+@settings(max_examples=300, deadline=None)
+def test_an_address_is_shown_as_it_is_written(begin: str, parts: list[str]) -> None:
+    """Programs correct an address that is strange, and would leave out some of it."""
+    address = begin + "".join(parts)
+    escaped = htmllib.escape(address)
+    for mail in (escaped, f'<a href="{escaped}">{escaped}</a>', f"<pre>see  {escaped}</pre>"):
+        for seen in seen_by_clients(from_html(f"<div>see {mail}</div>", SITE)):
+            assert seen.text.endswith(f"see {address}")
+
+
 @given(in_blocks)
 @settings(max_examples=200, deadline=None)
 def test_a_line_says_the_same(sample: Sample) -> None:
