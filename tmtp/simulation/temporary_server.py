@@ -1,7 +1,7 @@
-"""Run a server with the site's code, but with a temporary folder, database and certificate.
+"""Run servers with the site's code, but with a temporary folder, database and certificate.
 
-The process has a settings module that is the site's own with a few settings replaced, so this works on any site with
-`tmtp` in INSTALLED_APPS.
+Their processes have a settings module that is the site's own with a few settings replaced, so this works on any site
+with `tmtp` in INSTALLED_APPS.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ from django.utils.translation import gettext as _
 
 from ..testing import Server, running_server
 
+SQLITE_OPTIONS = {  # those of docs/reference/checks.md
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL",
+}
 SETTINGS = """
 import {site}
 from {site} import *
@@ -45,23 +50,47 @@ execute_from_command_line(sys.argv)
 """
 
 
+class TemporarySite:
+    """A folder and a database, and servers on them. Commands of the site need the variables in `environment`."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self._folder = folder
+        self._is_migrated = False
+        self.environment = environment
+
+    @contextlib.contextmanager
+    def server(self, tmtp: Mapping[str, Any] | None = None) -> Iterator[Server]:
+        """Run a server until the block ends. `tmtp` updates its TMTP. Raise ServerFailed if it does not start."""
+        options: dict[str, Any] = {"manage": self._folder / "manage.py", "env": self.environment, "tmtp": tmtp}
+        with running_server(migrate=not self._is_migrated, **options) as server:
+            self._is_migrated = True
+            yield server
+
+
 @contextlib.contextmanager
-def temporary_server(
+def temporary_site(
     *, database: Mapping[str, Any] | None = None, tmtp: Mapping[str, Any] | None = None
-) -> Iterator[Server]:
-    """Run a server until the block ends, then remove all its data.
+) -> Iterator[TemporarySite]:
+    """Yield a site with the site's own code and settings, and remove all its data when the block ends.
 
     A new database is created beside `database`, an entry of DATABASES (default: the site's own). `tmtp` updates the
-    site's TMTP; limits are lifted. Raise CommandError if there can be no database, ServerFailed if it does not start.
+    site's TMTP; limits are lifted. Raise CommandError if the database cannot be created.
     """
     with tempfile.TemporaryDirectory(prefix="tmtp-simulation-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         with temporary_database(database or settings.DATABASES["default"], folder) as new:
             replaced: dict[str, Any] = {"LIMITS": None, "OPENID": {"auth": 0, "authby": []}, "OPEN_REGISTRATION": True}
-            replaced |= {"SPOOL_DIR": str(folder / "spool"), **(tmtp or {})}
-            environment = prepare(folder, new, replaced)
-            with running_server(manage=folder / "manage.py", migrate=True, env=environment) as server:
-                yield server
+            replaced |= {"SPOOL_DIR": str(folder / "spool"), "NTP": {}, **(tmtp or {})}
+            yield TemporarySite(folder, prepare(folder, new, replaced))
+
+
+@contextlib.contextmanager
+def temporary_server(
+    *, database: Mapping[str, Any] | None = None, tmtp: Mapping[str, Any] | None = None
+) -> Iterator[Server]:
+    """Run the server of a `temporary_site`. Raise CommandError as that does, ServerFailed if it does not start."""
+    with temporary_site(database=database, tmtp=tmtp) as site, site.server() as server:
+        yield server
 
 
 def prepare(folder: Path, database: Mapping[str, Any], tmtp: Mapping[str, Any]) -> dict[str, str]:
@@ -81,7 +110,7 @@ def prepare(folder: Path, database: Mapping[str, Any], tmtp: Mapping[str, Any]) 
 def temporary_database(like: Mapping[str, Any], folder: Path) -> Iterator[dict[str, Any]]:
     """Create a database like this one in the same server (SQLite: in `folder`). Yield its entry of DATABASES."""
     if like["ENGINE"].endswith("sqlite3"):
-        yield {"ENGINE": like["ENGINE"], "NAME": str(folder / "simulation.sqlite3")}
+        yield {"ENGINE": like["ENGINE"], "NAME": str(folder / "simulation.sqlite3"), "OPTIONS": SQLITE_OPTIONS}
         return
     name = f"tmtp_simulation_{secrets.token_hex(6)}"
     _administer(like, "CREATE DATABASE {}", name)

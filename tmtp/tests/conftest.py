@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from tmtp.simulation.verification.website import Website
 from tmtp.testing import Server, running_server
 
-from .servers import Other
+from .servers import ROOT
 
 FreshDatabase = Callable[[], dict[str, str]]
 
@@ -65,7 +66,7 @@ def lease(db: None) -> int:
 
 
 class Servers:
-    """The running servers of a site, by their TMTP settings (JSON, besides the site's). The first call starts each."""
+    """The running servers of a site, by their TMTP settings, which update the site's. The first call starts each."""
 
     def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
         self._folder, self._stack = folder, stack
@@ -75,20 +76,19 @@ class Servers:
     def _environment(self) -> dict[str, str]:
         return self._stack.enter_context(site_of_its_own(self._folder / "var"))
 
-    @cached_property
-    def _other(self) -> Other:
-        return self._stack.enter_context(contextlib.closing(Other({**os.environ, **self._environment})))
-
-    def __call__(self, settings: str) -> Server:
+    def __call__(self, tmtp: dict[str, Any]) -> Server:
         """Return the server with these settings."""
-        if settings not in self._servers:
-            run = running_server(env=self._environment, migrate=not self._servers, tmtp=json.loads(settings))
-            self._servers[settings] = self._stack.enter_context(run)
-        return self._servers[settings]
+        key = json.dumps(tmtp)
+        if key not in self._servers:
+            run = running_server(env=self._environment, migrate=not self._servers, tmtp=tmtp)
+            self._servers[key] = self._stack.enter_context(run)
+        return self._servers[key]
 
-    def website(self, code: str) -> Any:
-        """Run code in a process of the same site that is not a server. Return the value of its variable `result`."""
-        return self._other.run(code)
+    @cached_property
+    def website(self) -> Website:
+        """A process of the same site that is not a server."""
+        environment = {**self._environment, "PYTHONPATH": str(ROOT)}
+        return self._stack.enter_context(contextlib.closing(Website(environment)))
 
 
 @pytest.fixture(scope="session")

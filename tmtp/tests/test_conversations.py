@@ -1,27 +1,27 @@
-"""Every operation and every error on the wire, against the real server over TLS: see conversations/README.md."""
+"""Every operation and every error on the wire, against the real server over TLS."""
 
-from pathlib import Path
+from functools import partial
 
 import pytest
 
 from tmtp.protocol import errors
+from tmtp.simulation.verification.differences import Differs
+from tmtp.simulation.verification.player import Player
+from tmtp.simulation.verification.script import FOLDER, parse, read_conversations
 
-from . import player
-from .player import Player, read_script, read_scripts
-
-FOLDER = Path(__file__).parent / "conversations"
-SCRIPTS = dict(read_scripts(FOLDER))
+CONVERSATIONS = {conversation.name: conversation for conversation in read_conversations()}
 NEVER_SAID = errors.TMTPREV_OMITTED  # before op 0 is complete, the client gets no reason
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", CONVERSATIONS)
 def test_conversation(name, server_for):
-    conversation = SCRIPTS[name]
-    Player(server_for(conversation.server), conversation, server_for.website).play()
+    conversation = CONVERSATIONS[name]
+    server = server_for(conversation.server)
+    Player(server.client, conversation, server_for.website if conversation.needs_website else None).play()
 
 
 def test_every_reason_is_in_a_conversation():
-    said = "".join(file.read_text("utf-8") for file in FOLDER.glob("*.talk"))
+    said = "".join(file.read_text("utf-8") for file in FOLDER.glob("*.conversation"))
     reasons = {value for name, value in vars(errors).items() if name.isupper()} - {NEVER_SAID}
     assert not [reason for reason in reasons if f'"error":"{reason}"' not in said]
 
@@ -48,10 +48,16 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_what_is_not_as_the_script_says_is_noticed(what, server_for, monkeypatch):
-    (good,), (wrong,) = read_script(GOOD), read_script(GOOD.replace(*WRONG[what]))
-    Player(server_for("{}"), good).play()
-    monkeypatch.setattr(player, "PATIENCE", 0.05)  # do not wait long for frames that never come
-    monkeypatch.setattr(player, "LINK_PATIENCE", 0.3)
-    with pytest.raises((AssertionError, TimeoutError)):
-        Player(server_for("{}"), wrong).play()
+def test_what_is_not_as_the_conversation_says_is_noticed(what, server_for):
+    (good,), (wrong,) = parse(GOOD), parse(GOOD.replace(*WRONG[what]))
+    server = server_for({})
+    Player(server.client, good).play()
+    impatient = partial(server.client, 0.3)  # do not wait long for frames that never come
+    with pytest.raises(Differs) as differs:
+        Player(impatient, wrong, patience=0.05).play()
+    assert {difference.line for difference in differs.value.differences} <= {4, 5, 6}
+
+
+def test_a_line_that_is_none():
+    with pytest.raises(ValueError, match=r"x\.conversation:3: Ann says hello"):
+        list(parse("== a title\npeople ann\nAnn says hello\n", "x.conversation"))

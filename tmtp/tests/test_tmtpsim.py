@@ -1,7 +1,11 @@
-"""`manage.py tmtpsim`: it runs on any site that has tmtp, ends properly, and finds errors."""
+"""`manage.py tmtpsim`: it runs on any site that has tmtp, ends properly, and finds wrong messages.
+
+test_verification.py is about wrong answers.
+"""
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +25,7 @@ from tmtp.simulation.world import User, World
 pytestmark = pytest.mark.once
 
 ROOT = Path(tmtp.__file__).parents[1]
+ALL_AGREE = re.compile(r"conversations: \d{3} agree, 0 differ, 0 skipped")
 ALL_IS_WELL = "all is well: nothing lost, altered or doubled"
 SITE = """
 SECRET_KEY = "not a secret"
@@ -46,9 +51,10 @@ def figures(output):
 def test_a_cycle_of_four():
     """On this project's site, and its database."""
     command = [sys.executable, "manage.py", "tmtpsim", "4", "--speedup=300", "--cycles=1"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert ALL_IS_WELL in done.stdout
+    assert ALL_AGREE.search(done.stdout)
     found = figures(done.stdout)
     assert int(found["cycles"]) >= 4
     assert found["lost"] == "0"
@@ -79,7 +85,17 @@ def test_ctrl_c_on_a_site_with_nothing_else(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words", [["1"], ["1001"], ["many"], ["2", "--speedup=0.1"], ["2", "--duration=nan"], ["2", "--server=7443"]]
+    "words",
+    [
+        ["1"],
+        ["1001"],
+        ["many"],
+        ["2", "--speedup=0.1"],
+        ["2", "--duration=nan"],
+        ["2", "--server=7443"],
+        [],
+        ["2", "--verify-only"],
+    ],
 )
 def test_what_makes_no_sense(words):
     with pytest.raises(CommandError):

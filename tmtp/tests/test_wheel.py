@@ -44,10 +44,11 @@ def test_each_file_is_in_the_wheel() -> None:
         "tmtp/mailbox/static/tmtp_mailbox/mailbox.js",
         "tmtp/mailbox/migrations/0001_mailbox.py",
         "tmtp/pages/templates/tmtp_pages/devices.html",
+        "tmtp/simulation/conversations/op07_post.conversation",
         "tmtp/static/tmtp/pages.css",
         "tmtp/templates/tmtp/base.html",
         "tmtp/templates/tmtp/forms/field.html",
     ],
 )
-def test_what_a_site_installs_the_pages_for_is_there(name: str) -> None:
+def test_what_pages_and_commands_read_is_there(name: str) -> None:
     assert ROOT / name in sources()

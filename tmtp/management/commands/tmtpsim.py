@@ -1,11 +1,9 @@
-"""`manage.py tmtpsim`: simulate members who use the service, and check everything they receive."""
+"""`manage.py tmtpsim`: verify a server, then simulate members who use it, and check everything they receive."""
 
 from __future__ import annotations
 
-import contextlib
 import ssl
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -18,12 +16,14 @@ from ...conf import conf
 from ...simulation.link import Address
 from ...simulation.report import Memory, Report
 from ...simulation.run import Plan, simulate
-from ...simulation.temporary_server import memory, temporary_server
+from ...simulation.temporary_server import memory, temporary_site
+from ...simulation.verification.verify import verify_server, verify_site
 from ...simulation.world import CannotBegin
-from ...testing import Server, ServerFailed
+from ...testing import ServerFailed
 from ..base import TmtpCommand
 
 MEMBERS = (2, 1000)
+INTERRUPTED = 130  # the exit status after Ctrl-C
 SLOWEST = 0.5  # so that pauses are shorter than IDLE_TIMEOUT
 
 
@@ -50,64 +50,85 @@ def at_least(least: float, text: str) -> float:
 
 
 class Command(TmtpCommand):
-    """Run a server with a temporary database, or use a running one. Exit with 1 if anything was lost or altered."""
+    """Run servers with a temporary database, or use a running one. Exit with 1 if an answer or a message is wrong."""
 
     requires_system_checks: list[str] = []  # the server runs them
-    help = "Simulates members who log in, post and log out, and checks that all arrives, once and unaltered."
+    help = (
+        "Verifies the answers of a server, then simulates members who log in, post and log out, and checks that all"
+        " arrives, once and unaltered."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("members", metavar="N", type=number_of_members, help="how many members: 2 to 1000")
+        parser.add_argument(
+            "members", metavar="N", nargs="?", type=number_of_members, help="how many members: 2 to 1000"
+        )
+        parser.add_argument("--verify-only", action="store_true", help="only verify the answers; without N")
         parser.add_argument("--speedup", metavar="F", type=partial(at_least, SLOWEST), default=1.0, help="pause less")
         parser.add_argument("--duration", metavar="S", type=partial(at_least, 0), help="end after so many seconds")
         parser.add_argument("--cycles", metavar="C", type=int, help="end when each has done so many cycles")
         parser.add_argument("--server", metavar="HOST:PORT", help="one that runs; its limits have to be lifted")
         parser.add_argument("--cert", help="the certificate to trust with --server (TMTP['CERT'], else the system's)")
 
-    def handle(self, *args: Any, members: int, **options: Any) -> None:
-        """Run the simulation and print the summary."""
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Verify, run the simulation and print the summary."""
+        if (options["members"] is None) != options["verify_only"]:
+            raise CommandError(_("Give either the number of members or --verify-only."))
         try:
-            with self._server(options["server"], options["cert"]) as (address, tls, used, server):
-                report, seconds = simulate(
-                    Plan(
-                        address,
-                        tls,
-                        members,
-                        cast(TextIO, self.stdout._out),
-                        used,
-                        options["speedup"],
-                        options["duration"],
-                        options["cycles"],
-                    )
-                )
-                said = errors_in(server.said()) if server else ""
+            if options["server"]:
+                self._use_running(options)
+            else:
+                self._use_temporary(options)
         except CannotBegin as error:
             raise CommandError(_("The server did not take the members: %s") % error) from error
         except ServerFailed as error:
             raise CommandError(_("The server did not start: %s") % str(error).strip().rsplit("\n", 1)[-1]) from error
-        self._conclude(report, seconds, said)
+        except KeyboardInterrupt:  # the simulation itself ends in order
+            raise SystemExit(INTERRUPTED) from None
 
-    @contextlib.contextmanager
-    def _server(
-        self, where: str | None, cert: str | None
-    ) -> Iterator[tuple[Address, ssl.SSLContext | None, Memory, Server | None]]:
-        """Yield the server's address and TLS context, a function for its memory, and the Server if it is temporary."""
-        if where:
-            try:
-                address = conf.address(where)
-            except ImproperlyConfigured as error:
-                raise CommandError(str(error)) from error
-            yield address, trust(cert or conf.CERT), lambda: None, None
-            return
-        with temporary_server() as server:
-            yield server.address, server.tls, partial(memory, server.process.pid), server
+    def _use_running(self, options: dict[str, Any]) -> None:
+        try:
+            address = conf.address(options["server"])
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
+        tls = trust(options["cert"] or conf.CERT)
+        agrees = verify_server(address, tls, self.stdout.write)
+        if options["verify_only"]:
+            self._exit(agrees)
+        else:
+            report, seconds = simulate(self._plan(options, address, tls, lambda: None))
+            self._conclude(report, seconds, "", agrees)
 
-    def _conclude(self, report: Report, seconds: float, said: str) -> None:
+    def _use_temporary(self, options: dict[str, Any]) -> None:
+        with temporary_site() as site:
+            agrees = verify_site(site, self.stdout.write)
+            if options["verify_only"]:
+                self._exit(agrees)
+                return
+            with site.server() as server:
+                used = partial(memory, server.process.pid)
+                report, seconds = simulate(self._plan(options, server.address, server.tls, used))
+                said = errors_in(server.said())
+        self._conclude(report, seconds, said, agrees)
+
+    def _plan(self, options: dict[str, Any], address: Address, tls: ssl.SSLContext | None, used: Memory) -> Plan:
+        out = cast(TextIO, self.stdout._out)
+        limits = options["speedup"], options["duration"], options["cycles"]
+        return Plan(address, tls, options["members"], out, used, *limits)
+
+    def _conclude(self, report: Report, seconds: float, said: str, agrees: bool = True) -> None:
         self.stdout.write(report.summary(seconds, said))
         ledger = report.run.world.ledger
         if ledger.due or ledger.faults:
             self.stdout.write(self.style.ERROR(_("not all is well")))
             raise SystemExit(1)
         self.stdout.write(self.style.SUCCESS(_("all is well: nothing lost, altered or doubled")))
+        self._exit(agrees)
+
+    def _exit(self, agrees: bool) -> None:
+        """Exit with 1 if answers of the server differ."""
+        if not agrees:
+            self.stdout.write(self.style.ERROR(_("answers of the server differ; see above")))
+            raise SystemExit(1)
 
 
 def trust(cert: Any) -> ssl.SSLContext:

@@ -1,0 +1,1 @@
+"""Verify a server: play the conversations in `../conversations/` against it, and report each difference."""
