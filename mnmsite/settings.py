@@ -119,9 +119,9 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = env.read("MNM_HSTS_SUBDOMAINS", env.flag, False
 # Other names of the domain are not ours to decide on, and a place on the browsers' preload list cannot be given up.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
-# Ten wrong passwords for one member lock out the IP address they came from, not the member elsewhere.
+# Wrong passwords lock out the IP address they came from, not the member elsewhere.
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "accounts.usernames.MemberBackend"]
-AXES_FAILURE_LIMIT = 10
+AXES_FAILURE_LIMIT = "accounts.signin.lockout.failure_limit"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_USERNAME_CALLABLE = "accounts.usernames.lockout_name"
 AXES_COOLOFF_TIME = timedelta(minutes=15)

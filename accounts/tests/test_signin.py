@@ -381,6 +381,33 @@ def test_passwords_are_not_guessed(ann, stranger, client_class):
     assert attempt(PASSWORD).status_code == 302
 
 
+def sign_in(browser, name, password, address):
+    return browser.post(url("sign_in"), {"username": name, "password": password}, REMOTE_ADDR=address).status_code
+
+
+def test_an_address_may_not_try_every_name(ann, stranger):
+    """After a hundred wrong passwords for any names it must wait, and no other address."""
+    for number in range(99):
+        assert sign_in(stranger, f"nobody{number // 5}", "guess", "192.0.2.7") == 200
+    assert sign_in(stranger, "nobody", "guess", "192.0.2.7") == 429
+    assert sign_in(stranger, "ann", PASSWORD, "192.0.2.7") == 429
+    assert sign_in(stranger, "ann", PASSWORD, "192.0.2.8") == 302
+    stranger.logout()
+    AccessAttempt.objects.update(attempt_time=timezone.now() - timedelta(minutes=16))
+    assert sign_in(stranger, "ann", PASSWORD, "192.0.2.7") == 302
+
+
+def test_a_name_that_many_addresses_try_is_not_locked_for_its_owner(ann, stranger):
+    """Each address has few tries for it then."""
+    for number in range(10):
+        for _ in range(5):
+            sign_in(stranger, "ann", "guess", f"192.0.2.{number}")
+    assert [sign_in(stranger, "ann", "guess", "192.0.2.100") for _ in range(3)] == [200, 429, 429]
+    assert sign_in(stranger, "bob", "guess", "192.0.2.100") == 200
+    assert sign_in(stranger, "ann", "guess", "192.0.2.101") == 200
+    assert sign_in(stranger, "ann", PASSWORD, "192.0.2.101") == 302
+
+
 def test_a_new_password_by_mail_lets_one_in_again(ann, stranger):
     for _ in range(10):
         stranger.post(url("sign_in"), {"username": "ann", "password": "guess"})
