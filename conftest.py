@@ -25,7 +25,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("thorough", max_examples=2000, deadline=None)
 
 DATABASES = ("sqlite", "postgresql")
 PATIENCE = 30  # seconds for a server to start or to stop

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from tmtp.tests.servers import die_with_parent, free_port, wait_for_port
+from tmtp.tests.servers import die_with_parent, free_port, sqlite_template, wait_for_port
 
 pytestmark = pytest.mark.once
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,10 +25,10 @@ ROOT = Path(__file__).resolve().parents[2]
 def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """HOST:PORT of a site that is served at /club, as the server says, or as the settings do."""
     folder = tmp_path_factory.mktemp("club")
-    env = {**os.environ, "MNM_VAR": str(folder / "var"), "DATABASE_URL": ""}
+    shutil.copy(sqlite_template(), folder / "mnm.sqlite3")
+    env = {**os.environ, "MNM_VAR": str(folder), "DATABASE_URL": ""}
     if request.param == "MNM_URL":
         env["MNM_URL"] = "https://example.org/club"
-    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=env, check=True)
     port = free_port()
     options = ["--root-path", "/club"] if request.param == "--root-path" else []
     log = folder / "log"

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from mnmsite.tests.browser import Site, running_site
 from mnmsite.tests.test_docs import DOCS, blocks, run_block
 from tmtp.tests import servers
-from tmtp.tests.servers import LoginRefused
+from tmtp.tests.servers import LoginRefused, Other
 
 
 class Link(servers.Client):
@@ -66,13 +66,12 @@ def address(site: Site) -> str:
     return f"ws://127.0.0.1:{site.port}/tmtp"
 
 
-def connected(site: Site) -> list[int]:
+def connected(other: Other) -> list[int]:
     """Return the numbers of connected nodes and of leases of websites, from the database."""
-    with site.other_process() as other:
-        return other.run(
-            "from tmtp.models import *\n"
-            "result = Node.objects.exclude(server=None).count(), ServerLease.objects.filter(address='').count()"
-        )
+    return other.run(
+        "from tmtp.models import *\n"
+        "result = Node.objects.exclude(server=None).count(), ServerLease.objects.filter(address='').count()"
+    )
 
 
 async def test_members_on_both_roads_talk(site: Site) -> None:
@@ -108,13 +107,14 @@ async def test_a_stopped_website_leaves_nobody_online(site: Site) -> None:
     browser, phone = await dial(site), await site.server.register()
     await browser.register()
     hello = await dial(site)
-    online, leases = await asyncio.to_thread(connected, site)
-    assert leases == 1
     said = site.log
     try:
-        assert await asyncio.to_thread(site.stop, signal.SIGTERM) == 0
-        assert site.log == said
-        assert await asyncio.to_thread(connected, site) == [online - 1, 0]
+        with site.other_process() as other:
+            online, leases = connected(other)
+            assert leases == 1
+            assert await asyncio.to_thread(site.stop, signal.SIGTERM) == 0
+            assert site.log == said
+            assert connected(other) == [online - 1, 0]
         again = await site.server.login(browser.uid, browser.nodeid)
         for link in (browser, hello, phone, again):
             link.close()

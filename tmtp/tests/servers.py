@@ -140,7 +140,7 @@ def sqlite_template() -> Path:
     """Return a migrated database file to copy."""
     folder = shared_folder() / "template"
     folder.mkdir()
-    _migrate(MNM_VAR=str(folder))
+    _migrate(MNM_VAR=str(folder), DATABASE_URL="")
     with contextlib.closing(sqlite3.connect(folder / "mnm.sqlite3")) as database:
         database.execute("PRAGMA journal_mode = DELETE")  # so that everything is in one file
     return folder / "mnm.sqlite3"

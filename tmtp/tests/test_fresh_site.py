@@ -54,9 +54,7 @@ def test_two_clients_talk(site):
     site.write({"chess/settings.py": SETTINGS})
     site.write({"chess/asgi.py": ROUTING})
     site.manage("makemigrations", "accounts")
-    assert "No changes" in site.manage("makemigrations", "--check", "--dry-run")
-    site.manage("tmtpcert")
-    site.manage("migrate")
+    assert "No changes" in site.manage_all(["makemigrations", "--check", "--dry-run"], ["tmtpcert"], ["migrate"])
     # startproject does not set ASGI_APPLICATION; without it, the command prints one clear line
     with pytest.raises(ServerFailed) as error, site.server(cert=site.folder / "tls" / "cert.pem"):
         pass

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +64,17 @@ from django.contrib.auth import get_user_model
 for name in ("ann with news", "bob with news"):
     add_device(get_user_model().objects.create_user(name))
 lifecycle.start(Broadcast.objects.create(subject="News", body="All", everyone=True))
+"""
+WAIT = """
+import time
+import django
+django.setup()
+from tmtp.delivery.models import Broadcast
+
+until = time.monotonic() + 40
+while not (done := Broadcast.objects.latest("pk").state == Broadcast.State.DONE) and time.monotonic() < until:
+    time.sleep(0.1)
+print(done)
 """
 
 
@@ -151,41 +161,29 @@ def test_a_worker_behind_pgbouncer(behind: Site, found: dict[str, str]) -> None:
 def test_prepared_statements_are_warned_of(pgbouncer: int, tmp_path: Path) -> None:
     options = 'DATABASES["default"]["OPTIONS"] = {"prepare_threshold": 5}\n'
     site = full_site(tmp_path, settings=BEHIND.format(port=pgbouncer) + options)
-    site.manage("migrate", "-v0")
-    said = site.run("manage.py", "check", "--database", "default").stderr
+    said = site.manage_all(["migrate", "-v0"], ["check", "--database", "default"])
     assert "tmtp.W013" in said
     assert "prepare_threshold" in said
     (tmp_path / "direct").mkdir()
     direct = full_site(tmp_path / "direct", settings=options)
-    direct.manage("migrate", "-v0")
-    assert "tmtp.W013" not in direct.run("manage.py", "check", "--database", "default").stderr
+    assert "tmtp.W013" not in direct.manage_all(["migrate", "-v0"], ["check", "--database", "default"])
 
 
 def send(site: Site) -> None:
     """Start a broadcast, and let a worker send it."""
     site.python("-c", BROADCAST)
     with running(site, "manage.py", "qcluster"):
-        until = time.monotonic() + 40
-        while True:
-            said = site.python(
-                "-c",
-                "import django; django.setup()\n"
-                "from tmtp.delivery.models import Broadcast as B\n"
-                "print(B.objects.filter(subject='News').latest('pk').state == B.State.DONE)",
-            )
-            if said.split()[-1] == "True" or time.monotonic() > until:
-                break
-            time.sleep(0.5)
+        said = site.python("-c", WAIT)
     log = (site.folder / "log").read_text()
     assert said.split()[-1] == "True", log[-3000:]
     assert "Traceback" not in log, log[-3000:]
 
 
-@pytest.fixture
-def pooled(tmp_path: Path) -> Site:
+@pytest.fixture(scope="module")
+def pooled(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """A site with Django's own pool, at its default size."""
     site = full_site(
-        tmp_path,
+        tmp_path_factory.mktemp("pooled"),
         settings='DATABASES["default"]["OPTIONS"] = {"pool": True}\nQ_CLUSTER |= {"workers": 2, "recycle": 1}\n',
     )
     site.manage("migrate", "-v0")

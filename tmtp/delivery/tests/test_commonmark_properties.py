@@ -178,12 +178,12 @@ def test_an_address_is_shown_as_it_is_written(begin: str, parts: list[str]) -> N
 
 
 @given(in_blocks)
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 def test_a_line_says_the_same(sample: Sample) -> None:
     check(sample)
 
 
 @given(mails)
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 def test_a_mail_says_the_same(sample: Sample) -> None:
     check(sample)

@@ -170,7 +170,7 @@ def searches(draw: st.DrawFn) -> tuple[str, str, bool]:
     return text, draw(written(sought)), found
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(searches())
 def test_a_word_is_found_if_and_only_if_it_is_there(made: tuple[str, str, bool]) -> None:
     text, sought, found = made
