@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from html import unescape
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
@@ -14,8 +15,10 @@ from django.utils import translation
 from .conf import conf
 
 LINK = re.compile(
-    r"""(?P<url>https?://(?:\[[0-9a-f:.]+\])?[^\s<>"')\]]+)|href\s*=\s*["']?(?P<path>/[^\s<>"']+)""", re.IGNORECASE
+    r"""(?P<url>https?://(?:\[[0-9a-f:.]+\])?[\w.~:/?#@!$&*+,;=%-]+)|href\s*=\s*["']?\s*(?P<path>/[^\s<>"']+)""",
+    re.IGNORECASE,
 )
+_AROUND = ".,;:!?*_~="  # what a sentence, or Markdown, adds to a link
 FEW = 20  # languages: a site with translated addresses says which it has; Django's own list is five times as long
 
 
@@ -26,22 +29,27 @@ def has_sign_in_link(mail: EmailMessage) -> bool:
     no link, cannot be told from others: give it the header X-Message-Route: email.
     """
     parts = [mail.body, *(part[0] for part in getattr(mail, "alternatives", None) or [])]
-    paths = {_path(link["url"] or link["path"]) for part in parts for link in LINK.finditer(_text(part))}
+    links = {link["url"] or link["path"] for part in parts for link in LINK.finditer(_text(part))}
+    paths = {path for link in links for path in _paths(link)}
     return any(names & set(conf.SIGN_IN_VIEWS) for path in paths for names in _names(path))
 
 
 def _text(part: object) -> str:
-    return part.decode(errors="replace") if isinstance(part, bytes) else str(part)
+    return unescape(part.decode(errors="replace") if isinstance(part, bytes) else str(part))
 
 
-def _path(link: str) -> str:
-    """Return the path within the site that a link leads to, if it is one of this site."""
-    try:
-        path = unquote(urlsplit(link.rstrip(".,;:!?")).path)
-    except ValueError:  # no address
-        return "/"
-    prefix = get_script_prefix()
-    return "/" + path[len(prefix) :] if path.startswith(prefix) else path or "/"
+def _paths(link: str) -> set[str]:
+    """Return the paths within the site that a link may lead to, if it is one of this site."""
+    found = set()
+    for form in {link, link.rstrip(_AROUND)}:
+        try:
+            path = unquote(urlsplit(form).path)
+        except ValueError:  # no address
+            continue
+        for prefix in {get_script_prefix(), urlsplit(str(conf.SITE_URL)).path.rstrip("/") + "/"}:
+            within = "/" + path[len(prefix) :] if path.startswith(prefix) else path or "/"
+            found |= {within} if within.endswith("/") or not settings.APPEND_SLASH else {within, within + "/"}
+    return found
 
 
 def _names(path: str) -> Iterator[set[str]]:
