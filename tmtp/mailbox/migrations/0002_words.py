@@ -1,6 +1,6 @@
 """The full-text index of mailboxes: a tsvector on PostgreSQL, FTS5 on SQLite if that has it."""
 
-from django.db import migrations, models
+from django.db import migrations
 
 COLUMNS = "box, subject, people, text"
 # Words come as they are compared. Of the tokenizers, "ascii" alone takes every character beyond ASCII for a part of one.
@@ -25,19 +25,5 @@ def unmake(apps, editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("tmtp_mailbox", "0001_mailbox")]
-    operations = [
-        migrations.RunPython(make, unmake),
-        migrations.CreateModel(
-            name="Run",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("field", models.CharField(max_length=8)),
-                ("text", models.TextField()),
-                (
-                    "entry",
-                    models.ForeignKey(on_delete=models.deletion.CASCADE, related_name="+", to="tmtp_mailbox.entry"),
-                ),
-            ],
-        ),
-    ]
+    dependencies = [("tmtp_mailbox", "0001_initial")]
+    operations = [migrations.RunPython(make, unmake)]
