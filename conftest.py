@@ -141,7 +141,8 @@ def start_postgresql(folder: Path) -> str:
     collation = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     initdb = [programs / "initdb", "--pgdata=data", "--username=postgres", "--auth=trust", "--no-sync", *collation]
     subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, **options)
-    server = [programs / "postgres", "-D", home / "data", "-k", home, "-h", "", "-N", "200"]
+    # -F: do not wait for the disk. Tests kill programs, and what a killed program has written is still there.
+    server = [programs / "postgres", "-D", home / "data", "-k", home, "-h", "", "-N", "200", "-F"]
     spawn([str(word) for word in server], home / "log", signal.SIGINT, **options)
     where = f"?host={quote(str(home))}"  # in the query, which Django, psycopg and psql all understand
     maintenance = f"postgresql://postgres@/postgres{where}"

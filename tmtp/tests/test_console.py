@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,25 @@ TMTP |= {"SITE_NAME": "Café “Zur Post”", "CERT": VAR / "tls" / "cert.pem", 
 ASCII = {"PYTHONIOENCODING": "ascii"}
 POSIX = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 LATIN = {"PYTHONIOENCODING": "latin-1:strict"}
+
+# Run each command in a fork, as if in a process of its own. It writes to a file. Print the exit codes.
+EACH = """
+import json, os, sys
+import django
+from django.core.management import execute_from_command_line
+django.setup()
+codes = {}
+for name, words in json.loads(sys.argv[1]).items():
+    if child := os.fork():
+        codes[name] = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        continue
+    file = os.open(f"{name}.said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    execute_from_command_line(["manage.py", *map(os.fsdecode, map(str.encode, words))])
+    sys.exit()
+print(json.dumps(codes))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +50,17 @@ def test_each_command(site: Site, console: dict[str, str]) -> None:
     for file in (site.folder / "tls").glob("*"):
         file.unlink()
     words = ["broadcast", "--subject", "“Łódź”", "--body-file", "body.txt", "--all"]
-    said = {
-        "check": site.manage("check", **console),
-        "tmtpcert": site.manage("tmtpcert", **console),
-        "broadcast": site.manage(*words, **console),
-        "wrong": site.run("manage.py", "broadcast", "--resume", "7000", **console).stderr,
-        "help": site.manage("broadcast", "--help", **console),
-        "missing": site.run("manage.py", *words[:3], "--body-file", "“missing”", "--all", **console).stderr,
+    commands = {
+        "check": ["check"],
+        "tmtpcert": ["tmtpcert"],
+        "broadcast": words,
+        "wrong": ["broadcast", "--resume", "7000"],
+        "help": ["broadcast", "--help"],
+        "missing": [*words[:3], "--body-file", "“missing”", "--all"],
     }
+    codes = json.loads(site.python("-c", EACH, json.dumps(commands), **console))
+    assert codes == {"check": 0, "tmtpcert": 0, "broadcast": 0, "wrong": 1, "help": 0, "missing": 1}
+    said = {name: (site.folder / f"{name}.said").read_text("latin-1") for name in commands}
     assert not [name for name, text in said.items() if "UnicodeEncodeError" in text or "Traceback" in text], said
     assert "made a self-signed certificate" in said["tmtpcert"]
     assert r"\u201c\u0141" in said["broadcast"]
