@@ -400,7 +400,7 @@ def test_the_tutorial(tmp_path):
     client, shell, later = blocks(DOCS / "tutorial.md")
     kept = tmp_path / "device.json"
     said = []
-    with site_of_its_own(tmp_path / "var") as site, running_server(env=site, migrate=True) as server:
+    with site_of_its_own(tmp_path / "var", migrated=True) as site, running_server(env=site) as server:
         where, code = client
         for shown, ours in (
             (("127.0.0.1", 7443), server.address),

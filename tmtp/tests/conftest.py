@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -16,14 +17,14 @@ import pytest
 from tmtp.simulation.verification.website import Website
 from tmtp.testing import Server, running_server
 
-from .servers import ROOT
+from .servers import ROOT, on_postgresql, postgresql_template, sqlite_template
 
 FreshDatabase = Callable[[], dict[str, str]]
 
 
 @contextlib.contextmanager
-def database_of_its_own() -> Iterator[str | None]:
-    """Return the URL of a new, empty database on this run's PostgreSQL, or None on SQLite, where MNM_VAR has one."""
+def database_of_its_own(template: str = "template1") -> Iterator[str | None]:
+    """Return the URL of a new database on this run's PostgreSQL, or None on SQLite, where MNM_VAR has one."""
     url = os.environ.get("DATABASE_URL", "")
     if not url.startswith("postgres"):
         yield None
@@ -36,7 +37,7 @@ def database_of_its_own() -> Iterator[str | None]:
             connection.execute(statement)
 
     name = f"mnm_{secrets.token_hex(6)}"
-    administer(f"CREATE DATABASE {name}")
+    administer(f"CREATE DATABASE {name} TEMPLATE {template}")
     try:
         yield url.replace("/mnm?", f"/{name}?")
     finally:
@@ -44,9 +45,15 @@ def database_of_its_own() -> Iterator[str | None]:
 
 
 @contextlib.contextmanager
-def site_of_its_own(folder: Path) -> Iterator[dict[str, str]]:
-    """Return the environment of a site with a database and folder (MNM_VAR) of its own, and no limits."""
-    with database_of_its_own() as url:
+def site_of_its_own(folder: Path, *, migrated: bool = False) -> Iterator[dict[str, str]]:
+    """Return the environment of a site with a database and folder (MNM_VAR) of its own, and no limits.
+
+    If `migrated`, the database is a copy of one that was migrated once for the whole run.
+    """
+    if migrated and not on_postgresql():
+        folder.mkdir()
+        shutil.copy(sqlite_template(), folder / "mnm.sqlite3")
+    with database_of_its_own(postgresql_template() if migrated and on_postgresql() else "template1") as url:
         yield {"MNM_VAR": str(folder), "TMTP_LIMITS": "off", **({"DATABASE_URL": url} if url else {})}
 
 
@@ -54,6 +61,13 @@ def site_of_its_own(folder: Path) -> Iterator[dict[str, str]]:
 def site(tmp_path: Path) -> Iterator[dict[str, str]]:
     """Return the environment of a site for one test (`site_of_its_own`). Its database has no tables yet."""
     with site_of_its_own(tmp_path / "var") as environment:
+        yield environment
+
+
+@pytest.fixture
+def migrated_site(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Return the environment of a site for one test (`site_of_its_own`), whose database is migrated."""
+    with site_of_its_own(tmp_path / "var", migrated=True) as environment:
         yield environment
 
 
@@ -74,13 +88,13 @@ class Servers:
 
     @cached_property
     def _environment(self) -> dict[str, str]:
-        return self._stack.enter_context(site_of_its_own(self._folder / "var"))
+        return self._stack.enter_context(site_of_its_own(self._folder / "var", migrated=True))
 
     def __call__(self, tmtp: dict[str, Any]) -> Server:
         """Return the server with these settings."""
         key = json.dumps(tmtp)
         if key not in self._servers:
-            run = running_server(env=self._environment, migrate=not self._servers, tmtp=tmtp)
+            run = running_server(env=self._environment, tmtp=tmtp)
             self._servers[key] = self._stack.enter_context(run)
         return self._servers[key]
 

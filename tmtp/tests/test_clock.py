@@ -107,16 +107,16 @@ def test_an_answer_that_counts_for_nothing(wrong: dict[str, Any], settings: Any)
 
 
 @pytest.mark.once
-def test_a_server_starts_or_does_not(site: dict[str, str]) -> None:
+def test_a_server_starts_or_does_not(migrated_site: dict[str, str]) -> None:
     def ntp(server: NtpServer) -> dict[str, Any]:
         return {"NTP": {"HOSTS": [server.host], "RETRIES": 0}}
 
-    with ntp_server(ahead=5) as server, running_server(env=site, migrate=True, tmtp=ntp(server)) as running:
+    with ntp_server(ahead=5) as server, running_server(env=migrated_site, tmtp=ntp(server)) as running:
         assert "WARNING tmtp: the clock of this host is 5.0 seconds behind" in running.said()
     with (
         ntp_server(ahead=-90) as server,
         pytest.raises(ServerFailed) as failed,
-        running_server(env=site, tmtp=ntp(server)),
+        running_server(env=migrated_site, tmtp=ntp(server)),
     ):
         pass
     *_, line = str(failed.value).strip().splitlines()
@@ -195,9 +195,9 @@ def enter(client: Client, uid: str, nodeid: str) -> None:
     assert client.log_in(uid, nodeid)["op"] == "info"
 
 
-def test_a_restart_with_the_clock_set_back(site: dict[str, str], tmp_path: Path) -> None:
+def test_a_restart_with_the_clock_set_back(migrated_site: dict[str, str], tmp_path: Path) -> None:
     """Later messages have higher numbers, times that follow from them, and arrive later."""
-    with running_server(env=site, migrate=True) as server, server.client() as ann, server.client() as bob:
+    with running_server(env=migrated_site) as server, server.client() as ann, server.client() as bob:
         for client in (ann, bob):
             client.greet()
             client.register("laptop")
@@ -206,7 +206,7 @@ def test_a_restart_with_the_clock_set_back(site: dict[str, str], tmp_path: Path)
         bob.quit()  # those are delivered and gone; the next ones wait
         sent += post(ann, bob.uid, 3)
     for back in (HOUR, 48 * HOUR):
-        env = set_back(site, tmp_path / str(back), back)
+        env = set_back(migrated_site, tmp_path / str(back), back)
         with running_server(env=env) as server, server.client() as again:
             enter(again, ann.uid, ann.nodeid)
             sent += post(again, bob.uid, 3)
@@ -214,20 +214,22 @@ def test_a_restart_with_the_clock_set_back(site: dict[str, str], tmp_path: Path)
     numbers = [number for number, _ in sent]
     assert numbers == sorted(set(numbers))
     assert [posted for _, posted in sent] == [format_posted(number) for number in numbers]
-    with running_server(env=site) as server, server.client() as again:
+    with running_server(env=migrated_site) as server, server.client() as again:
         enter(again, bob.uid, bob.nodeid)
         arrived = [again.next_queued("delivery") for _ in sent[3:]]
         assert [(int(message.id, 16), message.header["posted"]) for message in arrived] == sent[3:]
 
 
 @pytest.mark.once
-def test_what_is_gone_when_the_clock_is_set_back_is_not_numbered_again(site: dict[str, str], tmp_path: Path) -> None:
+def test_what_is_gone_when_the_clock_is_set_back_is_not_numbered_again(
+    migrated_site: dict[str, str], tmp_path: Path
+) -> None:
     """Only the receipts say which numbers there were."""
-    with running_server(env=site, migrate=True) as server, server.client() as ann:
+    with running_server(env=migrated_site) as server, server.client() as ann:
         ann.greet()
         ann.register("laptop")
         sent = post(ann, "", 3)
         ann.quit()
-    with running_server(env=set_back(site, tmp_path / "back", HOUR)) as server, server.client() as again:
+    with running_server(env=set_back(migrated_site, tmp_path / "back", HOUR)) as server, server.client() as again:
         enter(again, ann.uid, ann.nodeid)
         assert post(again, "", 1) > sent[-1:]

@@ -138,9 +138,9 @@ def stop_in_time(server, number):
     assert "Traceback" not in server.said()
 
 
-def test_a_signal_ends_it_with_clients_connected(site):
+def test_a_signal_ends_it_with_clients_connected(migrated_site):
     """One of them never reads, one is in the middle of a post, and one has sent nothing."""
-    with running_server(env=site, migrate=True) as server:
+    with running_server(env=migrated_site) as server:
         ann, bob, cid, dan = (server.client() for _ in range(4))
         for client in (ann, bob, cid):
             client.greet()
@@ -151,15 +151,15 @@ def test_a_signal_ends_it_with_clients_connected(site):
         for client in (ann, bob, cid, dan):
             assert "quit" not in [message.op for message in client.rest()]
             client.close()
-    with running_server(env=site) as server, server.client() as again:
+    with running_server(env=migrated_site) as server, server.client() as again:
         again.greet()
         assert again.log_in(ann.uid, ann.nodeid)["op"] == "info"
         assert [again.next_queued().id for _ in acks] == [ack.header["msgid"] for ack in acks]
         stop_in_time(server, signal.SIGINT)
 
 
-def test_a_plain_link(site):
-    with running_server(env=site, migrate=True, plain=True) as server, server.client() as ann:
+def test_a_plain_link(migrated_site):
+    with running_server(env=migrated_site, plain=True) as server, server.client() as ann:
         assert ann.greet()["op"] == "tmtprev"
         server.process.kill()
         with pytest.raises(Closed):
@@ -179,8 +179,8 @@ def upload(client, size):
     return sent
 
 
-def test_a_client_that_uploads_is_told_why_it_has_to_go(site):
-    with running_server(env=site, migrate=True, tmtp={"MAX_BODY": 1000}) as server:
+def test_a_client_that_uploads_is_told_why_it_has_to_go(migrated_site):
+    with running_server(env=migrated_site, tmtp={"MAX_BODY": 1000}) as server:
         for size in (200_000, 3_000_000):
             with server.client() as client:
                 assert upload(client, size) == size, "it is read on for a moment"

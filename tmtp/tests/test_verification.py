@@ -93,14 +93,14 @@ def only(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Conversation]]
 
 
 def test_a_running_server_twice(
-    site: dict[str, str], tmp_path: Path, only: Callable[[str], list[Conversation]]
+    migrated_site: dict[str, str], tmp_path: Path, only: Callable[[str], list[Conversation]]
 ) -> None:
     """It has settings of its own; what it is not verified with is said."""
     conversations = read_conversations()
     cannot = [each for each in conversations if each.server or each.needs_website]
     make_self_signed(tmp_path / CERT, tmp_path / KEY, ["127.0.0.1"])
     own = {"CERT": str(tmp_path / CERT), "KEY": str(tmp_path / KEY), "SITE_NAME": "chess", "WINDOW": 16}
-    with running_server(env=site, migrate=True, tmtp=own, cert=tmp_path / CERT) as server:
+    with running_server(env=migrated_site, tmtp=own, cert=tmp_path / CERT) as server:
         options = [f"--server=127.0.0.1:{server.address[1]}", f"--cert={tmp_path / CERT}"]
         status, (*skipped, summary) = verified(*options)
         agree = len(conversations) - len(cannot)
@@ -115,11 +115,11 @@ def test_a_running_server_twice(
 
 
 def test_a_server_that_answers_one_thing_wrongly(
-    site: dict[str, str], tmp_path: Path, only: Callable[[str], list[Conversation]]
+    migrated_site: dict[str, str], tmp_path: Path, only: Callable[[str], list[Conversation]]
 ) -> None:
     conversations = only(OP12)
     with (
-        running_server(env=site, migrate=True, plain=True) as server,
+        running_server(env=migrated_site, plain=True) as server,
         altered(tmp_path, server, b'"error":"logout ok"', b'"error":"logout no"') as options,
     ):
         status, lines = verified(*options)
@@ -150,7 +150,7 @@ def test_what_is_wrong_is_said(
     old: bytes,
     new: bytes,
     text: str,
-    site: dict[str, str],
+    migrated_site: dict[str, str],
     tmp_path: Path,
     only: Callable[[str], list[Conversation]],
     monkeypatch: pytest.MonkeyPatch,
@@ -158,7 +158,7 @@ def test_what_is_wrong_is_said(
     only(file)
     monkeypatch.setattr(verify, "LINK_PATIENCE", 1.0)
     with (
-        running_server(env=site, migrate=True, plain=True) as server,
+        running_server(env=migrated_site, plain=True) as server,
         altered(tmp_path, server, old, new) as options,
     ):
         status, lines = verified(*options)
@@ -166,22 +166,24 @@ def test_what_is_wrong_is_said(
     assert any(line.startswith(f"{file}:") and re.search(text, line) for line in lines), lines
 
 
-def test_members_are_simulated_all_the_same(site: dict[str, str], tmp_path: Path) -> None:
+def test_members_are_simulated_all_the_same(migrated_site: dict[str, str], tmp_path: Path) -> None:
     """And the exit status says that an answer was wrong, although no message was."""
     with (
-        running_server(env=site, migrate=True, plain=True) as server,
+        running_server(env=migrated_site, plain=True) as server,
         altered(tmp_path, server, b'"name":"', b'"nama":"') as options,
     ):
         command = [sys.executable, "manage.py", "tmtpsim", "2", "--speedup=300", "--cycles=1", *options]
-        done = subprocess.run(command, cwd=ROOT, env=os.environ | site, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            command, cwd=ROOT, env=os.environ | migrated_site, capture_output=True, text=True, timeout=120
+        )
     assert "op00_tmtprev.conversation:4: ann received" in done.stdout
     assert "all is well: nothing lost, altered or doubled" in done.stdout, done.stdout + done.stderr
     assert done.returncode == 1
 
 
-def test_nobody_can_register(site: dict[str, str], tmp_path: Path) -> None:
+def test_nobody_can_register(migrated_site: dict[str, str], tmp_path: Path) -> None:
     with (
-        running_server(env=site, migrate=True, plain=True, tmtp={"OPEN_REGISTRATION": False}) as server,
+        running_server(env=migrated_site, plain=True, tmtp={"OPEN_REGISTRATION": False}) as server,
         altered(tmp_path, server, b"-", b"-") as options,
         pytest.raises(CommandError, match="The server did not take the members: register"),
     ):
