@@ -8,7 +8,8 @@ import pytest
 
 from tmtp.conf import DEFAULT_LIMITS, conf
 from tmtp.engine import limits as module
-from tmtp.engine.limits import HOUR, Limits
+from tmtp.engine.limits import HOUR, Limits, network_of
+from tmtp.services.errors import Refused
 
 pytestmark = pytest.mark.once
 
@@ -59,6 +60,43 @@ def test_links_of_an_address_are_counted(limits: Limits) -> None:
     for address in ("::1", "::1", "::2"):
         limits.close(address)
     assert not limits._links
+
+
+def test_links_of_a_network_are_counted(settings: Any) -> None:
+    settings.TMTP = {**settings.TMTP, "LIMITS": {"links_per_network": 2, "links": 5}}
+    limits = Limits()
+    assert [limits.open(f"2001:db8::{number}") for number in range(3)] == [True, True, False]
+    assert [limits.open(address) for address in ("2001:db8:0:1::", "::ffff:192.0.2.1", "192.0.2.2")] == [True] * 3
+    assert not limits.open("192.0.2.3")  # five are open in all
+    limits.close("2001:db8::1")
+    assert limits.open("2001:db8::3")
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("2001:db8::1:2:3:4", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("?", "?"),
+    ],
+)
+def test_the_network_of_an_address(address: str, network: str) -> None:
+    assert network_of(address) == network
+
+
+def test_pings_to_one_alias_are_counted_for_a_day(settings: Any, clock: list[float]) -> None:
+    settings.TMTP = {**settings.TMTP, "LIMITS": {"pings_per_pair": 2}}
+    limits = Limits()
+    for _ in range(2):
+        limits.spend_ping("ann", "bob")
+    clock[0] += HOUR
+    with pytest.raises(Refused, match="to bob"):
+        limits.spend_ping("ann", "bob")
+    limits.spend_ping("ann", "cid")
+    clock[0] += 12 * HOUR
+    limits.spend_ping("ann", "bob")
 
 
 @pytest.mark.parametrize("lifted", [None, dict.fromkeys(DEFAULT_LIMITS)])
