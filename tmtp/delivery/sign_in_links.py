@@ -15,7 +15,7 @@ from django.utils import translation
 from .conf import conf
 
 LINK = re.compile(
-    r"""(?P<url>https?://(?:\[[0-9a-f:.]+\])?[\w.~:/?#@!$&*+,;=%-]+)|href\s*=\s*["']?\s*(?P<path>/[^\s<>"']+)""",
+    r"""(?P<url>https?://(?:\[[0-9a-f:.]+\])?[\w.~:/?#@!$&*+,;=%-]+)|href\s*=\s*(?:["']\s*)?(?P<path>/[^\s<>"']+)""",
     re.IGNORECASE,
 )
 _AROUND = ".,;:!?*_~="  # what a sentence, or Markdown, adds to a link
