@@ -4,17 +4,20 @@
 import os
 import sys
 
-from django.core.exceptions import ImproperlyConfigured
-from django.core.management import execute_from_command_line
-
 
 def main() -> None:
-    """Run the command given; settings that make no sense end it with one line."""
+    """Run a command. Settings that make no sense end it with one line, and Ctrl-C without any."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mnmsite.settings")
     try:
-        execute_from_command_line(sys.argv)
-    except ImproperlyConfigured as error:
-        sys.exit(f"manage.py: {error}")
+        from django.core.exceptions import ImproperlyConfigured
+        from django.core.management import execute_from_command_line
+
+        try:
+            execute_from_command_line(sys.argv)
+        except ImproperlyConfigured as error:
+            sys.exit(f"manage.py: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

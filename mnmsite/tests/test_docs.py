@@ -25,6 +25,7 @@ from tmtp import messaging
 from tmtp.conf import DEFAULT_LIMITS, DEFAULTS
 from tmtp.delivery.conf import DEFAULTS as DELIVERY_DEFAULTS
 from tmtp.delivery.tests.mailers import use_backend
+from tmtp.messaging import mailbox_of, user_of
 from tmtp.models import User
 from tmtp.openid.providers import parse_settings
 from tmtp.protocol import errors
@@ -255,10 +256,10 @@ def test_addresses_of_the_guide():
 
 @pytest.mark.django_db
 def test_send_message_of_the_readme():
-    ann = someone("ann of rome")
+    ann = get_user_model().objects.create(username="ann")
     (code,) = [block for block in blocks(README) if "send_message" in block[1]]
-    run_block(*code)
-    (header,) = waiting(ann)
+    run_block(*code)["welcome"](SimpleNamespace(user=ann))
+    (header,) = waiting(mailbox_of(user_of(ann)).pk)
     assert header["op"] == "delivery"
     assert header["data"].endswith(b"Hello **Ann**, good to have you here.")
 

@@ -33,13 +33,16 @@ class Command(TmtpCommand):
         paths = cert or conf.CERT, key or conf.KEY
         if not all(paths):
             raise CommandError(_('where to? Set TMTP["CERT"] and TMTP["KEY"], or give --cert and --key'))
-        certificate, private_key = map(Path, paths)
+        try:
+            certificate, private_key = map(Path, paths)
+        except TypeError as error:
+            raise CommandError(_('TMTP["CERT"] and TMTP["KEY"] must be paths: %s') % error) from error
         if certificate.exists() and private_key.exists():
             return
         for there, missing in ((certificate, private_key), (private_key, certificate)):
             if there.exists():
                 raise CommandError(
-                    _("there is %(there)s but no %(missing)s; move it away to have both made")
+                    _("there is %(there)s but no %(missing)s: correct the setting, or move the file away")
                     % {"there": there, "missing": missing}
                 )
         try:
