@@ -29,7 +29,7 @@ PASSWORD = "for tests alone 1"
 
 @pytest.fixture(scope="module")
 def chess():
-    """A site that is its own provider, and a member of it, ann."""
+    """A site that is its own provider, and two members of it, ann and ben."""
     with installation() as place:
         port = free_port()
         place.env |= {
@@ -43,7 +43,8 @@ def chess():
             site.server, site.shell = server, shell
             shell.run(
                 "from django.contrib.auth import get_user_model\n"
-                f"get_user_model().objects.create_user('ann', 'ann@chess.example', {PASSWORD!r})"
+                "for name in ('ann', 'ben'):\n"
+                f"    get_user_model().objects.create_user(name, f'{{name}}@chess.example', {PASSWORD!r})"
             )
             try:
                 site.start()
@@ -95,11 +96,11 @@ class Browser:
 
 
 def token_for(device):
-    """Return the token that the device gets when ann has signed in and agreed, as mnm-hammer passes it on."""
+    """Return the token that the device gets when ben has signed in and agreed, as mnm-hammer passes it on."""
     browser = Browser()
     page = browser.open(device.login)
-    page = browser.submit(*page, username="ann", password=PASSWORD)
-    assert "Connect a device to your account as ann?" in page[1]
+    page = browser.submit(*page, username="ben", password=PASSWORD)
+    assert "Connect a device to your account as ben?" in page[1]
     there, _ = browser.submit(*page, allow="1")
     told = redeem(device, device.called_back(there)["code"])
     return {name.capitalize(): value for name, value in told.items()}
@@ -133,7 +134,7 @@ def test_a_device_becomes_its_members_and_gets_their_messages(chess, link):
     chess.shell.run(
         "from django.contrib.auth import get_user_model\n"
         "from tmtp.services.messages.sending import send_message\n"
-        "send_message(get_user_model().objects.get(username='ann'), 'Welcome', 'Hello **Ann**.')"
+        "send_message(get_user_model().objects.get(username='ben'), 'Welcome', 'Hello **Ben**.')"
     )
     oidc = token_for(Device(greeting["authby"][0]))
     registered = register(link, Oidc=oidc)
@@ -141,10 +142,10 @@ def test_a_device_becomes_its_members_and_gets_their_messages(chess, link):
     assert link.receive().header["info"] == "login ok"
     assert registered["uid"] == chess.shell.run(
         "from django.contrib.auth import get_user_model\n"
-        "result = get_user_model().objects.get(username='ann').tmtp_user.uid"
+        "result = get_user_model().objects.get(username='ben').tmtp_user.uid"
     )
-    delivery = link.receive()  # it was sent before she had a device
-    assert (delivery.op, delivery.data[-14:]) == ("delivery", b"Hello **Ann**.")
+    delivery = link.receive()  # it was sent before he had a device
+    assert (delivery.op, delivery.data[-14:]) == ("delivery", b"Hello **Ben**.")
     assert refused(chess, Oidc=oidc), "a token is good once"
 
 
