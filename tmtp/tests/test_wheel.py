@@ -42,7 +42,7 @@ def test_each_file_is_in_the_wheel() -> None:
     [
         "tmtp/mailbox/templates/tmtp_mailbox/threads.html",
         "tmtp/mailbox/static/tmtp_mailbox/mailbox.js",
-        "tmtp/mailbox/migrations/0001_mailbox.py",
+        "tmtp/mailbox/migrations/0001_initial.py",
         "tmtp/pages/templates/tmtp_pages/devices.html",
         "tmtp/simulation/conversations/op07_post.conversation",
         "tmtp/static/tmtp/pages.css",
