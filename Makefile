@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL = $(PY) -m pip install --disable-pip-version-check --no-compile --progress-bar off
 PRINT = awk '/^Collecting / { print "  " $$2 } /^Installing / { print "  unpacking them" } { fflush() }'
 
-.PHONY: help setup run test test-app test-site test-postgresql lint bench screenshots requirements clean
+.PHONY: help setup run test test-app test-slow test-site test-postgresql lint bench screenshots requirements clean
 
 help:
 	@echo 'make setup   install in .venv what the site and its tests need'
@@ -44,11 +44,16 @@ run: .venv/installed
 
 # All runs at once: each waits for clocks and disks half of its time. What they say comes when one ends.
 test: setup
-	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target test-app test-site test-postgresql lint
+	@$(MAKE) --no-print-directory --jobs=5 --output-sync=target test-app test-slow test-site test-postgresql lint
 
 # Everything runs on SQLite: the app on the smallest settings (tmtp/tests/settings.py), all else on the site's.
 test-app: setup
-	$(PY) -m pytest tmtp/tests
+	$(PY) -m pytest tmtp/tests $(SLOW:%=--ignore=%)
+
+# Of the app's tests, those that wait for clocks most of their time.
+SLOW := $(patsubst %,tmtp/tests/test_%.py,before_login hostile sites tmtpsim verification)
+test-slow: setup
+	$(PY) -m pytest $(SLOW)
 
 test-site: setup
 	$(PY) -m pytest tmtp/admin tmtp/delivery tmtp/mailbox tmtp/pages tmtp/web accounts mnmsite

@@ -195,6 +195,7 @@ def enter(client: Client, uid: str, nodeid: str) -> None:
     assert client.log_in(uid, nodeid)["op"] == "info"
 
 
+@pytest.mark.once
 def test_a_restart_with_the_clock_set_back(migrated_site: dict[str, str], tmp_path: Path) -> None:
     """Later messages have higher numbers, times that follow from them, and arrive later."""
     with running_server(env=migrated_site) as server, server.client() as ann, server.client() as bob:
