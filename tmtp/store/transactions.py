@@ -55,8 +55,13 @@ class Transactions:
         self._batch = 0  # the number of the last batch, which its commit writes into the lease's row
 
     def prepare(self) -> None:
-        """Set this connection up for durable commits, whatever the site's own settings are."""
+        """Set this connection up for durable commits, whatever the site's own settings are. Replace one that was lost.
+
+        Django closes a connection that is lost in a transaction, but not one that is lost outside of any.
+        """
         with suppress(Error), connection.wrap_database_errors:
+            if connection.connection is not None and not connection.is_usable():
+                connection.close()
             connection.ensure_connection()
             self._is_pooled = make_durable()
             self._checkpoints.raise_autocheckpoint()

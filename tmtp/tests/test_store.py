@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, OperationalError, connections
+from django.db import Error, IntegrityError, OperationalError, connection, connections
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -430,3 +431,15 @@ def test_a_step_whose_commit_fails_is_taken_once(
     bench.work()
     assert [type(number) for number in told] == [int]
     assert [ops(person) for person in crowd] == [["delivery"]] * 7
+
+
+@on_disk
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL ends connections")
+def test_a_connection_that_was_lost_outside_of_a_transaction_is_made_again() -> None:
+    """As when the database goes away while messages are handed over, after the commit."""
+    bench = Bench()
+    bench.store._transactions.prepare()
+    with connection.cursor() as cursor, contextlib.suppress(Error):
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    bench.call(lambda: User.objects.create(uid="once").uid)
+    assert bench.work() == ["once", []]
