@@ -20,6 +20,7 @@ from environ import Env
 
 from tmtp.conf import parse_address
 from tmtp.openid.providers import split_settings
+from tmtp.server.proxy import Proxies
 
 T = TypeVar("T")
 
@@ -60,6 +61,12 @@ def flag(text: str) -> bool:
 def words(text: str) -> list[str]:
     """Parse a comma-separated list."""
     return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def networks(text: str) -> list[str]:
+    """Check a comma-separated list of networks, such as 10.0.0.0/8 or 192.0.2.1, and return it."""
+    Proxies(words(text))
+    return words(text)
 
 
 def window(text: str) -> int:

@@ -27,6 +27,7 @@ TMTP: dict[str, Any] = {
     "SITE_NAME": env.read("TMTP_SITE_NAME", str, "mnm"),
     "BIND": env.read("TMTP_BIND", env.address, "127.0.0.1:7443"),
     "PUBLIC_ADDRESS": env.read("TMTP_PUBLIC_ADDRESS", env.address, ""),
+    "PROXIES": env.read("TMTP_PROXIES", env.networks, []),
     "CERT": str(TLS / "cert.pem"),
     "KEY": str(TLS / "key.pem"),
     "SPOOL_DIR": str(VAR / "spool"),

@@ -21,6 +21,7 @@ DEFAULTS: dict[str, Any] = {
     "BASE_TEMPLATE": "tmtp/base.html",
     "BIND": "127.0.0.1:7443",
     "PUBLIC_ADDRESS": "",
+    "PROXIES": [],
     "CERT": None,
     "KEY": None,
     "SPOOL_DIR": None,

@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import DEFAULT_LIMITS, DEFAULT_NTP, DEFAULTS, conf, ntp_address
 from ..openid.providers import parse_settings
+from ..server.proxy import Proxies
 from ..services.people.names import is_name
 from .rules import FLAG, SECONDS, Messages, Rule, check_settings, did_you_mean, is_whole
 
@@ -33,6 +34,14 @@ def _is_ntp_address(value: Any) -> bool:
         return False
 
 
+def _are_networks(value: Any) -> bool:
+    try:
+        Proxies(value)
+        return isinstance(value, list | tuple) and all(isinstance(network, str) for network in value)
+    except (TypeError, ValueError):
+        return False
+
+
 TEXT = Rule(lambda value: isinstance(value, str) and 0 < len(value.encode()) <= 1000, "a name of 1 to 1,000 octets")
 ALIAS = Rule(
     lambda value: isinstance(value, str) and (not value or is_name(value)),
@@ -43,6 +52,7 @@ PUBLIC = Rule(
     lambda value: value == "" or (_is_address(value) and conf.address(value)[1] > 0),
     "HOST:PORT as devices dial it, such as “mnm.example.org:7443”, or empty",
 )
+NETWORKS = Rule(_are_networks, "a list of networks, such as [“10.0.0.0/8”, “192.0.2.1”]")
 TEMPLATE = Rule(lambda value: isinstance(value, str) and value != "", "the name of a template")
 PATH = Rule(lambda value: value is None or (isinstance(value, str | os.PathLike) and str(value) != ""), "a path")
 WINDOW = Rule(lambda value: is_whole(value) and 1 <= value <= 1000, "a whole number from 1 to 1000")
@@ -62,6 +72,7 @@ RULES: dict[str, Rule] = {
     "BASE_TEMPLATE": TEMPLATE,
     "BIND": ADDRESS,
     "PUBLIC_ADDRESS": PUBLIC,
+    "PROXIES": NETWORKS,
     "CERT": PATH,
     "KEY": PATH,
     "SPOOL_DIR": PATH,

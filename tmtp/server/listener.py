@@ -11,12 +11,13 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
 from .limited_log import LimitedLog
+from .proxy import Client, InvalidHeader, Proxies, read_header
 from .tcp import Application, TcpProtocol
 from .tls import TlsTransport
 
@@ -61,7 +62,10 @@ class LinkLimits(Protocol):
 
 
 class Listener:
-    """`limits` count each connection when it is accepted, before TLS; None for no limits."""
+    """`limits` count each connection when it is accepted, before TLS; None for no limits.
+
+    A connection from one of the `proxies` begins with a header that says whose it is, and counts for that address.
+    """
 
     def __init__(
         self,
@@ -69,17 +73,20 @@ class Listener:
         sock: socket.socket,
         context: ssl.SSLContext | None,
         limits: LinkLimits | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         self._application = application
         self._socket = sock
         self._context = context
         self._limits = limits
+        self._proxies = proxies or Proxies([])
         self._connections: set[TcpProtocol] = set()
         self._beginning: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
         self._failures = 0  # of accepting, not reported yet
         self._reported = -REPORT_EVERY
         self._refused = LimitedLog(log, "too many links, refused one from %s")
+        self._without_header = LimitedLog(log, "a connection has no valid header of the PROXY protocol: from %s")
 
     async def start(self, write_timeout: float, handshake_timeout: float) -> None:
         """Begin to accept connections. Timeouts are in seconds; see `TcpProtocol` and `TlsTransport`."""
@@ -124,22 +131,50 @@ class Listener:
                 self._pause_accepting(error)
                 return
             address = peer[0] if isinstance(peer, tuple) else "?"
-            if self._limits and not self._limits.open(address):
-                sock.close()
-                self._refused.warning(address)
-                continue
-            task = self._loop.create_task(self._begin(sock, address, time.monotonic()))
-            self._beginning.add(task)
-            task.add_done_callback(self._beginning.discard)
+            if address in self._proxies:
+                self._start(self._begin_for_proxy(sock, address, time.monotonic()))
+            elif self._admit(sock, address):
+                self._start(self._begin(sock, address, time.monotonic()))
 
-    async def _begin(self, sock: socket.socket, address: str, accepted: float) -> None:
-        """Connect a protocol to an accepted socket."""
+    def _admit(self, sock: socket.socket, address: str) -> bool:
+        """Count a connection. Return False and close it if there are too many."""
+        if not self._limits or self._limits.open(address):
+            return True
+        sock.close()
+        self._refused.warning(address)
+        return False
+
+    def _start(self, beginning: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(beginning)
+        self._beginning.add(task)
+        task.add_done_callback(self._beginning.discard)
+
+    async def _begin_for_proxy(self, sock: socket.socket, proxy: str, accepted: float) -> None:
+        """Begin a connection that a proxy passes on, once it has said whose it is."""
+        sock.setblocking(False)
+        try:
+            async with asyncio.timeout(self._handshake_timeout):
+                client = await read_header(sock)
+        except (InvalidHeader, TimeoutError, EOFError, OSError) as error:
+            if isinstance(error, (InvalidHeader, TimeoutError)):
+                self._without_header.warning(f"{proxy} ({str(error) or 'it did not arrive in time'})")
+            await asyncio.sleep(0)  # until the loop has forgotten the socket
+            sock.close()
+            return
+        address = client[0] if client else proxy
+        if self._admit(sock, address):
+            await self._begin(sock, address, accepted, client)
+
+    async def _begin(self, sock: socket.socket, address: str, accepted: float, client: Client | None = None) -> None:
+        """Connect a protocol to an accepted socket, whose address and port are `client` if not those of its peer."""
         end = once(partial(self._limits.close, address)) if self._limits else nothing
         tcp = TcpProtocol(self._application, self._write_timeout, self._connections, accepted)
         tcp.counted = self._limits is not None
+        tcp.client = client
         protocol: TcpProtocol | TlsTransport = tcp
         if self._context:
-            protocol = TlsTransport(self._context, tcp, self._handshake_timeout)
+            left = accepted + self._handshake_timeout - time.monotonic()
+            protocol = TlsTransport(self._context, tcp, left)
         protocol.ended = end
         sock.setblocking(False)
         try:

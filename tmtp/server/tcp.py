@@ -33,6 +33,7 @@ class TcpProtocol(asyncio.Protocol):
     """
 
     counted = False  # whether the server has counted the connection
+    client: tuple[str, int] | None = None  # its address and port, if they are not the peer's
     ended: Callable[[], None] | None = None  # called when the socket is closed
 
     def __init__(
@@ -114,11 +115,11 @@ class TcpProtocol(asyncio.Protocol):
 
     def scope(self) -> dict[str, Any]:
         extra = self.transport.get_extra_info
-        peer, here = extra("peername"), extra("sockname")
+        client, here = self.client or extra("peername"), extra("sockname")
         return {
             "type": "tcp",
             "asgi": {"version": "3.0"},
-            "client": list(peer[:2]) if isinstance(peer, tuple) else None,
+            "client": list(client[:2]) if isinstance(client, tuple) else None,
             "server": list(here[:2]) if isinstance(here, tuple) else None,
             "tls": extra("cipher"),
             "extensions": {"accepted": {"at": self._accepted, "counted": self.counted}},

@@ -28,7 +28,7 @@ UID, WRONG = "1" * 32, "1" * 40
 @pytest.fixture
 def server() -> Iterator[Server]:
     limits = {"links_per_address": MOST, "registrations_per_address": MOST}
-    with installation(LOGIN_TIMEOUT=CLOCK, LIMITS=limits) as site, site.serve() as server:
+    with installation(LOGIN_TIMEOUT=CLOCK, LIMITS=limits, PROXIES=["127.0.0.3"]) as site, site.serve() as server:
         yield server
 
 
@@ -169,7 +169,14 @@ async def test_failures_are_logged_with_the_address_and_a_flood_with_a_count(ser
     link = await server.greet()
     link.send(op=1, newnode="n", newalias="_")
     assert await link.ended() == errors.REGISTER_FAILURE
-    assert re.findall("login failed.*", server.log) == ["login failed from 127.0.0.1"] * 5
+    link = await raw(server, "127.0.0.3")
+    link.writer.write(b"PROXY TCP4 203.0.113.7 127.0.0.1 4000 7443\r\n")
+    await link.writer.start_tls(TLS)
+    link.send(op=0, id="1")
+    link.send(op=2, uid=UID, node=WRONG)
+    assert await link.ended() == errors.LOGIN_FAILED
+    addresses = ["127.0.0.1"] * 5 + ["203.0.113.7"]
+    assert re.findall("login failed.*", server.log) == [f"login failed from {address}" for address in addresses]
     assert re.findall("registration.*", server.log) == ["registration refused from 127.0.0.1"]
 
 

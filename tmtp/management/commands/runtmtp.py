@@ -28,6 +28,7 @@ from ...engine.clock import ClockFailed, compare_with_ntp
 from ...engine.engine import Engine
 from ...server.context import Certificate
 from ...server.listener import Listener, bound_socket
+from ...server.proxy import Proxies
 from ...server.tcp import Application
 from ...store.transactions import Unavailable
 from ..base import TmtpCommand
@@ -105,7 +106,8 @@ class Command(TmtpCommand):
             await engine.start()
         except Unavailable as error:
             raise CommandError(_("The database cannot be used: %s") % error) from error
-        listener = Listener(application, sock, certificate.context if certificate else None, engine.limits)
+        context = certificate.context if certificate else None
+        listener = Listener(application, sock, context, engine.limits, Proxies(conf.PROXIES))
         await listener.start(conf.WRITE_TIMEOUT, conf.LOGIN_TIMEOUT)
         renewal = asyncio.ensure_future(certificate.keep_renewed()) if certificate else None
         how = _("with TLS") if certificate else _("without TLS")
