@@ -13,6 +13,7 @@ before it.
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from ..services.queue.batch import Parcel
 from ..services.queue.reports import Note
 from ..store.store import Store
 from ..store.transactions import Unavailable
+from ..times import SECOND
 from .polling import Due, News, Poller, Question
 
 log = logging.getLogger("tmtp")
@@ -185,13 +187,26 @@ class Dispatcher:
         if lane.behind and lane.has_room() and len(lane.waiting) < lane.window:
             self._load(lane)
 
-    def resend(self, now: float) -> None:
-        """Send messages again that have not been acknowledged for TMTP["RESEND_AFTER"] seconds."""
+    def resend(self, now: float) -> int:
+        """Send messages again that have not been acknowledged for TMTP["RESEND_AFTER"] seconds.
+
+        Return to how many nodes.
+        """
         before = now - conf.RESEND_AFTER
-        for lane in self.lanes.values():
-            if lane.is_overdue(before):
-                lane.forget(before)
-                self._load(lane)
+        overdue = [lane for lane in self.lanes.values() if lane.is_overdue(before)]
+        for lane in overdue:
+            lane.forget(before)
+            self._load(lane)
+        return len(overdue)
+
+    def oldest_in_flight(self) -> float:
+        """Return how many seconds ago the oldest message that is in flight was posted, 0 if there is none.
+
+        The first message that waits for a connected node is in flight.
+        """
+        lanes = list(self.lanes.values())
+        numbers = [flight.number for lane in lanes if lane.flight for flight in list(lane.flight.values())]
+        return round(max(0.0, time.time() - min(numbers) / SECOND), 3) if numbers else 0.0
 
     def read(self, numbers: Iterable[int]) -> None:
         """Read messages that others handed over, and send them to the nodes that are connected here."""

@@ -20,7 +20,9 @@ from ..services.storage.numbers import largest_number, numbers
 from ..store.store import Store
 from .background import Background
 from .clock import compare_with_database
+from .counters import Counters
 from .dispatcher import Dispatcher
+from .figures import Figures
 from .handover import HandOver
 from .identity import IdentityCheck
 from .lease import Lease
@@ -48,11 +50,22 @@ class Engine:
         self.limits = Limits()
         self.failed_logins = LimitedLog(log, "login failed from %s")
         self.refused_registrations = LimitedLog(log, "registration refused from %s")
+        self.counters = Counters()
         self.links = Links(self.store, self.dispatcher, self.online, self.limits)
+        self.figures = Figures(self.store, self.dispatcher, self.links, self.counters)
         self.lease = Lease(self.store, self.dispatcher, self.links, address)
         openid = parse_settings(conf.OPENID)
         self.identity = IdentityCheck(openid)
-        self.background = Background(self.store, self.dispatcher, self.handover, self.links, self.lease, self.limits)
+        self.background = Background(
+            self.store,
+            self.dispatcher,
+            self.handover,
+            self.links,
+            self.lease,
+            self.limits,
+            self.counters,
+            self.figures,
+        )
         self.greeting = messages.tmtprev(conf.SITE_NAME, openid.announce())
         self.max_body: int = conf.MAX_BODY
         self._starting: asyncio.Future[None] | None = None
@@ -76,6 +89,7 @@ class Engine:
 
     async def start(self) -> None:
         """Start the store, take a lease and start the tasks. Raise Unavailable if the database is."""
+        self.counters.errors.attach()
         self.store.start()
         await self.store.run(None, without_batch(_prepare))
         await self.lease.take()
@@ -83,11 +97,13 @@ class Engine:
 
     async def stop(self) -> None:
         """Close all links, release the lease, and commit all that the store has been given."""
+        self.figures.draining = True
         self.background.stop()
         self.links.close_all()
         await self.links.closed()
         self.lease.release()
         await self.store.stop()
+        self.counters.errors.detach()
         atexit.unregister(self._end_with_process)
         if Engine._current is self:
             Engine._current = None

@@ -59,6 +59,7 @@ async def _register(session: Session, request: Request) -> None:
         raise Quit(errors.AUTHENTICATION_REQUIRED) from error
     except (Refused, Unavailable) as error:
         raise Quit(errors.REGISTER_FAILURE) from error
+    engine.counters.registrations += 1
     session.write(messages.registered(new.sender.uid, new.nodeid, new.alias_error))
     engine.links.welcome(session)
 
@@ -86,6 +87,7 @@ async def login(session: Session, request: Request) -> None:
     except Unavailable:
         session.close()
         return
+    engine.counters.logins += 1
     engine.links.welcome(session)
 
 
@@ -230,7 +232,7 @@ async def _do(session: Session, request: Request, make: Service[int], *, with_ms
         session.close()
         return False
     except (Refused, Unavailable) as error:
-        session.refuse(request, str(error))
+        session.refuse(request.id, error)
         return False
     session.write(messages.ack(request.id, number if with_msgid else None))
     return True
@@ -244,10 +246,10 @@ def _answer(session: Session, request_id: str, result: int | Exception) -> None:
         case Uncertain():
             session.close()  # either answer might be wrong; the client sends the request again over its next link
         case Refused() | Unavailable():
-            session.write(messages.ack_error(request_id, str(result)))
+            session.refuse(request_id, result)
         case _:
             log_failure(result)
-            session.write(messages.ack_error(request_id, str(Unavailable("store_failed"))))
+            session.refuse(request_id, Unavailable("store_failed"))
 
 
 def _sender(session: Session) -> Sender:

@@ -20,10 +20,11 @@ from ..protocol import errors, messages
 from ..protocol.connection import END_OF_MESSAGE, NEED_DATA, Connection
 from ..protocol.errors import Quit
 from ..protocol.requests import Op, Request
-from ..services.errors import Refused
+from ..services.errors import CodedError, Refused
 from ..services.messages.posts import Post
 from ..services.people.users import LoggedIn
 from ..services.queue.batch import Parcel, Service
+from ..store.transactions import Unavailable
 from .uploads import Incoming
 
 log = logging.getLogger("tmtp")
@@ -99,7 +100,7 @@ class Session:
         if incoming and incoming.error:
             self.incoming = None
             incoming.abandon()
-            self.refuse(request, "the server has no room for so much data now")
+            self.refuse(request.id, Unavailable("spool_unavailable"))
             return
         waits = handlers[request.op](self, request)
         if waits is not None:
@@ -139,14 +140,15 @@ class Session:
         else:
             self.close()
 
-    def refuse(self, request: Request, reason: str) -> None:
+    def refuse(self, request_id: str, error: CodedError) -> None:
         """Answer a request with an error."""
-        self.write(messages.ack_error(request.id, reason))
+        self.engine.counters.refusals[error.code] += 1
+        self.write(messages.ack_error(request_id, str(error)))
 
     def refuse_over_limit(self, request: Request, refused: Refused) -> None:
         """Answer that the user has asked for too much, and read from the link more slowly."""
         self._over_limit += 1
-        self.refuse(request, str(refused))
+        self.refuse(request.id, refused)
 
     def outgoing(self) -> Outbox:
         """Return all that is to be sent now. If that is nothing and the session is closing, the link can be closed."""
@@ -175,6 +177,8 @@ class Session:
         """End the link. Send a `quit` first if there is a reason and the protocol allows it."""
         if self.closing:
             return
+        if reason and reason != errors.LOGOUT_OK:
+            self.engine.counters.refusals[reason] += 1
         if reason and self.connection.may_say_quit:
             self.write(messages.quit_message(reason))
         self.closing = True

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from .groups import Alias, Group, Member
 from .messages import Message, NumberField, QueueEntry, Receipt, Report, SentMessage
+from .monitoring import Sample, ServerFigures
 from .nodes import Node, ServerLease
 from .people import Block, Identity, SpentToken, User
 
@@ -25,7 +26,9 @@ __all__ = [
     "QueueEntry",
     "Receipt",
     "Report",
+    "Sample",
     "SentMessage",
+    "ServerFigures",
     "ServerLease",
     "SpentToken",
     "User",

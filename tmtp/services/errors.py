@@ -132,6 +132,7 @@ TEXTS: dict[str, Text] = {
     # the store; `database_error` is for operators and stays as the database says it
     "store_failed": Text(_("the server failed to store this")),
     "store_unavailable": Text(_("the server cannot store messages now, try again later")),
+    "spool_unavailable": Text(_("the server has no room for so much data now")),
     "store_uncertain": Text(_("the server does not know whether this is stored")),
     "database_error": Text("%(reason)s"),
 }

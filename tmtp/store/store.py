@@ -30,6 +30,7 @@ from ..services.queue.batch import Parcel, Service
 from ..services.queue.reports import Note
 from ..services.storage.spool import discard
 from .batching import Job, Order, PostJob, ServiceJob
+from .counters import StoreCounters
 from .transactions import Committed, Entry, LeaseLost, Transactions, Unavailable, Uncertain
 from .wal import Checkpoints
 
@@ -71,9 +72,10 @@ class Store:
         self.lease = 0  # the lease of this server, which each batch renews
         self.lease_lost = False  # whether another process has ended the lease
         self.failures = 0  # batches that were not committed
+        self.counters = StoreCounters()
         self._order = Order()
         self._checkpoints = Checkpoints()
-        self._transactions = Transactions(self._checkpoints)
+        self._transactions = Transactions(self._checkpoints, self.counters)
         self._reads: list[Read[Any]] = []
         self._overdue: list[Entry | Note] = []  # acknowledgements of batches that were not committed
 
@@ -126,6 +128,11 @@ class Store:
         future: asyncio.Future[T] = self._loop.create_future()
         self._items.put(ServiceJob(link, service, _resolver(future, claimed), savepoint))
         return await future
+
+    @property
+    def waiting(self) -> int:
+        """How many requests, acknowledgements and queries wait for the thread."""
+        return self._items.qsize()
 
     def read(self, function: Callable[[], T], done: Callable[[T | Unavailable], None]) -> None:
         """Run a query after all that was submitted before has been committed.
@@ -188,6 +195,8 @@ class Store:
             done = Committed([], [])
             for job in jobs:
                 job.result = error
+        else:
+            self.counters.add(jobs, acked, done.parcels)
         jobs = self._order.settle(jobs)
         self._tell(self._report, jobs, done.parcels)
         if self._hand_over and done.parcels:

@@ -18,6 +18,7 @@ from ..services.queue import leases, queue, reports
 from ..services.queue.batch import Batch, Parcel
 from ..services.queue.reports import Note
 from .batching import Job, PostJob, ServiceJob, phases, put_off
+from .counters import StoreCounters
 from .durability import DatabaseFile, make_durable, make_transaction_durable
 from .wal import Checkpoints
 
@@ -48,8 +49,9 @@ class Committed(NamedTuple):
 class Transactions:
     """The transactions of one store. Use them in one thread only, which has its own connection."""
 
-    def __init__(self, checkpoints: Checkpoints) -> None:
+    def __init__(self, checkpoints: Checkpoints, counters: StoreCounters) -> None:
         self._checkpoints = checkpoints
+        self._counters = counters
         self._file = DatabaseFile()
         self._is_pooled = False
         self._batch = 0  # the number of the last batch, which its commit writes into the lease's row
@@ -82,6 +84,7 @@ class Transactions:
         while True:
             try:
                 self._file.check()
+                begun = time.monotonic()
                 with transaction.atomic():
                     if self._is_pooled:
                         make_transaction_durable()
@@ -91,7 +94,9 @@ class Transactions:
                     if lease and not leases.renew(lease, self._batch):
                         raise LeaseLost("store_unavailable")
                     done = Committed(batch.parcels, spools)
-                return done  # noqa: RET504 - needed below when the commit fails
+                    ready = time.monotonic()
+                self._measure(begun, ready)
+                return done
             except LeaseLost:
                 raise
             except (OperationalError, InterfaceError) as error:
@@ -109,6 +114,12 @@ class Transactions:
                     raise
                 log.exception("a batch failed; its jobs are run one by one")
                 careful = True
+
+    def _measure(self, begun: float, ready: float) -> None:
+        """Note how long a batch took, and its commit, which began when it was `ready`."""
+        now = time.monotonic()
+        self._counters.batch_seconds.add(now - begun)
+        self._counters.commit_seconds.add(now - ready)
 
     def look_up(self, function: Callable[[], T]) -> T:
         """Return the result of a query. Try again while the database is unavailable, then raise Unavailable."""

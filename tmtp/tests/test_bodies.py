@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tmtp.engine.counters import Counters
 from tmtp.links.session import Session
 from tmtp.links.uploads import Incoming
 from tmtp.protocol.connection import State
@@ -105,7 +106,7 @@ async def test_a_full_disk_is_remembered_and_the_rest_passed_over(
 async def test_a_post_whose_part_could_not_be_spooled_is_refused_and_leaves_no_file(
     spool_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = Session(SimpleNamespace(max_body=10**9), "::1")  # type: ignore[arg-type]
+    session = Session(SimpleNamespace(max_body=10**9, counters=Counters()), "::1")  # type: ignore[arg-type]
     session.connection.state = State.LOGGED_IN
     header = b'{"op":8,"id":"7","for":[],"datalen":200000,"notelen":100000}'
     await session.receive(b"%04x%b" % (len(header), header) + bytes(100_000), {})

@@ -34,7 +34,7 @@ FLOORS = (
     {"conf", "routers", "times"},
     {"protocol"},
 )
-SERVICE_FLOORS = ({"groups", "messages"}, {"people"}, {"queue"}, {"storage"}, {"errors", "text"})
+SERVICE_FLOORS = ({"groups", "messages", "monitoring"}, {"people"}, {"queue"}, {"storage"}, {"errors", "text"})
 SERVER_KNOWS = {"asgiref", "cryptography", *sys.stdlib_module_names}
 PROTOCOL_KNOWS = {"msgspec", "google_crc32c", *sys.stdlib_module_names}
 

@@ -1,0 +1,1 @@
+"""What servers count and measure: written by them, read by everything that shows it."""
