@@ -11,8 +11,12 @@ class TmtpConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks, and stay in the database "default"."""
+        """Register the system checks, stay in the database "default", and keep an owner for each group."""
+        from django.db.models.signals import post_delete
+
         from . import checks  # noqa: F401
         from .routers import pin_to_default
+        from .services.groups.roles import owner_deleted
 
         pin_to_default()
+        post_delete.connect(owner_deleted, self.get_model("Member"))

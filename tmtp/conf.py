@@ -31,6 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "OPENID": {"auth": 0, "authby": []},
     "OPENID_MAX_AGE": 30 * 86400,
     "INVITED_MAY_POST": True,
+    "MEMBERS_MAY_BAR": True,
     # delivery
     "WINDOW": 4,
     "RESEND_AFTER": 30,

@@ -1,4 +1,4 @@
-"""The functions that a site calls: send messages, follow and recall them, read mailboxes, link accounts to users.
+"""The functions that a site calls: send messages, follow and recall them, read mailboxes, create groups, link users.
 
 This module is stable, as are `tmtp.consumers`, `tmtp.routing`, `tmtp.signals`, `tmtp.markup` and `tmtp.testing`.
 Everything else in `tmtp` may change in any version (docs/reference/services.md).
@@ -7,6 +7,8 @@ Everything else in `tmtp` may change in any version (docs/reference/services.md)
 from __future__ import annotations
 
 from .services.errors import Refused, Unreachable
+from .services.groups.roles import set_role, set_rules
+from .services.groups.site_groups import create_group
 from .services.messages.mailbox import Received, messages_of, remove
 from .services.messages.recall import Recalled, recall
 from .services.messages.sending import asend_message, send_message
@@ -27,6 +29,7 @@ __all__ = [
     "Unreachable",
     "asend_message",
     "block",
+    "create_group",
     "drop_node",
     "link_account",
     "link_identity",
@@ -38,6 +41,8 @@ __all__ = [
     "report",
     "send_message",
     "set_presence",
+    "set_role",
+    "set_rules",
     "site_alias",
     "site_user",
     "unblock",

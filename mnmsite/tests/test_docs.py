@@ -351,8 +351,9 @@ def test_the_guide_to_broadcasts(capsys):
 @pytest.mark.django_db
 def test_examples_of_services_and_models():
     ann = someone("ann of rome")
-    (block,) = blocks(DOCS / "reference" / "services.md")
-    run_block(*block)["invite_to_club"]("club of all", ["ann of rome"])
+    announce, invite = blocks(DOCS / "reference" / "services.md")
+    run_block(*announce)["announce"]("We have moved.")
+    run_block(*invite)["invite_to_club"]("club of all", ["ann of rome"])
     assert [header["op"] for header in waiting(ann)] == ["invite"]
     names = {}
     for block in blocks(DOCS / "reference" / "models.md"):

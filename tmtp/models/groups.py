@@ -11,9 +11,29 @@ from .people import User
 
 
 class Group(models.Model):
-    """A group of users. Gids and aliases share a namespace."""
+    """A group of users. Gids and aliases share a namespace. The defaults are the rules of the protocol."""
+
+    class Joining(models.IntegerChoices):
+        INVITED = 1, _("people whom a member invites")
+        CLOSED = 2, _("people whom the owner or a moderator invites")
+        ANYONE = 3, _("anyone")
+
+    class Right(models.IntegerChoices):
+        """Who among the members may do something."""
+
+        MEMBERS = 1, _("all members")
+        MODERATORS = 2, _("the owner and the moderators")
 
     gid = models.CharField(_("gid"), max_length=NAME_MAX_CHARACTERS, unique=True)
+    joining = models.PositiveSmallIntegerField(
+        _("who may join"), choices=Joining, default=Joining.INVITED, db_default=Joining.INVITED
+    )
+    posting = models.PositiveSmallIntegerField(
+        _("who may write"), choices=Right, default=Right.MEMBERS, db_default=Right.MEMBERS
+    )
+    barring = models.PositiveSmallIntegerField(
+        _("who may bar members"), choices=Right, default=Right.MEMBERS, db_default=Right.MEMBERS
+    )
     created = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -62,15 +82,33 @@ class Member(models.Model):
         JOINED = 2, _("joined")
         BARRED = 3, _("barred")
 
+    class Role(models.IntegerChoices):
+        """MODERATOR and OWNER are roles of joined members. A group with joined members has one owner."""
+
+        MEMBER = 1, _("member")
+        MODERATOR = 2, _("moderator")
+        OWNER = 3, _("owner")
+
     group = models.ForeignKey(Group, verbose_name=_("group"), on_delete=models.CASCADE, related_name="members")
     user = models.ForeignKey(User, verbose_name=_("user"), on_delete=models.CASCADE, related_name="memberships")
     alias = models.CharField(_("alias"), max_length=NAME_MAX_CHARACTERS)
     status = models.PositiveSmallIntegerField(_("status"), choices=Status)
+    role = models.PositiveSmallIntegerField(_("role"), choices=Role, default=Role.MEMBER, db_default=Role.MEMBER)
 
     class Meta:
         verbose_name = _("member")
         verbose_name_plural = _("members")
-        constraints = [models.UniqueConstraint(fields=["group", "user"], name="tmtp_member_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["group", "user"], name="tmtp_member_once"),
+            models.UniqueConstraint(fields=["group"], condition=Q(role=3), name="tmtp_one_owner"),
+            models.CheckConstraint(condition=Q(role=1) | Q(status=2), name="tmtp_role_of_joined"),
+        ]
+        indexes = [models.Index(fields=["group"], condition=Q(role__gt=1), name="tmtp_member_moderates")]
 
     def __str__(self) -> str:
         return self.alias
+
+    @property
+    def moderates(self) -> bool:
+        """Whether this is the owner or a moderator."""
+        return self.role > self.Role.MEMBER

@@ -104,6 +104,34 @@ TEXTS: dict[str, Text] = {
     ),
     "not_member": Text("you are not a member of %(gid)s", _("You are not a member of “%(gid)s”.")),
     "not_invited": Text("you are not invited to %(gid)s", _("You are not invited to “%(gid)s”.")),
+    "only_moderators_invite": Text(
+        "only the owner and moderators of %(gid)s invite", _("Only the owner and the moderators may invite people.")
+    ),
+    "only_moderators_bar": Text(
+        "only the owner and moderators of %(gid)s bar members",
+        _("Only the owner and the moderators may bar members."),
+    ),
+    "only_moderators_post": Text(
+        "only the owner and moderators of %(gid)s post", _("Only the owner and the moderators write to “%(gid)s”.")
+    ),
+    "moderator_not_barred": Text(
+        "%(alias)s moderates %(gid)s, and only the owner bars moderators",
+        _("“%(alias)s” moderates the group. Only its owner may bar moderators, and nobody may bar the owner."),
+    ),
+    "invitee_barred": Text(
+        "%(name)s is barred from %(gid)s, and only its owner and moderators invite them again",
+        _("“%(name)s” is barred. Only the owner and the moderators may invite them again."),
+    ),
+    "only_owner": Text("only the owner of %(gid)s does this", _("Only the owner of the group may do this.")),
+    "owner_stays": Text(
+        "%(gid)s has an owner: make another member the owner",
+        _("A group has an owner. Make another member the owner."),
+    ),
+    "open_group_barring": Text(
+        "in %(gid)s, which anyone may join, only the owner and moderators bar members",
+        _("In a group that anyone may join, only the owner and the moderators may bar members."),
+    ),
+    "alias_needed": Text("an alias is needed in %(gid)s", _("You need a name in “%(gid)s”.")),
     "alias_not_member": Text(_("%(alias)s is not a member of %(gid)s")),
     "already_member": Text("%(name)s is a member of %(gid)s already", _("“%(name)s” is a member already.")),
     "wrong_member_status": Text(_("“%(alias)s” is %(status)s in %(gid)s")),

@@ -1,4 +1,4 @@
-"""Groups and their members: invite, join, rename, leave, bar (tmtp.md ops 5 and 6).
+"""Groups and their members: invite, join, rename, leave, bar (tmtp.md ops 5 and 6). See `roles` for who may do what.
 
 The protocol, the admin and the site call the same functions. Each sends a message to the group's members and returns
 the number of its first message. Each raises `Refused` if it cannot be done, and then has changed nothing.
@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from ...conf import conf
-from ...models import Group, Member, User
+from ...models import Alias, Group, Member, User
 from ..errors import Refused
 from ..people.actors import Sender, addressee, nodes_of, own_and, owns
 from ..people.names import check, reserve
 from ..queue.batch import Batch, in_transaction
 from ..queue.queue import Outgoing, enqueue
+from . import roles
 
 INVITED, JOINED, BARRED = Member.Status.INVITED, Member.Status.JOINED, Member.Status.BARRED
 
@@ -26,9 +27,7 @@ def invite(sender: Sender, gid: str, alias: str, to: str, text: bytes = b"", *, 
     group = Group.objects.select_for_update().filter(gid=gid).first()
     if group is None:
         group = create(sender, gid, alias, batch=batch)
-    else:
-        _joined_member(group, sender)
-    _make_invited(group, invitee, to)
+    _make_invited(group, _joined_member(group, sender), invitee, to)
     members = {"gid": gid, "alias": alias, "to": to}
     nodes = own_and(sender, [invitee.pk])
     change = {"act": "invite", "gid": gid, "alias": to}
@@ -44,25 +43,29 @@ def invite(sender: Sender, gid: str, alias: str, to: str, text: bytes = b"", *, 
 
 @in_transaction
 def create(sender: Sender, gid: str, alias: str, *, batch: Batch | None = None) -> Group:
-    """Create a group with the sender as its first member, under the alias `alias`."""
-    most = conf.limit("groups_per_user")
-    if most is not None and Member.objects.filter(user=sender.user, status=JOINED).count() >= most:
-        raise Refused("too_many_groups", most=most)
+    """Create a group with the sender as its owner and first member, under the alias `alias`."""
+    _check_groups(sender)
     check(gid, "gid")
-    group, made = Group.objects.get_or_create(gid=gid)
+    barring = Group.Right.MEMBERS if conf.MEMBERS_MAY_BAR else Group.Right.MODERATORS
+    group, made = Group.objects.get_or_create(gid=gid, defaults={"barring": barring})
     if not made:
         raise Refused("name_taken", field="gid", name=gid)
     reserve(gid, "gid", group=group)
-    Member.objects.create(group=group, user_id=sender.user, alias=alias, status=JOINED)
+    Member.objects.create(group=group, user_id=sender.user, alias=alias, status=JOINED, role=roles.OWNER)
     return group
 
 
 @in_transaction
 def join(sender: Sender, gid: str, newalias: str = "", *, batch: Batch | None = None) -> int:
-    """Join a group as an invited or joined member (op 6, join), under `newalias` if it is given."""
+    """Join a group as an invited or joined member (op 6, join), under `newalias` if it is given.
+
+    A group that anyone may join needs no invitation. Without `newalias`, join it under the sender's oldest alias.
+    """
     group = _group(gid)
-    member = Member.objects.filter(group=group, user=sender.user, status__in=[INVITED, JOINED]).first()
-    if member is None:
+    member = Member.objects.filter(group=group, user=sender.user).first()
+    if member is None and group.joining == Group.Joining.ANYONE:
+        member = _newcomer(group, sender, newalias)
+    if member is None or member.status == BARRED:
         raise Refused("not_invited", gid=gid)
     _check_size(group, member)
     if newalias and newalias != member.alias:
@@ -70,6 +73,7 @@ def join(sender: Sender, gid: str, newalias: str = "", *, batch: Batch | None = 
         member.alias = newalias
     member.status = JOINED
     member.save()
+    roles.keep_owner(group)
     return _tell(sender, group, {"act": "join", "alias": member.alias}, batch=batch)
 
 
@@ -97,7 +101,7 @@ def drop(sender: Sender, gid: str, alias: str, *, batch: Batch | None = None) ->
         if member.status == BARRED:
             raise Refused("not_member", gid=gid)
         return leave(sender, group, member, batch=batch)
-    _joined_member(group, sender)
+    roles.check_bar(group, _joined_member(group, sender), member)
     return bar(sender, group, member, batch=batch)
 
 
@@ -120,8 +124,9 @@ def joined_nodes(group: Group, *others: int) -> list[int]:
 
 
 def _demote(sender: Sender, group: Group, member: Member, status: Member.Status, batch: Batch | None) -> int:
-    member.status = status
+    member.status, member.role = status, roles.MEMBER
     member.save()
+    roles.keep_owner(group)
     return _tell(sender, group, {"act": "drop", "alias": member.alias}, member.user_id, batch=batch)
 
 
@@ -139,11 +144,21 @@ def _group(gid: str) -> Group:
     return group
 
 
-def _make_invited(group: Group, invitee: User, alias: str) -> None:
+def _newcomer(group: Group, sender: Sender, newalias: str) -> Member:
+    """Return a new membership, not saved, of a user without an invitation. Raise Refused if they have no alias."""
+    _check_groups(sender)
+    own = Alias.objects.filter(user=sender.user, dropped=None).order_by("pk").values_list("name", flat=True).first()
+    if own is None and not newalias:
+        raise Refused("alias_needed", gid=group.gid)
+    return Member(group=group, user_id=sender.user, alias=own or "", status=INVITED)
+
+
+def _make_invited(group: Group, inviter: Member, invitee: User, alias: str) -> None:
     """Invite a user who is no member or is barred. Keep an invitation that exists. Raise Refused for a joined one."""
     member = Member.objects.filter(group=group, user=invitee).first()
     if member and member.status == JOINED:
         raise Refused("already_member", name=alias, gid=group.gid)
+    roles.check_invite(group, inviter, member, alias)
     if member is None:
         Member.objects.create(group=group, user=invitee, alias=alias, status=INVITED)
     elif member.status == BARRED:
@@ -156,6 +171,12 @@ def _joined_member(group: Group, sender: Sender) -> Member:
     if member is None:
         raise Refused("not_member", gid=group.gid)
     return member
+
+
+def _check_groups(sender: Sender) -> None:
+    most = conf.limit("groups_per_user")
+    if most is not None and Member.objects.filter(user=sender.user, status=JOINED).count() >= most:
+        raise Refused("too_many_groups", most=most)
 
 
 def _check_size(group: Group, member: Member) -> None:

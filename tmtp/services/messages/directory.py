@@ -24,6 +24,9 @@ class Directory:
     groups: dict[str, tuple[int, int]] = field(default_factory=dict)  # id and size, at most AT_ONCE + 1, by gid
     joined: dict[str, dict[int, list[int]]] = field(default_factory=dict)  # nodes by user id, by gid
     invited: dict[str, set[int]] = field(default_factory=dict)  # user ids by gid
+    announcing: dict[str, set[int]] = field(
+        default_factory=dict
+    )  # who may post (user ids), if only moderators, by gid
     full: set[int] = field(default_factory=set)  # nodes, see services.queue.quota
     blocks: set[tuple[int, int]] = field(default_factory=set)  # user ids: (user, blocked user)
 
@@ -50,7 +53,9 @@ def look_up(posts: Sequence[Post]) -> Directory:
         uids.add(item.sender.uid)
         for to in item.all_recipients:
             (uids if to.type == TO_USER else gids).add(to.id)
-    directory = Directory(groups=sql.group_sizes(gids, AT_ONCE + 1) if gids else {})
+    directory = Directory()
+    if gids:
+        _look_up_sizes(directory, gids)
     blocking: set[int] = set()
     for uid, user, node, blocks_someone, full in sql.nodes_of_uids(uids):
         directory.ids[uid] = user
@@ -67,6 +72,13 @@ def look_up(posts: Sequence[Post]) -> Directory:
     if blocking:
         directory.blocks = blocks_among(blocking, {item.sender.user for item in posts})
     return directory
+
+
+def _look_up_sizes(directory: Directory, gids: Iterable[str]) -> None:
+    for gid, group, members, is_announcing, moderator in sql.group_sizes(gids, AT_ONCE + 1):
+        directory.groups[gid] = group, members
+        if is_announcing:
+            directory.announcing.setdefault(gid, set()).add(moderator)
 
 
 def _look_up_groups(directory: Directory, gids: Iterable[str]) -> None:

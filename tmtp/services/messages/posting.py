@@ -167,6 +167,8 @@ def _add_group(nodes: dict[int, None], to: Recipient, sender: Sender, directory:
     invited = conf.INVITED_MAY_POST and sender.user in directory.invited[to.id]
     if sender.node is not None and sender.user not in joined and not invited:
         raise Refused("not_member", gid=to.id)
+    if to.id in directory.announcing and sender.node is not None and sender.user not in directory.announcing[to.id]:
+        raise Refused("only_moderators_post", gid=to.id)
     for user, its in joined.items():
         if user != sender.user or to.type != TO_GROUP_WITHOUT_ME:
             nodes.update(dict.fromkeys(its))

@@ -6,6 +6,7 @@ waiting that nothing else is on its way, each device sends a request that is ref
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable
 from itertools import count
@@ -183,7 +184,11 @@ class Player:
     def _on_the_website(self, person: Participant, line: Line) -> None:
         if self._website is None:
             raise TypeError(f"{self._conversation.name}: needs the website")
-        argument = self._names.replace(f"${line.rest}") if line.verb != "shows-to" else line.rest
+        argument = line.rest
+        if argument.startswith("{"):
+            argument = json.dumps(self._names.replace(json.loads(argument)))
+        elif line.verb != "shows-to":
+            argument = self._names.replace(f"${argument}")
         self._website.do(line.verb, self._names[f"${line.who}"], argument)
 
     # what comes of it
@@ -239,4 +244,6 @@ VERBS = {
     "blocks": Player._on_the_website,
     "unblocks": Player._on_the_website,
     "shows-to": Player._on_the_website,
+    "sets-rules": Player._on_the_website,
+    "sets-role": Player._on_the_website,
 }

@@ -13,7 +13,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "conversations"
 SUFFIX = ".conversation"
 LINE = re.compile(r"(?P<who>[a-z]+(/\d)?) (?P<verb>[^ ]+) ?(?P<rest>.*)")
 RECEIVES = "<"
-WEBSITE_VERBS = {"blocks", "unblocks", "shows-to"}
+WEBSITE_VERBS = {"blocks", "unblocks", "shows-to", "sets-rules", "sets-role"}
 
 
 @dataclass(frozen=True)

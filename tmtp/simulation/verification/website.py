@@ -30,7 +30,10 @@ class Website:
         )
 
     def do(self, verb: str, uid: str, argument: str) -> None:
-        """Run an action of a member: "blocks" or "unblocks" with another's uid, "shows-to" with a choice."""
+        """Run an action of a member: "blocks" or "unblocks" with another's uid, "shows-to" with a choice.
+
+        "sets-rules" and "sets-role" are actions of a group's owner, with JSON: see ../conversations/README.md.
+        """
         assert self._process.stdin and self._process.stdout
         with self._lock:
             self._process.stdin.write(json.dumps([verb, uid, argument]) + "\n")
@@ -46,11 +49,22 @@ class Website:
 
 
 def _run(verb: str, uid: str, argument: str) -> None:
-    from tmtp.models import User
+    from tmtp.models import Group, Member, User
+    from tmtp.services.groups import roles
     from tmtp.services.people import privacy
 
     user = User.objects.get(uid=uid)
-    if verb == "shows-to":
+    if verb in ("sets-rules", "sets-role"):
+        given = json.loads(argument)
+        owner = Member.objects.select_related("group").get(user=user, group__gid=given["gid"])
+        if verb == "sets-role":
+            of = User.objects.get(uid=given["of"])
+            roles.set_role(owner.group, of, Member.Role[given["role"].upper()], by=owner)
+            return
+        joining = Group.Joining[given["joining"].upper()]
+        posting, barring = (Group.Right[given[name].upper()] for name in ("posting", "barring"))
+        roles.set_rules(owner.group, joining=joining, posting=posting, barring=barring, by=owner)
+    elif verb == "shows-to":
         privacy.set_presence(user, User.Presence[argument.upper()])
     else:
         action = {"blocks": privacy.block, "unblocks": privacy.unblock}[verb]

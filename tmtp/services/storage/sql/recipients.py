@@ -30,9 +30,14 @@ _BLOCKS_AMONG = {
 }
 _GROUP_SIZES = {
     "sqlite": "SELECT gid, circle.id, (SELECT count(*) FROM (SELECT 1 FROM tmtp_member WHERE group_id = circle.id"
-    " LIMIT ?) AS counted) FROM tmtp_group AS circle WHERE gid IN (SELECT value FROM json_each(?))",
+    " LIMIT ?) AS counted), posting = 2, moderator.user_id FROM tmtp_group AS circle"
+    " LEFT JOIN tmtp_member AS moderator"
+    " ON posting = 2 AND moderator.group_id = circle.id AND moderator.role > 1"
+    " WHERE gid IN (SELECT value FROM json_each(?))",
     "postgresql": "SELECT gid, circle.id, (SELECT count(*) FROM (SELECT 1 FROM tmtp_member WHERE group_id = circle.id"
-    " LIMIT %s) AS counted) FROM tmtp_group AS circle WHERE gid = ANY(%s::text[])",
+    " LIMIT %s) AS counted), posting = 2, moderator.user_id FROM tmtp_group AS circle"
+    " LEFT JOIN tmtp_member AS moderator"
+    " ON posting = 2 AND moderator.group_id = circle.id AND moderator.role > 1 WHERE gid = ANY(%s::text[])",
 }
 _NODES_OF_GROUP = {
     "sqlite": "SELECT json_group_array(json_array(user_id, node_id)) FROM (SELECT member.user_id, node.id AS node_id"
@@ -75,9 +80,12 @@ def blocks_among(users: Iterable[int], others: Iterable[int]) -> list[Row]:
     return fetch(_BLOCKS_AMONG, (array(users), array(others)))
 
 
-def group_sizes(gids: Iterable[str], most: int) -> dict[str, tuple[int, int]]:
-    """Return (group id, number of members, at most `most`) of each group that exists, by gid."""
-    return {gid: (group, members) for gid, group, members in fetch(_GROUP_SIZES, (most, array(gids)))}
+def group_sizes(gids: Iterable[str], most: int) -> list[Row]:
+    """Return (gid, group id, number of members, whether only moderators post, None) for each group that exists.
+
+    The number is at most `most`. If only moderators post, there is a row for each of them, with their user id.
+    """
+    return fetch(_GROUP_SIZES, (most, array(gids)))
 
 
 def nodes_of_group(group: int, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
