@@ -1,18 +1,16 @@
-"""The background tasks of a server. Each is a loop that runs until it is cancelled."""
+"""The recurring tasks of the links of a process. Each is a loop that runs until it is cancelled."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
+from functools import partial
 
 from ..conf import conf
-from ..services.messages import sweeping
 from ..services.monitoring import figures, samples
-from ..services.queue import leases, receipts
-from ..services.queue.batch import without_batch
 from ..services.storage.hints import listen
-from ..store.store import Store
+from ..store.interface import AnyStore
 from ..store.transactions import Unavailable
 from .counters import Counters
 from .dispatcher import Dispatcher
@@ -21,12 +19,10 @@ from .handover import HandOver
 from .lease import Lease
 from .limits import Limits
 from .links import Links
-from .site_signal import SiteSignal
 
 log = logging.getLogger("tmtp")
 TICK = 1.0  # seconds
 HEARTBEAT = 5.0
-SWEEP = 10.0
 
 
 class Background:
@@ -34,7 +30,7 @@ class Background:
 
     def __init__(
         self,
-        store: Store,
+        store: AnyStore,
         dispatcher: Dispatcher,
         handover: HandOver,
         links: Links,
@@ -61,9 +57,7 @@ class Background:
             listen(self._dispatcher.look),
             self._handover.listen(self._lease, self._dispatcher.read),
             self._handover.work(),
-            self._sweep(),
             self._sample(),
-            SiteSignal().work(),
         )
         self._tasks = [asyncio.create_task(loop) for loop in loops]
 
@@ -86,22 +80,17 @@ class Background:
                 await self._lease.check()
                 if now >= tidy_at:
                     tidy_at = now + HEARTBEAT
-                    await self._tidy()
+                    self._tidy()
             except Unavailable as error:
                 log.warning("%s", error)
             except Exception:
                 log.exception("the service could not be looked after")
 
-    async def _tidy(self) -> None:
-        """Delete old receipts and rates, and write this server's figures.
-
-        This commits, which renews the lease even when no message comes.
-        """
+    def _tidy(self) -> None:
+        """Delete old rates, and write this server's figures."""
         self._limits.forget()
         if self._lease.id:
-            self._store.do(None, without_batch(figures.record, self._lease.id, self._own.values()))
-        while await self._store.run(None, without_batch(receipts.purge)) == receipts.PURGED_AT_ONCE:
-            pass
+            self._store.do(None, partial(figures.record, self._lease.id, self._own.values()))
 
     async def _sample(self) -> None:
         """At the beginning of each minute, keep the figures for the plots, and measure the whole service."""
@@ -117,18 +106,3 @@ class Background:
         while True:
             await asyncio.sleep(conf.POLL)
             self._dispatcher.poll()
-
-    async def _sweep(self) -> None:
-        """Remove what concurrent transactions and crashes have left over, a few rows at a time."""
-        sweeper = sweeping.Sweeper()
-        while True:
-            await asyncio.sleep(SWEEP)
-            try:
-                await self._store.run(None, without_batch(leases.end_dead))
-                found = await asyncio.to_thread(sweeper.look)
-                if found:
-                    await self._store.run(None, without_batch(sweeping.apply, found))
-            except Unavailable as error:
-                log.warning("%s", error)
-            except Exception:
-                log.exception("nothing could be swept")

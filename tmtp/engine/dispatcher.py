@@ -28,7 +28,7 @@ from ..services.people.privacy import Privacy
 from ..services.queue import queue
 from ..services.queue.batch import Parcel
 from ..services.queue.reports import Note
-from ..store.store import Store
+from ..store.interface import AnyStore
 from ..store.transactions import Unavailable
 from ..times import SECOND
 from .polling import Due, News, Poller, Question
@@ -134,7 +134,7 @@ class Dispatcher:
     `protect` is called with the privacy of users, by uid, when another process may have changed it.
     """
 
-    def __init__(self, store: Store, protect: Callable[[dict[str, Privacy]], None]) -> None:
+    def __init__(self, store: AnyStore, protect: Callable[[dict[str, Privacy]], None]) -> None:
         self._store = store
         self._protect = protect
         self.lanes: dict[int, Lane] = {}

@@ -1,8 +1,9 @@
 """The engine: the TMTP service of one process, made of these parts.
 
-`store` writes to the database. `dispatcher` sends waiting messages to connected nodes. `handover` hands new messages
-over to other servers. `links` are the open links, and `online` are their users. `lease` tells other processes that
-this one is alive. `identity` checks id_tokens. `background` runs the recurring tasks.
+`store` writes to the database, or has another process do so. `dispatcher` sends waiting messages to connected nodes.
+`handover` hands new messages over to other servers. `links` are the open links, and `online` are their users. `lease`
+tells other processes that this one is alive. `identity` checks id_tokens. `background` runs the recurring tasks of the
+links, and `housekeeping` those of the database, if the process has a store of its own.
 """
 
 from __future__ import annotations
@@ -10,20 +11,21 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
+from collections.abc import Callable
 
 from ..conf import conf
 from ..openid.providers import parse_settings
 from ..protocol import messages
 from ..server.limited_log import LimitedLog
-from ..services.queue.batch import without_batch
-from ..services.storage.numbers import largest_number, numbers
+from ..services.queue.batch import Parcel
+from ..store.interface import AnyStore, Deliver
 from ..store.store import Store
 from .background import Background
-from .clock import compare_with_database
 from .counters import Counters
 from .dispatcher import Dispatcher
 from .figures import Figures
 from .handover import HandOver
+from .housekeeping import Housekeeping
 from .identity import IdentityCheck
 from .lease import Lease
 from .limits import Limits
@@ -36,15 +38,21 @@ log = logging.getLogger("tmtp")
 class Engine:
     """The parts that all links of this process share. Call `start` before the first link, and `stop` after the last.
 
-    `address` is the address that the server listens at, or empty if it is not known.
+    `address` is the address that the server listens at, or empty if it is not known. `remote_store` makes the store
+    of a process that has none of its own.
     """
 
     _current: Engine | None = None
 
-    def __init__(self, address: str = "") -> None:
-        self.handover = HandOver(lambda: self.dispatcher.lanes)
-        loop = asyncio.get_running_loop()
-        self.store = Store(loop, lambda parcels: self.dispatcher.deliver(parcels), self.handover.send)
+    def __init__(self, address: str = "", remote_store: Callable[[Deliver], AnyStore] | None = None) -> None:
+        self.handover = HandOver(lambda: self.dispatcher.lanes, lambda: (self.lease.id,))
+        self.housekeeping: Housekeeping | None = None
+        self.store: AnyStore
+        if remote_store:
+            self.store = remote_store(self._deliver)
+        else:
+            self.store = store = Store(asyncio.get_running_loop(), self._deliver, self.handover.send)
+            self.housekeeping = Housekeeping(store)
         self.online = Online()
         self.dispatcher = Dispatcher(self.store, self.online.protect)
         self.limits = Limits()
@@ -90,8 +98,8 @@ class Engine:
     async def start(self) -> None:
         """Start the store, take a lease and start the tasks. Raise Unavailable if the database is."""
         self.counters.errors.attach()
-        self.store.start()
-        await self.store.run(None, without_batch(_prepare))
+        if self.housekeeping:
+            await self.housekeeping.start()
         await self.lease.take()
         self.background.start()
 
@@ -99,6 +107,8 @@ class Engine:
         """Close all links, release the lease, and commit all that the store has been given."""
         self.figures.draining = True
         self.background.stop()
+        if self.housekeeping:
+            self.housekeeping.stop()
         self.links.close_all()
         await self.links.closed()
         self.lease.release()
@@ -120,8 +130,5 @@ class Engine:
         self.lease.release()
         self.store.end()
 
-
-def _prepare() -> None:
-    """Check the clock, and make sure that new messages get higher numbers than all in the database."""
-    numbers.start_after(largest_number())
-    compare_with_database()
+    def _deliver(self, parcels: list[Parcel]) -> None:
+        self.dispatcher.deliver(parcels)

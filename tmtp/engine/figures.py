@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..store.store import Store
+from ..store.interface import AnyStore
 from .counters import Counters
 from .dispatcher import Dispatcher
 from .links import Links
@@ -21,7 +21,7 @@ STATM = Path("/proc/self/statm")
 class Figures:
     """Reads the figures of one server. `draining` is set when the server has begun to stop."""
 
-    def __init__(self, store: Store, dispatcher: Dispatcher, links: Links, counters: Counters) -> None:
+    def __init__(self, store: AnyStore, dispatcher: Dispatcher, links: Links, counters: Counters) -> None:
         self._store = store
         self._dispatcher = dispatcher
         self._links = links
@@ -32,9 +32,7 @@ class Figures:
         """Return the figures. They may be read in any thread."""
         counters = self._counters
         return {
-            **self._store.counters.figures(),
-            "failed_batches": self._store.failures,
-            "store_waiting": self._store.waiting,
+            **self._store.figures(),
             "links": len(self._links),
             "nodes": len(self._dispatcher.lanes),
             "logins": counters.logins,

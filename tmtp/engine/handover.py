@@ -22,15 +22,16 @@ LEASE_CHECK = 1.0  # seconds
 class HandOver:
     """What goes out over a channel layer goes through the loop, in order; the rest is sent by the store's thread.
 
-    `connected` returns the nodes that are connected here.
+    `connected` returns the nodes that are connected here, and `leases` the leases under which they are.
     """
 
-    def __init__(self, connected: Callable[[], Container[int]]) -> None:
+    def __init__(self, connected: Callable[[], Container[int]], leases: Callable[[], Container[int]]) -> None:
         self._loop = asyncio.get_running_loop()
         self._connected = connected
+        self._leases = leases
         self._due: asyncio.Queue[Routes] = asyncio.Queue()
 
-    def send(self, parcels: list[Parcel], lease: int) -> None:
+    def send(self, parcels: list[Parcel]) -> None:
         """Hand over the messages of a batch that nodes wait for elsewhere. For the store's thread, after the commit.
 
         A failure is only logged: the other servers find the messages in the database.
@@ -41,7 +42,7 @@ class HandOver:
         if not posted:
             return
         try:
-            routes = routing.find_servers(posted, besides=lease)
+            routes = routing.find_servers(posted, besides=self._leases())
             if routes and shared_layer() is not None:
                 self._loop.call_soon_threadsafe(self._due.put_nowait, routes)
             else:

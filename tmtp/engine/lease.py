@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+from functools import partial
 
 from ..services.people import users
 from ..services.queue import leases
-from ..services.queue.batch import without_batch
-from ..store.store import Store
+from ..store.interface import AnyStore
 from .dispatcher import Dispatcher
 from .links import Links
 
@@ -17,7 +18,7 @@ log = logging.getLogger("tmtp")
 class Lease:
     """Taken when the server starts; the store renews it with each batch."""
 
-    def __init__(self, store: Store, dispatcher: Dispatcher, links: Links, address: str) -> None:
+    def __init__(self, store: AnyStore, dispatcher: Dispatcher, links: Links, address: str) -> None:
         self._store = store
         self._dispatcher = dispatcher
         self._links = links
@@ -32,19 +33,16 @@ class Lease:
 
     async def take(self) -> None:
         """Take a new lease. Raise Unavailable."""
-        self._store.lease, self._store.lease_lost = 0, False
-        lease = await self._store.run(None, without_batch(leases.take, self._address))
-        self._store.lease = lease.pk
+        await self._store.take_lease(self._address, os.getpid(), instead_of=self.id)
 
     def release(self) -> None:
         """Give the lease up: the process ends."""
-        lease, self._store.lease = self.id, 0  # the batch that ends a lease cannot renew it
-        if lease:
-            self._store.do(None, without_batch(leases.release, lease))
+        if self.id:
+            self._store.end_lease(self.id)
 
     async def check(self) -> None:
         """Take a new lease if another process has ended this one, and free nodes that are no longer connected."""
-        if self._store.lease_lost:
+        if self.id in self._store.lost:
             await self._start_over()
         if self._claimed or self._failures != self._store.failures:
             await self._free_nodes()
@@ -61,7 +59,7 @@ class Lease:
         A node that has just logged in seems so too: one is freed when it seemed so twice in a row.
         """
         self._failures = self._store.failures
-        found = await self._store.run(None, without_batch(leases.nodes, self.id)) - self._dispatcher.lanes.keys()
+        found = await self._store.run(None, partial(leases.nodes, self.id)) - self._dispatcher.lanes.keys()
         for node in found & self._claimed:
-            self._store.do(None, without_batch(users.disconnect, node, self.id))
+            self._store.do(None, partial(users.disconnect, node, self.id))
         self._claimed = found

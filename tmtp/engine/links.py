@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeVar
 
 from ..services.people import users
-from ..services.queue.batch import Service, without_batch
-from ..store.store import Store
+from ..services.queue.batch import Service
+from ..store.interface import AnyStore
 from .dispatcher import Dispatcher
 from .limits import Limits
 from .online import Link, Online
@@ -21,7 +22,7 @@ FAREWELL = 2.0  # seconds in which links may finish sending when the server stop
 class Links:
     """All open links, logged in or not."""
 
-    def __init__(self, store: Store, dispatcher: Dispatcher, online: Online, limits: Limits) -> None:
+    def __init__(self, store: AnyStore, dispatcher: Dispatcher, online: Online, limits: Limits) -> None:
         self._store = store
         self._dispatcher = dispatcher
         self._online = online
@@ -62,6 +63,7 @@ class Links:
     def welcome(self, link: Link) -> None:
         """Greet a link that has logged in, and begin delivery to it."""
         assert link.sender is not None and link.sender.node is not None
+        self._store.connected(link.sender.node)
         link.lane = self._dispatcher.attach(link.sender.node, link.send, link.close)
         link.greet(self._online.arrive(link, link.sender))
 
@@ -74,6 +76,7 @@ class Links:
             return
         if link.lane is not None:
             self._dispatcher.detach(link.lane)
+            self._store.disconnected(link.lane.node)
             link.lane = None  # end the reference cycle between link and lane
         self._online.leave(link, link.sender.uid)
         self._free(link, link.sender, link.lease)
@@ -81,7 +84,7 @@ class Links:
     def _free(self, link: Link, sender: users.LoggedIn, lease: int) -> None:
         # With the lease of the login: the node may have connected again, under a newer lease of this server.
         assert sender.node is not None
-        self._store.do(link, without_batch(users.disconnect, sender.node, lease), savepoint=False)
+        self._store.do(link, partial(users.disconnect, sender.node, lease), savepoint=False)
 
     def close_overdue(self, now: float) -> None:
         """Close the links whose clients have been silent for too long."""

@@ -26,7 +26,8 @@ from django.db import connection
 
 from ..services.errors import Refused
 from ..services.messages.posts import Post
-from ..services.queue.batch import Parcel, Service
+from ..services.queue import leases
+from ..services.queue.batch import Parcel, Service, without_batch
 from ..services.queue.reports import Note
 from ..services.storage.spool import discard
 from .batching import Job, Order, PostJob, ServiceJob
@@ -54,14 +55,14 @@ Item = Job | Read[Any] | Entry | Note
 class Store:
     """The store. `deliver` is called in the event loop with the messages of each batch after its commit.
 
-    `hand_over` is called in the store's thread with these messages and the lease, after the batch was reported.
+    `hand_over` is called in the store's thread with these messages, after the batch was reported.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         deliver: Callable[[list[Parcel]], None],
-        hand_over: Callable[[list[Parcel], int], None] | None = None,
+        hand_over: Callable[[list[Parcel]], None] | None = None,
     ) -> None:
         self._loop = loop
         self._deliver = deliver
@@ -69,8 +70,8 @@ class Store:
         self._items: SimpleQueue[Item | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work_or_end, name="tmtp-store", daemon=True)
         self.broken = False  # whether a bug has ended the thread
-        self.lease = 0  # the lease of this server, which each batch renews
-        self.lease_lost = False  # whether another process has ended the lease
+        self.leases: frozenset[int] = frozenset()  # which each batch renews
+        self.lost: frozenset[int] = frozenset()  # those of them that another process has ended
         self.failures = 0  # batches that were not committed
         self.counters = StoreCounters()
         self._order = Order()
@@ -129,10 +130,43 @@ class Store:
         self._items.put(ServiceJob(link, service, _resolver(future, claimed), savepoint))
         return await future
 
+    def figures(self) -> dict[str, Any]:
+        """Return what the store has counted and measured, for JSON."""
+        return {
+            **self.counters.figures(),
+            "failed_batches": self.failures,
+            "store_waiting": self._items.qsize(),
+        }
+
     @property
-    def waiting(self) -> int:
-        """How many requests, acknowledgements and queries wait for the thread."""
-        return self._items.qsize()
+    def lease(self) -> int:
+        """The lease that was taken last, 0 if there is none."""
+        return max(self.leases, default=0)
+
+    async def take_lease(self, address: str, pid: int = 0, instead_of: int = 0) -> int:
+        """Take a lease for a process that listens at `address`, instead of one that was lost. Raise Unavailable.
+
+        Until the lease is ended or lost, each batch renews it.
+        """
+        self._forget(instead_of)
+        lease = await self.run(None, without_batch(leases.take, address, pid))
+        self.leases |= {lease.pk}
+        return lease.pk
+
+    def end_lease(self, lease: int) -> None:
+        """End a lease: its process ends."""
+        self._forget(lease)  # the batch that ends a lease cannot renew it
+        self.do(None, without_batch(leases.release, lease))
+
+    def _forget(self, lease: int) -> None:
+        self.leases -= {lease}
+        self.lost -= {lease}
+
+    def connected(self, node: int) -> None:
+        """Note that messages for a node can be delivered from now on. Call it before its queue is read."""
+
+    def disconnected(self, node: int) -> None:
+        """Note that no more messages for a node can be delivered."""
 
     def read(self, function: Callable[[], T], done: Callable[[T | Unavailable], None]) -> None:
         """Run a query after all that was submitted before has been committed.
@@ -183,13 +217,14 @@ class Store:
     def _commit(self, jobs: list[Job], acked: list[Entry | Note]) -> None:
         acked = self._overdue + acked
         try:
-            done = self._transactions.commit(jobs, acked, self.lease)
+            done = self._transactions.commit(jobs, acked, self.leases)
             self._overdue = []
         except Exception as error:
             if not isinstance(error, Unavailable):
                 log.exception("a batch failed")
                 error = Unavailable("store_failed")
-            self.lease_lost = isinstance(error, LeaseLost)
+            if isinstance(error, LeaseLost):
+                self.lost |= error.leases
             self._overdue = acked
             self.failures += 1
             done = Committed([], [])
@@ -200,7 +235,7 @@ class Store:
         jobs = self._order.settle(jobs)
         self._tell(self._report, jobs, done.parcels)
         if self._hand_over and done.parcels:
-            self._hand_over(done.parcels, self.lease)
+            self._hand_over(done.parcels)
         discard(done.spools)
         for job in jobs:
             discard_failed(job)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from contextlib import nullcontext, suppress
 from typing import NamedTuple, TypeVar
 
@@ -36,7 +36,9 @@ class Uncertain(Unavailable):
 
 
 class LeaseLost(Unavailable):
-    """Another process has ended the server's lease, so nothing was done: the server's nodes may be elsewhere."""
+    """Another process has ended `leases`, so nothing was done: the nodes of these servers may be elsewhere."""
+
+    leases: frozenset[int] = frozenset()
 
 
 class Committed(NamedTuple):
@@ -69,12 +71,11 @@ class Transactions:
             self._checkpoints.raise_autocheckpoint()
             self._file.note()
 
-    def commit(self, jobs: list[Job], acked: list[Entry | Note], lease: int) -> Committed:
-        """Run jobs, write acknowledgements and renew the lease, in one transaction. Set the jobs' results.
+    def commit(self, jobs: list[Job], acked: list[Entry | Note], renewed: Collection[int]) -> Committed:
+        """Run jobs, write acknowledgements and renew leases, in one transaction. Set the jobs' results.
 
-        Raise LeaseLost if the lease has been ended, Unavailable if the database is not available for
-        TMTP["STORE_PATIENCE"] seconds, and Uncertain if its connection was lost during the commit. Without a lease
-        (0), none is renewed.
+        Raise LeaseLost if a lease has been ended, Unavailable if the database is not available for
+        TMTP["STORE_PATIENCE"] seconds, and Uncertain if its connection was lost during the commit.
         """
         self._batch += 1
         give_up = time.monotonic() + conf.STORE_PATIENCE
@@ -91,8 +92,7 @@ class Transactions:
                     batch = Batch()
                     spools = acknowledge(acked) if acked else []
                     _run(jobs, batch, careful)
-                    if lease and not leases.renew(lease, self._batch):
-                        raise LeaseLost("store_unavailable")
+                    self._renew(renewed)
                     done = Committed(batch.parcels, spools)
                     ready = time.monotonic()
                 self._measure(begun, ready)
@@ -100,7 +100,7 @@ class Transactions:
             except LeaseLost:
                 raise
             except (OperationalError, InterfaceError) as error:
-                if done and self._was_committed(lease, give_up):
+                if done and self._was_committed(renewed, give_up):
                     return done
                 done = None
                 if time.monotonic() > give_up:
@@ -135,13 +135,20 @@ class Transactions:
                 time.sleep(0.1)
                 self.prepare()
 
-    def _was_committed(self, lease: int, give_up: float) -> bool:
+    def _renew(self, renewed: Collection[int]) -> None:
+        lost = leases.renew(renewed, self._batch) if renewed else set()
+        if lost:
+            error = LeaseLost("store_unavailable")
+            error.leases = frozenset(lost)
+            raise error
+
+    def _was_committed(self, renewed: Collection[int], give_up: float) -> bool:
         """Reconnect, and return whether the last batch was committed in spite of the error. Raise Uncertain."""
         while True:
             try:
                 connection.close_if_unusable_or_obsolete()
                 self.prepare()
-                return leases.committed(lease) == self._batch
+                return leases.committed(min(renewed, default=0)) == self._batch
             except Error as error:
                 if time.monotonic() > give_up:
                     log.error("the database was lost as it committed: %s", error)

@@ -570,7 +570,7 @@ def leases_and_sweeping() -> None:
     from tmtp.services.storage.dialect import is_pooled
 
     lease = leases.take("127.0.0.1:1")
-    assert leases.renew(lease.pk, 1)
+    assert not leases.renew([lease.pk], 1)
     node = device("ann")
     assert leases.is_alive(lease.pk) or is_pooled()  # without locks, nobody else knows that it is
     assert sql.claim_node(node.pk, None, lease.pk, timezone.now())

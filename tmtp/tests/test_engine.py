@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from tmtp.consumers import TmtpConsumer
-from tmtp.engine import background
-from tmtp.engine import engine as module
+from tmtp.engine import housekeeping
 from tmtp.engine.engine import Engine
 from tmtp.engine.online import Online
 from tmtp.links.session import Session
@@ -60,7 +59,7 @@ async def test_a_failed_start_is_tried_again_at_the_next_link(monkeypatch: pytes
         raise Unavailable("database_error", reason="away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_prepare", fail)
+        patch.setattr(housekeeping, "_prepare", fail)
         for _ in range(2):
             assert await link() == ["tcp.close"], "without a word"
             assert Engine._current is None
@@ -79,7 +78,7 @@ async def test_links_that_come_together_start_it_once(monkeypatch: pytest.Monkey
         tried.append(True)
         raise Unavailable("database_error", reason="away")
 
-    monkeypatch.setattr(module, "_prepare", fail)
+    monkeypatch.setattr(housekeeping, "_prepare", fail)
     assert await asyncio.gather(*(link() for _ in range(5))) == [["tcp.close"]] * 5
     assert len(tried) == 1
 
@@ -112,12 +111,12 @@ async def server_of(engine: Engine, session: Session) -> int | None:
 async def test_a_link_of_a_lost_lease_does_not_end_a_fresh_one_of_its_node(engine: Engine) -> None:
     old, nodeid = await enter(engine)
     assert await server_of(engine, old) == engine.lease.id
-    before, engine.store.lease = engine.lease.id, 0
+    before, engine.store.leases = engine.lease.id, frozenset()
     await engine.store.run(None, without_batch(leases.release, before))  # as another server may do
-    engine.store.lease = before
+    engine.store.leases = frozenset([before])
     with pytest.raises(Unavailable):
         await engine.store.run(None, without_batch(int))
-    assert engine.store.lease_lost
+    assert engine.store.lost == {before}
     await engine.lease._start_over()
     assert old.closing and old.sender
     assert engine.lease.id != before
@@ -189,7 +188,7 @@ async def test_a_link_that_ends_while_it_logs_in_frees_the_node(engine: Engine) 
 
 
 async def test_leftovers_are_swept_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "SWEEP", 0.01)
+    monkeypatch.setattr(housekeeping, "SWEEP", 0.01)
     engine = Engine("127.0.0.1:1")
     await engine.start()
     await engine.store.run(None, without_batch(sql.add_entries, [(1, 1, 12345)]))  # no such node, no such message

@@ -17,6 +17,7 @@ USERS = 40_000  # each has a node, is in one of 400 groups, and has two waiting 
 MESSAGES = 80_000
 BACKLOG = 20_000  # further messages that wait for node 1
 TABLES = ("user", "node", "group", "member", "block", "message", "queueentry", "receipt", "serverlease")
+SMALL = {"tmtp_serverlease", "tmtp_group"}  # a few pages, so that a full scan is the best plan
 NOW = timezone.now()
 
 sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="the plans of SQLite")
@@ -69,7 +70,7 @@ PARAMETERS = {
     "_MARKED_NODES": [(1,)],
     "_NODES_AT": [(SOME, 1)],
     "_SERVERS_OF_NODES": [(SOME,)],
-    "_RENEW_LEASE": [(1, 1)],
+    "_RENEW_LEASES": [(1, [1]), (1, [1, 2, 3])],
     "_LEASE_BATCH": [(1,)],
     "_PURGE_RECEIPTS": [(50, 2000)],
 }
@@ -148,7 +149,7 @@ def test_sqlite_searches(rows, analyzed):
     for name, parameters in CASES:
         bound = bound_for_sqlite(STATEMENTS[name]["sqlite"], parameters)
         found = scans_in_sqlite(*bound)
-        assert not found, name
+        assert not {*found} - ({f"SCAN {table}" for table in SMALL} if analyzed else set()), name
 
 
 @sqlite
@@ -200,8 +201,7 @@ def test_postgresql_searches(analyzed, mode):
         f"{name} {number}": scans_in_postgresql(STATEMENTS[name]["postgresql"], parameters, mode)
         for number, (name, parameters) in enumerate(CASES)
     }
-    small = {"tmtp_serverlease", "tmtp_group"}  # a few pages, so that a full scan is the best plan
-    assert not {name: tables for name, tables in found.items() if set(tables) - small}
+    assert not {name: tables for name, tables in found.items() if set(tables) - SMALL}
 
 
 @postgresql

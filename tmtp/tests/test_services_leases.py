@@ -51,7 +51,7 @@ def test_servers_that_look_the_same_leave_each_other_alone(monkeypatch: pytest.M
     node = users.register("laptop", lease=one).sender.node
     for _ in range(3):
         assert leases.end_dead() == 0
-        assert leases.renew(one, 1) and leases.renew(other, 1)
+        assert not leases.renew([one, other], 1)
     assert leases.is_alive(one) and leases.is_alive(other)
     assert Node.objects.get(pk=node).server_id == one
 
@@ -63,7 +63,7 @@ def test_the_clock_of_the_host_does_not_matter(hours: int, monkeypatch: pytest.M
     monkeypatch.setattr(timezone, "now", lambda: elsewhere)
     assert leases.is_alive(lease)
     assert leases.end_dead() == 0
-    assert leases.renew(lease, 1)
+    assert not leases.renew([lease], 1)
     assert leases.is_alive(lease)
 
 
@@ -71,11 +71,11 @@ def test_a_lease_lives_while_it_is_renewed() -> None:
     lease = leases.take("a:1").pk
     age(lease, 40)
     assert not leases.is_alive(lease)
-    assert leases.renew(lease, 7)
+    assert not leases.renew([lease], 7)
     assert leases.is_alive(lease)
     assert leases.committed(lease) == 7
     leases.release(lease)
-    assert not leases.renew(lease, 8)
+    assert leases.renew([lease], 8) == {lease}
     assert leases.committed(lease) == 0
 
 
@@ -91,7 +91,7 @@ def test_a_dead_server_ends_at_the_second_look() -> None:
     assert leases.end_dead() == 0, "it was renewed lately"
     age(dead, 40)
     assert leases.end_dead() == 0
-    assert leases.renew(dead, 1), "it was only away"
+    assert not leases.renew([dead], 1), "it was only away"
     age(dead, 40)
     leases.locks.release(dead)
     for _ in range(2):

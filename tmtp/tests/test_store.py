@@ -45,7 +45,7 @@ class Bench:
     def __init__(self) -> None:
         self.seen: list[Any] = []
         self.store = Store(Loop(), lambda parcels: self.seen.append(parcels))  # type: ignore[arg-type]
-        self.store.lease = leases.take("127.0.0.1:1").pk
+        self.store.leases = frozenset([leases.take("127.0.0.1:1").pk])
 
     def work(self) -> list[Any]:
         self.seen.clear()
@@ -301,10 +301,10 @@ def test_not_even_when_it_takes_a_while_to_find_out(
 def test_a_lost_lease_is_noticed(bench: Bench) -> None:
     bench.call(lambda: None)
     bench.work()
-    assert not bench.store.lease_lost
+    assert not bench.store.lost
     bench.call(lambda: leases.release(bench.store.lease))
     bench.work()
-    assert bench.store.lease_lost
+    assert bench.store.lost == {bench.store.lease}
 
 
 # the thread

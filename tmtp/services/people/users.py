@@ -117,7 +117,7 @@ def log_in(
     return LoggedIn(uid, user, node, _privacy(user, uid) if guarded else OPEN)
 
 
-def disconnect(node: int, lease: int) -> None:
+def disconnect(node: int, lease: int, *, batch: Batch | None = None) -> None:
     """Note that the node's link has ended, unless another server has claimed the node since."""
     sql.release_node(node, lease, timezone.now())
 

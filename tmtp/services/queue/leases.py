@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Collection
 from datetime import timedelta
 
 from django.db import transaction
@@ -20,23 +21,28 @@ from django.db.models.functions import Now
 
 from ...models import Node, ServerLease
 from ..storage import handover, locks, sql
+from .batch import Batch
 
 LIFETIME = timedelta(seconds=30)
 
 
-def take(address: str) -> ServerLease:
-    """Take a lease for this process, which listens at `address`; host, address and process are for people to read."""
-    lease = ServerLease.objects.create(host=socket.gethostname(), address=address, pid=os.getpid(), seen=Now())
+def take(address: str, pid: int = 0) -> ServerLease:
+    """Take a lease for a process, by default this one, that listens at `address`.
+
+    Host, address and process are for people to read.
+    """
+    host, pid = socket.gethostname(), pid or os.getpid()
+    lease = ServerLease.objects.create(host=host, address=address, pid=pid, seen=Now())
     locks.hold(lease.pk)
     return lease
 
 
-def renew(lease: int, batch: int) -> bool:
-    """Renew a lease, and note the batch that commits with this. Return False when the lease was ended by another."""
-    renewed = sql.renew_lease(lease, batch)
-    if renewed:
+def renew(leases: Collection[int], batch: int) -> set[int]:
+    """Renew leases, and note the batch that commits with this. Return those that were ended by another process."""
+    renewed = sql.renew_leases(leases, batch)
+    for lease in renewed:
         locks.hold(lease)  # again, if the connection was lost with its locks
-    return renewed
+    return {*leases} - renewed
 
 
 def committed(lease: int) -> int:
@@ -47,7 +53,7 @@ def committed(lease: int) -> int:
     return sql.lease_batch(lease)
 
 
-def nodes(lease: int) -> set[int]:
+def nodes(lease: int, *, batch: Batch | None = None) -> set[int]:
     """Return the nodes that are connected to a server, as far as the database knows."""
     return set(Node.objects.filter(server=lease).values_list("pk", flat=True))
 

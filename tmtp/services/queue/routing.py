@@ -12,7 +12,7 @@ A hand-over that is lost, or that a crash prevents, loses no message: servers sw
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import partial
 
 from django.db import Error, transaction
@@ -36,11 +36,11 @@ def _hand_over(posted: Posted) -> None:
         log.warning("new messages were not handed over: %s", error)
 
 
-def find_servers(posted: Posted, besides: int = 0) -> Routes:
-    """Return the numbers of messages by the servers that their nodes are connected to, `besides` one."""
+def find_servers(posted: Posted, besides: Container[int] = ()) -> Routes:
+    """Return the numbers of messages by the servers that their nodes are connected to, `besides` some."""
     routes: Routes = {}
     servers = sql.servers_of_nodes({node for _, nodes in posted for node in nodes})
-    server_of = {node: server for node, server in servers if server != besides}
+    server_of = {node: server for node, server in servers if server not in besides}
     if server_of:
         for number, nodes in posted:
             for server in {server_of[node] for node in nodes if node in server_of}:

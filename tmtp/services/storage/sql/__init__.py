@@ -15,7 +15,7 @@ from .nodes import (
     node_by_secret,
     nodes_at,
     release_node,
-    renew_lease,
+    renew_leases,
     servers_of_nodes,
 )
 from .queue import (
@@ -88,7 +88,7 @@ __all__ = [
     "read_page",
     "receipts",
     "release_node",
-    "renew_lease",
+    "renew_leases",
     "servers_of_nodes",
     "users_without_node",
     "waiting",

@@ -57,11 +57,11 @@ _SERVERS_OF_NODES = {
     " AND server_id IS NOT NULL",
     "postgresql": "SELECT id, server_id FROM tmtp_node WHERE id = ANY(%s::bigint[]) AND server_id IS NOT NULL",
 }
-_RENEW_LEASE = {
+_RENEW_LEASES = {
     "sqlite": "UPDATE tmtp_serverlease SET seen = strftime('%Y-%m-%d %H:%M:%f', 'now'), suspected = NULL, batch = ?"
-    " WHERE id = ?",
+    " WHERE id IN (SELECT value FROM json_each(?)) RETURNING id",
     "postgresql": "UPDATE tmtp_serverlease SET seen = statement_timestamp(), suspected = NULL, batch = %s"
-    " WHERE id = %s",
+    " WHERE id = ANY(%s::bigint[]) RETURNING id",
 }
 _LEASE_BATCH = {
     "sqlite": "SELECT batch FROM tmtp_serverlease WHERE id = ?",
@@ -119,9 +119,9 @@ def add_name(name: str, skeleton: str, user: int | None, group: int | None, crea
     return bool(fetch(_ADD_NAME, (name, skeleton, user, group, stored_time(created))))
 
 
-def renew_lease(lease: int, batch: int) -> bool:
-    """Note that a server was seen now, and which batch it commits with this. Return False when the lease is gone."""
-    return bool(run(_RENEW_LEASE, (batch, lease)).rowcount)
+def renew_leases(leases: Iterable[int], batch: int) -> set[int]:
+    """Note that servers were seen now, and which batch commits with this. Return the leases that still exist."""
+    return {lease for (lease,) in fetch(_RENEW_LEASES, (batch, array(leases)))}
 
 
 def lease_batch(lease: int) -> int:
