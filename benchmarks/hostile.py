@@ -1,8 +1,8 @@
 """`python -m benchmarks.hostile`: measure what one user can do to the others, with the default limits.
 
-First 30 links of one user each announce a body of 4 GiB, send 30 MB of it and then an octet every ten seconds. Then one
-user posts to 900 users who are away, and to lists of uids that do not exist, 16 posts at a time, while a bystander posts
-to itself and waits for each ack.
+First 30 links of one user each announce a body of 4 GiB, send 30 MB of it and then an octet every ten seconds. Then
+one user posts to 900 users who are away, and to lists of uids that do not exist, 16 posts at a time, while a bystander
+posts to itself and waits for each ack.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from ..services.messages.fanout import Fanout
 from ..services.messages.posting import LATER, Later
 from ..services.messages.posts import Post
 from ..services.queue.batch import Service
+from .sharing import share
 
 T = TypeVar("T")
 J = TypeVar("J", bound="PostJob | ServiceJob[Any]")
@@ -35,6 +36,17 @@ class PostJob:
         if not isinstance(self.result, (Fanout, Later)):
             self.done(self.result)
 
+    @property
+    def cost(self) -> int:
+        """The number of recipients. What a group costs is not known before it is looked up."""
+        note = self.post.notification
+        return len(self.post.recipients) + (len(note.recipients) if note else 0)
+
+    @property
+    def user(self) -> int:
+        """The sender."""
+        return self.post.sender.user
+
 
 @dataclass(slots=True, eq=False)
 class ServiceJob(Generic[T]):
@@ -48,6 +60,8 @@ class ServiceJob(Generic[T]):
     done: Callable[[T | Exception], None]
     savepoint: bool = True
     result: T | Exception | Later = LATER
+    cost: ClassVar[int] = 0
+    user: ClassVar[None] = None
 
     def report(self) -> None:
         """Call `done` with the result, unless the job has been put off."""
@@ -59,16 +73,20 @@ Job = PostJob | ServiceJob[Any]
 
 
 class Order:
-    """The jobs that are carried over to the next batch: posts to many, one at a time, and jobs that wait for them."""
+    """The jobs that are carried over to the next batch: posts to many, jobs that wait for them or for their share.
+
+    One post to many is in progress for each user who has sent some. Each step is another user's.
+    """
 
     def __init__(self) -> None:
-        self._unfinished: deque[PostJob] = deque()  # posts to many; the first one is in progress
+        self._unfinished: dict[int, deque[PostJob]] = {}  # posts to many, by user; the next step is the first user's
         self._held: dict[Hashable, list[Job]] = {}  # jobs that wait for the post to many of their link, by link
         self._due: list[Job] = []  # jobs that waited for a post that is finished now
-        self._stepping = False  # whether the last batch included a step
+        self._later: list[Job] = []  # jobs of users who have had their share of the last batch
+        self._step: PostJob | None = None  # the post of which the last batch included a step
 
     def __bool__(self) -> bool:
-        return bool(self._unfinished or self._due)
+        return bool(self._unfinished or self._due or self._later)
 
     def admit(self, jobs: list[Job]) -> list[Job]:
         """Return the jobs of the next batch: new ones, those that have waited, and one step of a post to many.
@@ -76,12 +94,13 @@ class Order:
         While there are other jobs, every other batch is without a step, so that a job that arrives during a step does
         not wait for a second one.
         """
-        jobs, self._due = self._due + jobs, []
+        jobs, self._due = [*self._due, *self._later, *jobs], []
         free: list[Job] = []
         for job in jobs:
             self._held.get(job.link, free).append(job)
-        self._stepping = bool(self._unfinished and not (free and self._stepping))
-        return [self._unfinished[0], *free] if self._stepping else free
+        now, self._later = share(free)
+        self._step = self._next_step() if self._unfinished and not (free and self._step) else None
+        return [self._step, *now] if self._step else list(now)
 
     def settle(self, jobs: list[Job]) -> list[Job]:
         """Keep the jobs that have not finished or were put off, and return those that are done."""
@@ -94,16 +113,27 @@ class Order:
                     self._held.get(job.link, self._due).append(job)
                 case _:
                     done.append(job)
-                    if self._unfinished and job is self._unfinished[0]:
-                        self._unfinished.popleft()
-                        self._due += self._held.pop(job.link)
+                    if job is self._step:
+                        self._end(self._step)
         return done
+
+    def _next_step(self) -> PostJob:
+        """Return the post to many whose turn it is, and let the other users' posts come before it next time."""
+        user = next(iter(self._unfinished))
+        self._unfinished[user] = posts = self._unfinished.pop(user)
+        return posts[0]
 
     def _go_on(self, job: PostJob, fanout: Fanout) -> None:
         if job.fanout is None:
-            self._unfinished.append(job)
+            self._unfinished.setdefault(job.user, deque()).append(job)
             self._held[job.link] = []
         job.fanout = fanout
+
+    def _end(self, job: PostJob) -> None:
+        self._unfinished[job.user].popleft()
+        if not self._unfinished[job.user]:
+            del self._unfinished[job.user]
+        self._due += self._held.pop(job.link)
 
 
 def phases(jobs: list[Job]) -> Iterator[tuple[list[PostJob], list[Job]]]:

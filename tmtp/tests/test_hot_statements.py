@@ -52,6 +52,7 @@ PARAMETERS = {
     "_GROUP_SIZES": [(501, ["gid000001", "gid000002"])],
     "_NODES_OF_GROUP": [(2, 120, 120, 120, 120, 500)],
     "_NEWER_NODES": [(USERS - 10, 1, 20_000)],
+    "_NEWER_NODES_OF_USERS": [(USERS - 10, SOME)],
     "_ENTRIES_AFTER": [(1, 1, 5000, 5000), (150, 1, 150, 5000)],
     "_RECEIPTS": [(SOME,)],
     "_ADD_RECEIPTS": [[(USERS + n, b"digest", n) for n in SOME]],

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ...models import Member
 from ...protocol.requests import TO_USER
+from ...protocol.values import MAX_NODES
 from ..people.privacy import blocks_among
 from ..storage import sql
 from .fanout import AT_ONCE
@@ -31,10 +32,12 @@ class Directory:
     blocks: set[tuple[int, int]] = field(default_factory=set)  # user ids: (user, blocked user)
 
     def is_large(self, item: Post) -> bool:
-        """Return whether a post is for more group members than AT_ONCE."""
-        if not self.groups:
+        """Return whether a post is for more nodes of users, or more group members, than AT_ONCE."""
+        recipients = item.all_recipients
+        if not self.groups and len(recipients) * MAX_NODES <= AT_ONCE:
             return False
-        return sum(self.groups[gid][1] for gid in item.gids if gid in self.groups) > AT_ONCE
+        named = sum([len(self.nodes.get(uid, ())) for uid in {to.id for to in recipients if to.type == TO_USER}])
+        return named + sum(self.groups[gid][1] for gid in item.gids if gid in self.groups) > AT_ONCE
 
     def is_full(self, uid: str) -> bool:
         """Return whether a user has nodes in use, and all of them are full."""

@@ -24,6 +24,9 @@ PATIENCE = 300 * 1_000_000_000  # nanoseconds that a post may take; after twice 
 LATE = PATIENCE + 30 * 1_000_000_000  # nanoseconds by which a message may be older than one committed before it
 
 
+Entry = tuple[int, int, int]  # node id, rank, number
+
+
 class Share(NamedTuple):
     """The joined members of a group that a message is for, except the user `without`, if any (ids)."""
 
@@ -32,15 +35,22 @@ class Share(NamedTuple):
     without: int | None
 
 
+def pages_of(messages: Iterable[Outgoing]) -> tuple[list[Entry], ...]:
+    """Return the entries of messages for their nodes, AT_ONCE in each page."""
+    entries = [(node, message.rank, message.number) for message in messages for node in message.nodes]
+    return tuple(entries[start : start + AT_ONCE] for start in range(0, len(entries), AT_ONCE))
+
+
 @dataclass(frozen=True, slots=True)
 class Fanout:
     """A post to many nodes, and how far it has been written. It is immutable, so that a step can be repeated.
 
-    The `nodes` of `messages` are those of users that the post names. The members of the groups in `shares` are still
-    to be written.
+    The `nodes` of `messages` are those of users that the post names. Still to be written are the entries in `pages`,
+    for these nodes, and those for the members of the groups in `shares`.
     """
 
     messages: Sequence[Outgoing]
+    pages: tuple[list[Entry], ...]  # of at most AT_ONCE entries; all but the last are full
     shares: tuple[Share, ...]
     sender_node: int | None
     digest: bytes  # of the request, see services.queue.receipts
@@ -53,16 +63,21 @@ class Fanout:
 
         The last step returns the message's number. Raise Refused if the post has taken too long.
         """
+        entries = self.pages[0] if self.pages else []
+        sql.add_missing_entries(entries)
+        limit = AT_ONCE - len(entries)
+        if not limit:
+            return replace(self, pages=self.pages[1:])
         if not self.shares:
             return self._finish(batch)
         message, group, without = self.shares[0]
-        page = sql.nodes_of_group(group, self.after, AT_ONCE)
+        page = sql.nodes_of_group(group, self.after, limit)
         nodes = [node for user, node in page if user != without]
         sql.add_missing_entries([(node, message.rank, message.number) for node in nodes])
         written = (message, nodes, self.written)
-        if len(page) == AT_ONCE:
-            return replace(self, after=page[-1], written=written)
-        return replace(self, shares=self.shares[1:], after=(0, 0), written=written)
+        if len(page) == limit:
+            return replace(self, pages=(), after=page[-1], written=written)
+        return replace(self, pages=(), shares=self.shares[1:], after=(0, 0), written=written)
 
     def _finish(self, batch: Batch | None) -> int:
         """Write the messages and the receipt, unless the same request was finished over another link meanwhile."""
@@ -75,8 +90,9 @@ class Fanout:
         if time.time_ns() - number > PATIENCE:
             self._discard(self.messages)
             raise Refused("took_too_long")
-        for message in self.messages:
-            sql.add_missing_entries([(node, message.rank, message.number) for node in message.nodes])
+        for message in self.messages:  # devices that were added before the entries of their user were written
+            newer = sql.newer_nodes_of_users(self.newest, message.nodes) if message.nodes else []
+            sql.add_missing_entries([(node, message.rank, message.number) for node in newer])
         complete = [replace(message, nodes=self._nodes(message)) for message in self.messages]
         publish(complete, batch)
         self._discard([message for message in complete if not message.nodes])

@@ -22,7 +22,7 @@ from ..queue.receipts import Receipts
 from ..storage.numbers import numbers
 from ..storage.spool import Spooled
 from .directory import Directory, look_up
-from .fanout import Fanout, Share
+from .fanout import Fanout, Share, pages_of
 from .posts import Post
 
 _JOINED, _INVITED = Member.Status.JOINED.value, Member.Status.INVITED.value
@@ -133,7 +133,7 @@ def _fan_out(item: Post, directory: Directory) -> Fanout:
         if to.type != TO_USER
     ]
     newest = Node.objects.aggregate(newest=Max("pk"))["newest"]
-    return Fanout(messages, tuple(shares), sender.node, item.digest, newest)
+    return Fanout(messages, pages_of(messages), tuple(shares), sender.node, item.digest, newest)
 
 
 def _nodes(recipients: Sequence[Recipient], sender: Sender, directory: Directory, to_self: bool) -> list[int]:

@@ -30,6 +30,7 @@ from .queue import (
     entries_of_messages,
     messages,
     newer_nodes,
+    newer_nodes_of_users,
     read_page,
     waiting,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "marked_nodes",
     "messages",
     "newer_nodes",
+    "newer_nodes_of_users",
     "node_by_secret",
     "nodes_at",
     "nodes_of_gids",

@@ -74,6 +74,13 @@ _NEWER_NODES = {
     "postgresql": "SELECT id FROM tmtp_node AS node WHERE id > %s"
     " AND (SELECT 1 FROM tmtp_queueentry WHERE node_id = node.id AND rank = %s AND message_id = %s) = 1",
 }
+_NEWER_NODES_OF_USERS = {
+    "sqlite": "SELECT DISTINCT newer.id FROM tmtp_node AS newer JOIN tmtp_node AS known"
+    " ON known.user_id = newer.user_id WHERE newer.id > ? AND newer.dropped IS NULL"
+    " AND known.id IN (SELECT value FROM json_each(?))",
+    "postgresql": "SELECT DISTINCT newer.id FROM tmtp_node AS newer JOIN tmtp_node AS known"
+    " ON known.user_id = newer.user_id WHERE newer.id > %s AND newer.dropped IS NULL AND known.id = ANY(%s::bigint[])",
+}
 _ENTRIES_AFTER = {
     "sqlite": "SELECT node_id, rank, message_id FROM tmtp_queueentry WHERE (node_id, rank, message_id) > (?, ?, ?)"
     " ORDER BY node_id, rank, message_id LIMIT ?",
@@ -145,3 +152,8 @@ def entries_after(entry: tuple[int, int, int], limit: int) -> list[tuple[int, in
 def newer_nodes(than: int, rank: int, number: int) -> list[int]:
     """Return the nodes with ids above `than` that the message waits for."""
     return [node for (node,) in fetch(_NEWER_NODES, (than, rank, number))]
+
+
+def newer_nodes_of_users(than: int, nodes: Iterable[int]) -> list[int]:
+    """Return the nodes in use with ids above `than` of the users who have these nodes."""
+    return [node for (node,) in fetch(_NEWER_NODES_OF_USERS, (than, array(nodes)))]
