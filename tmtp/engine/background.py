@@ -6,19 +6,15 @@ import asyncio
 import logging
 import time
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ..conf import conf
 from ..services.monitoring import figures, samples
 from ..services.storage.hints import listen
-from ..store.interface import AnyStore
 from ..store.transactions import Unavailable
-from .counters import Counters
-from .dispatcher import Dispatcher
-from .figures import Figures
-from .handover import HandOver
-from .lease import Lease
-from .limits import Limits
-from .links import Links
+
+if TYPE_CHECKING:
+    from .engine import Engine
 
 log = logging.getLogger("tmtp")
 TICK = 1.0  # seconds
@@ -28,25 +24,17 @@ HEARTBEAT = 5.0
 class Background:
     """The background tasks of one server."""
 
-    def __init__(
-        self,
-        store: AnyStore,
-        dispatcher: Dispatcher,
-        handover: HandOver,
-        links: Links,
-        lease: Lease,
-        limits: Limits,
-        counters: Counters,
-        own: Figures,
-    ) -> None:
-        self._store = store
-        self._dispatcher = dispatcher
-        self._handover = handover
-        self._links = links
-        self._lease = lease
-        self._limits = limits
-        self._counters = counters
-        self._own = own
+    def __init__(self, engine: Engine) -> None:
+        self._store = engine.store
+        self._dispatcher = engine.dispatcher
+        self._handover = engine.handover
+        self._links = engine.links
+        self._lease = engine.lease
+        self._limits = engine.limits
+        self._shared_limits = engine.shared_limits
+        self._servers = engine.servers
+        self._counters = engine.counters
+        self._own = engine.figures
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -57,6 +45,7 @@ class Background:
             listen(self._dispatcher.look),
             self._handover.listen(self._lease, self._dispatcher.read),
             self._handover.work(),
+            self._shared_limits.work(),
             self._sample(),
         )
         self._tasks = [asyncio.create_task(loop) for loop in loops]
@@ -77,6 +66,7 @@ class Background:
                 self._counters.loop_late_seconds.add(max(0.0, now - due))
                 self._links.close_overdue(now)
                 self._counters.resent += self._dispatcher.resend(now)
+                self._servers.look()
                 await self._lease.check()
                 if now >= tidy_at:
                     tidy_at = now + HEARTBEAT

@@ -31,6 +31,8 @@ from .lease import Lease
 from .limits import Limits
 from .links import Links
 from .online import Online
+from .servers import Servers
+from .shared_limits import SharedLimits
 
 log = logging.getLogger("tmtp")
 
@@ -64,16 +66,9 @@ class Engine:
         self.lease = Lease(self.store, self.dispatcher, self.links, address)
         openid = parse_settings(conf.OPENID)
         self.identity = IdentityCheck(openid)
-        self.background = Background(
-            self.store,
-            self.dispatcher,
-            self.handover,
-            self.links,
-            self.lease,
-            self.limits,
-            self.counters,
-            self.figures,
-        )
+        self.servers = Servers(self.store)
+        self.shared_limits = SharedLimits(self.store, self.limits, self.servers)
+        self.background = Background(self)
         self.greeting = messages.tmtprev(conf.SITE_NAME, openid.announce())
         self.max_body: int = conf.MAX_BODY
         self._starting: asyncio.Future[None] | None = None

@@ -9,7 +9,7 @@ import asyncio
 import logging
 
 from ..services.messages import sweeping
-from ..services.queue import leases, receipts
+from ..services.queue import leases, limit_counts, receipts
 from ..services.queue.batch import without_batch
 from ..services.storage.numbers import largest_number, numbers
 from ..store.store import Store
@@ -59,6 +59,7 @@ class Housekeeping:
             await asyncio.sleep(SWEEP)
             try:
                 await self._store.run(None, without_batch(leases.end_dead))
+                await self._store.run(None, limit_counts.purge)
                 found = await asyncio.to_thread(sweeper.look)
                 if found:
                     await self._store.run(None, without_batch(sweeping.apply, found))

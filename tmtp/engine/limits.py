@@ -1,16 +1,24 @@
-"""Rate limits for addresses and users (TMTP["LIMITS"]). They are kept in memory, for this process only."""
+"""Rate limits for addresses and users (TMTP["LIMITS"]).
+
+Each process counts in memory, so that counting costs next to nothing. What has become worth sharing is exchanged with
+other processes (`shared_limits`): counts of which SHARED_FROM of the limit is used here. So what is refused here is
+also refused elsewhere, shortly after.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import lru_cache
 
 from ..conf import DEFAULT_LIMITS, conf
 from ..services.errors import Refused
+from ..services.queue.limit_counts import Count, Spent
 
 HOUR = 3600.0
+SHARED_FROM = 0.05
 PERIODS = {"pings_per_pair": 24 * HOUR}  # of rates that are not per hour, in seconds
 
 
@@ -19,35 +27,52 @@ class Limits:
 
     def __init__(self) -> None:
         self._most = {name: conf.limit(name) for name in DEFAULT_LIMITS}
-        self._links: Counter[tuple[str, str]] = Counter()  # by limit, and what it applies to
-        self._buckets: dict[tuple[str, str], tuple[float, float]] = {}  # the amount spent, and when it was counted
+        self._links: Counter[Count] = Counter()
+        self._elsewhere: dict[Count, int] = {}  # links that other servers have open
+        self._buckets: dict[Count, tuple[float, float]] = {}  # the amount spent, and when it was counted
+        self._unshared: dict[Count, float] = {}  # the part of it that was not added to what all processes share
+        self._shared: set[Count] = set()  # the buckets that were exchanged
+        self._due: set[Count] = set()  # the buckets to exchange
+        self._due_links: set[Count] = set()  # the counts of links to exchange
+        self.hurry: Callable[[], object] = _wait  # called when a bucket is to be exchanged for the first time
 
     def open(self, address: str) -> bool:
         """Count a new link from an address. Return False, without counting it, if there are too many."""
         counts = _counts(address)
         for count in counts:
             most = self._most[count[0]]
-            if most is not None and self._links[count] >= most:
+            if most is not None and self._links[count] + self._elsewhere.get(count, 0) >= most:
+                self._due_links.update(self._elsewhere.keys() & {count})  # fewer may be open elsewhere by now
                 return False
         self._links.update(counts)
+        self._share_links(counts)
         return True
 
     def close(self, address: str) -> None:
         """Subtract a link of an address that has ended."""
-        for count in _counts(address):
+        counts = _counts(address)
+        for count in counts:
             self._links[count] -= 1
             if not self._links[count]:
                 del self._links[count]
+        self._share_links(counts)
 
-    def spend(self, name: str, who: str) -> bool:
+    def spend(self, name: str, who: str, amount: float = 1) -> bool:
         """Count a request under the limit `name`, by an address or user. Return False if the allowance is used up."""
         most = self._most[name]
         if most is None:
             return True
-        spent = self._spent(name, who, most)
-        if spent + 1 > most:
+        count = name, who
+        spent = self._spent(count, most) + amount
+        if spent > most:
             return False
-        self._buckets[name, who] = spent + 1, time.monotonic()
+        self._buckets[count] = spent, time.monotonic()
+        self._unshared[count] = self._unshared.get(count, 0.0) + amount
+        if spent >= most * SHARED_FROM:
+            self._due.add(count)
+            if count not in self._shared:
+                self._shared.add(count)
+                self.hurry()
         return True
 
     def spend_ping(self, uid: str, to: str) -> None:
@@ -62,21 +87,82 @@ class Limits:
     def exhausted(self, name: str, who: str) -> bool:
         """Return whether one more request would exceed the limit, without counting it."""
         most = self._most[name]
-        return most is not None and self._spent(name, who, most) + 1 > most
+        return most is not None and self._spent((name, who), most) + 1 > most
 
     def forget(self) -> None:
         """Drop the buckets that are full again."""
-        for name, who in list(self._buckets):
-            most = self._most[name]
-            if most is None or not self._spent(name, who, most):
-                del self._buckets[name, who]
+        for count in list(self._buckets):
+            most = self._most[count[0]]
+            if most is None or not self._spent(count, most):
+                del self._buckets[count]
+                self._unshared.pop(count, None)
+                self._shared.discard(count)
+                self._due.discard(count)
 
-    def _spent(self, name: str, who: str, most: int) -> float:
-        spent, counted = self._buckets.get((name, who), (0.0, 0.0))
-        return max(0.0, spent - (time.monotonic() - counted) * most / PERIODS.get(name, HOUR))
+    def _spent(self, count: Count, most: int) -> float:
+        spent, counted = self._buckets.get(count, (0.0, 0.0))
+        return max(0.0, spent - (time.monotonic() - counted) * most / _period(count))
+
+    # what is exchanged with other processes
+
+    def take_spent(self) -> list[Spent]:
+        """Return what was spent and is worth sharing."""
+        due, self._due = self._due, set()
+        rows: list[Spent] = []
+        for count in due:
+            most = self._most[count[0]] or 1
+            amount = min(self._unshared.pop(count, 0.0), self._spent(count, most))  # some was given back meanwhile
+            rows.append((*count, amount, most / _period(count)))
+        return rows
+
+    def put_back(self, rows: list[Spent]) -> None:
+        """Share later what could not be shared."""
+        for name, who, amount, _ in rows:
+            count = name, who
+            self._unshared[count] = self._unshared.get(count, 0.0) + amount
+            self._due.add(count)
+
+    def learn_spent(self, rows: list[Spent], total: list[float]) -> None:
+        """Take over what all processes have spent, for each of these rows."""
+        now = time.monotonic()
+        for (name, who, _, _), spent in zip(rows, total, strict=True):
+            count = name, who
+            self._buckets[count] = spent + self._unshared.get(count, 0.0), now
+
+    def take_links(self) -> dict[Count, int]:
+        """Return the counts of links that have changed and are worth sharing."""
+        due, self._due_links = self._due_links, set()
+        return {count: self._links.get(count, 0) for count in due}
+
+    def share_all_links(self) -> None:
+        """Share all counts of links that are worth it: another server has come or gone."""
+        self._elsewhere.clear()
+        self._share_links(list(self._links))
+
+    def learn_links(self, counts: list[Count], elsewhere: list[int]) -> None:
+        """Note how many links other servers have open, for each of these counts."""
+        for count, links in zip(counts, elsewhere, strict=True):
+            if count in self._links:
+                self._elsewhere[count] = links
+            else:
+                self._elsewhere.pop(count, None)
+
+    def _share_links(self, counts: list[Count]) -> None:
+        for count in counts:
+            most = self._most[count[0]]
+            if most is not None and (count in self._elsewhere or self._links.get(count, 0) >= most * SHARED_FROM):
+                self._due_links.add(count)
 
 
-def _counts(address: str) -> list[tuple[str, str]]:
+def _period(count: Count) -> float:
+    return PERIODS.get(count[0], HOUR)
+
+
+def _wait() -> None:
+    """Do nothing: what is due is exchanged at the next time."""
+
+
+def _counts(address: str) -> list[Count]:
     """Return what a link from this address counts for: the limits, and what they apply to."""
     return [("links", ""), ("links_per_address", address), ("links_per_network", network_of(address))]
 

@@ -9,6 +9,7 @@ epoch, and messages are delivered in the order of their numbers.
 from __future__ import annotations
 
 from .groups import Alias, Group, Member
+from .limits import LimitCount
 from .messages import Message, NumberField, QueueEntry, Receipt, Report, SentMessage
 from .monitoring import Sample, ServerFigures
 from .nodes import Node, ServerLease
@@ -19,6 +20,7 @@ __all__ = [
     "Block",
     "Group",
     "Identity",
+    "LimitCount",
     "Member",
     "Message",
     "Node",

@@ -11,12 +11,12 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from tmtp.services.storage.sql import nodes, queue, recipients, records
+from tmtp.services.storage.sql import limits, nodes, queue, recipients, records
 
 USERS = 40_000  # each has a node, is in one of 400 groups, and has two waiting messages
 MESSAGES = 80_000
 BACKLOG = 20_000  # further messages that wait for node 1
-TABLES = ("user", "node", "group", "member", "block", "message", "queueentry", "receipt", "serverlease")
+TABLES = ("user", "node", "group", "member", "block", "message", "queueentry", "receipt", "serverlease", "limitcount")
 SMALL = {"tmtp_serverlease", "tmtp_group"}  # a few pages, so that a full scan is the best plan
 NOW = timezone.now()
 
@@ -73,11 +73,15 @@ PARAMETERS = {
     "_SERVERS_OF_NODES": [(SOME,)],
     "_RENEW_LEASES": [(1, [1]), (1, [1, 2, 3])],
     "_LEASE_BATCH": [(1,)],
+    "_SPEND": [[(n, 1.5, 0.1) for n in SOME]],
+    "_SET_OPEN": [[(n, 1, 1.5) for n in SOME]],
+    "_OPEN_AT": [(SOME, [1, 2])],
+    "_PURGE_COUNTS": [(1000,)],
     "_PURGE_RECEIPTS": [(50, 2000)],
 }
 STATEMENTS = {
     name: value
-    for subject in (nodes, queue, recipients, records)
+    for subject in (limits, nodes, queue, recipients, records)
     for name, value in vars(subject).items()
     if isinstance(value, dict) and set(value) == {"sqlite", "postgresql"}
 }
@@ -100,6 +104,7 @@ def rows(db):
     fill(USERS, "report (message_id, node_id)", "n, n")
     fill(MESSAGES, "queueentry (node_id, rank, message_id)", f"(n - 1) % {USERS} + 1, 1, n")
     fill(BACKLOG, "queueentry (node_id, rank, message_id)", "1, 1, n + 1")
+    fill(USERS, "limitcount (key, server, amount, rate, counted, until)", "n, 0, 1, 1, 1, 20000000000 + n")
     fill(40, "serverlease (id, host, address, pid, started, seen, batch)", "n, 'host', 'address', n, now, now, 0")
 
 
@@ -128,7 +133,7 @@ CASES = [(name, parameters) for name, several in PARAMETERS.items() for paramete
 def scans_in_sqlite(statement, parameters):
     """Return what a plan scans completely, except for lists of values and scans with a limit."""
     plan = connection.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
-    lists = re.compile(r"SCAN (json_each|acked|counted|note|\d+ CONSTANT ROWS?|CONSTANT ROW)\b")
+    lists = re.compile(r"SCAN (json_each|clock|acked|counted|note|\d+ CONSTANT ROWS?|CONSTANT ROW)\b")
     return [detail for *_, detail in plan if detail.startswith("SCAN") and not lists.match(detail)]
 
 
@@ -138,6 +143,8 @@ def bound_for_sqlite(statement, parameters):
         row = f"({', '.join('?' * len(parameters[0]))})"
         statement = statement.format(rows=", ".join([row] * len(parameters)))
         parameters = [value for row in parameters for value in row]
+    elif isinstance(parameters, list):
+        parameters = [parameters]
     given = [json.dumps(value) if isinstance(value, list) else value for value in parameters]
     return statement, [value.isoformat(" ") if value is NOW else value for value in given]
 

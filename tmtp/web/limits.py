@@ -1,33 +1,69 @@
-"""The limit on members' requests on the website, the same as for devices: TMTP["LIMITS"]["requests_per_user"]."""
+"""The limits on members' requests on the website, which count together with those of their devices."""
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable
 from functools import cache
 
 from django import forms
-from django.db import transaction
+from django.db import Error, transaction
 
 from ..engine.limits import Limits
+from ..engine.shared_limits import EXCHANGE
 from ..models import User
 from ..services.errors import Refused
+from ..services.queue import limit_counts
+
+log = logging.getLogger("tmtp")
+
+
+class WebsiteLimits(Limits):
+    """The limits of one process of the website. It exchanges counts with other processes in its views."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hurry = self._exchange_now
+        self._exchange_at = 0.0
+
+    def _exchange_now(self) -> None:
+        self._exchange_at = 0.0
+
+    def exchange_on_commit(self) -> None:
+        """Exchange what is due after the current transaction, but not more often than every EXCHANGE seconds."""
+        if time.monotonic() >= self._exchange_at:
+            self._exchange_at = time.monotonic() + EXCHANGE
+            transaction.on_commit(self._exchange)
+
+    def _exchange(self) -> None:
+        rows = self.take_spent()
+        try:
+            if rows:
+                self.learn_spent(rows, limit_counts.spend(rows))
+        except Error as error:
+            self.put_back(rows)
+            log.warning("limits are not shared with other processes: %s", error)
 
 
 @cache
-def limits() -> Limits:
+def limits() -> WebsiteLimits:
     """Return the limits of this process, which count members' requests."""
-    return Limits()
+    return WebsiteLimits()
 
 
 def spend(user: User) -> None:
     """Count a request of the user. Raise Refused if there are too many."""
-    if not limits().spend("requests_per_user", user.uid):
+    allowed = limits().spend("requests_per_user", user.uid)
+    limits().exchange_on_commit()
+    if not allowed:
         raise Refused("too_many_requests")
 
 
 def spend_ping(user: User, to: str) -> None:
     """Count a ping or an invitation to an alias. Raise Refused if there are too many."""
     limits().spend_ping(user.uid, to)
+    limits().exchange_on_commit()
 
 
 def attempt(user: User, form: forms.Form, field: str | None, act: Callable[[], object], *, invited: str = "") -> bool:

@@ -19,7 +19,7 @@ from django.db import transaction
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
-from ...models import Node, ServerLease
+from ...models import LimitCount, Node, ServerLease
 from ..storage import handover, locks, sql
 from .batch import Batch
 
@@ -63,6 +63,7 @@ def end(lease: ServerLease) -> None:
     Node.objects.filter(server=lease).update(server=None)
     locks.release(lease.pk)
     handover.forget(lease.pk)
+    LimitCount.objects.filter(server=lease.pk).delete()
     lease.delete()
 
 
@@ -93,6 +94,12 @@ def release(lease: int) -> None:
 def fresh() -> CombinedExpression:
     """Return the time since which a lease must have been renewed, by the database's clock, for a query."""
     return Now() - LIFETIME
+
+
+def alive(besides: int) -> set[int]:
+    """Return the leases of all servers that are alive, `besides` one."""
+    renewed = ServerLease.objects.filter(seen__gte=fresh()).exclude(pk=besides).values_list("pk", flat=True)
+    return {lease for lease in renewed if locks.is_held(lease) or not locks.are_possible()}
 
 
 def is_alive(lease: int) -> bool:

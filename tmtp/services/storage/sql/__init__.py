@@ -6,6 +6,7 @@ slower (docs/decisions/0002-sql-for-the-hot-path.md).
 
 from __future__ import annotations
 
+from .limits import open_at, purge_counts, set_open, spend
 from .nodes import (
     add_name,
     add_nodes,
@@ -86,12 +87,16 @@ __all__ = [
     "nodes_of_users",
     "note_acknowledged",
     "note_sent",
+    "open_at",
+    "purge_counts",
     "purge_receipts",
     "read_page",
     "receipts",
     "release_node",
     "renew_leases",
     "servers_of_nodes",
+    "set_open",
+    "spend",
     "users_without_node",
     "waiting",
 ]

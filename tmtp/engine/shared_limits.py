@@ -1,0 +1,73 @@
+"""Exchange what is counted under limits with the other processes, through the database.
+
+What was spent of a rate is added to a row that all processes share, whose total comes back. Of links, each server
+notes how many it has, and reads how many the other servers that are alive have. Nothing is exchanged while nothing
+changes that is worth sharing, so an idle service writes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from functools import partial
+
+from ..services.queue import limit_counts
+from ..store.interface import AnyStore
+from ..store.transactions import Unavailable
+from .limits import Limits
+from .servers import Servers
+
+log = logging.getLogger("tmtp")
+EXCHANGE = 1.0  # seconds between exchanges
+HURRY = 0.05  # seconds before what is exchanged for the first time
+
+
+class SharedLimits:
+    """The exchange of one server."""
+
+    def __init__(self, store: AnyStore, limits: Limits, servers: Servers) -> None:
+        self._store = store
+        self._limits = limits
+        self._servers = servers
+        self._hurry = asyncio.Event()
+        limits.hurry = self._hurry.set
+        servers.changed.append(limits.share_all_links)
+
+    async def work(self) -> None:
+        """Exchange what is due, until the task is cancelled."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(EXCHANGE):
+                    await self._hurry.wait()
+                    await asyncio.sleep(HURRY)
+            self._hurry.clear()
+            try:
+                await self._exchange_spent()
+                await self._exchange_links()
+            except Unavailable as error:
+                log.warning("limits are not shared with other processes: %s", error)
+            except Exception:
+                log.exception("limits could not be shared")
+
+    async def _exchange_spent(self) -> None:
+        rows = self._limits.take_spent()
+        if not rows:
+            return
+        try:
+            self._limits.learn_spent(rows, await self._store.run(None, partial(limit_counts.spend, rows)))
+        except BaseException:
+            self._limits.put_back(rows)
+            raise
+
+    async def _exchange_links(self) -> None:
+        server, others = self._store.lease, self._servers.others
+        counts = self._limits.take_links()
+        if server and others and counts:
+            names = list(counts)
+            service = partial(limit_counts.share_open, server, names, list(counts.values()), sorted(others))
+            try:
+                self._limits.learn_links(names, await self._store.run(None, service))
+            except BaseException:
+                self._limits.share_all_links()
+                raise
