@@ -59,6 +59,9 @@ DEFAULT_LIMITS: dict[str, int] = {
     "requests_per_user": 36_000,  # per hour
     "pings_per_user": 600,  # per hour
     "pings_per_pair": 100,  # per day
+    "uploads_per_user": 8,
+    "upload_octets_per_user": 8 * 2**30,
+    "upload_octets_per_second": 500,  # at least
     "aliases_per_user": 100,
     "waiting_per_node": 1_000_000,
     "groups_per_user": 1000,

@@ -27,35 +27,52 @@ class Limits:
 
     def __init__(self) -> None:
         self._most = {name: conf.limit(name) for name in DEFAULT_LIMITS}
-        self._links: Counter[Count] = Counter()
-        self._elsewhere: dict[Count, int] = {}  # links that other servers have open
+        self._held: Counter[Count] = Counter()  # links and uploads
+        self._elsewhere: dict[Count, int] = {}  # what other servers hold of them
         self._buckets: dict[Count, tuple[float, float]] = {}  # the amount spent, and when it was counted
         self._unshared: dict[Count, float] = {}  # the part of it that was not added to what all processes share
         self._shared: set[Count] = set()  # the buckets that were exchanged
         self._due: set[Count] = set()  # the buckets to exchange
-        self._due_links: set[Count] = set()  # the counts of links to exchange
+        self._due_held: set[Count] = set()  # the counts of `_held` to exchange
         self.hurry: Callable[[], object] = _wait  # called when a bucket is to be exchanged for the first time
 
     def open(self, address: str) -> bool:
         """Count a new link from an address. Return False, without counting it, if there are too many."""
         counts = _counts(address)
-        for count in counts:
-            most = self._most[count[0]]
-            if most is not None and self._links[count] + self._elsewhere.get(count, 0) >= most:
-                self._due_links.update(self._elsewhere.keys() & {count})  # fewer may be open elsewhere by now
-                return False
-        self._links.update(counts)
-        self._share_links(counts)
+        if not all([self._has_room(count, 1) for count in counts]):
+            return False
+        self._held.update(counts)
+        self._share_held(counts)
         return True
 
     def close(self, address: str) -> None:
         """Subtract a link of an address that has ended."""
-        counts = _counts(address)
-        for count in counts:
-            self._links[count] -= 1
-            if not self._links[count]:
-                del self._links[count]
-        self._share_links(counts)
+        for name, who in _counts(address):
+            self.release(name, who)
+
+    def hold(self, name: str, who: str, amount: int = 1) -> bool:
+        """Count something that a user has for a while. Return False, without counting it, if that would be too much."""
+        count = name, who
+        if not self._has_room(count, amount):
+            return False
+        self._held[count] += amount
+        self._share_held([count])
+        return True
+
+    def release(self, name: str, who: str, amount: int = 1) -> None:
+        """Subtract what `hold` has counted."""
+        count = name, who
+        self._held[count] -= amount
+        if not self._held[count]:
+            del self._held[count]
+        self._share_held([count])
+
+    def _has_room(self, count: Count, amount: int) -> bool:
+        most = self._most[count[0]]
+        if most is None or self._held[count] + self._elsewhere.get(count, 0) + amount <= most:
+            return True
+        self._due_held.update(self._elsewhere.keys() & {count})  # less may be held elsewhere by now
+        return False
 
     def spend(self, name: str, who: str, amount: float = 1) -> bool:
         """Count a request under the limit `name`, by an address or user. Return False if the allowance is used up."""
@@ -129,29 +146,29 @@ class Limits:
             count = name, who
             self._buckets[count] = spent + self._unshared.get(count, 0.0), now
 
-    def take_links(self) -> dict[Count, int]:
-        """Return the counts of links that have changed and are worth sharing."""
-        due, self._due_links = self._due_links, set()
-        return {count: self._links.get(count, 0) for count in due}
+    def take_held(self) -> dict[Count, int]:
+        """Return the counts of links and uploads that have changed and are worth sharing."""
+        due, self._due_held = self._due_held, set()
+        return {count: self._held.get(count, 0) for count in due}
 
-    def share_all_links(self) -> None:
-        """Share all counts of links that are worth it: another server has come or gone."""
+    def share_all_held(self) -> None:
+        """Share all counts of links and uploads that are worth it: another server has come or gone."""
         self._elsewhere.clear()
-        self._share_links(list(self._links))
+        self._share_held(list(self._held))
 
-    def learn_links(self, counts: list[Count], elsewhere: list[int]) -> None:
-        """Note how many links other servers have open, for each of these counts."""
-        for count, links in zip(counts, elsewhere, strict=True):
-            if count in self._links:
-                self._elsewhere[count] = links
+    def learn_held(self, counts: list[Count], elsewhere: list[int]) -> None:
+        """Note how much other servers hold of each of these counts."""
+        for count, amount in zip(counts, elsewhere, strict=True):
+            if count in self._held:
+                self._elsewhere[count] = amount
             else:
                 self._elsewhere.pop(count, None)
 
-    def _share_links(self, counts: list[Count]) -> None:
+    def _share_held(self, counts: list[Count]) -> None:
         for count in counts:
             most = self._most[count[0]]
-            if most is not None and (count in self._elsewhere or self._links.get(count, 0) >= most * SHARED_FROM):
-                self._due_links.add(count)
+            if most is not None and (count in self._elsewhere or self._held.get(count, 0) >= most * SHARED_FROM):
+                self._due_held.add(count)
 
 
 def _period(count: Count) -> float:

@@ -87,7 +87,7 @@ class Links:
         self._store.do(link, partial(users.disconnect, sender.node, lease), savepoint=False)
 
     def close_overdue(self, now: float) -> None:
-        """Close the links whose clients have been silent for too long."""
+        """Close the links whose clients have been silent for too long, or whose data arrives too slowly."""
         for link in self:
             if link.is_overdue(now):
                 link.close()

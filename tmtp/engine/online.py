@@ -37,7 +37,7 @@ class Link(Protocol):
         """End the link."""
 
     def is_overdue(self, now: float) -> bool:
-        """Return whether the client has been silent for too long."""
+        """Return whether the client has been silent for too long, or sends a body too slowly."""
 
 
 class Online:

@@ -1,7 +1,7 @@
 """Exchange what is counted under limits with the other processes, through the database.
 
-What was spent of a rate is added to a row that all processes share, whose total comes back. Of links, each server
-notes how many it has, and reads how many the other servers that are alive have. Nothing is exchanged while nothing
+What was spent of a rate is added to a row that all processes share, whose total comes back. Of links and uploads, each
+server notes how many it has, and reads how many the other servers that are alive have. Nothing is exchanged while nothing
 changes that is worth sharing, so an idle service writes nothing.
 """
 
@@ -32,7 +32,7 @@ class SharedLimits:
         self._servers = servers
         self._hurry = asyncio.Event()
         limits.hurry = self._hurry.set
-        servers.changed.append(limits.share_all_links)
+        servers.changed.append(limits.share_all_held)
 
     async def work(self) -> None:
         """Exchange what is due, until the task is cancelled."""
@@ -44,7 +44,7 @@ class SharedLimits:
             self._hurry.clear()
             try:
                 await self._exchange_spent()
-                await self._exchange_links()
+                await self._exchange_held()
             except Unavailable as error:
                 log.warning("limits are not shared with other processes: %s", error)
             except Exception:
@@ -60,14 +60,14 @@ class SharedLimits:
             self._limits.put_back(rows)
             raise
 
-    async def _exchange_links(self) -> None:
+    async def _exchange_held(self) -> None:
         server, others = self._store.lease, self._servers.others
-        counts = self._limits.take_links()
+        counts = self._limits.take_held()
         if server and others and counts:
             names = list(counts)
             service = partial(limit_counts.share_open, server, names, list(counts.values()), sorted(others))
             try:
-                self._limits.learn_links(names, await self._store.run(None, service))
+                self._limits.learn_held(names, await self._store.run(None, service))
             except BaseException:
-                self._limits.share_all_links()
+                self._limits.share_all_held()
                 raise

@@ -64,6 +64,7 @@ class Session:
         self.unsent_octets = 0  # in the outbox, or being sent
         self._pending = 0  # posts in the store
         self._pending_octets = 0
+        self._uploading = 0  # octets of the large body that is being received
         self._over_limit = 0  # requests that were refused since the last pause
         self._eased: asyncio.Future[None] | None = None  # done when fewer posts or octets are pending
 
@@ -83,6 +84,8 @@ class Session:
                 await self.incoming.add(event)  # type: ignore[arg-type]
         if self._over_limit:
             pause, self._over_limit = min(PAUSE_MAX, self._over_limit * PAUSE), 0
+            if self.incoming:
+                self.incoming.excuse(pause)
             await asyncio.sleep(pause)  # read less from a client that asks for more than it may
 
     def _begin(self, request: Request) -> None:
@@ -90,22 +93,47 @@ class Session:
         self.incoming = None
         if request.datalen:
             self.incoming = Incoming(request.raw, lengths(request, self.engine.max_body))
+            if octets := self.incoming.spooled_octets:
+                self.incoming.refused = self._begin_upload(octets)
         elif request.op in (Op.LOGIN, Op.REGISTER):
             self.asked_to_log_in = True
+
+    def _begin_upload(self, octets: int) -> Refused | None:
+        """Count the upload of a large body. Return why it is refused, if the user has too many."""
+        assert self.sender is not None
+        limits, uid = self.engine.limits, self.sender.uid
+        if not limits.hold("uploads_per_user", uid):
+            return Refused("too_many_uploads", most=conf.limit("uploads_per_user") or 0)
+        if not limits.hold("upload_octets_per_user", uid, octets):
+            limits.release("uploads_per_user", uid)
+            return Refused("too_many_upload_octets")
+        self._uploading = octets
+        return None
+
+    def _end_upload(self) -> None:
+        if self._uploading and self.sender:
+            self.engine.limits.release("uploads_per_user", self.sender.uid)
+            self.engine.limits.release("upload_octets_per_user", self.sender.uid, self._uploading)
+            self._uploading = 0
 
     async def _complete(self, handlers: Mapping[int, Handler]) -> None:
         request, incoming = self.request, self.incoming
         self.request = None
         assert request is not None
-        if incoming and incoming.error:
+        if incoming and (incoming.refused or incoming.error):
             self.incoming = None
+            self._end_upload()
             incoming.abandon()
-            self.refuse(request.id, Unavailable("spool_unavailable"))
+            if incoming.refused:
+                self.refuse_over_limit(request, incoming.refused)
+            else:
+                self.refuse(request.id, Unavailable("spool_unavailable"))
             return
         waits = handlers[request.op](self, request)
         if waits is not None:
             await waits
         self.incoming = None
+        self._end_upload()
         while self._crowded() and not self.closing:
             await self._ease()
 
@@ -189,6 +217,7 @@ class Session:
         """Close the session after the link has ended, and drop a request that is incomplete."""
         if self.incoming:
             self.incoming.abandon()
+        self._end_upload()
         self.close()
 
     # the store
@@ -234,10 +263,18 @@ class Session:
     # time
 
     def is_overdue(self, now: float) -> bool:
-        """Return whether the client has been silent for too long."""
+        """Return whether the client has been silent for too long, or sends a body too slowly. Refuse the body then."""
         if self.sender is None:
             return not self.asked_to_log_in and now - self.opened > float(conf.LOGIN_TIMEOUT)
-        return now - self.heard > float(conf.IDLE_TIMEOUT)
+        return (self.incoming is not None and self._is_slow(now)) or now - self.heard > float(conf.IDLE_TIMEOUT)
+
+    def _is_slow(self, now: float) -> bool:
+        least = conf.limit("upload_octets_per_second")
+        if least is None or not self.incoming or not self.incoming.is_slow(now, least):
+            return False
+        if self.request and not self.closing:
+            self.refuse(self.request.id, Refused("data_too_slow", least=least))
+        return True
 
 
 def nobody() -> None:

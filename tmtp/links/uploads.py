@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
+from ..services.errors import Refused
 from ..services.messages.posts import Body
 from ..services.storage import spool
 from ..services.storage.spool import INLINE_OCTETS, Spooled
 
 WRITE_OCTETS = 128 * 1024
+SLOW_AFTER = 30.0  # seconds in which data has to arrive at the lowest rate that is allowed
 disk = ThreadPoolExecutor(4, thread_name_prefix="tmtp-spool")  # reads and writes files, so that the loop need not wait
 
 
@@ -83,21 +86,53 @@ class Part:
 
 
 class Incoming:
-    """The data of a request: its parts one after another, and the digest by which it is recognised if sent again."""
+    """The data of a request: its parts one after another, and the digest by which it is recognised if sent again.
+
+    `refused` is set if the request is refused already. Its data is then discarded as it arrives.
+    """
 
     def __init__(self, header: bytes, lengths: Sequence[int]) -> None:
         self._digest = hashlib.sha256(header)
         self.parts = [Part(length, self._digest) for length in lengths]
         self._at = 0
+        self.refused: Refused | None = None
+        self._since = time.monotonic()  # when `_octets` were counted from
+        self._octets = 0
+        self._busy = False  # whether the disk is waited for
+
+    @property
+    def spooled_octets(self) -> int:
+        """The octets that go to the spool when all data has arrived."""
+        return sum(part.left for part in self.parts if part.left > INLINE_OCTETS)
 
     async def add(self, piece: bytes) -> None:
         """Take the next octets, which may belong to several parts."""
+        self._octets += len(piece)
+        if self.refused:
+            return
+        self._busy = True
+        begun = time.monotonic()
         while piece:
             part = self.parts[self._at]
             mine, piece = piece[: part.left], piece[part.left :]
             await part.add(mine)
             if not part.left:
                 self._at += 1
+        self._busy = False
+        self.excuse(time.monotonic() - begun)
+
+    def excuse(self, seconds: float) -> None:
+        """Do not count a time in which the server has not read from the link."""
+        self._since += seconds
+
+    def is_slow(self, now: float, least: float) -> bool:
+        """Return whether less than `least` octets per second have arrived in the last SLOW_AFTER seconds."""
+        seconds = now - self._since
+        if self._busy or seconds < SLOW_AFTER:
+            return False
+        slow = self._octets < least * seconds
+        self._since, self._octets = now, 0
+        return slow
 
     @property
     def digest(self) -> bytes:

@@ -81,6 +81,18 @@ TEXTS: dict[str, Text] = {
         "too many pings and invitations to %(name)s, try again tomorrow",
         _("You have sent “%(name)s” many pings and invitations today. Try again tomorrow."),
     ),
+    "too_many_uploads": Text(
+        "you are sending %(most)s large messages already, which is the most one may send at once",
+        _("You are sending %(most)s large messages already. Wait until one of them has arrived."),
+    ),
+    "too_many_upload_octets": Text(
+        "you are sending so much data already that there is no room for this, try again later",
+        _("You are sending so much already that there is no room for this. Try again later."),
+    ),
+    "data_too_slow": Text(
+        "less than %(least)s octets per second arrived, try again over a faster link",
+        _("This arrived too slowly. Send it again over a faster connection."),
+    ),
     "too_many_aliases": Text(
         "a user has at most %(most)s aliases", _("You have taken %(most)s names, which is the most there may be.")
     ),

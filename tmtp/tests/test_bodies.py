@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import json
+import time
 import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,12 +15,17 @@ from typing import Any
 import pytest
 
 from tmtp.engine.counters import Counters
+from tmtp.engine.limits import Limits
+from tmtp.links.handlers import HANDLERS
 from tmtp.links.session import Session
 from tmtp.links.uploads import Incoming
 from tmtp.protocol.connection import State
 from tmtp.services.errors import Refused
+from tmtp.services.people.users import LoggedIn
 from tmtp.services.storage import spool
 from tmtp.services.storage.spool import INLINE_OCTETS, Spooled
+
+from .servers import frame
 
 pytestmark = [pytest.mark.once, pytest.mark.usefixtures("spool_folder")]
 
@@ -36,6 +42,15 @@ def files(folder: Path) -> list[Path]:
 
 def octets(body: bytes | Spooled) -> bytes:
     return spool.path(body.name).read_bytes() if isinstance(body, Spooled) else body
+
+
+def logged_in(limits: Limits) -> Session:
+    """Return the session of a user's link."""
+    engine: Any = SimpleNamespace(max_body=2**30, counters=Counters(), limits=limits)
+    session = Session(engine, "::1")
+    session.connection.state = State.LOGGED_IN
+    session.sender = LoggedIn("a uid", 1, 1)
+    return session
 
 
 @pytest.mark.parametrize("step", [1, 7, 1000, 65536, 10**6])
@@ -106,8 +121,7 @@ async def test_a_full_disk_is_remembered_and_the_rest_passed_over(
 async def test_a_post_whose_part_could_not_be_spooled_is_refused_and_leaves_no_file(
     spool_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = Session(SimpleNamespace(max_body=10**9, counters=Counters()), "::1")  # type: ignore[arg-type]
-    session.connection.state = State.LOGGED_IN
+    session = logged_in(Limits())
     header = b'{"op":8,"id":"7","for":[],"datalen":200000,"notelen":100000}'
     await session.receive(b"%04x%b" % (len(header), header) + bytes(100_000), {})
     assert session.incoming is not None
@@ -154,3 +168,49 @@ def test_what_the_disk_has_no_room_for_is_refused_and_leaves_no_file(
     with pytest.raises(ValueError, match="has changed"):
         spool.keep([bytes(100_000)], 200_000)
     assert files(spool_folder) == []
+
+
+async def test_data_that_drips_is_too_slow_and_a_busy_server_is_no_reason() -> None:
+    incoming = Incoming(b"", [200_000])
+    begun = time.monotonic()
+    await incoming.add(bytes(100_000))
+    assert not incoming.is_slow(begun + 29, 500)
+    assert not incoming.is_slow(begun + 31, 500), "it is slow only now"
+    await incoming.add(b"x")
+    incoming.excuse(10)
+    assert not incoming.is_slow(begun + 70, 500), "the server has not read for 10 of 39 seconds"
+    assert incoming.is_slow(begun + 73, 500)
+    incoming.abandon()
+
+
+async def test_a_body_that_drips_is_refused_and_its_link_ends(spool_folder: Path) -> None:
+    limits = Limits()
+    session = logged_in(limits)
+    await session.receive(frame(op=7, id="slow", for_=[], datalen=2**20) + bytes(200_000), HANDLERS)
+    now = time.monotonic()
+    assert [session.is_overdue(now + 31 * n) for n in (0, 1, 2)] == [False, False, True]
+    (answer,) = session.outgoing()
+    assert b"500 octets per second" in answer  # type: ignore[operator]
+    session.end()
+    assert not files(spool_folder)
+    assert not limits._held
+
+
+async def test_a_user_has_only_so_many_uploads(settings: Any, spool_folder: Path) -> None:
+    most = {"uploads_per_user": 2, "upload_octets_per_user": 500_000}
+    settings.TMTP = {**settings.TMTP, "LIMITS": most}
+    limits, links = Limits(), []
+    for name, size in (("first", 200_000), ("too large", 400_000), ("second", 200_000), ("third", 70_000)):
+        link = logged_in(limits)
+        await link.receive(frame(op=7, id=name, for_=[], datalen=size) + bytes(size - 1), HANDLERS)
+        links.append(link)
+    assert sorted(file.stat().st_size for file in files(spool_folder)) == [199_999] * 2
+    for link in (links[1], links[3]):
+        await link.receive(b"x", HANDLERS)
+    refused = [bytes(b"".join(link.outgoing())) for link in links]  # type: ignore[arg-type]
+    assert [b"no room" in answer for answer in refused] == [False, True, False, False]
+    assert [b"2 large messages" in answer for answer in refused] == [False, False, False, True]
+    for link in links:
+        link.end()
+    assert not files(spool_folder)
+    assert not limits._held

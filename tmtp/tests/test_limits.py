@@ -59,7 +59,7 @@ def test_links_of_an_address_are_counted(limits: Limits) -> None:
     assert limits.open("::1")
     for address in ("::1", "::1", "::2"):
         limits.close(address)
-    assert not limits._links
+    assert not limits._held
 
 
 def test_links_of_a_network_are_counted(settings: Any) -> None:

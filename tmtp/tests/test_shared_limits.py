@@ -106,7 +106,7 @@ def test_nothing_is_exchanged_while_nothing_is_spent() -> None:
     spend(limits, 50)
     exchange(limits)
     assert not limits.take_spent()
-    assert not limits.take_links()
+    assert not limits.take_held()
 
 
 def test_a_rate_that_was_given_back_is_deleted() -> None:
@@ -127,10 +127,10 @@ def test_the_database_keeps_no_address() -> None:
 
 
 def share(limits: Limits, lease: ServerLease, *others: ServerLease) -> None:
-    counts = limits.take_links()
+    counts = limits.take_held()
     if counts:
         names, servers = list(counts), [other.pk for other in others]
-        limits.learn_links(names, limit_counts.share_open(lease.pk, names, list(counts.values()), servers))
+        limits.learn_held(names, limit_counts.share_open(lease.pk, names, list(counts.values()), servers))
 
 
 def test_links_are_counted_over_all_servers_that_are_alive() -> None:
@@ -151,6 +151,6 @@ def test_links_are_counted_over_all_servers_that_are_alive() -> None:
         here.open("192.0.2.1")
     share(here, one, two)
     leases.release(one.pk)  # its links have ended with it
-    there.share_all_links()
+    there.share_all_held()
     share(there, two)
     assert sum(there.open("192.0.2.1") for _ in range(100)) == 89
