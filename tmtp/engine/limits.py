@@ -51,7 +51,7 @@ class Limits:
             self.release(name, who)
 
     def hold(self, name: str, who: str, amount: int = 1) -> bool:
-        """Count something that a user has for a while. Return False, without counting it, if that would be too much."""
+        """Count something that a user has for a while. Return False, without counting it, if that is too much."""
         count = name, who
         if not self._has_room(count, amount):
             return False

@@ -1,8 +1,8 @@
 """Exchange what is counted under limits with the other processes, through the database.
 
 What was spent of a rate is added to a row that all processes share, whose total comes back. Of links and uploads, each
-server notes how many it has, and reads how many the other servers that are alive have. Nothing is exchanged while nothing
-changes that is worth sharing, so an idle service writes nothing.
+server notes how many it has, and reads how many the other servers that are alive have. Nothing is exchanged while
+nothing changes that is worth sharing, so an idle service writes nothing.
 """
 
 from __future__ import annotations
