@@ -23,7 +23,7 @@ def list_pages(on: Any, anna: Any, node: Any, newcomer: Any) -> dict[str, list[t
     from accounts.provider.conf import CLIENT_ID, REDIRECT
     from tmtp.delivery import notices
     from tmtp.mailbox.models import Thread
-    from tmtp.models import Alias, Group, Node
+    from tmtp.models import Alias, Group, Member, Node
     from tmtp.protocol.values import format_msgid
 
     pages: dict[str, list[tuple[str, str, str]]] = {}
@@ -90,6 +90,14 @@ def list_pages(on: Any, anna: Any, node: Any, newcomer: Any) -> dict[str, list[t
     add("tmtp_pages:group_new", "group-new-nameless", who=NEW)
     add("tmtp_pages:group", "group", groups["Tuesday"])
     add("tmtp_pages:group", "group-invited", groups["Endgames"])
+    add("tmtp_pages:group", "group-open", groups["News"])
+    add("tmtp_pages:group", "group-open-nameless", groups["News"], who=NEW)
+    add("tmtp_pages:groups_open", "groups-open")
+    add("tmtp_pages:groups_open", "groups-open-none", query="?q=checkers")
+    add("tmtp_pages:group_rules", "group-rules", groups["Tuesday"])
+    for alias_there in ("Boris Lindqvist", "a rather rude person"):
+        there = Member.objects.get(group=groups["Tuesday"], alias=alias_there)
+        add("tmtp_pages:group_member", f"group-member-{slugify(alias_there)}", groups["Tuesday"], there.pk)
     add("tmtp_pages:group_leave", "group-leave", groups["Tuesday"])
     add("tmtp_mailbox:mailbox", "mailbox")
     add("tmtp_mailbox:mailbox", "mailbox-empty", who=NEW)

@@ -117,7 +117,8 @@ def _devices(user: Any) -> list[Any]:
 
 
 def _groups(on: Stage) -> None:
-    from tmtp.services.groups import groups
+    from tmtp.models import Group, Member, User
+    from tmtp.services.groups import groups, roles, site_groups
 
     blitz, board, study = "Tuesday night blitz", "Board of the chess club", "Endgames for people with little time"
     with ago(20 * DAY):
@@ -128,6 +129,12 @@ def _groups(on: Stage) -> None:
         groups.join(on.senders["boris"], blitz)
         groups.invite(on.senders["anna"], board, "anna karlsson", "Boris Lindqvist")
         groups.join(on.senders["boris"], board)
+        groups.invite(on.senders["anna"], blitz, "anna karlsson", "a rather rude person")
+        groups.drop(on.senders["chiara"], blitz, "a rather rude person")
+        for name, role in (("boris", Member.Role.MODERATOR), ("anna", Member.Role.OWNER)):
+            user = User.objects.get(pk=on.senders[name].user)
+            roles.set_role(Group.objects.get(gid=blitz), user, role)
+        site_groups.create_group("News of the club", joining=Group.Joining.ANYONE, posting=Group.Right.MODERATORS)
     with ago(3 * HOUR):
         text = b"Rook endings, one a week, fifteen minutes. Join us?"
         groups.invite(on.senders["elsa"], study, "Elsa Bergström", "anna karlsson", text)

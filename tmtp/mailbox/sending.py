@@ -22,7 +22,7 @@ from ..models import Alias, Group, Member, Node, User
 from ..protocol.requests import TO_GROUP_WITHOUT_ME, TO_USER, Recipient
 from ..protocol.values import parse_msgid
 from ..services.errors import Refused, Unreachable
-from ..services.groups import groups
+from ..services.groups import groups, roles
 from ..services.messages import posting
 from ..services.messages.attachments import attachments_of
 from ..services.messages.mailbox import Received, messages_of
@@ -62,9 +62,20 @@ def aliases(user: User) -> list[str]:
     return list(Alias.objects.filter(user=user, dropped=None).order_by("pk").values_list("name", flat=True))
 
 
-def is_member(user: User, gid: str) -> bool:
-    """Return whether the user has joined a group."""
-    return Member.objects.filter(user=user, group__gid=gid, status=Member.Status.JOINED).exists()
+def may_write(user: User, gid: str) -> bool:
+    """Return whether the user has joined a group and may post to it."""
+    place = (
+        Member.objects.filter(user=user, group__gid=gid, status=Member.Status.JOINED).select_related("group").first()
+    )
+    return place is not None and roles.may_post(place.group, place)
+
+
+def announcement_of(user: User, readers: Readers) -> str:
+    """Return the gid of a group among the readers that only others may post to, or an empty string."""
+    gids = [person.uid for person in readers.groups]
+    only = Group.objects.filter(gid__in=gids, posting=Group.Right.MODERATORS).order_by("pk")
+    own = Member.objects.filter(user=user, role__gt=Member.Role.MEMBER).values("group")
+    return only.exclude(pk__in=own).values_list("gid", flat=True).first() or "" if gids else ""
 
 
 def named(names: Iterable[str]) -> Readers:

@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from ..models import Alias, User
+from ..models import Alias, Group, Member, User
 from ..protocol.values import NAME_MAX_CHARACTERS, PING_MAX_UNITS, utf16_units
 from ..services.people.devices import LABEL_MAX
 from ..web.fields import NameOfOther
@@ -84,6 +84,56 @@ class GroupForm(InviteForm, NameForm):
     name = NewNameField(label=_("Name of the group"), help_text=_("8 characters or more. It cannot be changed later."))
     to = NameOfOtherField(label=_("Whom to invite first"), help_text=_("A name they go by here."), required=False)
     field_order = ["name", "alias", "to", "text"]
+
+
+MODERATORS_ONLY = _("Only the owner and the moderators")
+
+
+def _choice(label: Any, choices: list[tuple[int, Any]], help_text: Any = "") -> forms.TypedChoiceField:
+    return forms.TypedChoiceField(
+        label=label, help_text=help_text, choices=choices, coerce=int, widget=forms.RadioSelect
+    )
+
+
+class RulesForm(PageForm):
+    """The rules of a group."""
+
+    joining = _choice(
+        _("Who may join?"),
+        [
+            (Group.Joining.INVITED.value, _("People whom a member invites")),
+            (Group.Joining.CLOSED.value, _("People whom the owner or a moderator invites")),
+            (Group.Joining.ANYONE.value, _("Anyone: the group is on the list of open groups")),
+        ],
+    )
+    posting = _choice(
+        _("Who may write to the group?"),
+        [
+            (Group.Right.MEMBERS.value, _("All members")),
+            (Group.Right.MODERATORS.value, MODERATORS_ONLY),
+        ],
+    )
+    barring = _choice(
+        _("Who may bar members?"),
+        [
+            (Group.Right.MEMBERS.value, _("All members")),
+            (Group.Right.MODERATORS.value, MODERATORS_ONLY),
+        ],
+        _("Barred members get nothing from the group until they are invited again."),
+    )
+
+
+class RoleForm(PageForm):
+    """The role of a member of a group."""
+
+    role = _choice(
+        _("Role in the group"),
+        [
+            (Member.Role.MEMBER.value, _("Member")),
+            (Member.Role.MODERATOR.value, _("Moderator")),
+            (Member.Role.OWNER.value, _("Owner: then you are a moderator, and no longer decide about the group")),
+        ],
+    )
 
 
 class PresenceForm(PageForm):

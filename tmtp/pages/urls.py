@@ -5,7 +5,7 @@ path("", include("tmtp.pages.urls"))
 
 from django.urls import path
 
-from .views import aliases, devices, groups, privacy
+from .views import aliases, devices, group_members, groups, privacy
 
 app_name = "tmtp_pages"
 
@@ -22,9 +22,14 @@ urlpatterns = [
     path("account/block/<uid>/", privacy.block, name="block"),
     path("groups/", groups.groups, name="groups"),
     path("groups/new/", groups.new_group, name="group_new"),
+    path("groups/open/", groups.open_groups, name="groups_open"),
     path("groups/<int:pk>/", groups.group, name="group"),
     path("groups/<int:pk>/join/", groups.join_group, name="group_join"),
     path("groups/<int:pk>/name/", groups.rename_in_group, name="group_name"),
     path("groups/<int:pk>/invite/", groups.invite_to_group, name="group_invite"),
     path("groups/<int:pk>/leave/", groups.leave_group, name="group_leave"),
+    path("groups/<int:pk>/rules/", group_members.rules, name="group_rules"),
+    path("groups/<int:pk>/members/<int:member>/", group_members.member, name="group_member"),
+    path("groups/<int:pk>/members/<int:member>/role/", group_members.set_role, name="group_role"),
+    path("groups/<int:pk>/members/<int:member>/bar/", group_members.bar, name="group_bar"),
 ]

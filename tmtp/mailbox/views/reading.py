@@ -84,12 +84,14 @@ def show_thread(request: HttpRequest, node: Node, the: Thread, form: WritingForm
         messages.info(request, _("These messages are gone: deleted, or taken back by who sent them."))
         return redirect("tmtp_mailbox:mailbox")
     index.mark_read(node, part.unread)
+    readers = sending.readers_of(node, the) if isinstance(form, ReplyForm) else None
     context = {
         "thread": the,
         "part": part,
         "form": form,
-        "readers": sending.readers_of(node, the) if isinstance(form, ReplyForm) else None,
-        "is_member": the.key.startswith(GROUP) and sending.is_member(node.user, the.key.removeprefix(GROUP)),
+        "readers": readers,
+        "announcement": sending.announcement_of(node.user, readers) if readers else "",
+        "may_write": the.key.startswith(GROUP) and sending.may_write(node.user, the.key.removeprefix(GROUP)),
         "me": node.user,
         "live": not part.later,
     }

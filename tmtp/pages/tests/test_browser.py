@@ -63,6 +63,7 @@ def test_a_group_a_block_and_who_sees_whom(site, new_page):
 
     ann.goto("/groups/")
     ann.get_by_role("link", name="friends of anna").click()
+    ann.get_by_role("link", name="Options for bobby of rome").click()
     ann.get_by_role("link", name="Block bobby of rome").click()
     ann.get_by_role("button", name="Block").click()
     expect(ann.get_by_text("“bobby of rome” cannot write to you any more")).to_be_visible()

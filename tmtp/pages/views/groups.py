@@ -10,14 +10,14 @@ from django import forms
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db import transaction
-from django.db.models import Exists, OuterRef
-from django.http import HttpRequest, HttpResponse
+from django.db.models import Exists, F, OuterRef
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 
 from ...models import Alias, Block, Group, Member, User
 from ...services.groups import groups as services
-from ...services.groups import moderation
+from ...services.groups import moderation, roles
 from ...services.people.actors import Sender
 from ...services.people.linking import user_of
 from ...services.queue.quota import RowsOf
@@ -26,7 +26,7 @@ from ...web.limits import attempt
 from ...web.rendering import render_page
 from ..forms import GroupForm, InviteForm, NameForm
 
-INVITED, JOINED = Member.Status.INVITED, Member.Status.JOINED
+INVITED, JOINED, BARRED = Member.Status
 MEMBERS_AT_ONCE = 100
 GROUPS_AT_ONCE = 100
 COUNTED = 1000  # of the members of each group, on the page of all
@@ -40,6 +40,18 @@ def groups(request: HttpRequest) -> HttpResponse:
     counted = places.select_related("group").annotate(members=RowsOf(others[: COUNTED + 1]))
     page = Paginator(counted.order_by("status", "group__gid"), GROUPS_AT_ONCE).get_page(request.GET.get("page"))
     return render_page(request, "tmtp_pages/groups.html", {"page": page, "counted": COUNTED, "Status": Member.Status})
+
+
+@member_page("GET")
+def open_groups(request: HttpRequest) -> HttpResponse:
+    """List the groups that anyone may join, without those in which the member has a place already."""
+    wanted = request.GET.get("q", "").replace("\0", "").strip()
+    mine = Member.objects.filter(group=OuterRef("pk"), user=user_of(request.user))
+    others = Member.objects.filter(group=OuterRef("pk"), status=JOINED).values("pk")
+    found = Group.objects.filter(joining=Group.Joining.ANYONE, gid__icontains=wanted).exclude(Exists(mine))
+    counted = found.annotate(count=RowsOf(others[: COUNTED + 1]))
+    page = Paginator(counted.order_by("gid"), GROUPS_AT_ONCE).get_page(request.GET.get("page"))
+    return render_page(request, "tmtp_pages/groups_open.html", {"page": page, "wanted": wanted, "counted": COUNTED})
 
 
 @member_page("GET", "POST")
@@ -66,9 +78,18 @@ def _found(user: User, form: GroupForm, given: dict[str, Any]) -> bool:
 
 
 def own_place(request: HttpRequest, pk: int, *statuses: Member.Status) -> Member:
-    """Return the member's membership in a group. Raise Http404 if it has none of these statuses."""
-    places = Member.objects.filter(user=user_of(request.user), status__in=statuses or (INVITED, JOINED))
-    return get_object_or_404(places.select_related("group", "user"), group=pk)
+    """Return the member's membership in a group. Raise Http404 if it has none of these statuses.
+
+    Without statuses, return also, as an invitation, the one that the member may have in a group that anyone may join.
+    """
+    user = user_of(request.user)
+    place = Member.objects.filter(user=user, group=pk).select_related("group", "user").first()
+    if place is None and not statuses:
+        group = get_object_or_404(Group, pk=pk, joining=Group.Joining.ANYONE)
+        return Member(group=group, user=user, status=INVITED)
+    if place is None or place.status not in (statuses or (INVITED, JOINED)):
+        raise Http404
+    return place
 
 
 @member_page("GET")
@@ -79,21 +100,29 @@ def group(request: HttpRequest, pk: int) -> HttpResponse:
 
 def show(request: HttpRequest, place: Member, form: forms.Form | None = None) -> HttpResponse:
     """Render the page of a group, with a refused form, if any. An invited member does not see the other members."""
-    joined = place.status == JOINED
+    may_invite = roles.may_invite(place.group, place) or type(form) is InviteForm
+    joined, may_bar = place.status == JOINED, roles.may_bar(place.group, place, Member())
     everyone = (
-        Member.objects.filter(group=place.group, status__in=(INVITED, JOINED))
+        Member.objects.filter(
+            group=place.group, status__in=(INVITED, JOINED, BARRED) if may_bar else (INVITED, JOINED)
+        )
         .select_related("user")
         .annotate(is_blocked=Exists(Block.objects.filter(user=place.user_id, blocked=OuterRef("user"))))
     )
-    page = Paginator(everyone.order_by("-status", "alias", "pk"), MEMBERS_AT_ONCE).get_page(request.GET.get("page"))
+    in_order = everyone.order_by(F("status") % 2, "status", "-role", "alias", "pk")  # joined, invited, barred
+    page = Paginator(in_order, MEMBERS_AT_ONCE).get_page(request.GET.get("page"))
     context = {
         "place": place,
         "joined": joined,
         "Status": Member.Status,
+        "Role": Member.Role,
+        "Joining": Group.Joining,
+        "announces": place.group.posting == Group.Right.MODERATORS,
+        "may_post": joined and roles.may_post(place.group, place),
         "members": page if joined else None,
         "members_joined": everyone.filter(status=JOINED).count(),
         "name_form": _or(form, NameForm, place.user, initial={"alias": place.alias}),
-        "invite_form": _or(form, InviteForm) if joined else None,
+        "invite_form": _or(form, InviteForm) if joined and may_invite else None,
     }
     return render_page(request, "tmtp_pages/group.html", context)
 
@@ -159,4 +188,5 @@ def leave_group(request: HttpRequest, pk: int) -> HttpResponse:
         moderation.leave(place)
         messages.success(request, _("You have left “%(gid)s”.") % {"gid": place.group.gid})
         return redirect("tmtp_pages:groups")
-    return render_page(request, "tmtp_pages/group_leave.html", {"place": place})
+    heir = roles.heir(place.group) if place.role == Member.Role.OWNER else None
+    return render_page(request, "tmtp_pages/group_leave.html", {"place": place, "heir": heir})

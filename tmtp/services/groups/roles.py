@@ -28,6 +28,11 @@ def may_bar(group: Group, member: Member, other: Member) -> bool:
     return group.barring == Group.Right.MEMBERS or member.role > max(other.role, MEMBER)
 
 
+def may_post(group: Group, member: Member) -> bool:
+    """Return whether a joined member may post to a group."""
+    return member.moderates or group.posting != Group.Right.MODERATORS
+
+
 def check_invite(group: Group, inviter: Member, invitee: Member | None, alias: str) -> None:
     """Raise Refused if a joined member may not invite someone, who may be barred, under an alias."""
     if not may_invite(group, inviter):
@@ -82,13 +87,18 @@ def set_role(group: Group, user: User, role: int, *, by: Member | None = None) -
     Member.objects.filter(pk=member.pk).update(role=role)
 
 
+def heir(group: Group) -> Member | None:
+    """Return the joined member who would be the next owner, or None. A person comes before the site."""
+    joined = Member.objects.filter(group=group, status=_JOINED).exclude(role=OWNER)
+    return joined.order_by("-role", "user__is_site", "pk").first()
+
+
 def keep_owner(group: Group) -> None:
-    """Make a joined member the owner of a group that has none. A person comes before the site."""
-    joined = Member.objects.filter(group=group, status=_JOINED)
-    if not joined.filter(role=OWNER).exists():
-        heir = joined.order_by("-role", "user__is_site", "pk").first()
-        if heir:
-            Member.objects.filter(pk=heir.pk).update(role=OWNER)
+    """Make a joined member the owner of a group that has none."""
+    if not Member.objects.filter(group=group, role=OWNER).exists():
+        next_owner = heir(group)
+        if next_owner:
+            Member.objects.filter(pk=next_owner.pk).update(role=OWNER)
 
 
 def owner_deleted(instance: Member, **_: Any) -> None:
