@@ -43,6 +43,7 @@ DEFAULTS: dict[str, Any] = {
     "STORE_PATIENCE": 10,
     # limits
     "MAX_BODY": 4 * 2**30,
+    "MIN_FREE": 256 * 2**20,
     "LIMITS": {},
 }
 

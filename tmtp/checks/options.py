@@ -57,6 +57,7 @@ TEMPLATE = Rule(lambda value: isinstance(value, str) and value != "", "the name 
 PATH = Rule(lambda value: value is None or (isinstance(value, str | os.PathLike) and str(value) != ""), "a path")
 WINDOW = Rule(lambda value: is_whole(value) and 1 <= value <= 1000, "a whole number from 1 to 1000")
 OCTETS = Rule(lambda value: is_whole(value) and value >= 1, "a whole number of octets, 1 or more")
+FREE = Rule(lambda value: is_whole(value) and value >= 0, "a whole number of octets, 0 or more")
 LIMIT = Rule(lambda value: value is None or (is_whole(value) and value >= 1), "None or a whole number, 1 or more")
 
 HOSTS = Rule(
@@ -88,6 +89,7 @@ RULES: dict[str, Rule] = {
     "WRITE_TIMEOUT": SECONDS,
     "STORE_PATIENCE": SECONDS,
     "MAX_BODY": OCTETS,
+    "MIN_FREE": FREE,
 }
 CHECKED_ELSEWHERE = {"OPENID", "LIMITS", "NTP"}
 

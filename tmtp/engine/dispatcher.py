@@ -291,12 +291,13 @@ class Dispatcher:
         lane.loading = False
         if self.lanes.get(lane.node) is not lane:
             return
-        if isinstance(result, Unavailable):
-            lane.drop()  # the device connects again, and gets its whole queue
-            return
-        if lane.outdated:
+        away = isinstance(result, Unavailable) and result.may_wait
+        if lane.outdated or away:
             lane.outdated = False
             self._load(lane)
+            return
+        if isinstance(result, Unavailable):
+            lane.drop()  # the device connects again, and gets its whole queue
             return
         page, complete = result
         lane.behind = not complete

@@ -169,6 +169,10 @@ TEXTS: dict[str, Text] = {
     "spool_failed": Text(_("the text and its files cannot be kept: %(reason)s")),
     "took_too_long": Text(_("the server took too long to store this, try again later")),
     "message_not_found": Text(_("the site has sent no message %(msgid)s, or its report is no longer kept")),
+    "disk_full": Text(
+        "the server's disk is full, try again later",
+        _("There is no room for new messages now. Try again later."),
+    ),
     # the store; `database_error` is for operators and stays as the database says it
     "store_failed": Text(_("the server failed to store this")),
     "store_unavailable": Text(_("the server cannot store messages now, try again later")),

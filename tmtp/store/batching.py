@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeGuard, TypeVar
 
 from ..services.messages.fanout import Fanout
@@ -15,13 +16,14 @@ from .sharing import share
 
 T = TypeVar("T")
 J = TypeVar("J", bound="PostJob | ServiceJob[Any]")
+NEARLY = 0.5  # seconds; who has waited for almost long enough is answered together with those who have
 
 
 @dataclass(slots=True, eq=False)
 class PostJob:
     """A post to queue. For a post to many that has begun, `fanout` is the rest of it, one step in each batch.
 
-    `done` is called with the post's number, or with the error.
+    `done` is called with the post's number, or with the error. It waits since `since` (time.monotonic()).
     """
 
     link: Hashable
@@ -29,6 +31,7 @@ class PostJob:
     done: Callable[[int | Exception], None]
     fanout: Fanout | None = None
     result: int | Exception | Fanout | Later = LATER
+    since: float = field(default_factory=time.monotonic)
     savepoint: ClassVar[bool] = False
 
     def report(self) -> None:
@@ -60,6 +63,7 @@ class ServiceJob(Generic[T]):
     done: Callable[[T | Exception], None]
     savepoint: bool = True
     result: T | Exception | Later = LATER
+    since: float = field(default_factory=time.monotonic)
     cost: ClassVar[int] = 0
     user: ClassVar[None] = None
 
@@ -128,6 +132,7 @@ class Order:
             self._unfinished.setdefault(job.user, deque()).append(job)
             self._held[job.link] = []
         job.fanout = fanout
+        job.since = time.monotonic()  # each step may take its time
 
     def _end(self, job: PostJob) -> None:
         self._unfinished[job.user].popleft()
@@ -167,6 +172,18 @@ def _leading(jobs: list[Job], fits: Callable[[Job], TypeGuard[J]]) -> tuple[list
             held.add(job.link)
             others.append(job)
     return leading, others
+
+
+def fail_overdue(jobs: Iterable[Job], error: Exception, patience: float) -> None:
+    """Set the error as the result of all jobs that have waited for so many seconds, and put the others off."""
+    now = time.monotonic() + NEARLY
+    for job in jobs:
+        if now - job.since >= patience:
+            job.result = error
+        elif isinstance(job, PostJob) and job.fanout:
+            job.result = job.fanout  # as it was before this step
+        else:
+            job.result = LATER
 
 
 def put_off(jobs: list[J], links: set[Hashable]) -> list[J]:

@@ -8,6 +8,7 @@ from typing import Any
 from django.db import OperationalError, connection
 
 from ..services.storage.dialect import is_pooled
+from .waiting import lock_wait
 
 
 def make_durable() -> bool:
@@ -19,6 +20,7 @@ def make_durable() -> bool:
     if connection.vendor == "sqlite":
         raw.execute("PRAGMA journal_mode = WAL")
         raw.execute("PRAGMA synchronous = FULL")
+        raw.execute(f"PRAGMA busy_timeout = {int(lock_wait() * 1000)}")
         connection.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
     else:
         if is_pooled():
@@ -30,6 +32,16 @@ def make_durable() -> bool:
 def make_transaction_durable() -> None:
     """Let the transaction that has begun commit with full durability, on PostgreSQL behind a pool."""
     connection.cursor().execute("SET LOCAL synchronous_commit = on")
+
+
+def rewrite_log() -> None:
+    """Copy SQLite's log into its database, sync that, and begin the log anew.
+
+    After a sync that failed, the system takes what it has not written for written, and a later sync says nothing of
+    it. Without this, a log that was read again after a crash would look complete, with a hole on the disk.
+    """
+    if connection.vendor == "sqlite":
+        connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 class DatabaseFile:

@@ -18,20 +18,22 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from django.db import connection
 
+from ..conf import conf
 from ..services.errors import Refused
 from ..services.messages.posts import Post
 from ..services.queue import leases
 from ..services.queue.batch import Parcel, Service, without_batch
 from ..services.queue.reports import Note
 from ..services.storage.spool import discard
-from .batching import Job, Order, PostJob, ServiceJob
+from .batching import Job, Order, PostJob, ServiceJob, fail_overdue
 from .counters import StoreCounters
+from .reserve import Reserve
 from .transactions import Committed, Entry, LeaseLost, Transactions, Unavailable, Uncertain
 from .wal import Checkpoints
 
@@ -47,6 +49,7 @@ class Read(Generic[T]):
 
     function: Callable[[], T]
     done: Callable[[T | Unavailable], None]
+    since: float = field(default_factory=time.monotonic)
 
 
 Item = Job | Read[Any] | Entry | Note
@@ -75,9 +78,11 @@ class Store:
         self.failures = 0  # batches that were not committed
         self.counters = StoreCounters()
         self._order = Order()
-        self._checkpoints = Checkpoints()
-        self._transactions = Transactions(self._checkpoints, self.counters)
+        reserve = Reserve()
+        self._checkpoints = Checkpoints(reserve)
+        self._transactions = Transactions(self._checkpoints, reserve, self.counters)
         self._reads: list[Read[Any]] = []
+        self._worked = 0.0  # the time.monotonic() at which the database did its work last
         self._overdue: list[Entry | Note] = []  # acknowledgements of batches that were not committed
 
     def start(self) -> None:
@@ -180,6 +185,7 @@ class Store:
     def _work_or_end(self) -> None:
         """Run `_work`. After an unexpected error, end the process, which cannot store anything any more."""
         try:
+            self._transactions.cutter.start()
             self._work()
         except BaseException:
             log.critical("the store has failed; the process ends", exc_info=True)
@@ -198,9 +204,9 @@ class Store:
             self._reads += [item for item in batch if isinstance(item, Read)]
             if not self._overdue:  # otherwise the queries would find messages that are acknowledged
                 reads, self._reads = self._reads, []
-                for read in reads:
-                    self._read(read)
+                self._read_all(reads)
         self._checkpoints.stop()
+        self._transactions.cutter.stop()
         connection.close()
 
     def _batches(self) -> Iterator[list[Item | None]]:
@@ -216,9 +222,13 @@ class Store:
 
     def _commit(self, jobs: list[Job], acked: list[Entry | Note]) -> None:
         acked = self._overdue + acked
+        patience = float(conf.STORE_PATIENCE)
+        asked = min((job.since for job in jobs), default=time.monotonic())
+        give_up = max(asked, self._worked) + patience  # what waits while others are served does not count
         try:
-            done = self._transactions.commit(jobs, acked, self.leases)
+            done = self._transactions.commit(jobs, acked, self.leases, give_up)
             self._overdue = []
+            self._worked = time.monotonic()
         except Exception as error:
             if not isinstance(error, Unavailable):
                 log.exception("a batch failed")
@@ -228,27 +238,40 @@ class Store:
             self._overdue = acked
             self.failures += 1
             done = Committed([], [])
-            for job in jobs:
-                job.result = error
+            # Who has asked later may wait for longer, unless the disk is full, or the batch may be on disk.
+            fail_overdue(jobs, error, patience if error.may_wait else 0)
         else:
             self.counters.add(jobs, acked, done.parcels)
         jobs = self._order.settle(jobs)
         self._tell(self._report, jobs, done.parcels)
         if self._hand_over and done.parcels:
-            self._hand_over(done.parcels)
+            with self._transactions.cutter.until(time.monotonic() + patience):
+                self._hand_over(done.parcels)
         discard(done.spools)
         for job in jobs:
             discard_failed(job)
 
-    def _read(self, read: Read[Any]) -> None:
+    def _read_all(self, reads: list[Read[Any]]) -> None:
+        """Run queries. While the database is away, those that have waited for too long are not tried again."""
+        away: Unavailable | None = None
+        for read in reads:
+            give_up = max(read.since, self._worked) + float(conf.STORE_PATIENCE)
+            if away is None or time.monotonic() < give_up or self._transactions.is_connected:
+                away = self._read(read, give_up)
+            else:
+                self._tell(read.done, away)
+
+    def _read(self, read: Read[Any], give_up: float) -> Unavailable | None:
+        """Run a query. Return the error if the database is away."""
         try:
-            result = self._transactions.look_up(read.function)
+            self._tell(read.done, self._transactions.look_up(read.function, give_up))
         except Unavailable as error:
-            result = error
+            self._tell(read.done, error)
+            return error
         except Exception as error:
             log.exception("a read failed")
-            result = Unavailable("database_error", reason=str(error))
-        self._tell(read.done, result)
+            self._tell(read.done, Unavailable("database_error", reason=str(error)))
+        return None
 
     def _tell(self, function: Callable[..., None], *arguments: object) -> None:
         """Call a function in the event loop. Do nothing if the loop is closed."""

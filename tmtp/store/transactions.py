@@ -8,27 +8,36 @@ from collections.abc import Callable, Collection, Hashable
 from contextlib import nullcontext, suppress
 from typing import NamedTuple, TypeVar
 
-from django.db import Error, InterfaceError, OperationalError, connection, transaction
+from django.db import Error, connection, transaction
 
-from ..conf import conf
 from ..services.errors import CodedError, Refused
 from ..services.messages import posting
 from ..services.messages.fanout import Fanout
 from ..services.queue import leases, queue, reports
 from ..services.queue.batch import Batch, Parcel
 from ..services.queue.reports import Note
+from ..services.storage import room
 from .batching import Job, PostJob, ServiceJob, phases, put_off
 from .counters import StoreCounters
-from .durability import DatabaseFile, make_durable, make_transaction_durable
+from .durability import DatabaseFile, make_durable, make_transaction_durable, rewrite_log
+from .failures import Failure, broke_a_write, failure_of
+from .reserve import Reserve
+from .waiting import Cutter
 from .wal import Checkpoints
 
 log = logging.getLogger("tmtp")
 T = TypeVar("T")
 Entry = tuple[int, int, int]  # an acknowledged entry: node id, rank, number
+PAUSE = 0.05  # seconds between two attempts
 
 
 class Unavailable(CodedError):
     """The database is unavailable, and nothing was done."""
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether a request that has not waited for long may be tried again."""
+        return type(self) is Unavailable and self.code == "store_unavailable"
 
 
 class Uncertain(Unavailable):
@@ -51,69 +60,82 @@ class Committed(NamedTuple):
 class Transactions:
     """The transactions of one store. Use them in one thread only, which has its own connection."""
 
-    def __init__(self, checkpoints: Checkpoints, counters: StoreCounters) -> None:
+    def __init__(self, checkpoints: Checkpoints, reserve: Reserve, counters: StoreCounters) -> None:
         self._checkpoints = checkpoints
+        self._reserve = reserve
         self._counters = counters
         self._file = DatabaseFile()
+        self.cutter = Cutter()
         self._is_pooled = False
+        self._log_is_doubtful = True  # whether SQLite's log may have a hole on the disk: who wrote it may have crashed
+        self._made_room = False  # whether the disk was full in this batch
+        self._done: Committed | None = None
         self._batch = 0  # the number of the last batch, which its commit writes into the lease's row
 
-    def prepare(self) -> None:
+    def prepare(self, give_up: float = 0.0) -> None:
         """Set this connection up for durable commits, whatever the site's own settings are. Replace one that was lost.
+
+        Connecting may take until `give_up`, but two seconds at least.
 
         Django closes a connection that is lost in a transaction, but not one that is lost outside of any.
         """
-        with suppress(Error), connection.wrap_database_errors:
-            if connection.connection is not None and not connection.is_usable():
-                connection.close()
+        if self.is_connected:
+            with self.cutter.until(0):
+                if not connection.is_usable():
+                    connection.close()
+        with suppress(Error), connection.wrap_database_errors, self.cutter.until(give_up):
             connection.ensure_connection()
             self._is_pooled = make_durable()
             self._checkpoints.raise_autocheckpoint()
             self._file.note()
 
-    def commit(self, jobs: list[Job], acked: list[Entry | Note], renewed: Collection[int]) -> Committed:
+    def commit(
+        self, jobs: list[Job], acked: list[Entry | Note], renewed: Collection[int], give_up: float
+    ) -> Committed:
         """Run jobs, write acknowledgements and renew leases, in one transaction. Set the jobs' results.
 
-        Raise LeaseLost if a lease has been ended, Unavailable if the database is not available for
-        TMTP["STORE_PATIENCE"] seconds, and Uncertain if its connection was lost during the commit.
+        Raise LeaseLost if a lease has been ended, Unavailable if the database is not available until `give_up`
+        (time.monotonic()) or its disk takes no more, and Uncertain if its connection was lost during the commit.
         """
         self._batch += 1
-        give_up = time.monotonic() + conf.STORE_PATIENCE
-        pause = 0.02
-        careful = False
-        done: Committed | None = None  # what may be on disk
+        self._made_room = careful = False
+        if not self.is_connected and time.monotonic() > give_up:
+            raise Unavailable("store_unavailable")  # the last attempt to connect has used up the time
         while True:
+            self._done = None
             try:
-                self._file.check()
-                begun = time.monotonic()
-                with transaction.atomic():
-                    if self._is_pooled:
-                        make_transaction_durable()
-                    batch = Batch()
-                    spools = acknowledge(acked) if acked else []
-                    _run(jobs, batch, careful)
-                    self._renew(renewed)
-                    done = Committed(batch.parcels, spools)
-                    ready = time.monotonic()
-                self._measure(begun, ready)
-                return done
+                with self.cutter.until(give_up):
+                    return self._attempt(jobs, acked, renewed, careful)
             except LeaseLost:
                 raise
-            except (OperationalError, InterfaceError) as error:
-                if done and self._was_committed(renewed, give_up):
-                    return done
-                done = None
-                if time.monotonic() > give_up:
-                    log.error("the database does not take messages: %s", error)
-                    raise Unavailable("store_unavailable") from error
-                time.sleep(pause)
-                pause = min(2 * pause, 1.0)
-                self.prepare()
-            except Exception:
-                if careful:
-                    raise
-                log.exception("a batch failed; its jobs are run one by one")
-                careful = True
+            except Exception as error:
+                if failure_of(error) is None:
+                    if careful:
+                        raise
+                    log.exception("a batch failed; its jobs are run one by one")
+                    careful = True
+                elif self._done and self._was_committed(renewed, give_up):
+                    return self._done
+                else:
+                    self._get_ready_again(error, give_up)
+
+    def _attempt(
+        self, jobs: list[Job], acked: list[Entry | Note], renewed: Collection[int], careful: bool
+    ) -> Committed:
+        """Run the transaction once. `_done` is what may be on disk if the commit fails."""
+        self._check_log()
+        begun = time.monotonic()
+        with transaction.atomic():
+            if self._is_pooled:
+                make_transaction_durable()
+            batch = Batch()
+            spools = acknowledge(acked) if acked else []
+            _run(jobs, batch, careful)
+            self._renew(renewed)
+            self._done = Committed(batch.parcels, spools)
+            ready = time.monotonic()
+        self._measure(begun, ready)
+        return self._done
 
     def _measure(self, begun: float, ready: float) -> None:
         """Note how long a batch took, and its commit, which began when it was `ready`."""
@@ -121,19 +143,66 @@ class Transactions:
         self._counters.batch_seconds.add(now - begun)
         self._counters.commit_seconds.add(now - ready)
 
-    def look_up(self, function: Callable[[], T]) -> T:
-        """Return the result of a query. Try again while the database is unavailable, then raise Unavailable."""
-        give_up = time.monotonic() + conf.STORE_PATIENCE
+    def _get_ready_again(self, error: Exception, give_up: float) -> None:
+        """Get ready for another attempt. Raise Unavailable if there is no use in one."""
+        failure = failure_of(error)
+        if failure is Failure.FULL and not self._made_room:
+            self._make_room(error)
+            return
+        if failure is Failure.FULL or time.monotonic() > give_up:
+            log.error("the database does not take messages: %s", error)
+            if failure is Failure.FULL:
+                raise Unavailable("disk_full") from error
+            raise Unavailable("store_unavailable") from error
+        time.sleep(PAUSE)
+        if failure is Failure.READ_ONLY:
+            connection.close()
+        self.prepare(give_up)
+
+    def _make_room(self, error: Exception) -> None:
+        """Let posts be refused for a moment, so that what remains of the batch finds room, in the reserve at least."""
+        log.error("the disk of the database takes no more messages: %s", error)
+        self._made_room = True
+        room.note_full()
+        self._reserve.release()
+        if broke_a_write(error):
+            self._log_is_doubtful = True
+            connection.close()
+            self.prepare()
+
+    def _check_log(self) -> None:
+        """Raise OperationalError if the database's file is not there, or if its log has a hole that is not mended."""
+        self._file.check()
+        if self._log_is_doubtful:
+            rewrite_log()
+            self._log_is_doubtful = False
+
+    def look_up(self, function: Callable[[], T], give_up: float) -> T:
+        """Return the result of a query. Raise Unavailable if the database is away until `give_up`.
+
+        In that case, try to connect for whoever comes next.
+        """
         while True:
             try:
-                return function()
-            except (OperationalError, InterfaceError) as error:
+                with self.cutter.until(give_up):
+                    return function()
+            except Error as error:
+                failure = failure_of(error)
+                if failure is None:
+                    raise
                 connection.close()
-                if time.monotonic() > give_up:
+                late = time.monotonic() > give_up
+                if not late:
+                    time.sleep(PAUSE)
+                self.prepare(give_up)
+                if late:
                     log.error("the database could not be read: %s", error)
-                    raise Unavailable("database_error", reason=str(error)) from error
-                time.sleep(0.1)
-                self.prepare()
+                    raise Unavailable("store_unavailable") from error
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection, which may have been lost since it was used."""
+        return connection.connection is not None
 
     def _renew(self, renewed: Collection[int]) -> None:
         lost = leases.renew(renewed, self._batch) if renewed else set()
@@ -146,14 +215,15 @@ class Transactions:
         """Reconnect, and return whether the last batch was committed in spite of the error. Raise Uncertain."""
         while True:
             try:
-                connection.close_if_unusable_or_obsolete()
-                self.prepare()
-                return leases.committed(min(renewed, default=0)) == self._batch
+                with self.cutter.until(give_up):
+                    connection.close_if_unusable_or_obsolete()
+                    self.prepare(give_up)
+                    return leases.committed(min(renewed, default=0)) == self._batch
             except Error as error:
                 if time.monotonic() > give_up:
                     log.error("the database was lost as it committed: %s", error)
                     raise Uncertain("store_uncertain") from error
-                time.sleep(0.1)
+                time.sleep(PAUSE)
 
 
 def _run(jobs: list[Job], batch: Batch, careful: bool) -> None:
@@ -192,10 +262,8 @@ def _run_job(job: Job, batch: Batch, careful: bool) -> None:
                     (job.result,) = posting.post([job.post], batch=batch)
                 case PostJob(fanout=Fanout() as fanout):
                     job.result = fanout.step(batch=batch)
-    except (OperationalError, InterfaceError):
-        raise
     except Exception as error:
-        if not guarded and not isinstance(error, Refused):
+        if failure_of(error) or (not guarded and not isinstance(error, Refused)):
             raise
         job.result = error
 

@@ -1,5 +1,6 @@
 """A thread that copies SQLite's write-ahead log (WAL) into the database file (docs/decisions/0011-fan-out.md).
 
+It also keeps the reserve, room for what must be written although the disk is full.
 Without it, a commit that finds a thousand pages in the log copies them, and takes 10 ms longer.
 """
 
@@ -11,6 +12,8 @@ from typing import Any
 
 from django.db import Error, connection
 
+from .reserve import Reserve
+
 ROWS = 4000  # a checkpoint is made when so many rows have changed
 IDLE = 1.0  # seconds, after which fewer are enough
 LOG_PAGES = 16_000  # 64 MB; with so many pages, if writers never pause, a commit makes the checkpoint after all
@@ -19,7 +22,8 @@ LOG_PAGES = 16_000  # 64 MB; with so many pages, if writers never pause, a commi
 class Checkpoints:
     """The checkpoints of the store's database. They do nothing on other databases than SQLite."""
 
-    def __init__(self) -> None:
+    def __init__(self, reserve: Reserve) -> None:
+        self._reserve = reserve
         self._due = threading.Event()
         self._changed = 0  # rows, as the store's connection counts them
         self._done = 0
@@ -56,6 +60,7 @@ class Checkpoints:
         while not self._ended:
             self._due.wait(IDLE)
             self._due.clear()
+            self._reserve.keep()
             if self._changed != self._done:
                 self._done = self._changed
                 with suppress(Error):  # the next checkpoint includes this one

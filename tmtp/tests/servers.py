@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 20.0
@@ -67,10 +68,13 @@ class Installation:
         return [path for path in (self.folder / "spool").rglob("*") if path.is_file()]
 
     @contextlib.contextmanager
-    def serve(self, port: int = 0, **options: Any) -> Iterator[Server]:
-        """Run a server. It is killed at the end of the block if the test has not stopped it."""
+    def serve(self, port: int = 0, *, wait: bool = True, **options: Any) -> Iterator[Server]:
+        """Run a server. It is killed at the end of the block if the test has not stopped it.
+
+        Without `wait`, the test awaits `server.wait()`, so that its own event loop runs meanwhile.
+        """
         server = Server(self, port or free_port(), **options)
-        server.start()
+        server.start(wait)
         try:
             yield server
         finally:
@@ -215,10 +219,15 @@ class Server:
         self._preexec = preexec
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, wait: bool = True) -> None:
         """Start the server, and wait until it says that it serves."""
         self._spawn()
-        self._wait()
+        if wait:
+            self._wait()
+
+    async def wait(self) -> None:
+        """Wait until the server says that it serves."""
+        await asyncio.to_thread(self._wait)
 
     def _spawn(self) -> None:
         with self.log_path.open("ab") as log:
@@ -462,3 +471,57 @@ async def until(condition: Callable[[], bool], timeout: float = PATIENCE) -> flo
         assert time.monotonic() - begun < timeout, "it did not come true"
         await asyncio.sleep(0.02)
     return time.monotonic() - begun
+
+
+# -- a network that can be cut
+
+
+class Relay:
+    """Stands between a server and PostgreSQL, and can let everything vanish that goes either way."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self._path = folder / ".s.PGSQL.5432"
+        real = unquote(database_url.rpartition("host=")[2])
+        self._real = f"{real}/.s.PGSQL.5432"
+        self.database_url = database_url.replace(quote(real), quote(str(folder)))
+        self._flows = asyncio.Event()
+        self._flows.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Listen."""
+        self._server = await asyncio.start_unix_server(self._join, self._path)
+
+    def swallow(self) -> None:
+        """Let nothing through, and do not say so."""
+        self._flows.clear()
+
+    def pass_on(self) -> None:
+        """Let everything through that comes from now on over new connections."""
+        self._flows.set()
+
+    async def stop(self) -> None:
+        """End all connections."""
+        self._server.close()
+        self._flows.set()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._flows.wait()
+        if not self._flows.is_set():
+            return  # the test has ended
+        there, back = await asyncio.open_unix_connection(self._real)
+        for source, target in ((reader, back), (there, writer)):
+            task = asyncio.create_task(self._copy(source, target))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _copy(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                await self._flows.wait()
+                target.write(data)
+        target.close()

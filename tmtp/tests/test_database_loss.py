@@ -11,7 +11,7 @@ import time
 import pytest
 
 from .ledger import Crowd
-from .servers import LoginRefused, administer, installation, until
+from .servers import LoginRefused, Relay, administer, installation, until
 
 postgresql = pytest.mark.skipif("not __import__('os').environ.get('DATABASE_URL')", reason="for PostgreSQL")
 sqlite = pytest.mark.skipif("__import__('os').environ.get('DATABASE_URL')", reason="for SQLite")
@@ -41,6 +41,97 @@ def backends(admin, name):
 
 def terminate_all(admin, name):
     admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+
+
+async def answers_in_time(server):
+    """Check that a post and a login are refused as soon as the store is not patient any more, and the link stays."""
+    client = await server.register()
+    yield
+    begun = time.monotonic()
+    client.post("1", [client.uid], b"refused")
+    login = asyncio.create_task(server.login("1" * 32, "1" * 40))
+    assert "error" in (await client.expect(op="ack", id="1"))[0]
+    with pytest.raises((LoginRefused, asyncio.IncompleteReadError)):
+        await login
+    assert time.monotonic() - begun < 6
+    yield
+    async with asyncio.timeout(10):
+        number = 2
+        while "error" in await answer_to_a_post(client, str(number)):
+            number += 1
+    client.close()
+
+
+async def answer_to_a_post(client, number):
+    client.post(number, [client.uid], b"hello")
+    return (await client.expect(op="ack", id=number))[0]
+
+
+@sqlite
+async def test_a_lock_is_waited_for_no_longer_than_the_store_is_patient(impatient):
+    steps = answers_in_time(impatient)
+    await anext(steps)
+    with contextlib.closing(sqlite3.connect(impatient.site.folder / "mnm.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        await anext(steps)
+    await anext(steps, None)
+
+
+@postgresql
+async def test_a_lock_of_another_session_is_waited_for_no_longer(impatient):
+    import psycopg
+
+    steps = answers_in_time(impatient)
+    await anext(steps)
+    with psycopg.connect(impatient.site.database_url) as other:
+        other.execute("LOCK TABLE tmtp_serverlease")
+        await anext(steps)
+    await anext(steps, None)
+
+
+@postgresql
+async def test_a_process_of_postgresql_is_stopped(impatient):
+    steps = answers_in_time(impatient)
+    await anext(steps)
+    with administer() as admin:
+        stopped = backends(admin, database_name(impatient.site))
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        await anext(steps)
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    await anext(steps, None)
+
+
+@postgresql
+async def test_the_network_to_postgresql_loses_everything():
+    with installation(STORE_PATIENCE=0.3) as site:
+        relay = Relay(site.folder, site.database_url)
+        await relay.start()
+        with site.serve(DATABASE_URL=relay.database_url, wait=False) as server:
+            await server.wait()
+            steps = answers_in_time(server)
+            await anext(steps)
+            relay.swallow()
+            await anext(steps)
+            relay.pass_on()
+            await anext(steps, None)
+        await relay.stop()
+
+
+@postgresql
+async def test_postgresql_can_only_be_read_for_a_while(impatient):
+    steps = answers_in_time(impatient)
+    await anext(steps)
+    name = database_name(impatient.site)
+    with administer() as admin:
+        admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        terminate_all(admin, name)
+        await anext(steps)
+        admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = off")
+        await anext(steps, None)  # over the same connections, which it replaces
 
 
 @postgresql

@@ -28,6 +28,8 @@ some_nodes = st.sets(nodes, min_size=1).map(sorted)
 ranks = st.sampled_from([0, 1, 1, 1, 1])
 sizes = st.sampled_from([1, 1, 1, 30])
 
+AWAY, BROKEN = Unavailable("store_unavailable"), Unavailable("database_error", reason="a bug")
+
 
 class World:
     """A database, and a store whose thread works when the test tells it to."""
@@ -38,7 +40,7 @@ class World:
         self.number = 0
         self.handed_in: deque[Any] = deque()
         self.coming: deque[Callable[[], Any]] = deque()  # reports to the loop, in order
-        self.down = False
+        self.down: Unavailable | None = None
         self.lease = 1
         self.dispatcher = Dispatcher(self, lambda chosen: None)  # type: ignore[arg-type]
         self.dispatcher._poller = self  # type: ignore[assignment]
@@ -87,7 +89,7 @@ class World:
         for entry in batch:
             if len(entry) == 2:
                 function, done = entry
-                result = Unavailable("database_error", reason="down") if self.down else function()
+                result = self.down or function()
                 self.coming.append(lambda done=done, result=result: done(result))  # type: ignore[misc]
 
     def turn(self) -> None:
@@ -230,11 +232,11 @@ class Dispatching(RuleBasedStateMachine):
             assert not link.due & {flight.number for flight in link.lane.flight.values()}
 
     @precondition(lambda self: self.links)
-    @rule()
-    def a_read_fails(self) -> None:
-        self.world.down = True
+    @rule(error=st.sampled_from([AWAY, BROKEN]))
+    def a_read_fails(self, error: Unavailable) -> None:
+        self.world.down = error
         self.world.work()
-        self.world.down = False
+        self.world.down = None
         while self.world.coming:
             self.world.turn()
         for node, link in list(self.links.items()):
@@ -405,11 +407,32 @@ def test_what_could_not_be_read_is_read_at_the_next_look(world: World) -> None:
     link = Link(world, 1)
     settle(world)
     number = world.write([1], 1, 1).number
-    world.down = True
+    world.down = BROKEN
     world.dispatcher.read([number])
     settle(world)
-    world.down = False
+    world.down = None
     assert not link.first_sent
     world.dispatcher.look()
     settle(world)
     assert link.first_sent == [(1, number)]
+
+
+def test_a_link_stays_while_the_database_is_away(world: World) -> None:
+    number = world.write([1], 1, 1).number
+    world.down = AWAY
+    link = Link(world, 1)
+    for _ in range(3):
+        world.work()
+        world.turn()
+        world.turn()
+    assert not link.dropped
+    world.down = None
+    settle(world)
+    assert link.first_sent == [(1, number)]
+
+
+def test_a_link_whose_queue_cannot_be_read_is_closed(world: World) -> None:
+    world.down = BROKEN
+    link = Link(world, 1)
+    settle(world)
+    assert link.dropped

@@ -482,4 +482,4 @@ def test_a_file_and_the_way_to_it_are_on_disk_when_it_is_finished(
     synced = set()
     monkeypatch.setattr(spool.os, "fsync", lambda descriptor: synced.add(os.fstat(descriptor).st_ino))
     file = spool.path(spooled().name)
-    assert synced == {path.stat().st_ino for path in (file, file.parent, spool_folder)}
+    assert synced == {path.stat().st_ino for path in (file, file.parent, spool_folder, spool_folder.parent)}

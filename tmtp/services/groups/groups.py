@@ -15,6 +15,7 @@ from ..people.actors import Sender, addressee, nodes_of, own_and, owns
 from ..people.names import check, reserve
 from ..queue.batch import Batch, in_transaction
 from ..queue.queue import Outgoing, enqueue
+from ..storage import room
 from . import roles
 
 INVITED, JOINED, BARRED = Member.Status.INVITED, Member.Status.JOINED, Member.Status.BARRED
@@ -23,6 +24,7 @@ INVITED, JOINED, BARRED = Member.Status.INVITED, Member.Status.JOINED, Member.St
 @in_transaction
 def invite(sender: Sender, gid: str, alias: str, to: str, text: bytes = b"", *, batch: Batch | None = None) -> int:
     """Invite the user who has the alias `to` (op 5). Create the group, with the sender in it, if there is none."""
+    room.check()
     invitee = addressee(sender, alias, to)
     group = Group.objects.select_for_update().filter(gid=gid).first()
     if group is None:

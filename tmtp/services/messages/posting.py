@@ -19,6 +19,7 @@ from ..people.actors import Sender, addressee, own_and
 from ..queue.batch import Batch, in_transaction
 from ..queue.queue import Outgoing, discard_on_commit, enqueue
 from ..queue.receipts import Receipts
+from ..storage import room
 from ..storage.numbers import numbers
 from ..storage.spool import Spooled
 from .directory import Directory, look_up
@@ -50,6 +51,7 @@ def post(posts: Sequence[Post], *, batch: Batch | None = None) -> list[int | Ref
     outgoing: list[Outgoing] = []
     results: list[int | Refused | Fanout | Later] = []
     unfinished: set[int | None] = set()  # sending nodes
+    has_room = room.is_there()
     for item in posts:
         if item.sender.node in unfinished:
             results.append(LATER)
@@ -59,6 +61,8 @@ def post(posts: Sequence[Post], *, batch: Batch | None = None) -> list[int | Ref
             results.append(known)
             continue
         try:
+            if not has_room:
+                raise Refused("disk_full")
             if directory.is_large(item):
                 results.append(_fan_out(item, directory))
                 unfinished.add(item.sender.node)
@@ -178,8 +182,9 @@ def _add_group(nodes: dict[int, None], to: Recipient, sender: Sender, directory:
 def ping(sender: Sender, alias: str, to: str, text: bytes, *, batch: Batch | None = None) -> int:
     """Send a short text to the user who has an alias (op 9), and return the message's number.
 
-    Raise Refused as `addressee` does.
+    Raise Refused as `addressee` does, or if the disk is full.
     """
+    room.check()
     recipient = addressee(sender, alias, to)
     nodes = own_and(sender, [recipient.pk])
     (number,) = enqueue([Outgoing("ping", sender.uid, sender.user, nodes, {"alias": alias, "to": to}, text)], batch)

@@ -20,6 +20,7 @@ from ..people.privacy import check_all
 from ..people.site import site_alias, site_user
 from ..queue import reports
 from ..queue.queue import Outgoing, enqueue
+from ..storage import room
 from ..storage.numbers import numbers
 from ..storage.spool import keep
 from .attachments import attachments_of
@@ -61,6 +62,7 @@ def send_message(
     key = _checked_key(key)
     if before := _sent_before(key):
         return before
+    room.check()
     subject, body, thread = checked(subject, body, thread)
     author = _author(sender)
     users, groups = resolve(to)

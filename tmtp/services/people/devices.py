@@ -14,7 +14,7 @@ from ..errors import Refused
 from ..queue import reports
 from ..queue.batch import Batch, in_transaction
 from ..queue.queue import FIRST, Outgoing, discard_queue, enqueue, wake_on_commit
-from ..storage import sql
+from ..storage import room, sql
 from ..text import visible
 from .actors import Sender, devices_of
 from .placeholders import hold
@@ -40,6 +40,7 @@ def add_node(sender: Sender, label: str, *, batch: Batch | None = None) -> int:
     """
     if len(label) > LABEL_MAX:
         raise Refused("label_too_long", field="newnode", most=LABEL_MAX)
+    room.check()
     node, nodeid = create_node(next_node(User.objects.get(pk=sender.user)), label=label)
     if sender.node is not None:
         sql.copy_queue(node.pk, sender.node)

@@ -14,7 +14,7 @@ from ..errors import Refused
 from ..queue.batch import Batch, in_transaction
 from ..queue.leases import is_alive
 from ..queue.queue import Outgoing, enqueue
-from ..storage import sql
+from ..storage import room, sql
 from .actors import Sender
 from .devices import LABEL_MAX, create_node, hash_nodeid, next_node, tell_devices
 from .identities import IdentityShown, check_identity, known_user
@@ -62,6 +62,7 @@ def register(
     user instead. A refused alias is no error: see `Registered.alias_error`. Raise AuthenticationRequired if the
     identity's token was used before, and Refused if the user has MAX_NODES devices already.
     """
+    room.check()
     known = known_user(shown) if shown else None
     user = known or User.objects.create(uid=make_uid(), account=account)
     if shown and not known:
@@ -136,6 +137,7 @@ def _own_or_reserve(user: User, name: str) -> None:
     """Reserve a name for the user. Raise Refused, also if the user has too many: dropped ones stay reserved."""
     if user.aliases.filter(name=name, dropped=None).exists():
         return
+    room.check()
     most = conf.limit("aliases_per_user")
     if most is not None and not user.is_site and user.aliases.count() >= most:
         raise Refused("too_many_aliases", most=most)

@@ -11,16 +11,19 @@ import os
 import secrets
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from ...conf import conf
 from ..errors import Refused
+from . import room
 
 log = logging.getLogger("tmtp")
 INLINE_OCTETS = 64 * 1024  # a larger body is spooled
 FOLDERS = 256
+_lasting: set[Path] = set()  # folders whose names this process has synced to disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +43,31 @@ def create() -> tuple[str, BinaryIO]:
     """Create an empty file. Return its name, and the file open for writing."""
     name = secrets.token_hex(16)
     where = path(name)
-    if not where.parent.exists():
-        where.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sync(where.parent.parent)
+    _make(where.parent)
     return name, open(where, "xb", buffering=0)
 
 
+def _make(folder: Path) -> None:
+    """Create a folder, and make sure that it survives a crash: whoever has created it may not have come to that."""
+    if folder in _lasting and folder.exists():
+        return
+    if folder == conf.spool_dir:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(PermissionError):  # the folder that it is in may belong to somebody else, who has made it then
+            _sync(folder.parent)
+    else:
+        _make(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _sync(folder.parent)
+    _lasting.add(folder)
+
+
 def finish(name: str, file: BinaryIO) -> None:
-    """Sync a file and its folder to disk, and close the file."""
+    """Sync a file and its folder to disk, and close the file. Raise OSError: then the file is to be discarded.
+
+    After a sync that failed, another one would succeed although nothing is on disk
+    (docs/decisions/0022-full-disk-and-lost-database.md).
+    """
     os.fsync(file.fileno())
     file.close()
     _sync(path(name).parent)
@@ -88,7 +108,11 @@ def keep(pieces: Iterable[bytes], size: int) -> bytes | Spooled:
 
 
 def write(file: BinaryIO, octets: bytes) -> int:
-    """Write all octets, and return how many. An unbuffered file may take only some of them at once."""
+    """Write all octets, and return how many. Raise OSError, also if the disk has less room than it should.
+
+    An unbuffered file may take only some of them at once.
+    """
+    room.check_spool()
     left = memoryview(octets)
     while left:
         left = left[file.write(left) :]

@@ -1,0 +1,80 @@
+"""Room on the disks of the database and of the spool.
+
+What adds messages leaves TMTP["MIN_FREE"] octets free, so that there is room for logins, acknowledgements and
+deletions, and for the database's log.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from django.db import connection
+
+from ...conf import conf
+from ..errors import Refused
+from .dialect import fetch
+
+HOLD = 2.0  # seconds for which the disk counts as full after a write has failed
+_HERE = ("", "localhost", "127.0.0.1", "::1")
+_DATA_DIRECTORY = {"postgresql": "SELECT setting FROM pg_settings WHERE name = 'data_directory'"}
+_full_until = 0.0
+
+
+def check() -> None:
+    """Raise Refused unless there is room for messages in the database."""
+    if not is_there():
+        raise Refused("disk_full")
+
+
+def is_there() -> bool:
+    """Return whether there is room for messages in the database, as far as this process can see."""
+    if time.monotonic() < _full_until:
+        return False
+    folder = _folder_of_database() if conf.MIN_FREE else None
+    return folder is None or _is_above_floor(folder)
+
+
+def check_spool() -> None:
+    """Raise OSError as a write would, unless there is room for files in the spool."""
+    if conf.MIN_FREE and not _is_above_floor(conf.spool_dir):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def note_full() -> None:
+    """Let nothing be added for HOLD seconds, since a write has failed."""
+    global _full_until
+    _full_until = time.monotonic() + HOLD
+
+
+def free(folder: Path) -> int:
+    """Return the octets that are free on a folder's disk for this process's user. Raise OSError."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
+def _is_above_floor(folder: Path) -> bool:
+    try:
+        return free(folder) >= int(conf.MIN_FREE)
+    except OSError:  # the folder does not exist yet, or may not be looked at
+        return True
+
+
+def _folder_of_database() -> Path | None:
+    database: Any = connection
+    name = str(database.settings_dict["NAME"])
+    if database.vendor == "sqlite":
+        return None if database.is_in_memory_db() else Path(name).parent
+    host = str(database.settings_dict.get("HOST") or "")
+    return _folder_of_postgresql() if host in _HERE or host.startswith("/") else None
+
+
+@cache
+def _folder_of_postgresql() -> Path | None:
+    """Return the folder of a PostgreSQL on this machine, or None if it does not tell this role (pg_settings)."""
+    rows = fetch(_DATA_DIRECTORY, ())
+    return Path(rows[0][0]) if rows else None
