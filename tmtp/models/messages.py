@@ -160,12 +160,13 @@ class Report(models.Model):
 class Receipt(models.Model):
     """A request that created a message, kept for ten minutes, so that the same request is not run twice.
 
-    `key` is the node's number and 32 bits of the digest, so that one node's receipts lie together.
+    `key` is the node's id and 32 bits of the digest. Its index is in memory on SQLite (services.storage.sql.records),
+    and made by a migration on PostgreSQL.
     """
 
-    key = NumberField(primary_key=True)
+    key = models.BigIntegerField()
     digest = models.BinaryField(max_length=32)
-    number = models.BigIntegerField(db_index=True)
+    number = models.BigIntegerField()
 
     def __str__(self) -> str:
         return format_msgid(self.number)

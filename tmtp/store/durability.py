@@ -21,6 +21,7 @@ def make_durable() -> bool:
         raw.execute("PRAGMA journal_mode = WAL")
         raw.execute("PRAGMA synchronous = FULL")
         raw.execute(f"PRAGMA busy_timeout = {int(lock_wait() * 1000)}")
+        raw.execute("PRAGMA temp_store = MEMORY")  # of receipts: services.storage.sql.records
         connection.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
     else:
         if is_pooled():

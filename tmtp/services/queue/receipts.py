@@ -24,28 +24,28 @@ class Receipts:
     """
 
     def __init__(self, requests: Iterable[tuple[int | None, bytes]]) -> None:
-        keys = {_key(node, digest) for node, digest in requests if node is not None and digest}
+        keys = {key_of(node, digest) for node, digest in requests if node is not None and digest}
         oldest = time.time_ns() - KEPT_NANOSECONDS
         rows = sql.receipts(keys) if keys else []
-        self._known = {key: (bytes(digest), number) for key, digest, number in rows if number > oldest}
-        self._new: dict[int, tuple[bytes, int]] = {}
+        self._known = {(key, bytes(digest)): number for key, digest, number in rows if number > oldest}
+        self._new: list[tuple[int, bytes, int]] = []
 
     def number(self, node: int | None, digest: bytes) -> int | None:
         """Return the number that this request was given before, or None if it is new."""
-        if node is None or not digest:
+        if not self._known or node is None or not digest:
             return None
-        known, number = self._known.get(_key(node, digest), (b"", 0))
-        return number if known == digest else None
+        return self._known.get((key_of(node, digest), digest))
 
     def add(self, node: int | None, digest: bytes, number: int) -> None:
         """Add a receipt: the number that a request was given."""
         if node is not None and digest:
-            key = _key(node, digest)
-            self._known[key] = self._new[key] = (digest, number)
+            key = key_of(node, digest)
+            self._known[key, digest] = number
+            self._new.append((key, digest, number))
 
     def save(self) -> None:
         """Write the receipts that were added."""
-        sql.add_receipts([(key, digest, number) for key, (digest, number) in sorted(self._new.items())])
+        sql.add_receipts(self._new)
 
 
 def once(node: int | None, digest: bytes, make: Service[int], *, batch: Batch | None = None) -> int:
@@ -59,7 +59,8 @@ def once(node: int | None, digest: bytes, make: Service[int], *, batch: Batch | 
     return number
 
 
-def _key(node: int, digest: bytes) -> int:
+def key_of(node: int, digest: bytes) -> int:
+    """Return the number by which the receipts of a request are found. Another request may have the same."""
     return (node << 32 | int.from_bytes(digest[:4], "big")) & 0x7FFF_FFFF_FFFF_FFFF
 
 

@@ -5,17 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from ..dialect import Row, array, fetch, run_many, stored_time
+from django.db import connection
 
+from ..dialect import Row, array, fetch, run, run_many, stored_time
+
+# On SQLite, an index on the keys would dirty a page for each receipt, which is most of what a commit writes. So the
+# index is a temporary table in the memory of the connection. A transaction that is rolled back undoes its part of it.
+_INDEX_RECEIPTS = (
+    "CREATE TEMP TABLE IF NOT EXISTS tmtp_receipt_key (id integer PRIMARY KEY, key integer NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS temp.tmtp_receipt_key_key ON tmtp_receipt_key (key)",
+)
+_CATCH_UP = (
+    "INSERT INTO temp.tmtp_receipt_key (id, key) SELECT id, key FROM tmtp_receipt"
+    " WHERE id > coalesce((SELECT max(id) FROM temp.tmtp_receipt_key), 0)"
+)
+_FORGET = (
+    "DELETE FROM temp.tmtp_receipt_key"
+    " WHERE id < coalesce((SELECT min(id) FROM tmtp_receipt), (SELECT max(id) FROM temp.tmtp_receipt_key))"
+)
 _RECEIPTS = {
-    "sqlite": "SELECT key, digest, number FROM tmtp_receipt WHERE key IN (SELECT value FROM json_each(?))",
-    "postgresql": "SELECT key, digest, number FROM tmtp_receipt WHERE key = ANY(%s::bigint[])",
+    "sqlite": "SELECT receipt.key, digest, number FROM temp.tmtp_receipt_key AS known"
+    " JOIN tmtp_receipt AS receipt ON receipt.id = known.id"
+    " WHERE known.key IN (SELECT value FROM json_each(?)) ORDER BY known.id",
+    "postgresql": "SELECT key, digest, number FROM tmtp_receipt WHERE key = ANY(%s::bigint[]) ORDER BY id",
 }
 _ADD_RECEIPTS = {
-    "sqlite": "INSERT OR REPLACE INTO tmtp_receipt (key, digest, number) VALUES {rows}",
+    "sqlite": "INSERT INTO tmtp_receipt (key, digest, number) VALUES {rows}",
     "postgresql": "INSERT INTO tmtp_receipt (key, digest, number)"
-    " SELECT * FROM unnest(%s::bigint[], %b::bytea[], %s::bigint[])"
-    " ON CONFLICT (key) DO UPDATE SET digest = excluded.digest, number = excluded.number",
+    " SELECT * FROM unnest(%s::bigint[], %b::bytea[], %s::bigint[])",
 }
 _ADD_REPORTS = {
     "sqlite": "INSERT INTO tmtp_report (message_id, node_id) VALUES {rows}",
@@ -47,10 +64,10 @@ _END_REPORTS = {
     " AND acknowledged IS NULL AND read IS NULL AND ended IS NULL",
 }
 _PURGE_RECEIPTS = {
-    "sqlite": "DELETE FROM tmtp_receipt WHERE key IN"
-    " (SELECT key FROM tmtp_receipt WHERE number < ? ORDER BY number LIMIT ?) RETURNING 1",
-    "postgresql": "DELETE FROM tmtp_receipt WHERE key = ANY (ARRAY"
-    " (SELECT key FROM tmtp_receipt WHERE number < %s ORDER BY number LIMIT %s)) RETURNING 1",
+    "sqlite": "DELETE FROM tmtp_receipt WHERE number < ? AND id IN"
+    " (SELECT id FROM tmtp_receipt WHERE id > 0 ORDER BY id LIMIT ?) RETURNING 1",
+    "postgresql": "DELETE FROM tmtp_receipt WHERE number < %s AND id = ANY (ARRAY"
+    " (SELECT id FROM tmtp_receipt WHERE id > 0 ORDER BY id LIMIT %s)) RETURNING 1",
 }
 
 
@@ -75,15 +92,22 @@ def end_reports(rows: Sequence[tuple[int, int, datetime, int]]) -> None:
 
 
 def receipts(keys: Iterable[int]) -> list[Row]:
-    """Return (key, digest, number) of the receipts with these keys."""
+    """Return (key, digest, number) of the receipts with these keys, the latest ones last."""
+    if connection.vendor == "sqlite":
+        for statement in (*_INDEX_RECEIPTS, _CATCH_UP):
+            run({"sqlite": statement}, ())
     return fetch(_RECEIPTS, (array(keys),))
 
 
 def add_receipts(rows: Sequence[Row]) -> None:
-    """Insert receipts, or replace them: (key, digest, number)."""
+    """Insert receipts: (key, digest, number)."""
     run_many(_ADD_RECEIPTS, rows)
 
 
 def purge_receipts(before: int, limit: int) -> int:
-    """Delete receipts numbered below `before`, at most `limit`, and return how many."""
-    return len(fetch(_PURGE_RECEIPTS, (before, limit)))
+    """Delete receipts numbered below `before` among the `limit` oldest, and return how many."""
+    purged = fetch(_PURGE_RECEIPTS, (before, limit))
+    if connection.vendor == "sqlite":
+        for statement in (*_INDEX_RECEIPTS, _FORGET):
+            run({"sqlite": statement}, ())
+    return len(purged)
