@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import re
 import socket
 import socketserver
 import ssl
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,10 +19,10 @@ from tmtp.server.certificate import make_self_signed
 from tmtp.simulation.verification import verify
 from tmtp.simulation.verification.script import Conversation, read_conversations
 from tmtp.testing import Server, running_server
+from tmtp.tests.conftest import site_of_its_own
 
 pytestmark = pytest.mark.once
 
-ROOT = Path(__file__).resolve().parents[2]
 CERT, KEY = "cert.pem", "key.pem"
 OP12 = "op12_quit.conversation"
 
@@ -72,12 +69,27 @@ def altered(folder: Path, other: Server, old: bytes, new: bytes) -> Iterator[lis
 
 def verified(*options: str) -> tuple[int, list[str]]:
     """Run `tmtpsim --verify-only`; gives its exit status and the lines that it prints."""
+    return tmtpsim("--verify-only", *options)
+
+
+def tmtpsim(*options: str) -> tuple[int, list[str]]:
+    """Run `tmtpsim`; gives its exit status and the lines that it prints."""
     out, status = io.StringIO(), 0
     try:
-        call_command("tmtpsim", "--verify-only", *options, stdout=out, no_color=True)
+        call_command("tmtpsim", *options, stdout=out, no_color=True)
     except SystemExit as end:
         status = int(end.code or 0)
     return status, out.getvalue().splitlines()
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Run a server without TLS, which the altered ones pass everything on to."""
+    with (
+        site_of_its_own(tmp_path_factory.mktemp("plain") / "var", migrated=True) as environment,
+        running_server(env=environment, plain=True) as server,
+    ):
+        yield server
 
 
 @pytest.fixture
@@ -115,13 +127,10 @@ def test_a_running_server_twice(
 
 
 def test_a_server_that_answers_one_thing_wrongly(
-    migrated_site: dict[str, str], tmp_path: Path, only: Callable[[str], list[Conversation]]
+    plain: Server, tmp_path: Path, only: Callable[[str], list[Conversation]]
 ) -> None:
     conversations = only(OP12)
-    with (
-        running_server(env=migrated_site, plain=True) as server,
-        altered(tmp_path, server, b'"error":"logout ok"', b'"error":"logout no"') as options,
-    ):
+    with altered(tmp_path, plain, b'"error":"logout ok"', b'"error":"logout no"') as options:
         status, lines = verified(*options)
     ended = [each for each in conversations if any("logout ok" in line.rest for line in each.blocks[0])]
     wrong = [line for each in ended for line in each.blocks[0] if "logout ok" in line.rest]
@@ -150,35 +159,30 @@ def test_what_is_wrong_is_said(
     old: bytes,
     new: bytes,
     text: str,
-    migrated_site: dict[str, str],
+    plain: Server,
     tmp_path: Path,
     only: Callable[[str], list[Conversation]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     only(file)
     monkeypatch.setattr(verify, "LINK_PATIENCE", 1.0)
-    with (
-        running_server(env=migrated_site, plain=True) as server,
-        altered(tmp_path, server, old, new) as options,
-    ):
+    with altered(tmp_path, plain, old, new) as options:
         status, lines = verified(*options)
     assert status == 1
     assert any(line.startswith(f"{file}:") and re.search(text, line) for line in lines), lines
 
 
-def test_members_are_simulated_all_the_same(migrated_site: dict[str, str], tmp_path: Path) -> None:
+def test_members_are_simulated_all_the_same(
+    plain: Server, tmp_path: Path, only: Callable[[str], list[Conversation]]
+) -> None:
     """And the exit status says that an answer was wrong, although no message was."""
-    with (
-        running_server(env=migrated_site, plain=True) as server,
-        altered(tmp_path, server, b'"name":"', b'"nama":"') as options,
-    ):
-        command = [sys.executable, "manage.py", "tmtpsim", "2", "--speedup=300", "--cycles=1", *options]
-        done = subprocess.run(
-            command, cwd=ROOT, env=os.environ | migrated_site, capture_output=True, text=True, timeout=120
-        )
-    assert "op00_tmtprev.conversation:4: ann received" in done.stdout
-    assert "all is well: nothing lost, altered or doubled" in done.stdout, done.stdout + done.stderr
-    assert done.returncode == 1
+    only("op00_tmtprev.conversation")
+    with altered(tmp_path, plain, b'"name":"', b'"nama":"') as options:
+        status, lines = tmtpsim("2", "--speedup=300", "--cycles=1", *options)
+    said = "\n".join(lines)
+    assert "op00_tmtprev.conversation:4: ann received" in said
+    assert "all is well: nothing lost, altered or doubled" in said
+    assert status == 1
 
 
 def test_nobody_can_register(migrated_site: dict[str, str], tmp_path: Path) -> None:
