@@ -1,9 +1,9 @@
 """Scenarios that must work on any site. They run one after another in a process of the site.
 
-    python -c "from tmtp.tests.any_site import main; main()" FILE
+    python -c "from tmtp.tests.any_site import main; main()" FILE [COMMAND ...]
 
-Migrate the database, run the scenarios, and write to FILE, as JSON, each scenario's name with its traceback, which is
-empty if it passed. A scenario that fails does not end the others. Of the site's model of accounts they use only
+Run the commands of Django (JSON arrays of words), migrate the database, run the scenarios, and write to FILE, as JSON,
+each scenario's name with its traceback, which is empty if it passed. A scenario that fails does not end the others. Of the site's model of accounts they use only
 Django's own contract: USERNAME_FIELD, REQUIRED_FIELDS, and managers with `create_user` and `create_superuser`.
 """
 
@@ -35,7 +35,8 @@ def scenario(function: Callable[[], None]) -> Callable[[], None]:
 
 def main() -> None:
     django.setup()
-    prepare()
+    out, *commands = sys.argv[1:]
+    prepare([json.loads(command) for command in commands])
     found = {}
     for run in SCENARIOS:
         try:
@@ -44,16 +45,18 @@ def main() -> None:
             found[run.__name__] = traceback.format_exc()
         else:
             found[run.__name__] = ""
-    Path(sys.argv[1]).write_text(json.dumps(found))
+    Path(out).write_text(json.dumps(found))
 
 
-def prepare() -> None:
-    """Migrate the database, and let ids begin with FIRST_ID."""
+def prepare(commands: Iterable[list[str]]) -> None:
+    """Run the commands, migrate the database, and let ids begin with FIRST_ID."""
     from django.apps import apps
     from django.core.management import call_command
     from django.db import connection
     from django.db.models import AutoField, BigAutoField
 
+    for command in commands:
+        call_command(*command)
     call_command("migrate", verbosity=0)
     tables = [
         model._meta.db_table
