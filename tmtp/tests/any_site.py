@@ -3,8 +3,9 @@
     python -c "from tmtp.tests.any_site import main; main()" FILE [COMMAND ...]
 
 Run the commands of Django (JSON arrays of words), migrate the database, run the scenarios, and write to FILE, as JSON,
-each scenario's name with its traceback, which is empty if it passed. A scenario that fails does not end the others. Of the site's model of accounts they use only
-Django's own contract: USERNAME_FIELD, REQUIRED_FIELDS, and managers with `create_user` and `create_superuser`.
+each scenario's name with its traceback, which is empty if it passed. A scenario that fails does not end the others. Of
+the site's model of accounts they use only Django's own contract: USERNAME_FIELD, REQUIRED_FIELDS, and managers with
+`create_user` and `create_superuser`.
 """
 
 from __future__ import annotations
