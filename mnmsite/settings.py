@@ -31,6 +31,8 @@ TMTP: dict[str, Any] = {
     "CERT": str(TLS / "cert.pem"),
     "KEY": str(TLS / "key.pem"),
     "SPOOL_DIR": str(VAR / "spool"),
+    "METRICS": env.read("TMTP_METRICS", lambda text: env.address(text, 9743), ""),
+    "METRICS_TOKEN": env.read("TMTP_METRICS_TOKEN", str, ""),
     "NTP": {"HOSTS": env.read("TMTP_NTP", env.words, [])},
     "WINDOW": env.read("TMTP_WINDOW", env.window, 4),
     "OPENID": env.read("TMTP_OPENID", env.openid, {"auth": int(PROVIDER), "authby": []}),
@@ -116,6 +118,7 @@ CONTENT_SECURITY_POLICY = {
 HTTPS = env.read("MNM_HTTPS", env.flag, False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = env.read("MNM_HSTS", env.hsts, 3600) if HTTPS else 0
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # probes come from nearby, without https
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.read("MNM_HSTS_SUBDOMAINS", env.flag, False)
 # Other names of the domain are not ours to decide on, and a place on the browsers' preload list cannot be given up.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]

@@ -17,6 +17,7 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("", include("tmtp.pages.urls")),
     path("mailbox/", include("tmtp.mailbox.urls")),
+    path("", include("tmtp.monitoring.urls")),
 ]
 
 if apps.is_installed("accounts.provider"):

@@ -26,6 +26,8 @@ DEFAULTS: dict[str, Any] = {
     "KEY": None,
     "SPOOL_DIR": None,
     "NTP": {},
+    "METRICS": "",
+    "METRICS_TOKEN": "",
     # who may register and log in
     "OPEN_REGISTRATION": True,
     "OPENID": {"auth": 0, "authby": []},

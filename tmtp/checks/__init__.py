@@ -5,4 +5,4 @@ is missing or unwise for this process. It stops no command, since the service ma
 permissions.
 """
 
-from . import databases, files, options, site  # noqa: F401
+from . import databases, files, monitoring, options, site  # noqa: F401

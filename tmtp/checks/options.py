@@ -52,6 +52,15 @@ PUBLIC = Rule(
     lambda value: value == "" or (_is_address(value) and conf.address(value)[1] > 0),
     "HOST:PORT as devices dial it, such as “mnm.example.org:7443”, or empty",
 )
+SIDE = Rule(
+    lambda value: value == "" or _is_address(value), "HOST:PORT, such as “127.0.0.1:9743”, or empty for no metrics"
+)
+TOKEN = Rule(
+    lambda value: (
+        isinstance(value, str) and (not value or (len(value) >= 16 and value.isascii() and value.isprintable()))
+    ),
+    "text of 16 or more printable ASCII characters, or empty",
+)
 NETWORKS = Rule(_are_networks, "a list of networks, such as [“10.0.0.0/8”, “192.0.2.1”]")
 TEMPLATE = Rule(lambda value: isinstance(value, str) and value != "", "the name of a template")
 PATH = Rule(lambda value: value is None or (isinstance(value, str | os.PathLike) and str(value) != ""), "a path")
@@ -74,6 +83,8 @@ RULES: dict[str, Rule] = {
     "BIND": ADDRESS,
     "PUBLIC_ADDRESS": PUBLIC,
     "PROXIES": NETWORKS,
+    "METRICS": SIDE,
+    "METRICS_TOKEN": TOKEN,
     "CERT": PATH,
     "KEY": PATH,
     "SPOOL_DIR": PATH,

@@ -17,6 +17,7 @@ class DeliveryConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks, and connect the signals."""
+        from tmtp.services.monitoring import survey
         from tmtp.signals import site_received
 
         from . import checks  # noqa: F401
@@ -31,7 +32,8 @@ class DeliveryConfig(AppConfig):
             from django_q.signals import post_spawn
 
             from .tasks import worker_started
-            from .workers import close_pools
+            from .workers import close_pools, figures
 
+            survey.add_source(figures)
             post_spawn.connect(worker_started, dispatch_uid="tmtp.delivery.workers")
             os.register_at_fork(before=close_pools)  # qcluster forks its workers

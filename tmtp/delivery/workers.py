@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connections
+from django.db.models import Min
 from django.utils import timezone
 
 from . import last_runs
+from .schedules import PREFIX
 
 HEARTBEAT = "worker"  # the name of the last run
 LATE = timedelta(minutes=3)  # a heartbeat comes each minute
@@ -46,3 +49,23 @@ def are_missing() -> bool:
     """Return whether no worker has run a task for a few minutes."""
     seen = last_heartbeat()
     return seen is None or seen < timezone.now() - LATE
+
+
+def figures() -> dict[str, Any]:
+    """Return what there is to know of the workers, for those who watch the service.
+
+    `lag` is how many seconds late the first of the tasks is that are due, and `waiting` how many wait in the database.
+    """
+    from django_q.models import OrmQ, Schedule
+
+    now = timezone.now()
+    due = Schedule.objects.filter(name__startswith=PREFIX, next_run__lt=now).exclude(repeats=0)
+    first = due.aggregate(first=Min("next_run"))["first"]
+    seen = last_heartbeat()
+    workers = {
+        "missing": seen is None or seen < now - LATE,
+        "seen": seen.isoformat() if seen else None,
+        "lag": (now - first).total_seconds() if first else 0.0,
+        "waiting": OrmQ.objects.count(),
+    }
+    return {"workers": workers}

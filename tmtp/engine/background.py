@@ -63,7 +63,7 @@ class Background:
             await asyncio.sleep(TICK)
             try:
                 now = time.monotonic()
-                self._counters.loop_late_seconds.add(max(0.0, now - due))
+                self._counters.tick(now - due)
                 self._links.close_overdue(now)
                 self._counters.resent += self._dispatcher.resend(now)
                 self._servers.look()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter, deque
 from datetime import UTC, datetime
 
@@ -22,6 +23,16 @@ class Counters:
         self.resent = 0  # times that a device was sent its unacknowledged messages again
         self.loop_late_seconds = Histogram(SECONDS)  # how late the loop was at each tick
         self.errors = RecentErrors()
+        self._ticked = time.monotonic()
+
+    def tick(self, late: float) -> None:
+        """Note that the event loop runs, so many seconds later than it should."""
+        self._ticked = time.monotonic()
+        self.loop_late_seconds.add(max(0.0, late))
+
+    def since_tick(self) -> float:
+        """Return how many seconds ago the event loop last ran a tick. For any thread."""
+        return time.monotonic() - self._ticked
 
 
 class RecentErrors(logging.Handler):

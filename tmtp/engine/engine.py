@@ -47,6 +47,7 @@ class Engine:
     _current: Engine | None = None
 
     def __init__(self, address: str = "", remote_store: Callable[[Deliver], AnyStore] | None = None) -> None:
+        self.address = address
         self.handover = HandOver(lambda: self.dispatcher.lanes, lambda: (self.lease.id,))
         self.housekeeping: Housekeeping | None = None
         self.store: AnyStore

@@ -25,7 +25,7 @@ FLOORS = (
     OPTIONAL,
     {"apps", "management"},
     {"admin", "checks", "routing", "simulation", "web"},
-    {"consumers", "messaging", "testing"},
+    {"consumers", "messaging", "monitoring", "testing"},
     {"links"},
     {"engine"},
     {"store"},

@@ -26,6 +26,7 @@ from ...checks.site import has_route
 from ...conf import conf, format_address
 from ...engine.clock import ClockFailed, compare_with_ntp
 from ...engine.engine import Engine
+from ...monitoring.side_port import SidePort
 from ...server.context import Certificate
 from ...server.listener import Listener, bound_socket
 from ...server.proxy import Proxies
@@ -101,11 +102,15 @@ class Command(TmtpCommand):
     async def _serve(self, application: Application, sock: socket.socket, certificate: Certificate | None) -> None:
         stop = _stop_signals()
         address = format_address(*sock.getsockname()[:2])
+        side = self._socket(*conf.address(conf.METRICS)) if conf.METRICS else None
         engine = Engine(address)
+        side_port = SidePort(side, engine) if side else None
         try:
             await engine.start()
         except Unavailable as error:
             raise CommandError(_("The database cannot be used: %s") % error) from error
+        if side_port:
+            side_port.start()
         context = certificate.context if certificate else None
         listener = Listener(application, sock, context, engine.limits, Proxies(conf.PROXIES))
         await listener.start(conf.WRITE_TIMEOUT, conf.LOGIN_TIMEOUT)
@@ -122,6 +127,8 @@ class Command(TmtpCommand):
         listener.stop_accepting()
         await engine.stop()
         await listener.stop()
+        if side_port:
+            side_port.stop()
         if engine.store.broken:
             raise CommandError(
                 _("The service failed, its log says how. Start it again: nothing acknowledged is lost.")

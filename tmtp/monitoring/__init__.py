@@ -1,0 +1,1 @@
+"""For people and programs that watch the service: its state, its health, metrics for Prometheus."""

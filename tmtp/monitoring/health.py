@@ -1,0 +1,132 @@
+"""Whether the service is well: what a probe asks (`Check`), and what is wrong with the whole of it (`Problem`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from enum import IntEnum
+from typing import NamedTuple
+
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from ..services.monitoring import survey
+from ..services.queue.leases import LIFETIME
+from .status import Server, Status
+
+COMMIT_LATE = 20.0  # seconds; a server commits at least every five
+MEASURED_LATE = 180.0  # seconds; the service is measured each minute
+STORE_WAITING = 10_000  # requests
+DISK_SHARE = 0.05  # of the disk, free
+
+
+class Check(NamedTuple):
+    """One of the things that must be so for a process to be ready."""
+
+    name: str
+    ok: bool
+
+
+class Level(IntEnum):
+    """How bad a problem is. The values are the exit statuses that monitoring programs expect of a check."""
+
+    OK = 0
+    WARNING = 1
+    CRITICAL = 2
+
+
+class Problem(NamedTuple):
+    """Something that is wrong, in words."""
+
+    level: Level
+    text: str
+
+
+_migrated = False  # no migration is undone while a process runs
+
+
+def check_database() -> list[Check]:
+    """Return whether the database answers, and whether all migrations are done."""
+    global _migrated
+    try:
+        if not _migrated:
+            executor = MigrationExecutor(connection)
+            _migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+        else:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+    except DatabaseError:
+        connection.close()
+        return [Check("database", False)]
+    return [Check("database", True), Check("migrations", _migrated)]
+
+
+def check_disk() -> Check:
+    """Return whether the disk with the spool has room."""
+    return Check("disk", not disk_is_low(survey.disk()))
+
+
+def disk_is_low(whole: dict[str, int]) -> bool:
+    """Return whether less than DISK_SHARE of the disk is free."""
+    return "disk_free" in whole and whole["disk_free"] < DISK_SHARE * whole["disk_total"]
+
+
+def problems(status: Status) -> list[Problem]:
+    """Return what is wrong with the service, the worst first."""
+    if status.error:
+        return [Problem(Level.CRITICAL, _("The database cannot be read (%s).") % status.error)]
+    found = [*_of_servers(status), *_of_disk(status), *_of_workers(status)]
+    return sorted(found, key=lambda problem: -problem.level)
+
+
+def level_of(found: list[Problem]) -> Level:
+    """Return how bad the worst of these problems is."""
+    return max((problem.level for problem in found), default=Level.OK)
+
+
+def _of_servers(status: Status) -> Iterator[Problem]:
+    if not any(server.runs and server.address for server in status.servers):
+        yield Problem(Level.CRITICAL, _("No server runs: start `manage.py runtmtp`."))
+    for server in status.servers:
+        yield from _of_server(server)
+    late = status.measured is None or _ago(status.measured) > MEASURED_LATE
+    up = max((_ago(server.started) for server in status.servers if server.runs), default=0.0)
+    if late and up > MEASURED_LATE:
+        yield Problem(Level.WARNING, _("The queues have not been measured for some minutes."))
+
+
+def _of_server(server: Server) -> Iterator[Problem]:
+    values = {"name": server.name}
+    if not server.runs:
+        yield Problem(
+            Level.WARNING,
+            _("The server %(name)s has not been heard of for %(seconds)d s; it was killed, or has no database.")
+            % {**values, "seconds": LIFETIME.total_seconds()},
+        )
+        return
+    if server.values.get("draining"):
+        yield Problem(Level.WARNING, _("The server %(name)s is stopping.") % values)
+    if server.values.get("since_commit", 0) + server.age > COMMIT_LATE:
+        yield Problem(Level.CRITICAL, _("The server %(name)s stores nothing.") % values)
+    if server.values.get("store_waiting", 0) > STORE_WAITING:
+        yield Problem(Level.WARNING, _("The server %(name)s has more to store than it can.") % values)
+
+
+def _of_disk(status: Status) -> Iterator[Problem]:
+    if disk_is_low(status.whole):
+        free = 100 * status.whole["disk_free"] / status.whole["disk_total"]
+        yield Problem(Level.CRITICAL, _("Only %(free).1f %% of the disk with the spool are free.") % {"free": free})
+
+
+def _of_workers(status: Status) -> Iterator[Problem]:
+    workers = status.whole.get("workers")
+    if workers and workers["missing"]:
+        yield Problem(Level.WARNING, _("No worker runs: start `manage.py qcluster`."))
+    elif workers and workers["lag"] > MEASURED_LATE:
+        yield Problem(Level.WARNING, _("Workers are %(seconds)d s behind.") % {"seconds": workers["lag"]})
+
+
+def _ago(moment: datetime) -> float:
+    return (timezone.now() - moment).total_seconds()
