@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from tmtp import checks, conf
-from tmtp.checks import databases, files, options, site
+from tmtp.checks import databases, files, monitoring, options, site
 from tmtp.models import ServerLease
 from tmtp.server.certificate import make_self_signed
 
@@ -78,6 +78,11 @@ def test_what_is_no_dict_has_the_defaults_so_that_checks_can_say_so(settings):
         ({"PROXIES": ["10.0.0.1/8"]}, "tmtp.E003", "a list of networks"),
         ({"PROXIES": [7]}, "tmtp.E003", "a list of networks"),
         ({"PROXIES": None}, "tmtp.E003", "a list of networks"),
+        ({"METRICS": "9743"}, "tmtp.E003", "127.0.0.1:9743"),
+        ({"METRICS": None}, "tmtp.E003", "or empty"),
+        ({"METRICS": "127.0.0.1:http"}, "tmtp.E003", "127.0.0.1:9743"),
+        ({"METRICS_TOKEN": "short"}, "tmtp.E003", "16 or more"),
+        ({"METRICS_TOKEN": "naïve, and longer than 16"}, "tmtp.E003", "ASCII"),
         ({"RESEND_AFTER": 0}, "tmtp.E003", "seconds above 0"),
         ({"POLL": -1}, "tmtp.E003", "seconds above 0"),
         ({"LOGIN_TIMEOUT": "5"}, "tmtp.E003", "seconds above 0"),
@@ -127,6 +132,7 @@ def test_a_mistake_in_the_settings(settings, tmtp, id_, hint):
         {"BIND": "[::]:0"},
         {"PUBLIC_ADDRESS": "mnm.example.org:443"},
         {"OPENID": {"auth": 2, "authby": [{}, PROVIDER]}},
+        {"METRICS": "[::1]:9743", "METRICS_TOKEN": "0123456789abcdef"},
         {"NTP": {}},
         {"NTP": {"HOSTS": ["ntp.example.org", "ntp.example.org:1123", "[::1]", "[::1]:123"], "RETRIES": 0}},
     ],
@@ -141,6 +147,30 @@ def test_ntp_needs_its_package(settings, monkeypatch):
     monkeypatch.setattr(options.importlib.util, "find_spec", lambda name: None)
     (message,) = options.check_options()
     assert (message.id, message.hint) == ("tmtp.E012", 'pip install "mnm-django[ntp]"')
+
+
+def test_metrics_need_their_package(settings, monkeypatch):
+    settings.TMTP = {"METRICS": "127.0.0.1:9743"}
+    assert monitoring.check_metrics() == []
+    monkeypatch.setattr(monitoring.importlib.util, "find_spec", lambda name: None)
+    (message,) = monitoring.check_metrics()
+    assert (message.id, message.hint) == ("tmtp.E014", 'pip install "mnm-django[metrics]"')
+
+
+@pytest.mark.parametrize(
+    ("address", "token", "ids"),
+    [
+        ("0.0.0.0:9743", "", ["tmtp.W014"]),
+        ("metrics.example.org:9743", "", ["tmtp.W014"]),
+        ("[::]:9743", "0123456789abcdef", []),
+        ("localhost:9743", "", []),
+        ("[::1]:9743", "", []),
+        ("not an address", "", []),
+    ],
+)
+def test_metrics_for_others_need_a_token(settings, address, token, ids):
+    settings.TMTP = {"METRICS": address, "METRICS_TOKEN": token}
+    assert [message.id for message in monitoring.check_metrics()] == ids
 
 
 def test_a_provider_without_iss_is_told_so(settings):
@@ -367,5 +397,5 @@ def test_every_id_is_documented():
     used |= {f"tmtp.E{int(number):03}" for number in re.findall(r"messages\.error\(\s*(\d+),", text)}
     used |= {f"tmtp.W{int(number):03}" for number in re.findall(r"messages\.warning\(\s*(\d+),", text)}
     page = (ROOT / "docs/reference/checks.md").read_text()
-    assert len(used) == 25
+    assert len(used) == 27
     assert used == set(re.findall(r"^\| (tmtp\.[EW]\d{3})", page, re.MULTILINE))

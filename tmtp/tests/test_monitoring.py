@@ -117,6 +117,12 @@ def test_clients_that_say_nothing_keep_no_others_out(side: tuple[Server, int]) -
 # a site
 
 
+@pytest.fixture(autouse=True)
+def no_other_apps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the figures of optional apps."""
+    monkeypatch.setattr(survey, "_sources", [])
+
+
 @pytest.fixture
 def server(db: None) -> ServerLease:
     """A server that runs elsewhere."""
