@@ -9,17 +9,19 @@ from typing import NamedTuple
 
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from ..services.monitoring import survey
+from ..conf import conf
 from ..services.queue.leases import LIFETIME
+from ..services.storage import room
 from .status import Server, Status
 
 COMMIT_LATE = 20.0  # seconds; a server commits at least every five
 MEASURED_LATE = 180.0  # seconds; the service is measured each minute
 STORE_WAITING = 10_000  # requests
-DISK_SHARE = 0.05  # of the disk, free
+ALMOST_FULL = 4  # times TMTP["MIN_FREE"]
 
 
 class Check(NamedTuple):
@@ -64,20 +66,20 @@ def check_database() -> list[Check]:
 
 
 def check_disk() -> Check:
-    """Return whether the disk with the spool has room."""
-    return Check("disk", not disk_is_low(survey.disk()))
+    """Return whether posts are accepted: whether TMTP["MIN_FREE"] octets are free on the disks."""
+    return Check("disk", room.is_there() and not full_disks(room.free_on_disks()))
 
 
-def disk_is_low(whole: dict[str, int]) -> bool:
-    """Return whether less than DISK_SHARE of the disk is free."""
-    return "disk_free" in whole and whole["disk_free"] < DISK_SHARE * whole["disk_total"]
+def full_disks(free: dict[str, int], times: int = 1) -> list[str]:
+    """Return the disks with less than so many times TMTP["MIN_FREE"] octets free."""
+    return [name for name, octets in free.items() if octets < times * int(conf.MIN_FREE)]
 
 
 def problems(status: Status) -> list[Problem]:
     """Return what is wrong with the service, the worst first."""
     if status.error:
         return [Problem(Level.CRITICAL, _("The database cannot be read (%s).") % status.error)]
-    found = [*_of_servers(status), *_of_disk(status), *_of_workers(status)]
+    found = [*_of_servers(status), *_of_disks(status), *_of_workers(status)]
     return sorted(found, key=lambda problem: -problem.level)
 
 
@@ -114,10 +116,15 @@ def _of_server(server: Server) -> Iterator[Problem]:
         yield Problem(Level.WARNING, _("The server %(name)s has more to store than it can.") % values)
 
 
-def _of_disk(status: Status) -> Iterator[Problem]:
-    if disk_is_low(status.whole):
-        free = 100 * status.whole["disk_free"] / status.whole["disk_total"]
-        yield Problem(Level.CRITICAL, _("Only %(free).1f %% of the disk with the spool are free.") % {"free": free})
+def _of_disks(status: Status) -> Iterator[Problem]:
+    free = status.whole.get("disk_free", {})
+    full = full_disks(free)
+    for name in full_disks(free, ALMOST_FULL):
+        level = Level.CRITICAL if name in full else Level.WARNING
+        yield Problem(
+            level,
+            _("The disk of the %(name)s has only %(free)s free.") % {"name": name, "free": filesizeformat(free[name])},
+        )
 
 
 def _of_workers(status: Status) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from ..conf import conf
 from ..times import SECOND
 from .status import Status
 
@@ -48,11 +49,6 @@ HISTOGRAMS = (
     ("tmtp_batch_seconds", "batch_seconds", "Time that a batch took, with its commit."),
     ("tmtp_batch_jobs", "batch_jobs", "Requests and acknowledgements in a batch."),
     ("tmtp_loop_late_seconds", "loop_late_seconds", "How late the event loop was, measured each second."),
-)
-WHOLE = (
-    ("tmtp_spool_bytes", "spool_octets", "Bodies of waiting messages in the spool."),
-    ("tmtp_disk_free_bytes", "disk_free", "Free room on the disk with the spool."),
-    ("tmtp_disk_bytes", "disk_total", "Size of the disk with the spool."),
 )
 
 
@@ -109,9 +105,17 @@ class _Figures(Collector):
 
     def _of_the_whole(self) -> Iterator[Metric]:
         whole = self._status.whole
-        for name, figure, text in WHOLE:
-            if figure in whole:
-                yield GaugeMetricFamily(name, text, whole[figure])
+        if "spool_octets" in whole:
+            yield GaugeMetricFamily(
+                "tmtp_spool_bytes", "Bodies of waiting messages in the spool.", whole["spool_octets"]
+            )
+        room = GaugeMetricFamily("tmtp_disk_free_bytes", "Free room on the disks.", labels=["disk"])
+        for disk, free in whole.get("disk_free", {}).items():
+            room.add_metric([disk], free)
+        yield room
+        yield GaugeMetricFamily(
+            "tmtp_disk_floor_bytes", "Below so much free room, posts are refused.", conf.MIN_FREE or 0
+        )
         depth = GaugeMetricFamily("tmtp_queue_messages", "Messages that wait, by the kind of node.", labels=["kind"])
         age = GaugeMetricFamily("tmtp_queue_oldest_seconds", "Age of the oldest that waits.", labels=["kind"])
         for kind, queue in whole.get("queues", {}).items():

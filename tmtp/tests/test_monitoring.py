@@ -20,6 +20,7 @@ from tmtp.monitoring.health import Level
 from tmtp.monitoring.prometheus import metrics
 from tmtp.services.monitoring import figures, samples, survey
 from tmtp.services.queue import leases
+from tmtp.services.storage import room
 from tmtp.tests.servers import Server, free_port, installation
 
 TOKEN = "a token of sixteen letters"
@@ -84,7 +85,7 @@ async def test_what_a_server_does_is_counted(side: tuple[Server, int]) -> None:
     assert found["tmtp_commit_seconds_count"] == found["tmtp_batch_jobs_count"] >= 3
     assert found["tmtp_commit_seconds_bucket +Inf"] == found["tmtp_commit_seconds_count"]
     assert found["tmtp_server_up"] == found["tmtp_database_up"] == 1
-    assert found["tmtp_disk_free_bytes"] > 0
+    assert found["tmtp_disk_free_bytes spool"] > found["tmtp_disk_floor_bytes"] > 0
     for client in (ann, bob):
         client.close()
 
@@ -166,7 +167,7 @@ def test_metrics_of_a_site_with_a_token(server: ServerLease, settings: Any) -> N
 def test_probes_of_a_site(monkeypatch: pytest.MonkeyPatch) -> None:
     assert views.healthz(request()).status_code == 200
     assert views.readyz(request()).content == b"ready\ndatabase ok\nmigrations ok\ndisk ok\n"
-    monkeypatch.setattr(survey, "disk", lambda: {"disk_free": 1, "disk_total": 1000})
+    monkeypatch.setattr(room, "free_on_disks", lambda: {"spool": 1})
     answer = views.readyz(request())
     assert (answer.status_code, answer.content.split(b"\n")[3]) == (503, b"disk failed")
 
@@ -230,8 +231,11 @@ def test_queues_that_nobody_measures(server: ServerLease) -> None:
 
 
 def test_a_full_disk(server: ServerLease, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(survey, "disk", lambda: {"disk_free": 1, "disk_total": 1000})
-    assert wrong() == ["Only 0.1 % of the disk with the spool are free."]
+    monkeypatch.setattr(room, "free_on_disks", lambda: {"spool": 1000, "database": 2**29})
+    assert [(problem.level, "free" in problem.text) for problem in health.problems(statuses.read())] == [
+        (Level.CRITICAL, True),
+        (Level.WARNING, True),
+    ]
 
 
 @pytest.mark.parametrize("workers", [{"missing": True, "lag": 0}, {"missing": False, "lag": 1000}])

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from typing import Any
 
 from django.db import connection
 from django.db.models import Sum
 
-from ...conf import conf
 from ...models import Message, Node
+from ..storage import room
 
 ENTRIES_COUNTED = 1_000_000  # counting so many takes a fraction of a second, on either database
 WAITING = (
@@ -35,8 +34,8 @@ def measure() -> dict[str, Any]:
 
 
 def current() -> dict[str, Any]:
-    """Return the figures of the whole service that are quickly read: of the disk, and of the optional apps."""
-    values: dict[str, Any] = disk()
+    """Return the figures of the whole service that are quickly read: of the disks, and of the optional apps."""
+    values: dict[str, Any] = {"disk_free": room.free_on_disks()}
     for source in _sources:
         values.update(source())
     return values
@@ -59,13 +58,3 @@ def spooled_octets() -> int:
     """Return the octets of the bodies in the spool that messages name."""
     octets: int | None = Message.objects.filter(spool__gt="").aggregate(octets=Sum("size"))["octets"]
     return octets or 0
-
-
-def disk() -> dict[str, Any]:
-    """Return the free and the total octets of the disk with the spool; nothing if it cannot be asked."""
-    folder = conf.spool_dir
-    try:
-        usage = shutil.disk_usage(folder if folder.exists() else folder.parent)
-    except OSError:
-        return {}
-    return {"disk_free": usage.free, "disk_total": usage.total}

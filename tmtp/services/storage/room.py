@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,17 @@ def free(folder: Path) -> int:
     """Return the octets that are free on a folder's disk for this process's user. Raise OSError."""
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize
+
+
+def free_on_disks() -> dict[str, int]:
+    """Return the octets that are free on the disks of the spool and the database, as far as this process can see."""
+    folders = {"spool": conf.spool_dir, "database": _folder_of_database()}
+    found = {}
+    for name, folder in folders.items():
+        with suppress(OSError):
+            if folder is not None:
+                found[name] = free(folder if folder.exists() else folder.parent)
+    return found
 
 
 def _is_above_floor(folder: Path) -> bool:
