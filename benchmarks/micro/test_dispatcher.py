@@ -21,7 +21,7 @@ class NoStore:
 
 @pytest.fixture
 def dispatcher():
-    dispatcher = Dispatcher(NoStore(), nothing)
+    dispatcher = Dispatcher(NoStore(), nothing, nothing)
     for node in range(NODES):
         dispatcher.attach(node, nothing, nothing)
     return dispatcher

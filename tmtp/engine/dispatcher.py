@@ -131,12 +131,19 @@ class Lane:
 class Dispatcher:
     """The lanes of this process. The store reads queues for them, and deletes acknowledged messages.
 
-    `protect` is called with the privacy of users, by uid, when another process may have changed it.
+    `protect` is called with the privacy of users, by uid, when another process may have changed it, and `contested`
+    with a node that is logging in at another server.
     """
 
-    def __init__(self, store: AnyStore, protect: Callable[[dict[str, Privacy]], None]) -> None:
+    def __init__(
+        self,
+        store: AnyStore,
+        protect: Callable[[dict[str, Privacy]], None],
+        contested: Callable[[int], None],
+    ) -> None:
         self._store = store
         self._protect = protect
+        self._contested = contested
         self.lanes: dict[int, Lane] = {}
         self._poller = Poller()
         self._acked_meanwhile: set[tuple[int, int]] | None = None  # since the look began; None if no look is running
@@ -252,6 +259,8 @@ class Dispatcher:
             if lane:
                 lane.forget()
                 self._load(lane)
+        for node in news.contested:
+            self._contested(node)
         if news.privacy:
             self._protect(news.privacy)
         if self._due:

@@ -31,6 +31,7 @@ from .lease import Lease
 from .limits import Limits
 from .links import Links
 from .online import Online
+from .replacement import Replacement
 from .servers import Servers
 from .shared_limits import SharedLimits
 
@@ -57,12 +58,13 @@ class Engine:
             self.store = store = Store(asyncio.get_running_loop(), self._deliver, self.handover.send)
             self.housekeeping = Housekeeping(store)
         self.online = Online()
-        self.dispatcher = Dispatcher(self.store, self.online.protect)
+        self.dispatcher = Dispatcher(self.store, self.online.protect, lambda node: self.replacement.answer(node))
         self.limits = Limits()
         self.failed_logins = LimitedLog(log, "login failed from %s")
         self.refused_registrations = LimitedLog(log, "registration refused from %s")
         self.counters = Counters()
         self.links = Links(self.store, self.dispatcher, self.online, self.limits)
+        self.replacement = Replacement(self.store, self.links)
         self.figures = Figures(self.store, self.dispatcher, self.links, self.counters)
         self.lease = Lease(self.store, self.dispatcher, self.links, address)
         openid = parse_settings(conf.OPENID)

@@ -28,12 +28,20 @@ class Links:
         self._online = online
         self._limits = limits
         self._links: set[Link] = set()
+        self._by_node: dict[int, Link] = {}  # those that have logged in
 
     def __len__(self) -> int:
         return len(self._links)
 
     def __iter__(self) -> Iterator[Link]:
         return iter(list(self._links))
+
+    def __contains__(self, link: Link) -> bool:
+        return link in self._links
+
+    def of(self, node: int) -> Link | None:
+        """Return the link of a node that has logged in here, or None."""
+        return self._by_node.get(node)
 
     def open(self, link: Link) -> bool:
         """Add a new link. Return False, without adding it, if there are too many and the server has not counted it."""
@@ -64,11 +72,14 @@ class Links:
         """Greet a link that has logged in, and begin delivery to it."""
         assert link.sender is not None and link.sender.node is not None
         self._store.connected(link.sender.node)
+        self._by_node[link.sender.node] = link
         link.lane = self._dispatcher.attach(link.sender.node, link.send, link.close)
         link.greet(self._online.arrive(link, link.sender))
 
     def farewell(self, link: Link) -> None:
-        """Remove a link that has ended, and free its node, however far its login had come."""
+        """Remove a link that has ended, and free its node, however far its login had come. Do it only once."""
+        if link not in self._links:
+            return
         self._links.discard(link)
         if not link.counted:
             self._limits.close(link.address)
@@ -78,6 +89,8 @@ class Links:
             self._dispatcher.detach(link.lane)
             self._store.disconnected(link.lane.node)
             link.lane = None  # end the reference cycle between link and lane
+        if self._by_node.get(link.sender.node or 0) is link:
+            del self._by_node[link.sender.node or 0]
         self._online.leave(link, link.sender.uid)
         self._free(link, link.sender, link.lease)
 

@@ -21,6 +21,9 @@ class Link(Protocol):
     sender: LoggedIn | None
     lease: int  # the lease of this server under which the link logged in
     lane: Lane | None
+    heard: float  # the time.monotonic() at which octets arrived last
+    moved: float  # the time.monotonic() at which the client took some of what is sent to it
+    unsent_octets: int
 
     def __hash__(self) -> int: ...
 
@@ -35,6 +38,9 @@ class Link(Protocol):
 
     def close(self, reason: str | None = None) -> None:
         """End the link."""
+
+    def probe(self) -> None:
+        """Send a message that the client acknowledges, if it is alive."""
 
     def is_overdue(self, now: float) -> bool:
         """Return whether the client has been silent for too long, or sends a body too slowly."""

@@ -47,14 +47,16 @@ class News:
     """The result of a look.
 
     `parcels` are messages that were handed over, for their nodes that are connected here. `waiting` has the numbers of
-    waiting messages by node. `gone` are nodes that were dropped or are connected to another server, and `start_over`
-    are nodes whose queue must be read again. `privacy` is that of users for whom it may have changed, by uid.
+    waiting messages by node. `gone` are nodes that were dropped or are connected to another server, `start_over` are
+    nodes whose queue must be read again, and `contested` are nodes that log in at another server. `privacy` is that of
+    users for whom it may have changed, by uid.
     """
 
     parcels: list[Parcel] = field(default_factory=list)
     waiting: dict[int, list[int]] = field(default_factory=dict)
     gone: list[int] = field(default_factory=list)
     start_over: list[int] = field(default_factory=list)
+    contested: list[int] = field(default_factory=list)
     privacy: dict[str, Privacy] = field(default_factory=dict)
     complete: bool = True  # False if some nodes were left out, because too much waits
     wrote: bool = False  # whether another connection may have written since the last look
@@ -131,9 +133,10 @@ class Poller:
         A node that is still logging in keeps its marks, since the loop could not act on them yet.
         """
         marked = [row for row in sql.marked_nodes(lease) if row[0] in connected]
-        news.gone += [node for node, dropped, _, _ in marked if dropped]
-        news.start_over = [node for node, dropped, start_over, _ in marked if start_over and not dropped]
-        private = [node for node, dropped, _, privacy_changed in marked if privacy_changed and not dropped]
+        news.gone += [node for node, dropped, *_ in marked if dropped]
+        news.start_over = [node for node, dropped, start_over, *_ in marked if start_over and not dropped]
+        private = [node for node, dropped, _, privacy_changed, _ in marked if privacy_changed and not dropped]
+        news.contested = [node for node, dropped, _, _, contested in marked if contested and not dropped]
         if news.start_over:
             Node.objects.filter(pk__in=news.start_over).update(start_over=None)
         if private:

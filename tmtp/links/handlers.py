@@ -74,8 +74,14 @@ async def login(session: Session, request: Request) -> None:
     shown = await engine.identity.shown(request.oidc, to_register=False)
     lease = engine.lease.id
     enter = partial(users.log_in, request.uid, request.node, lease, shown, engine.identity.needed)
+    claim = partial(engine.links.claim, session, enter, lambda sender: sender, lease, savepoint=shown is not None)
     try:
-        await engine.links.claim(session, enter, lambda sender: sender, lease, savepoint=shown is not None)
+        try:
+            await claim()
+        except users.NodeConnected as connected:
+            if not await engine.replacement.free(connected.node, connected.server):
+                raise
+            await claim()
     except users.LoginFailed as error:
         engine.failed_logins.warning(session.address)
         await _wait_after_failures(session, request.uid)

@@ -54,6 +54,7 @@ class Session:
         self.lease = 0  # the lease of this server under which the link logged in
         self.lane: Lane | None = None
         self.heard = time.monotonic()
+        self.moved = 0.0  # when the client took some of what is sent to it
         self.opened = self.heard if accepted is None else accepted
         self.asked_to_log_in = False
         self.closing = False
@@ -160,6 +161,11 @@ class Session:
         self._outbox.append(parcel)
         self.unsent_octets += len(parcel.frame)
         self.wake()
+
+    def probe(self) -> None:
+        """Send a `login` message that is in no queue. A client acknowledges it, and the ack is ignored (op 10)."""
+        if self.sender and not self.unsent_octets:
+            self.write(messages.queued_message("login", time.time_ns(), self.sender.uid, 0, {"node": "tbd"}))
 
     def tell(self, frame: bytes) -> None:
         """Send a frame that another user has caused. Close the link if too many frames are unsent."""

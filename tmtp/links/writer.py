@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, BinaryIO
 
@@ -99,6 +100,7 @@ class Writer:
         view = memoryview(frame)
         for at in range(0, len(view), PIECE):
             await self._send({"type": "tcp.send", "data": view[at : at + PIECE]})
+            self._session.moved = time.monotonic()
 
     async def _send_spooled(self, parcel: Parcel) -> None:
         """Send a frame whose body is in the spool. The head goes together with the first piece of the body."""

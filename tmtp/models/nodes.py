@@ -56,6 +56,8 @@ class Node(models.Model):
     start_over = models.DateTimeField(_("to be sent again since"), null=True, editable=False)
     # tells that server to reload the presence and blocks of the user
     privacy_changed = models.DateTimeField(null=True, editable=False)
+    # set by another server where it logs in; that server frees the node, or clears this if the client there is alive
+    contested = models.DateTimeField(null=True, editable=False)
     # No constraint in the database: without its lease, deleted by another server, one login would fail a whole batch.
     server = models.ForeignKey(
         ServerLease,
@@ -82,7 +84,12 @@ class Node(models.Model):
             models.Index(  # what its server must be told: services.storage.sql.marked_nodes
                 fields=["server"],
                 condition=Q(server__isnull=False)
-                & (Q(dropped__isnull=False) | Q(start_over__isnull=False) | Q(privacy_changed__isnull=False)),
+                & (
+                    Q(dropped__isnull=False)
+                    | Q(start_over__isnull=False)
+                    | Q(privacy_changed__isnull=False)
+                    | Q(contested__isnull=False)
+                ),
                 name="tmtp_node_marked",
             ),
         ]

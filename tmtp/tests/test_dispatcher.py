@@ -42,7 +42,7 @@ class World:
         self.coming: deque[Callable[[], Any]] = deque()  # reports to the loop, in order
         self.down: Unavailable | None = None
         self.lease = 1
-        self.dispatcher = Dispatcher(self, lambda chosen: None)  # type: ignore[arg-type]
+        self.dispatcher = Dispatcher(self, lambda chosen: None, lambda node: None)  # type: ignore[arg-type]
         self.dispatcher._poller = self  # type: ignore[assignment]
 
     # the store's interface for the dispatcher

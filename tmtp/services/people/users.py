@@ -13,7 +13,7 @@ from ...protocol.values import make_uid
 from ..errors import Refused
 from ..queue.batch import Batch, in_transaction
 from ..queue.leases import is_alive
-from ..queue.queue import Outgoing, enqueue
+from ..queue.queue import Outgoing, enqueue, wake_on_commit
 from ..storage import room, sql
 from .actors import Sender
 from .devices import LABEL_MAX, create_node, hash_nodeid, next_node, tell_devices
@@ -27,7 +27,14 @@ class LoginFailed(Refused):
 
 
 class NodeConnected(Refused):
-    """The node is connected to a server already."""
+    """The node is connected to a server already. `server` is None if that has just changed."""
+
+    def __init__(self, node: int, server: int | None) -> None:
+        super().__init__("node_connected")
+        self.node, self.server = node, server
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.node, self.server)
 
 
 @dataclass(slots=True)
@@ -109,11 +116,11 @@ def log_in(
         raise LoginFailed("login_failed")
     node, user, _, server, own, guarded = found
     if server is not None and (server == lease or is_alive(server)):
-        raise NodeConnected("node_connected")
+        raise NodeConnected(node, server)
     if shown or identity_needed:
         check_identity(Node.objects.get(pk=node), shown)
     if not sql.claim_node(node, server, lease, timezone.now()):
-        raise NodeConnected("node_connected")  # another server was faster
+        raise NodeConnected(node, None)  # another server was faster
     enqueue([Outgoing("login", uid, user, own, {"node": "tbd"})], batch)
     return LoggedIn(uid, user, node, _privacy(user, uid) if guarded else OPEN)
 
@@ -121,6 +128,23 @@ def log_in(
 def disconnect(node: int, lease: int, *, batch: Batch | None = None) -> None:
     """Note that the node's link has ended, unless another server has claimed the node since."""
     sql.release_node(node, lease, timezone.now())
+
+
+def contest(node: int, server: int, *, batch: Batch | None = None) -> None:
+    """Ask the server that a node is connected to whether its client is alive."""
+    Node.objects.filter(pk=node, server=server).update(contested=timezone.now())
+    wake_on_commit()
+
+
+def was_kept(node: int, server: int, *, batch: Batch | None = None) -> bool | None:
+    """Return what the server of a contested node has done: kept it (True), or freed it (False). None: nothing yet."""
+    contested = Node.objects.filter(pk=node, server=server).values_list("contested", flat=True)
+    return (None if contested[0] else True) if contested else False
+
+
+def keep_connected(node: int, server: int, *, batch: Batch | None = None) -> None:
+    """Note that the client of a contested node is alive."""
+    Node.objects.filter(pk=node, server=server).update(contested=None)
 
 
 @in_transaction

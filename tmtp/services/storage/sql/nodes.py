@@ -32,9 +32,9 @@ _ADD_NODES = {
     " SELECT * FROM unnest(%s::bigint[], %s::smallint[], %b::bytea[], %s::text[], %s::timestamptz[])",
 }
 _CLAIM_NODE = {
-    "sqlite": "UPDATE tmtp_node SET server_id = ?, last_seen = ?, start_over = NULL"
+    "sqlite": "UPDATE tmtp_node SET server_id = ?, last_seen = ?, start_over = NULL, contested = NULL"
     " WHERE id = ? AND server_id IS ? AND dropped IS NULL",
-    "postgresql": "UPDATE tmtp_node SET server_id = %s, last_seen = %s, start_over = NULL"
+    "postgresql": "UPDATE tmtp_node SET server_id = %s, last_seen = %s, start_over = NULL, contested = NULL"
     " WHERE id = %s AND server_id IS NOT DISTINCT FROM %s AND dropped IS NULL",
 }
 _RELEASE_NODE = {
@@ -42,10 +42,12 @@ _RELEASE_NODE = {
     "postgresql": "UPDATE tmtp_node SET server_id = NULL, last_seen = %s WHERE id = %s AND server_id = %s",
 }
 _MARKED_NODES = {
-    "sqlite": "SELECT id, dropped IS NOT NULL, start_over IS NOT NULL, privacy_changed IS NOT NULL FROM tmtp_node"
-    " WHERE server_id = ? AND (dropped IS NOT NULL OR start_over IS NOT NULL OR privacy_changed IS NOT NULL)",
-    "postgresql": "SELECT id, dropped IS NOT NULL, start_over IS NOT NULL, privacy_changed IS NOT NULL FROM tmtp_node"
-    " WHERE server_id = %s AND (dropped IS NOT NULL OR start_over IS NOT NULL OR privacy_changed IS NOT NULL)",
+    "sqlite": "SELECT id, dropped IS NOT NULL, start_over IS NOT NULL, privacy_changed IS NOT NULL,"
+    " contested IS NOT NULL FROM tmtp_node WHERE server_id = ? AND (dropped IS NOT NULL OR start_over IS NOT NULL"
+    " OR privacy_changed IS NOT NULL OR contested IS NOT NULL)",
+    "postgresql": "SELECT id, dropped IS NOT NULL, start_over IS NOT NULL, privacy_changed IS NOT NULL,"
+    " contested IS NOT NULL FROM tmtp_node WHERE server_id = %s AND (dropped IS NOT NULL OR start_over IS NOT NULL"
+    " OR privacy_changed IS NOT NULL OR contested IS NOT NULL)",
 }
 _NODES_AT = {
     "sqlite": "SELECT id FROM tmtp_node WHERE id IN (SELECT value FROM json_each(?)) AND +server_id = ?"
@@ -99,7 +101,8 @@ def release_node(node: int, server: int, seen: datetime) -> None:
 def marked_nodes(server: int) -> list[Row]:
     """Return the nodes connected to a server that it must be told something about.
 
-    (id, whether it was dropped, whether it starts over, whether the privacy of its user has changed).
+    (id, whether it was dropped, whether it starts over, whether the privacy of its user has changed, whether it logs
+    in at another server).
     """
     return fetch(_MARKED_NODES, (server,))
 
