@@ -29,12 +29,11 @@ class LoginFailed(Refused):
 class NodeConnected(Refused):
     """The node is connected to a server already. `server` is None if that has just changed."""
 
-    def __init__(self, node: int, server: int | None) -> None:
-        super().__init__("node_connected")
-        self.node, self.server = node, server
+    node: int
+    server: int | None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.node, self.server)
+        return *super().__reduce__(), {"node": self.node, "server": self.server}
 
 
 @dataclass(slots=True)
@@ -116,13 +115,19 @@ def log_in(
         raise LoginFailed("login_failed")
     node, user, _, server, own, guarded = found
     if server is not None and (server == lease or is_alive(server)):
-        raise NodeConnected(node, server)
+        raise _connected(node, server)
     if shown or identity_needed:
         check_identity(Node.objects.get(pk=node), shown)
     if not sql.claim_node(node, server, lease, timezone.now()):
-        raise NodeConnected(node, None)  # another server was faster
+        raise _connected(node, None)  # another server was faster
     enqueue([Outgoing("login", uid, user, own, {"node": "tbd"})], batch)
     return LoggedIn(uid, user, node, _privacy(user, uid) if guarded else OPEN)
+
+
+def _connected(node: int, server: int | None) -> NodeConnected:
+    error = NodeConnected("node_connected")
+    error.node, error.server = node, server
+    return error
 
 
 def disconnect(node: int, lease: int, *, batch: Batch | None = None) -> None:
