@@ -10,6 +10,7 @@ Playwright's event loop is running. Use `site.other_process()` instead, which se
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
@@ -114,18 +115,43 @@ def site() -> Iterator[Site]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """Return Chromium. It is closed after the module, since asyncio tests cannot run beside Playwright."""
+@pytest.fixture(scope="session")
+def shared_chromium() -> Iterator[tuple[Browser, asyncio.AbstractEventLoop]]:
+    """Return the Chromium that all tests of the run share, and Playwright's event loop."""
     if not shutil.which(CHROMIUM):
         missing = f"a browser is needed: {CHROMIUM} (apt-get install chromium)"
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
+        loop = asyncio.get_running_loop()
         browser = launch(playwright)
-        yield browser
+        with running_loop(None):
+            yield browser, loop
         browser.close()
+
+
+@pytest.fixture
+def chromium(shared_chromium: tuple[Browser, asyncio.AbstractEventLoop]) -> Iterator[Browser]:
+    """Return Chromium. Close what the test opens in it."""
+    browser, loop = shared_chromium
+    with running_loop(loop):
+        yield browser
+
+
+@contextlib.contextmanager
+def running_loop(loop: asyncio.AbstractEventLoop | None) -> Iterator[None]:
+    """Let this be asyncio's running loop until the block ends.
+
+    Playwright's loop counts as running for as long as Playwright is there. Between the tests in a browser it must not,
+    since others use the ORM and loops of their own.
+    """
+    before = asyncio._get_running_loop()
+    asyncio._set_running_loop(loop)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(before)
 
 
 def launch(playwright: Playwright) -> Browser:
