@@ -436,10 +436,10 @@ ENDS = ["</div>", "</b>", "-->", "]]>", "</td>", "</a>", "</p>"]
 @pytest.mark.parametrize("piece", MANY)
 def test_much_of_anything_takes_seconds(piece: str) -> None:
     began = time.monotonic()
-    html = piece * (50_000 // len(piece))
+    html = piece * (20_000 // len(piece))
     from_html(html, SITE)
     from_plain(html)
-    assert time.monotonic() - began < 20, "a second, or a few on a busy machine"
+    assert time.monotonic() - began < 3, "half a second, or more on a busy machine"
 
 
 @given(st.text() | st.lists(st.sampled_from(MANY + ENDS)).map("".join))
