@@ -13,6 +13,9 @@ class AccountsConfig(AppConfig):
         from django.contrib.auth import get_user_model
         from django.db.models.signals import post_save
 
+        from tmtp import logs
+
         from . import usernames
 
+        logs.protect("accounts.email_addresses", "accounts.openid.views")
         post_save.connect(usernames.remember, sender=get_user_model(), dispatch_uid="accounts.usernames")

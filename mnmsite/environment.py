@@ -89,6 +89,13 @@ def address(text: str, port_in_example: int = 7443) -> str:
     return text
 
 
+def log_format(text: str) -> str:
+    """Parse the format of the log: line or json."""
+    if text not in ("line", "json"):
+        raise ValueError(f"“{text}” is neither line nor json")
+    return text
+
+
 def http() -> str:
     """Return the HOST:PORT the website listens on (MNM_HTTP)."""
     return read("MNM_HTTP", lambda text: address(text, 8000), "127.0.0.1:8000")

@@ -14,9 +14,10 @@ class TmtpConfig(AppConfig):
         """Register the system checks, stay in the database "default", and keep an owner for each group."""
         from django.db.models.signals import post_delete
 
-        from . import checks  # noqa: F401
+        from . import checks, logs  # noqa: F401
         from .routers import pin_to_default
         from .services.groups.roles import owner_deleted
 
         pin_to_default()
+        logs.protect(*logs.LOGGERS)
         post_delete.connect(owner_deleted, self.get_model("Member"))

@@ -73,7 +73,7 @@ def callback(request: HttpRequest, slug: str) -> HttpResponse:
             return finish_link(request, provider, begun, shown)
         return finish_sign_in(request, provider, begun, shown)
     except OpenIDError as error:
-        logger.info("a sign-in with %s was refused: %s", provider.iss, error)
+        logger.info("a sign-in with %s was refused: %s", provider.iss, str(error))
         reason = _("Signing in with %(provider)s did not work. Please try again.") % {"provider": provider.label}
     except Refused as refused:
         reason = refused.text_for_people()

@@ -234,6 +234,6 @@ def _survived(what: str) -> Iterator[None]:
             if isinstance(error, SynchronousOnlyOperation):
                 log.warning("%s: in async code, call send_mail with sync_to_async", what)
             else:
-                log.error("%s: %s: %s", what, type(error).__name__, error)
+                log.error("%s: %r", what, error)
         finally:
             _reporting.reset(token)

@@ -46,7 +46,7 @@ class IdentityCheck:
         try:
             claims = await asyncio.to_thread(self._verifier.verify, oidc.id_token)
         except OpenIDError as error:
-            log.info("an id_token was refused: %s", error)
+            log.info("an id_token was refused: %s", str(error))
             raise Quit(errors.AUTHENTICATION_REQUIRED) from error
         return IdentityShown(claims.iss, claims.sub, claims.token_hash, datetime.fromtimestamp(claims.exp, UTC))
 

@@ -5,7 +5,6 @@ Nothing is counted here: the figures are those of a `Status`, so one process can
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,8 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from ..conf import conf
-from ..times import SECOND
-from .status import Status
+from .status import Status, age_of
 
 __all__ = ["CONTENT_TYPE_LATEST", "metrics"]
 
@@ -130,11 +128,6 @@ class _Figures(Collector):
                 "tmtp_worker_lag_seconds", "How late the latest task of workers is.", workers["lag"]
             )
             yield GaugeMetricFamily("tmtp_worker_tasks", "Tasks that wait for a worker.", workers["waiting"])
-
-
-def age_of(number: int) -> float:
-    """Return how long ago a message was posted, in seconds, 0 for no message."""
-    return max(0.0, time.time() - number / SECOND) if number else 0.0
 
 
 def _buckets(figures: dict[str, Any]) -> tuple[list[tuple[str, float]], float]:

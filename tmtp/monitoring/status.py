@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +20,7 @@ from django.utils import timezone
 from ..models import ServerFigures, ServerLease
 from ..services.monitoring import samples, survey
 from ..services.queue.leases import fresh
+from ..times import SECOND
 
 
 @dataclass(slots=True)
@@ -81,6 +83,11 @@ def read(own: int = 0, values: Callable[[], dict[str, Any]] | None = None) -> St
         if values and server.lease == own:
             server.values, server.age = values(), 0.0
     return status
+
+
+def age_of(number: int) -> float:
+    """Return how long ago a message was posted, in seconds, 0 for no message."""
+    return max(0.0, time.time() - number / SECOND) if number else 0.0
 
 
 def _servers() -> list[Server]:

@@ -55,7 +55,9 @@ class Certificate:
             tls_context(*self._files)  # first, since a failure would break the context in use
             self.context.load_cert_chain(*self._files, password=_passphrase)
         except (OSError, ValueError) as error:
-            log.warning("the renewed certificate %s cannot be used, the one before stays: %s", self._files[0], error)
+            log.warning(
+                "the renewed certificate %s cannot be used, the one before stays: %s", self._files[0], str(error)
+            )
         else:
             log.info("new links get the renewed certificate %s", self._files[0])
 

@@ -76,6 +76,7 @@ class Store:
         self.leases: frozenset[int] = frozenset()  # which each batch renews
         self.lost: frozenset[int] = frozenset()  # those of them that another process has ended
         self.failures = 0  # batches that were not committed
+        self._reported = 0  # of them, those before the last batch that was
         self.counters = StoreCounters()
         self._order = Order()
         reserve = Reserve()
@@ -241,6 +242,11 @@ class Store:
             # Who has asked later may wait for longer, unless the disk is full, or the batch may be on disk.
             fail_overdue(jobs, error, patience if error.may_wait else 0)
         else:
+            if self.failures != self._reported:
+                log.warning(
+                    "messages are stored again, after %d batches that were not", self.failures - self._reported
+                )
+                self._reported = self.failures
             self.counters.add(jobs, acked, done.parcels)
         jobs = self._order.settle(jobs)
         self._tell(self._report, jobs, done.parcels)

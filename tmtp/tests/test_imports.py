@@ -28,7 +28,7 @@ FLOORS = (
     {"consumers", "messaging", "monitoring", "testing"},
     {"links"},
     {"engine"},
-    {"store"},
+    {"logs", "store"},
     {"openid", "services", "server"},
     {"models", "markup", "signals", "email_spelling"},
     {"conf", "routers", "times"},

@@ -142,7 +142,7 @@ def fail(attempt: Attempt, error: str, give_up: bool = False) -> None:
     give_up = give_up or attempt.tries >= conf.HANDLER_TRIES
     pause = min(LONGEST_PAUSE, timedelta(seconds=conf.HANDLER_BACKOFF) * 2 ** min(attempt.tries - 1, 40))
     claims.release(_held(attempt), error=error[-ERROR_MAX:], next_try=now + pause, dead=now if give_up else None)
-    last = error.strip().rpartition("\n")[2]
+    last = error.strip().rpartition("\n")[2].partition(":")[0]  # the class: the text may quote the message
     if give_up:
         log.error("message %s is a dead letter after %s tries: %s", attempt, attempt.tries, last)
     else:

@@ -1,0 +1,130 @@
+"""What goes into the log: no secret, no body and no address of a member; and as JSON for a site that wants it.
+
+An error may quote what somebody wrote: a database names the values of a row, a mail server the address it refuses. So
+`Private` keeps only the texts of errors that quote nothing, also in tracebacks. It is a filter of the app's loggers,
+and works whatever handlers and formatters a site has.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import smtplib
+import traceback
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import Error as DatabaseError
+from django.db import IntegrityError, InterfaceError, OperationalError
+
+from .services.errors import CodedError
+
+LOGGERS = ("tmtp", "tmtp.server", "tmtp.delivery", "tmtp.openid.tokens")
+
+# Errors whose texts name types, files and hosts only. The first line of the database's has no values of rows.
+QUOTE_NOTHING = (
+    AttributeError,
+    ImportError,
+    ImproperlyConfigured,
+    IntegrityError,
+    InterfaceError,
+    NameError,
+    OSError,
+    OperationalError,
+    RuntimeError,
+    TypeError,
+)
+RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def protect(*names: str) -> None:
+    """Add the filter to these loggers. A filter of a logger does not work for those below it."""
+    for name in names:
+        logger = logging.getLogger(name)
+        if not any(isinstance(one, Private) for one in logger.filters):
+            logger.addFilter(Private())
+
+
+def public_text(error: BaseException) -> str:
+    """Return what may be said of an error: its text if that quotes nothing, otherwise its class or code only."""
+    if isinstance(error, CodedError):  # parameters may come from strangers
+        return error.code if error.parameters else str(error)
+    if isinstance(error, smtplib.SMTPResponseException):
+        return f"{type(error).__name__} {error.smtp_code}"
+    if isinstance(error, QUOTE_NOTHING) and not isinstance(error, smtplib.SMTPException):
+        return str(error).strip().partition("\n")[0]
+    cause = error.__cause__ if isinstance(error, DatabaseError) else None
+    state = getattr(cause, "sqlstate", None)
+    return f"{type(error).__name__} {state}" if state else type(error).__name__
+
+
+def public_traceback(error: BaseException) -> str:
+    """Return the traceback of an error and its causes, with public texts."""
+    return "".join(_chain(error, set())).rstrip("\n")
+
+
+def _chain(error: BaseException, seen: set[int]) -> Iterator[str]:
+    seen.add(id(error))
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None and id(before) not in seen:
+        yield from _chain(before, seen)
+        yield "\nwhich led to:\n\n"
+    yield "Traceback (most recent call last):\n"
+    yield from traceback.format_tb(error.__traceback__)
+    name, text = type(error).__name__, public_text(error)
+    yield f"{name}\n" if text == name else f"{name}: {text}\n"
+    for inner in getattr(error, "exceptions", ()):
+        if id(inner) not in seen:
+            yield from _chain(inner, seen)
+
+
+class _Public:
+    """Stands for an error among the arguments of a record."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._text = public_text(error)
+        self._name = type(error).__name__
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return self._text if self._text.startswith(self._name) else f"{self._name}: {self._text}"
+
+
+class Private(logging.Filter):
+    """Replaces errors in a record by what may be said of them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record, and let it pass."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(_Public(arg) if isinstance(arg, BaseException) else arg for arg in record.args)
+        if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
+            record.exc_text = public_traceback(record.exc_info[1])  # formatters take this instead of making their own
+            record.exc_info = None
+        return True
+
+
+class JsonFormatter(logging.Formatter):
+    """A line of JSON for each record: time, level, logger, event, message, process, traceback, and what is `extra`.
+
+    `event` is the message before its arguments are filled in, so that events of a kind can be counted.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "event": str(record.msg),
+            "message": record.getMessage(),
+            "process": record.process,
+        }
+        text = record.exc_text or (self.formatException(record.exc_info) if record.exc_info else "")
+        if text:
+            line["traceback"] = text
+        line.update({name: value for name, value in vars(record).items() if name not in RECORD})
+        return json.dumps(line, ensure_ascii=False, default=str)

@@ -1,0 +1,109 @@
+"""The log names nobody, and each record is a line of JSON."""
+
+import io
+import json
+import logging
+import re
+import smtplib
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import DataError, IntegrityError, OperationalError
+
+from tmtp import logs
+from tmtp.services.errors import Refused
+from tmtp.store.store import log_failure
+from tmtp.store.transactions import Unavailable
+from tmtp.tests.test_imports import ROOT, sources
+
+pytestmark = pytest.mark.once
+
+SECRET = "ann@example.org"
+log = logging.getLogger("tmtp")
+
+
+@pytest.fixture
+def written() -> Iterator[io.StringIO]:
+    """What the log says, as JSON."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logs.JsonFormatter())
+    log.addHandler(handler)
+    yield stream
+    log.removeHandler(handler)
+
+
+ERRORS = [
+    (IntegrityError(f"duplicate key\nDETAIL:  Key (name)=({SECRET}) already exists."), "duplicate key"),
+    (OperationalError(f"connection refused\n{SECRET}"), "connection refused"),
+    (DataError(f'invalid input syntax: "{SECRET}"'), "DataError"),
+    (smtplib.SMTPRecipientsRefused({SECRET: (550, b"unknown")}), "SMTPRecipientsRefused"),
+    (smtplib.SMTPSenderRefused(550, b"no", SECRET), "SMTPSenderRefused 550"),
+    (smtplib.SMTPDataError(554, SECRET), "SMTPDataError 554"),
+    (ValueError(SECRET), "ValueError"),
+    (KeyError(SECRET), "KeyError"),
+    (ValidationError(SECRET, code="invalid"), "ValidationError"),
+    (Refused("alias_not_found", name=SECRET), "alias_not_found"),
+    (Unavailable("store_unavailable"), "the server cannot store messages now, try again later"),
+    (FileNotFoundError(2, "No such file or directory", "/spool/1"), "[Errno 2] No such file or directory: '/spool/1'"),
+]
+
+
+@pytest.mark.parametrize(("error", "text"), ERRORS)
+def test_an_error_in_a_record_quotes_nobody(written: io.StringIO, error: Exception, text: str) -> None:
+    log.warning("it failed: %s", error)
+    log_failure(error)
+    try:
+        try:
+            raise error
+        except Exception as first:
+            raise RuntimeError("in between") from first
+    except RuntimeError:
+        log.exception("it failed")
+    said = written.getvalue()
+    assert SECRET not in said
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert lines[0]["message"] == f"it failed: {text}"
+    assert lines[0]["event"] == "it failed: %s"
+    assert {"time", "level", "logger", "process"} < lines[0].keys()
+    assert type(error).__name__ in lines[2]["traceback"]
+    assert lines[2]["traceback"].endswith("RuntimeError: in between")
+    assert "test_logs.py" in lines[2]["traceback"]
+
+
+def test_tracebacks_of_groups_and_circles(written: io.StringIO) -> None:
+    first, second = ValueError(SECRET), KeyError(SECRET)
+    first.__cause__, second.__cause__ = second, first
+    log.error("it failed", exc_info=ExceptionGroup("several", [first, TypeError("a type")]))
+    said = written.getvalue()
+    assert SECRET not in said
+    assert "TypeError: a type" in said
+
+
+def test_records_of_any_kind_are_one_line(written: io.StringIO) -> None:
+    log.warning("with a\nline break, and %s", "more", extra={"address": "192.0.2.1", "thing": Path("/x")})
+    log.warning({"no": "text"})
+    log.error("no exception", exc_info=True)
+    lines = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert (lines[0]["address"], lines[0]["thing"]) == ("192.0.2.1", "/x")
+    assert len(lines) == 3
+
+
+def test_every_logger_is_protected() -> None:
+    """A logger that nobody protects would write whatever an error quotes."""
+    for room in ("tmtp", "accounts", "mnmsite"):
+        for path in sources(room):
+            for name in re.findall(r"getLogger\(([^)]*)\)", path.read_text()):
+                module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+                if name == "name" or (room == "accounts" and not _is_installed("accounts")):
+                    continue
+                logger = logging.getLogger(module if name == "__name__" else name.strip('"'))
+                assert any(isinstance(one, logs.Private) for one in logger.filters), path
+
+
+def _is_installed(app: str) -> bool:
+    apps = import_module("django.apps").apps
+    return bool(apps.is_installed(app))
