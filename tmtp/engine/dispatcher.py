@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
-from typing import NamedTuple
 
 from django.utils import timezone
 
@@ -40,7 +39,8 @@ WAITING_MAX = 64
 PAGE = 64
 
 
-class Flight(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Flight:
     """The record in memory of a message that was sent. The message itself is in the database."""
 
     number: int
@@ -103,8 +103,9 @@ class Lane:
     def sent(self, parcel: Parcel, now: float) -> None:
         """Note that a message has been written to the link."""
         self.leaving -= len(parcel.frame)
-        if parcel.msgid in self.flight:
-            self.flight[parcel.msgid] = Flight(parcel.number, parcel.rank, now, parcel.tracked)
+        flight = self.flight.get(parcel.msgid)
+        if flight:
+            flight.sent = now
 
     def known(self) -> set[int]:
         """Return the numbers of all messages that are in flight or wait in memory."""

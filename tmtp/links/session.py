@@ -17,15 +17,16 @@ from ..engine.dispatcher import Lane
 from ..engine.engine import Engine
 from ..engine.presence import ONLINE
 from ..protocol import errors, messages
-from ..protocol.connection import END_OF_MESSAGE, NEED_DATA, Connection
+from ..protocol.connection import NEED_DATA, Connection
 from ..protocol.errors import Quit
 from ..protocol.requests import Op, Request
 from ..services.errors import CodedError, Refused
 from ..services.messages.posts import Post
 from ..services.people.users import LoggedIn
 from ..services.queue.batch import Parcel, Service
+from ..services.storage.spool import INLINE_OCTETS
 from ..store.transactions import Unavailable
-from .uploads import Incoming
+from .uploads import Incoming, Whole
 
 log = logging.getLogger("tmtp")
 T = TypeVar("T")
@@ -59,7 +60,7 @@ class Session:
         self.asked_to_log_in = False
         self.closing = False
         self.request: Request | None = None  # the request that is being received
-        self.incoming: Incoming | None = None  # its data
+        self.incoming: Whole | Incoming | None = None  # its data
         self.wake: Callable[[], None] = nobody  # called when there is something to send; set by the writer
         self._outbox: Outbox = []
         self.unsent_octets = 0  # in the outbox, or being sent
@@ -77,27 +78,37 @@ class Session:
         connection = self.connection
         connection.receive_data(data)
         while not self.closing and (event := connection.next_event()) is not NEED_DATA:
-            if event is END_OF_MESSAGE:
-                await self._complete(handlers)
-            elif isinstance(event, Request):
+            if isinstance(event, Request):
                 self._begin(event)
-            elif self.incoming:
-                await self.incoming.add(event)  # type: ignore[arg-type]
+                if event.data is None:
+                    continue
+                if isinstance(self.incoming, Incoming):
+                    await self.incoming.add(event.data)
+            elif isinstance(event, bytes):
+                assert isinstance(self.incoming, Incoming)
+                await self.incoming.add(event)
+                continue
+            await self._complete(handlers)
         if self._over_limit:
             pause, self._over_limit = min(PAUSE_MAX, self._over_limit * PAUSE), 0
-            if self.incoming:
+            if isinstance(self.incoming, Incoming):
                 self.incoming.excuse(pause)
             await asyncio.sleep(pause)  # read less from a client that asks for more than it may
 
     def _begin(self, request: Request) -> None:
         self.request = request
-        self.incoming = None
-        if request.datalen:
-            self.incoming = Incoming(request.raw, lengths(request, self.engine.max_body))
-            if octets := self.incoming.spooled_octets:
-                self.incoming.refused = self._begin_upload(octets)
-        elif request.op in (Op.LOGIN, Op.REGISTER):
+        self.incoming = self._data_of(request) if request.datalen else None
+        if self.sender is None and request.op in (Op.LOGIN, Op.REGISTER):
             self.asked_to_log_in = True
+
+    def _data_of(self, request: Request) -> Whole | Incoming:
+        parts = lengths(request, self.engine.max_body)
+        if request.data is not None and max(parts) <= INLINE_OCTETS:
+            return Whole(request.raw, request.data, parts)
+        incoming = Incoming(request.raw, parts)
+        if octets := incoming.spooled_octets:
+            incoming.refused = self._begin_upload(octets)
+        return incoming
 
     def _begin_upload(self, octets: int) -> Refused | None:
         """Count the upload of a large body. Return why it is refused, if the user has too many."""
@@ -118,25 +129,27 @@ class Session:
             self._uploading = 0
 
     async def _complete(self, handlers: Mapping[int, Handler]) -> None:
-        request, incoming = self.request, self.incoming
-        self.request = None
+        request, self.request = self.request, None
         assert request is not None
-        if incoming and (incoming.refused or incoming.error):
-            self.incoming = None
-            self._end_upload()
-            incoming.abandon()
-            if incoming.refused:
-                self.refuse_over_limit(request, incoming.refused)
-            else:
-                self.refuse(request.id, Unavailable("spool_unavailable"))
-            return
-        waits = handlers[request.op](self, request)
-        if waits is not None:
-            await waits
+        if not (isinstance(self.incoming, Incoming) and self._is_refused(request, self.incoming)):
+            waits = handlers[request.op](self, request)
+            if waits is not None:
+                await waits
         self.incoming = None
         self._end_upload()
         while self._crowded() and not self.closing:
             await self._ease()
+
+    def _is_refused(self, request: Request, incoming: Incoming) -> bool:
+        """Answer and discard a request whose data was not received. Return whether it is one."""
+        if incoming.refused:
+            self.refuse_over_limit(request, incoming.refused)
+        elif incoming.error:
+            self.refuse(request.id, Unavailable("spool_unavailable"))
+        else:
+            return False
+        incoming.abandon()
+        return True
 
     # sending
 
@@ -272,11 +285,11 @@ class Session:
         """Return whether the client has been silent for too long, or sends a body too slowly. Refuse the body then."""
         if self.sender is None:
             return not self.asked_to_log_in and now - self.opened > float(conf.LOGIN_TIMEOUT)
-        return (self.incoming is not None and self._is_slow(now)) or now - self.heard > float(conf.IDLE_TIMEOUT)
+        return self._is_slow(now) or now - self.heard > float(conf.IDLE_TIMEOUT)
 
     def _is_slow(self, now: float) -> bool:
         least = conf.limit("upload_octets_per_second")
-        if least is None or not self.incoming or not self.incoming.is_slow(now, least):
+        if least is None or not isinstance(self.incoming, Incoming) or not self.incoming.is_slow(now, least):
             return False
         if self.request and not self.closing:
             self.refuse(self.request.id, Refused("data_too_slow", least=least))

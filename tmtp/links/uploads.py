@@ -85,6 +85,30 @@ class Part:
             self.abandon()
 
 
+class Whole:
+    """The data of a request, if it is small and has arrived together with the header."""
+
+    __slots__ = ("_data", "_header", "_lengths")
+
+    def __init__(self, header: bytes, data: bytes, lengths: Sequence[int]) -> None:
+        self._header = header
+        self._data = data
+        self._lengths = lengths
+
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 digest of the header and the data."""
+        return hashlib.sha256(self._header + self._data).digest()
+
+    def take(self) -> list[Body]:
+        """Return all parts."""
+        first = self._lengths[0]
+        return [self._data] if first == len(self._data) else [self._data[:first], self._data[first:]]
+
+    def abandon(self) -> None:
+        """Do nothing: no part has a file."""
+
+
 class Incoming:
     """The data of a request: its parts one after another, and the digest by which it is recognised if sent again.
 

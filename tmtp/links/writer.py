@@ -46,15 +46,15 @@ class Writer:
         self._due = False
         if self._task is None and not self.finished.done():
             outbox = self._session.outgoing()
-            if outbox and self._session.unsent_octets <= PIECE and not any(map(_is_spooled, outbox)):
-                self._write(outbox)
+            frames = _frames(outbox) if outbox and self._session.unsent_octets <= PIECE else None
+            if frames:
+                self._write(outbox, frames)
             elif outbox or self._session.closing:
                 self._task = self._loop.create_task(self._work(outbox))
 
-    def _write(self, outbox: Outbox) -> None:
+    def _write(self, outbox: Outbox, frames: list[bytes]) -> None:
         """Send frames at once, or leave it to a task if `send` has to wait."""
-        frames = [item.frame if type(item) is Parcel else item for item in outbox]
-        waiter = self._send({"type": "tcp.send", "data": b"".join(frames)})  # type: ignore[arg-type]
+        waiter = self._send({"type": "tcp.send", "data": b"".join(frames)})
         if isinstance(waiter, asyncio.Future) and waiter.done():
             self._session.was_sent(outbox)
             if self._session.closing:
@@ -132,5 +132,14 @@ def _open(name: str) -> tuple[BinaryIO, bytes]:
     return file, file.read(READ_OCTETS)
 
 
-def _is_spooled(item: bytes | Parcel) -> bool:
-    return type(item) is Parcel and item.spooled is not None
+def _frames(outbox: Outbox) -> list[bytes] | None:
+    """Return the octets to send, or None if some are in the spool."""
+    frames = []
+    for item in outbox:
+        if not isinstance(item, Parcel):
+            frames.append(item)
+        elif item.spooled is None:
+            frames.append(item.frame)
+        else:
+            return None
+    return frames

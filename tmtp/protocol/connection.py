@@ -3,9 +3,10 @@
 Pass octets to `receive_data` as they arrive, then call `next_event` until it returns NEED_DATA. Each request makes
 these events:
 
-- a `Request`: the header, whose fields are valid and whose op is legal in this state;
+- a `Request`: the header, whose fields are valid and whose op is legal in this state. If all of its data has arrived
+  as well, it is in `data`, and the request is complete. Otherwise `data` is None, and these events follow:
 - bytes: the next piece of the data, `datalen` octets in all;
-- END_OF_MESSAGE: the request is complete. It comes for every request, with data or without.
+- END_OF_MESSAGE: the request is complete.
 
 `next_event` raises `Quit` if the client breaks the protocol, and must not be called again after that. It parses no
 further than the event it returns, so the caller can finish a login before the request behind it is parsed.
@@ -60,7 +61,7 @@ class Connection:
 
     def __init__(self) -> None:
         self.state = State.NEW
-        self._buffer = bytearray()
+        self._buffer = b""
         self._at = 0  # where in the buffer the next event begins
         self._left = 0  # octets of data that have not arrived
         self._ending = False  # whether END_OF_MESSAGE is the next event
@@ -82,10 +83,8 @@ class Connection:
 
     def receive_data(self, data: bytes) -> None:
         """Buffer octets from the wire: any part of a frame, or many frames."""
-        if self._at:
-            del self._buffer[: self._at]
-            self._at = 0
-        self._buffer += data
+        self._buffer = self._buffer[self._at :] + data if self._at < len(self._buffer) else data
+        self._at = 0
 
     def next_event(self) -> Event:
         """Return the next event in the buffered octets. Raise Quit if the client broke the protocol."""
@@ -103,33 +102,39 @@ class Connection:
             raise
 
     def _data(self) -> Event:
-        end = min(self._at + self._left, len(self._buffer))
-        if end == self._at:
-            return NEED_DATA
-        piece = bytes(memoryview(self._buffer)[self._at : end])
-        self._at = end
+        piece = self._take(min(self._left, len(self._buffer) - self._at))
         self._left -= len(piece)
-        if end == len(self._buffer):  # free the memory: it may be long until more octets arrive
-            self._buffer = bytearray()
-            self._at = 0
-        return piece
+        return piece or NEED_DATA
 
     def _header(self) -> Event:
         start = self._at + 4
         if len(self._buffer) < start:
             return NEED_DATA
-        length = _header_length(bytes(self._buffer[self._at : start]))
+        length = _header_length(self._buffer[self._at : start])
         if length > HEADER_MAX_BEFORE_LOGIN and self.state is not State.LOGGED_IN:
             raise Quit(errors.INVALID_HEADER_LENGTH)
         end = start + length
         if len(self._buffer) < end:
             return NEED_DATA
-        request = parse_header(bytes(self._buffer[start:end]))
+        request = parse_header(self._buffer[start:end])
         self._check_order(request)
         self._at = end
-        self._left = request.datalen
-        self._ending = True
+        if len(self._buffer) - end >= request.datalen:
+            request.data = self._take(request.datalen)
+        else:
+            self._left = request.datalen
+            self._ending = True
         return request
+
+    def _take(self, octets: int) -> bytes:
+        """Return the next octets of the buffer, and free its memory at its end: it may be long until more arrive."""
+        end = self._at + octets
+        taken = self._buffer[self._at : end]
+        if end == len(self._buffer):
+            self._buffer, self._at = b"", 0
+        else:
+            self._at = end
+        return taken
 
     def _check_order(self, request: Request) -> None:
         reason = _VERDICTS[self.state][request.op]

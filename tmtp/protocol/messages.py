@@ -74,15 +74,14 @@ def queued_message(op: str, number: int, sender: str, datalen: int, members: dic
 
     `headsum` is the CRC-32C of the framed header without that member (section 2).
     """
-    members = {key: value for key, value in members.items() if value or key == "for"}
-    members |= {
+    standard = {
         "op": op,
         "id": format_msgid(number),
         "posted": format_posted(number),
         "from": sender,
         "datalen": datalen,
     }
-    return _summed(members)
+    return _summed({key: value for key, value in members.items() if value or key == "for"} | standard)
 
 
 def with_members(head: bytes, members: dict[str, Any]) -> bytes:
@@ -93,8 +92,8 @@ def with_members(head: bytes, members: dict[str, Any]) -> bytes:
 
 
 def _summed(members: dict[str, Any]) -> bytes:
-    """Frame a header with `headsum` at its place in the sorted keys. There are always keys before and after it."""
-    before = _encoder.encode({key: value for key, value in members.items() if key < "headsum"})[:-1]
-    after = _encoder.encode({key: value for key, value in members.items() if key > "headsum"})[1:]
-    checksum = google_crc32c.value(frame(b"%b,%b" % (before, after)))
-    return frame(b'%b,"headsum":%d,%b' % (before, checksum, after))
+    """Frame a header with `headsum` at its place in the sorted keys, which is just before `id`."""
+    header = _encoder.encode(members)
+    checksum = google_crc32c.value(frame(header))
+    at = header.index(b',"id":"%b"' % members["id"].encode())
+    return frame(b'%b,"headsum":%d%b' % (header[:at], checksum, header[at:]))

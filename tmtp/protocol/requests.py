@@ -79,6 +79,7 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     act: str = ""
     oidc: OidcToken | None = None
     raw: bytes = b""  # the octets of the header, unchanged
+    data: bytes | None = None  # all of the data, if it has arrived together with the header
 
     @property
     def recipients(self) -> list[Recipient]:
@@ -105,7 +106,7 @@ def parse_header(header: bytes) -> Request:
             request = msgspec.convert(_fold(msgspec.json.decode(header), _FIELDS), Request)
     except (ValueError, RecursionError) as error:  # msgspec's decoding errors are ValueErrors too
         raise Quit(errors.INVALID_HEADER) from error
-    request.raw = header
+    request.raw, request.data = header, None
     if b"\\u0000" in header:
         _replace_nul(request)
     if not _in_range(request):
@@ -125,7 +126,7 @@ def _replace_nul(request: Request) -> None:
 
 
 def _fields_of(struct: type[msgspec.Struct]) -> frozenset[str]:
-    return frozenset(field.encode_name for field in msgspec.structs.fields(struct)) - {"raw"}
+    return frozenset(field.encode_name for field in msgspec.structs.fields(struct)) - {"raw", "data"}
 
 
 _FIELDS = _fields_of(Request)

@@ -129,10 +129,10 @@ class TlsTransport(asyncio.BufferedProtocol):
     def write(self, data: bytes | memoryview) -> None:
         if self._closing:
             return
-        view = memoryview(data)
         try:
-            while view:
-                view = view[self._tls.write(view) :]
+            written = self._tls.write(data) if data else 0
+            while written < len(data):  # it takes no more than a record at once
+                written += self._tls.write(memoryview(data)[written:])
         finally:
             self._flush()  # empty the buffer, which the next link uses
 

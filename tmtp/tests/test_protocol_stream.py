@@ -54,14 +54,19 @@ def seen(pieces: Iterable[bytes]) -> tuple[list[Request | bytes | str], str | No
         connection.receive_data(piece)
         try:
             while (event := connection.next_event()) is not NEED_DATA:
+                whole: list[Any] = [event]
                 if isinstance(event, Request):
                     op = event.op
-                if event is END_OF_MESSAGE and op in (Op.REGISTER, Op.LOGIN):
+                    if event.data is not None:
+                        whole += [event.data, END_OF_MESSAGE] if event.data else [END_OF_MESSAGE]
+                        event.data = None
+                if whole[-1] is END_OF_MESSAGE and op in (Op.REGISTER, Op.LOGIN):
                     connection.logged_in()
-                if isinstance(event, bytes) and isinstance(events[-1], bytes):
-                    events[-1] += event
-                else:
-                    events.append(event if isinstance(event, Request | bytes) else "end")
+                for each in whole:
+                    if isinstance(each, bytes) and isinstance(events[-1], bytes):
+                        events[-1] += each
+                    else:
+                        events.append(each if isinstance(each, Request | bytes) else "end")
         except Quit as quit_:
             return events, quit_.reason, connection.may_say_quit
     return events, None, connection.may_say_quit
@@ -174,7 +179,7 @@ def test_what_was_handled_is_not_kept() -> None:
     connection = Connection()
     connection.receive_data(BEFORE[GREETED])
     assert isinstance(connection.next_event(), Request)
-    assert connection.next_event() is END_OF_MESSAGE
+    assert connection.next_event() is NEED_DATA
     connection.logged_in()
     connection.receive_data(framed({"op": 7, "id": "1", "for": [], "datalen": 10**9}))
     assert isinstance(connection.next_event(), Request)
