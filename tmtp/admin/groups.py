@@ -1,8 +1,9 @@
-"""Groups and their members: invite, join, leave, bar, rename. Members are notified as by ops 5 and 6."""
+"""Groups and their members: rules, roles, invite, join, leave, bar, rename. Members are told as by ops 5 and 6."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -19,10 +20,10 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import Group, Member
 from ..services.errors import Refused
-from ..services.groups import groups
+from ..services.groups import groups, roles
 from ..services.people.actors import Sender
 from ..services.people.names import holder, typed
-from .base import ServiceAdmin
+from .base import ServiceAdmin, attempt
 from .confirm import list_url
 from .members import MemberInline
 from .waiting import RowsOf
@@ -77,7 +78,9 @@ class GroupAdmin(ServiceAdmin):
     search_help_text = _("Gid, or a member’s alias")
     ordering = ["-pk"]
     readonly_fields = ("gid", "created", "joined")
-    fields = readonly_fields
+    fields = ("gid", "created", "joined", "joining", "posting", "barring")
+    list_filter = ("joining", "posting", "barring")
+    radio_fields: ClassVar = dict.fromkeys(("joining", "posting", "barring"), admin.VERTICAL)
     inlines = [MemberInline]
     change_form_template = "admin/tmtp/group/change_form.html"
 
@@ -91,6 +94,12 @@ class GroupAdmin(ServiceAdmin):
         """Return their number, as a link to the list of members."""
         where = reverse("admin:tmtp_member_changelist", current_app=self.admin_site.name)
         return format_html('<a href="{}?group__id__exact={}">{}</a>', where, group.pk, group.joined)
+
+    def save_model(self, request: HttpRequest, obj: Group, form: Any, change: bool) -> None:
+        """Set the rules of the group."""
+        rules = {name: form.cleaned_data[name] for name in self.radio_fields}
+        if form.changed_data and not attempt(request, partial(roles.set_rules, obj, **rules)):
+            obj.refused = True  # type: ignore[attr-defined]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("tmtp.add_group"))

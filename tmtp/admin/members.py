@@ -17,15 +17,29 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from ..models import Alias, Member
-from ..services.groups import moderation
+from ..services.groups import moderation, roles
 from .base import LimitedInline, ViewAdmin, attempt
 
-Act = tuple[Any, Callable[[Member], int]]
+Act = tuple[Any, Callable[[Member], object]]
 JOIN: Act = (_("join"), moderation.join)
 LEAVE: Act = (_("leave (may join again)"), moderation.leave)
 BAR: Act = (_("bar (until invited again)"), moderation.bar)
-ACTS = {"join": JOIN, "leave": LEAVE, "bar": BAR}
-ALLOWED = {
+
+
+def _role(role: Member.Role) -> Callable[[Member], None]:
+    return lambda member: roles.set_role(member.group, member.user, role)
+
+
+OWNER: Act = (_("make the owner"), _role(Member.Role.OWNER))
+MODERATOR: Act = (_("make a moderator"), _role(Member.Role.MODERATOR))
+PLAIN: Act = (_("make a plain member"), _role(Member.Role.MEMBER))
+ACTS = {"join": JOIN, "leave": LEAVE, "bar": BAR, "owner": OWNER, "moderator": MODERATOR, "plain": PLAIN}
+ROLES = {
+    Member.Role.MEMBER: ("moderator", "owner"),
+    Member.Role.MODERATOR: ("plain", "owner"),
+    Member.Role.OWNER: (),
+}
+ALLOWED: dict[Member.Status, tuple[str, ...]] = {
     Member.Status.INVITED: ("join", "bar"),
     Member.Status.JOINED: ("leave", "bar"),
     Member.Status.BARRED: (),
@@ -58,6 +72,8 @@ class MemberForm(forms.ModelForm):
         known_as.choices = [(name, name) for name in names]
         known_as.initial, known_as.disabled = member.alias, len(names) == 1
         allowed = ALLOWED[Member.Status(member.status)]
+        if joined:
+            allowed += ROLES[Member.Role(member.role)]
         act.choices = [("", "—"), *((name, ACTS[name][0]) for name in allowed)]
         act.disabled = not allowed
 
@@ -77,7 +93,7 @@ class MemberInline(LimitedInline):
     form = MemberForm
     fields = ["known_as", "member", "status_and_invitation", "act"]
     readonly_fields = ["member", "status_and_invitation"]
-    row_order = (F("status") % 2, "status", "pk")  # joined (2) before invited (1) and barred (3)
+    row_order = (F("status") % 2, "status", "-role", "pk")  # joined (2) before invited (1) and barred (3)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Member]:
         """Prefetch the aliases that the member could be renamed to."""
@@ -92,8 +108,8 @@ class MemberInline(LimitedInline):
 
     @admin.display(description=_("status"))
     def status_and_invitation(self, member: Member) -> str:
-        """Return the status, with a link to invite a barred member again."""
-        status = member.get_status_display()
+        """Return the status and role, with a link to invite a barred member again."""
+        status = member.get_role_display() if member.moderates else member.get_status_display()
         if member.status != Member.Status.BARRED:
             return status
         where = reverse("admin:tmtp_group_invite", args=[member.group_id], current_app=self.admin_site.name)
@@ -106,14 +122,14 @@ class MemberInline(LimitedInline):
 class MemberAdmin(ViewAdmin):
     """The members of all groups, with actions on many at once."""
 
-    list_display = ["member", "status", "group_link"]
+    list_display = ["member", "status", "role", "group_link"]
     list_display_links = None
-    list_filter = ["status"]
+    list_filter = ["status", "role"]
     list_select_related = ["group", "user"]
     search_fields = ["alias", "group__gid", "user__uid__startswith"]
     search_help_text = _("Alias, gid, or the beginning of a uid")
     ordering = ["-pk"]
-    actions = ["join", "leave", "bar"]
+    actions = ["join", "leave", "bar", "make_moderators", "make_plain"]
 
     @admin.display(description=_("alias"), ordering="alias")
     def member(self, member: Member) -> str:
@@ -140,6 +156,14 @@ class MemberAdmin(ViewAdmin):
     @admin.action(description=_("Bar (until invited again)"), permissions=["act"])
     def bar(self, request: HttpRequest, members: QuerySet[Member]) -> None:
         self._do(request, members, BAR)
+
+    @admin.action(description=_("Make moderators"), permissions=["act"])
+    def make_moderators(self, request: HttpRequest, members: QuerySet[Member]) -> None:
+        self._do(request, members, MODERATOR)
+
+    @admin.action(description=_("Make plain members"), permissions=["act"])
+    def make_plain(self, request: HttpRequest, members: QuerySet[Member]) -> None:
+        self._do(request, members, PLAIN)
 
     def _do(self, request: HttpRequest, members: QuerySet[Member], act: Act) -> None:
         done = 0

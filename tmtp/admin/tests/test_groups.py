@@ -132,3 +132,47 @@ def test_a_group_of_one_is_not_left_behind_by_a_refusal(admin_client, ann):
     assert "“ann of rome” is a member already." in text(admin_client.post(url("group_add"), data))
     assert not Group.objects.exists()
     assert not Alias.objects.filter(name="the gardeners").exists()
+
+
+# rules and roles
+
+
+RULES = ("joining", "posting", "barring")
+
+
+def set_rules(client, group, **rules):
+    page = url("group_change", group.pk)
+    return text(client.post(page, {**filled(client.get(page)), **rules}, follow=True))
+
+
+def test_rules(admin_client, choir):
+    assert "was changed successfully" in set_rules(admin_client, choir, joining=3, posting=2, barring=2)
+    choir.refresh_from_db()
+    assert [getattr(choir, name) for name in RULES] == [3, 2, 2]
+    shown = set_rules(admin_client, choir, barring=1)
+    assert "anyone may join" in shown
+    assert "was changed successfully" not in shown
+    choir.refresh_from_db()
+    assert choir.barring == Group.Right.MODERATORS
+
+
+def test_roles(admin_client, choir, ann, bob):
+    change_member(admin_client, choir, "bob of rome", act="moderator")
+    assert Member.objects.get(user=bob.user).role == Member.Role.MODERATOR
+    change_member(admin_client, choir, "bob of rome", act="owner")
+    assert {member.user_id: member.role for member in choir.members.filter(role__gt=1)} == {
+        bob.user: Member.Role.OWNER,
+        ann.user: Member.Role.MODERATOR,
+    }
+    chosen = list(Member.objects.values_list("pk", flat=True))
+    shown = text(
+        admin_client.post(url("member_changelist"), {"action": "make_plain", "_selected_action": chosen}, follow=True)
+    )
+    assert "done for 1 member." in shown
+    assert "Make another member the owner" in shown
+    assert not QueueEntry.objects.exists()  # the protocol has no message for it
+
+
+def test_the_owner_whom_the_site_bars_has_a_successor(admin_client, choir, ann, bob):
+    change_member(admin_client, choir, "ann of rome", act="bar")
+    assert Member.objects.get(user=bob.user).role == Member.Role.OWNER
