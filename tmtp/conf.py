@@ -34,6 +34,7 @@ DEFAULTS: dict[str, Any] = {
     "OPENID_MAX_AGE": 30 * 86400,
     "INVITED_MAY_POST": True,
     "MEMBERS_MAY_BAR": True,
+    "ABUSE_REPORTS_TO": [],
     # delivery
     "WINDOW": 4,
     "RESEND_AFTER": 30,
@@ -66,6 +67,7 @@ DEFAULT_LIMITS: dict[str, int] = {
     "upload_octets_per_user": 8 * 2**30,
     "upload_octets_per_second": 500,  # at least
     "aliases_per_user": 100,
+    "abuse_reports_per_user": 20,  # per day
     "waiting_per_node": 1_000_000,
     "groups_per_user": 1000,
     "members_per_group": 20_000,

@@ -38,6 +38,7 @@ def list_pages(on: Any, anna: Any, node: Any, newcomer: Any) -> dict[str, list[t
     threads = {thread.subject or thread.key.partition(":")[0]: thread for thread in Thread.objects.filter(node=node)}
     hall = next(thread for subject, thread in threads.items() if "hall" in subject)
     drive = next(thread for subject, thread in threads.items() if "drive" in subject)
+    letter = drive.entries.exclude(uid=node.user.uid).order_by("number").first()
     groups = {group.gid.partition(" ")[0]: group.pk for group in Group.objects.all()}
     phone = Node.objects.get(label="My phone")
     laptop = Node.objects.get(label="Laptop")
@@ -98,6 +99,8 @@ def list_pages(on: Any, anna: Any, node: Any, newcomer: Any) -> dict[str, list[t
     for alias_there in ("Boris Lindqvist", "a rather rude person"):
         there = Member.objects.get(group=groups["Tuesday"], alias=alias_there)
         add("tmtp_pages:group_member", f"group-member-{slugify(alias_there)}", groups["Tuesday"], there.pk)
+    add("tmtp_pages:report_group", "report-group", groups["Tuesday"])
+    add("tmtp_pages:report_member", "report-member", boris.uid, query="?" + urlencode({"name": "Boris Lindqvist"}))
     add("tmtp_pages:group_leave", "group-leave", groups["Tuesday"])
     add("tmtp_mailbox:mailbox", "mailbox")
     add("tmtp_mailbox:mailbox", "mailbox-empty", who=NEW)
@@ -113,6 +116,7 @@ def list_pages(on: Any, anna: Any, node: Any, newcomer: Any) -> dict[str, list[t
         if ":" in thread.key:
             add("tmtp_mailbox:thread", f"thread-{slugify(key)}", thread.pk)
     add("tmtp_mailbox:thread_delete", "thread-delete", drive.pk)
+    add("tmtp_mailbox:message_report", "report-message", format_msgid(letter.number))
     add("tmtp_mailbox:message_delete", "message-delete", format_msgid(hall.latest))
     add("tmtp_delivery:no_notices", "no-notices", signing.dumps(anna.pk, salt=notices.SALT), who=VISITOR)
     add("tmtp_delivery:no_notices", "no-notices-wrong", "nonsense", who=VISITOR)

@@ -67,6 +67,10 @@ PATH = Rule(lambda value: value is None or (isinstance(value, str | os.PathLike)
 WINDOW = Rule(lambda value: is_whole(value) and 1 <= value <= 1000, "a whole number from 1 to 1000")
 OCTETS = Rule(lambda value: is_whole(value) and value >= 1, "a whole number of octets, 1 or more")
 FREE = Rule(lambda value: is_whole(value) and value >= 0, "a whole number of octets, 0 or more")
+NAMES = Rule(
+    lambda value: isinstance(value, list | tuple) and all(isinstance(one, str) and one for one in value),
+    "a list of e-mail addresses, aliases and gids",
+)
 LIMIT = Rule(lambda value: value is None or (is_whole(value) and value >= 1), "None or a whole number, 1 or more")
 
 HOSTS = Rule(
@@ -92,6 +96,7 @@ RULES: dict[str, Rule] = {
     "OPENID_MAX_AGE": SECONDS,
     "INVITED_MAY_POST": FLAG,
     "MEMBERS_MAY_BAR": FLAG,
+    "ABUSE_REPORTS_TO": NAMES,
     "WINDOW": WINDOW,
     "RESEND_AFTER": SECONDS,
     "POLL": SECONDS,

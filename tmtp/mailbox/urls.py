@@ -18,6 +18,7 @@ urlpatterns = [
     path("thread/<int:pk>/delete/", writing.delete_thread, name="thread_delete"),
     path("message/<msgid>/", reading.message, name="message"),
     path("message/<msgid>/delete/", writing.delete_message, name="message_delete"),
+    path("message/<msgid>/report/", writing.report_message, name="message_report"),
     path("message/<msgid>/accept/", writing.accept, name="invitation_accept"),
     path("message/<msgid>/decline/", writing.decline, name="invitation_decline"),
     path("message/<msgid>/text/", downloads.text, name="message_text"),

@@ -8,6 +8,7 @@ epoch, and messages are delivered in the order of their numbers.
 
 from __future__ import annotations
 
+from .abuse import AbuseReport
 from .groups import Alias, Group, Member
 from .limits import LimitCount
 from .messages import Message, NumberField, QueueEntry, Receipt, Report, SentMessage
@@ -16,6 +17,7 @@ from .nodes import Node, ServerLease
 from .people import Block, Identity, SpentToken, User
 
 __all__ = [
+    "AbuseReport",
     "Alias",
     "Block",
     "Group",

@@ -5,7 +5,7 @@ path("", include("tmtp.pages.urls"))
 
 from django.urls import path
 
-from .views import aliases, devices, group_members, groups, privacy
+from .views import abuse, aliases, devices, group_members, groups, privacy
 
 app_name = "tmtp_pages"
 
@@ -20,6 +20,7 @@ urlpatterns = [
     path("account/blocked/", privacy.blocked, name="blocked"),
     path("account/blocked/<int:pk>/unblock/", privacy.unblock, name="unblock"),
     path("account/block/<uid>/", privacy.block, name="block"),
+    path("account/report/<uid>/", abuse.report_member, name="report_member"),
     path("groups/", groups.groups, name="groups"),
     path("groups/new/", groups.new_group, name="group_new"),
     path("groups/open/", groups.open_groups, name="groups_open"),
@@ -28,6 +29,7 @@ urlpatterns = [
     path("groups/<int:pk>/name/", groups.rename_in_group, name="group_name"),
     path("groups/<int:pk>/invite/", groups.invite_to_group, name="group_invite"),
     path("groups/<int:pk>/leave/", groups.leave_group, name="group_leave"),
+    path("groups/<int:pk>/report/", abuse.report_group, name="report_group"),
     path("groups/<int:pk>/rules/", group_members.rules, name="group_rules"),
     path("groups/<int:pk>/members/<int:member>/", group_members.member, name="group_member"),
     path("groups/<int:pk>/members/<int:member>/role/", group_members.set_role, name="group_role"),

@@ -70,6 +70,13 @@ TEXTS: dict[str, Text] = {
     "cannot_block_site": Text(
         "the site itself cannot be blocked", _("That is this website, which cannot be blocked.")
     ),
+    "cannot_report_oneself": Text("one cannot report oneself", _("That is you: nobody can report themselves.")),
+    "cannot_report_site": Text(
+        "the site itself cannot be reported", _("That is this website, which cannot be reported.")
+    ),
+    "too_many_abuse_reports": Text(
+        "too many reports of abuse, try again tomorrow", _("You have reported a lot today. Try again tomorrow.")
+    ),
     "too_many_requests": Text(
         "too many requests, try again later", _("That is a lot in a short time. Try again later.")
     ),

@@ -64,7 +64,7 @@ def test_what_is_no_dict_has_the_defaults_so_that_checks_can_say_so(settings):
         (["BIND"], "tmtp.E001", "TMTP ="),
         ({"WINDOWS": 4}, "tmtp.E002", "“WINDOW”"),
         ({"bind": "127.0.0.1:1"}, "tmtp.E002", "“BIND”"),
-        ({"QQQ": 4}, "tmtp.E002", "use one of: BASE_TEMPLATE, BIND"),
+        ({"QQQ": 4}, "tmtp.E002", "use one of: ABUSE_REPORTS_TO, BASE_TEMPLATE"),
         ({"WINDOW": 0}, "tmtp.E003", "1 to 1000"),
         ({"WINDOW": True}, "tmtp.E003", "1 to 1000"),
         ({"WINDOW": "4"}, "tmtp.E003", "1 to 1000"),

@@ -9,7 +9,7 @@ from tmtp.admin import base, waiting
 from tmtp.admin.tests import admin_pages
 from tmtp.admin.tests.admin_pages import Account, connect, node_of, register, send, text, url
 from tmtp.models import Group, Identity, Member, Message, Node, QueueEntry, ServerLease, User
-from tmtp.services.people import devices, linking, users
+from tmtp.services.people import abuse, devices, linking, users
 from tmtp.services.queue import leases
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
@@ -23,9 +23,17 @@ def populate(count, choir, ann):
         devices.add_node(sender, "phone")
         Member.objects.create(group=choir, user_id=sender.user, alias=f"singer number {count} {number}", status=2)
         send(ann, sender)
+        abuse.report(User.objects.get(pk=sender.user), 1, user=User.objects.get(pk=ann.user), name="ann of rome")
 
 
-PAGES = ["user_changelist", "node_changelist", "group_changelist", "member_changelist", "serverlease_changelist"]
+PAGES = [
+    "abusereport_changelist",
+    "user_changelist",
+    "node_changelist",
+    "group_changelist",
+    "member_changelist",
+    "serverlease_changelist",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -75,7 +83,7 @@ def test_nothing_secret_is_shown(admin_client, choir, ann, bob):
 
 def test_what_is_in_the_queue_has_no_page(admin_client):
     names = set(re.findall(r"/admin/tmtp/(\w+)/", text(admin_client.get("/admin/"))))
-    assert names == {"user", "node", "group", "member", "sentmessage", "serverlease"}
+    assert names == {"abusereport", "user", "node", "group", "member", "sentmessage", "serverlease"}
 
 
 @pytest.mark.parametrize("query", ["ann of rome", "{uid}", "{prefix}", "anna-account"])

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from ...models import Member, Node
 from ...protocol.values import format_msgid
 from ...services.errors import Refused
+from ...services.messages.mailbox import Received
+from ...web.abuse import abuse_page
 from ...web.rendering import render_page
 from .. import index, sending
 from ..access import entry_of, message_of, thread_of
@@ -95,6 +100,31 @@ def decline(request: HttpRequest, node: Node, msgid: str) -> HttpResponse:
         index.delete(node, [received.number])
         messages.success(request, _("The invitation is gone. Nobody is told."))
     return redirect("tmtp_mailbox:mailbox")
+
+
+@mailbox_page("GET", "POST")
+def report_message(request: HttpRequest, node: Node, msgid: str) -> HttpResponse:
+    """Report a message of somebody else to the site's admins."""
+    entry, received = entry_of(node, msgid), message_of(node, msgid)
+    if entry.kind == "member" or entry.uid == node.user.uid:
+        raise Http404
+    return abuse_page(
+        request,
+        node.user,
+        name=entry.alias or entry.uid,
+        back=reverse("tmtp_mailbox:message", args=[msgid]),
+        read_text=partial(_text_of, received),
+        user=received.sender,
+        message=received.number,
+    )
+
+
+def _text_of(received: Received) -> str:
+    """Return subject and text of a message. Raise Http404 if it has just been removed."""
+    try:
+        return "\n\n".join(filter(None, (received.subject, received.text)))
+    except FileNotFoundError as error:
+        raise Http404 from error
 
 
 @mailbox_page("GET", "POST")
