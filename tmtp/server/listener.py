@@ -1,4 +1,4 @@
-"""The listener: it accepts connections on a socket and runs the ASGI application for each.
+"""The listener: it accepts connections on sockets and runs the ASGI application for each.
 
 It accepts by itself instead of with `loop.create_server`: a connection over a limit is closed before anything is made
 for it, and accepting pauses while the process has no file descriptor left.
@@ -11,7 +11,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Protocol
@@ -27,28 +27,6 @@ ACCEPTED_AT_ONCE = 64  # connections, before others get their turn of the loop
 PAUSE = 1.0  # seconds without accepting after it has failed
 REPORT_EVERY = 60.0  # seconds between two lines in the log about that
 STOP_TIMEOUT = 1.0  # seconds for connections to end by themselves when the server stops
-RECEIVE_BUFFER = 64 * 1024  # of the kernel; a TLS buffer stays as large as the most that it once received at once
-KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
-
-
-def bound_socket(host: str, port: int) -> socket.socket:
-    """Return a socket bound to the address, with keep-alive, which its connections inherit. Raise OSError."""
-    (family, kind, protocol, _, address), *_ = socket.getaddrinfo(
-        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    sock = socket.socket(family, kind, protocol)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        for name, value in KEEPALIVE.items():
-            if hasattr(socket, name):
-                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-        sock.bind(address)
-    except OSError:
-        sock.close()
-        raise
-    return sock
 
 
 class LinkLimits(Protocol):
@@ -70,19 +48,19 @@ class Listener:
     def __init__(
         self,
         application: Application,
-        sock: socket.socket,
+        sockets: Sequence[socket.socket],
         context: ssl.SSLContext | None,
         limits: LinkLimits | None = None,
         proxies: Proxies | None = None,
     ) -> None:
         self._application = application
-        self._socket = sock
+        self._sockets = sockets
         self._context = context
         self._limits = limits
         self._proxies = proxies or Proxies([])
         self._connections: set[TcpProtocol] = set()
         self._beginning: set[asyncio.Task[None]] = set()
-        self._pause: asyncio.TimerHandle | None = None
+        self._pauses: dict[socket.socket, asyncio.TimerHandle] = {}
         self._failures = 0  # of accepting, not reported yet
         self._reported = -REPORT_EVERY
         self._refused = LimitedLog(log, "too many links, refused one from %s")
@@ -93,17 +71,19 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._write_timeout = write_timeout
         self._handshake_timeout = handshake_timeout
-        self._socket.setblocking(False)
-        self._socket.listen(BACKLOG)
-        self._loop.add_reader(self._socket.fileno(), self._accept)
+        for sock in self._sockets:
+            sock.setblocking(False)
+            sock.listen(BACKLOG)
+            self._loop.add_reader(sock, self._accept, sock)
 
     def stop_accepting(self) -> None:
-        if self._socket.fileno() < 0:
-            return
-        if self._pause:
-            self._pause.cancel()
-        self._loop.remove_reader(self._socket.fileno())
-        self._socket.close()
+        """Close the sockets."""
+        for pause in self._pauses.values():
+            pause.cancel()
+        for sock in self._sockets:
+            self._loop.remove_reader(sock)
+            sock.close()
+        self._sockets = ()
 
     async def stop(self) -> None:
         """Wait up to STOP_TIMEOUT for the applications to end and their output to be sent, then abort the rest."""
@@ -120,15 +100,15 @@ class Listener:
             with suppress(asyncio.CancelledError):
                 await task
 
-    def _accept(self) -> None:
-        """Accept the connections that wait."""
+    def _accept(self, listening: socket.socket) -> None:
+        """Accept the connections that wait at a socket."""
         for _ in range(ACCEPTED_AT_ONCE):
             try:
-                sock, peer = self._socket.accept()
+                sock, peer = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                self._pause_accepting(error)
+                self._pause_accepting(listening, error)
                 return
             address = peer[0] if isinstance(peer, tuple) else "?"
             if address in self._proxies:
@@ -184,7 +164,7 @@ class Listener:
             sock.close()
             end()
 
-    def _pause_accepting(self, error: OSError) -> None:
+    def _pause_accepting(self, listening: socket.socket, error: OSError) -> None:
         """Try again in a while. The connections wait in the kernel meanwhile."""
         self._failures += 1
         now = time.monotonic()
@@ -193,12 +173,12 @@ class Listener:
                 "cannot accept connections (%s), %d times; retrying every %g s", error.strerror, self._failures, PAUSE
             )
             self._reported, self._failures = now, 0
-        self._loop.remove_reader(self._socket.fileno())
-        self._pause = self._loop.call_later(PAUSE, self._resume_accepting)
+        self._loop.remove_reader(listening)
+        self._pauses[listening] = self._loop.call_later(PAUSE, self._resume_accepting, listening)
 
-    def _resume_accepting(self) -> None:
-        self._pause = None
-        self._loop.add_reader(self._socket.fileno(), self._accept)
+    def _resume_accepting(self, listening: socket.socket) -> None:
+        del self._pauses[listening]
+        self._loop.add_reader(listening, self._accept, listening)
 
 
 def nothing() -> None:

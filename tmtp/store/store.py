@@ -117,7 +117,13 @@ class Store:
 
     def do(self, link: Hashable, service: Service[object], *, savepoint: bool = True) -> None:
         """Run a service in a batch's transaction. A failure is only logged."""
-        self._items.put(ServiceJob(link, service, log_failure, savepoint))
+        self.submit(link, service, log_failure, savepoint)
+
+    def submit(
+        self, link: Hashable, service: Service[T], done: Callable[[T | Exception], None], savepoint: bool
+    ) -> None:
+        """Run a service in a batch's transaction. `done` is called with what it returned, or with the error."""
+        self._items.put(ServiceJob(link, service, done, savepoint))
 
     async def run(
         self,
@@ -133,7 +139,7 @@ class Store:
         if the batch cannot be committed.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._items.put(ServiceJob(link, service, _resolver(future, claimed), savepoint))
+        self.submit(link, service, resolver(future, claimed), savepoint)
         return await future
 
     def figures(self) -> dict[str, Any]:
@@ -310,7 +316,9 @@ def log_failure(result: object) -> None:
         log.error("not done: %r", result)
 
 
-def _resolver(future: asyncio.Future[T], claimed: Callable[[T], None] | None) -> Callable[[T | Exception], None]:
+def resolver(future: asyncio.Future[T], claimed: Callable[[T], None] | None = None) -> Callable[[T | Exception], None]:
+    """Return a function that calls `claimed` with a result, and then completes the future with it or with an error."""
+
     def resolve(result: T | Exception) -> None:
         if claimed and not isinstance(result, Exception):
             claimed(result)

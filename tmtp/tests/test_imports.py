@@ -24,7 +24,7 @@ OPTIONAL = {"delivery", "mailbox", "pages"}  # separate apps, which no other roo
 FLOORS = (
     OPTIONAL,
     {"apps", "management"},
-    {"admin", "checks", "routing", "simulation", "web"},
+    {"admin", "checks", "processes", "routing", "simulation", "web"},
     {"consumers", "messaging", "monitoring", "testing"},
     {"links"},
     {"engine"},

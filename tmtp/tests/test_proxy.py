@@ -14,8 +14,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tmtp.server.listener import Listener, bound_socket
+from tmtp.server.listener import Listener
 from tmtp.server.proxy import SIGNATURE, InvalidHeader, Proxies, missing, parse
+from tmtp.server.sockets import bound_socket
 
 pytestmark = pytest.mark.once
 LONGEST = 16 + 65535  # octets of a header
@@ -161,7 +162,7 @@ async def tell_client(scope: Any, receive: Any, send: Any) -> None:
 async def listening(proxies: list[str], timeout: float = 5) -> AsyncIterator[tuple[int, Counts]]:
     sock, counts = bound_socket("127.0.0.1", 0), Counts()
     port = sock.getsockname()[1]
-    listener = Listener(tell_client, sock, None, counts, Proxies(proxies))
+    listener = Listener(tell_client, [sock], None, counts, Proxies(proxies))
     await listener.start(5, timeout)
     try:
         yield port, counts

@@ -30,12 +30,12 @@ def files(tmp_path, settings):
 def refused(monkeypatch, files, transactional_db):
     """Run the command up to where it would serve, and return its error."""
 
-    async def serve(self, application, sock, context):
-        sock.close()
+    def begin(self, setup, count):
+        for sock in setup.sockets:
+            sock.close()
         raise Started
 
-    monkeypatch.setattr(runtmtp.Command, "_serve", serve)
-    monkeypatch.setattr(runtmtp, "_run", lambda main: main.send(None))
+    monkeypatch.setattr(runtmtp.Command, "_run", begin)
 
     def run(*options):
         with pytest.raises(CommandError) as error:

@@ -25,7 +25,7 @@ from mnmsite import environment as env
 from tmtp.conf import format_address, parse_address
 from tmtp.management.base import TmtpCommand
 from tmtp.server.certificate import is_self_signed
-from tmtp.server.listener import bound_socket
+from tmtp.server.sockets import bound_socket
 
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 

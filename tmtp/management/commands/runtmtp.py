@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import ctypes
-import gc
 import ipaddress
-import signal
+import os
 import socket
-from argparse import ArgumentParser
-from collections.abc import Coroutine
-from contextlib import suppress
+from argparse import ArgumentParser, ArgumentTypeError
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +19,18 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import gettext as _
 
 from ...checks.site import has_route
-from ...conf import conf, format_address
+from ...conf import conf
 from ...engine.clock import ClockFailed, compare_with_ntp
-from ...engine.engine import Engine
-from ...monitoring.side_port import SidePort
+from ...processes.children import serve_alone
+from ...processes.serving import Setup, run, tune_memory
+from ...processes.supervisor import Supervisor
 from ...server.context import Certificate
-from ...server.listener import Listener, bound_socket
-from ...server.proxy import Proxies
+from ...server.sockets import bound_sockets
 from ...server.tcp import Application
 from ...store.transactions import Unavailable
 from ..base import TmtpCommand
 
-M_MMAP_THRESHOLD = -3
-GC_THRESHOLD = 10_000  # objects; at Python's 700, garbage collection took 7 % of the loop's time
+PROCESSES_MAX = 256
 
 
 class Command(TmtpCommand):
@@ -49,6 +44,13 @@ class Command(TmtpCommand):
         parser.add_argument("--bind", metavar="HOST:PORT", help="where to listen (TMTP['BIND'])")
         parser.add_argument("--cert", help="certificate file, PEM (TMTP['CERT'])")
         parser.add_argument("--key", help="its private key file, PEM (TMTP['KEY'])")
+        parser.add_argument(
+            "--processes",
+            metavar="N",
+            type=processes,
+            default=1,
+            help="how many processes serve links, besides one with the store; “auto”: as many as there are cores",
+        )
         parser.add_argument("--plain", action="store_true", help="without TLS; on loopback only")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -61,10 +63,25 @@ class Command(TmtpCommand):
                 check_loopback(host)
             application = site_application()
             compare_with_ntp()
-            sock = self._socket(host, port)
+            sockets = self._sockets(host, port, options["processes"])
+            side = self._sockets(*conf.address(conf.METRICS), 1)[0] if conf.METRICS else None
         except (ClockFailed, ImproperlyConfigured) as error:
             raise CommandError(str(error)) from error
-        _run(self._serve(application, sock, certificate))
+        self._run(Setup(application, sockets, certificate, side), options["processes"])
+
+    def _run(self, setup: Setup, count: int) -> None:
+        """Serve in this process, or in several."""
+        say = partial(self._say, setup, count)
+        tune_memory()
+        try:
+            done = run(serve_alone(setup, say)) if count == 1 else Supervisor(setup, count, say).run()
+        except Unavailable as error:
+            raise CommandError(_("The database cannot be used: %s") % error) from error
+        if not done:
+            raise CommandError(
+                _("The service failed, its log says how. Start it again: nothing acknowledged is lost.")
+            )
+        self.stdout.write(_("stopped"))
 
     def _certificate(self, cert: str | None, key: str | None) -> Certificate:
         cert, key = cert or conf.CERT, key or conf.KEY
@@ -90,50 +107,36 @@ class Command(TmtpCommand):
                 % {"cert": cert, "key": key, "error": error}
             ) from error
 
-    def _socket(self, host: str, port: int) -> socket.socket:
+    def _sockets(self, host: str, port: int, count: int) -> list[socket.socket]:
         try:
-            return bound_socket(host, port)
+            return bound_sockets(host, port, count)
         except OSError as error:
             reason = error.strerror or str(error)
             raise CommandError(
                 _("Cannot listen on %(host)s:%(port)s: %(reason)s") % {"host": host, "port": port, "reason": reason}
             ) from error
 
-    async def _serve(self, application: Application, sock: socket.socket, certificate: Certificate | None) -> None:
-        stop = _stop_signals()
-        address = format_address(*sock.getsockname()[:2])
-        side = self._socket(*conf.address(conf.METRICS)) if conf.METRICS else None
-        engine = Engine(address)
-        side_port = SidePort(side, engine) if side else None
-        try:
-            await engine.start()
-        except Unavailable as error:
-            raise CommandError(_("The database cannot be used: %s") % error) from error
-        if side_port:
-            side_port.start()
-        context = certificate.context if certificate else None
-        listener = Listener(application, sock, context, engine.limits, Proxies(conf.PROXIES))
-        await listener.start(conf.WRITE_TIMEOUT, conf.LOGIN_TIMEOUT)
-        renewal = asyncio.ensure_future(certificate.keep_renewed()) if certificate else None
-        how = _("with TLS") if certificate else _("without TLS")
-        self.stdout.write(
-            _("TMTP service “%(name)s” on %(address)s, %(how)s, database %(vendor)s")
-            % {"name": conf.SITE_NAME, "address": address, "how": how, "vendor": connection.vendor}
-        )
+    def _say(self, setup: Setup, count: int) -> None:
+        how = _("with TLS") if setup.certificate else _("without TLS")
+        line = _("TMTP service “%(name)s” on %(address)s, %(how)s, database %(vendor)s") % {
+            "name": conf.SITE_NAME,
+            "address": setup.address,
+            "how": how,
+            "vendor": connection.vendor,
+        }
+        if count > 1:
+            line += _(", %(count)s processes for links and one for the store") % {"count": count}
+        self.stdout.write(line)
         self.stdout.flush()
-        await stop.wait()
-        if renewal:
-            renewal.cancel()
-        listener.stop_accepting()
-        await engine.stop()
-        await listener.stop()
-        if side_port:
-            side_port.stop()
-        if engine.store.broken:
-            raise CommandError(
-                _("The service failed, its log says how. Start it again: nothing acknowledged is lost.")
-            )
-        self.stdout.write(_("stopped"))
+
+
+def processes(argument: str) -> int:
+    """Parse the number of processes. Raise ArgumentTypeError."""
+    if argument == "auto":
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not argument.isascii() or not argument.isdigit() or not 1 <= int(argument) <= PROCESSES_MAX:
+        raise ArgumentTypeError(_("give a number from 1 to %(most)s, or “auto”") % {"most": PROCESSES_MAX})
+    return int(argument)
 
 
 def check_migrations() -> None:
@@ -174,35 +177,3 @@ def site_application() -> Application:
             % name
         )
     return application
-
-
-def _stop_signals() -> asyncio.Event:
-    """Return an event that SIGINT and SIGTERM set."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
-
-
-def _tune_memory() -> None:
-    """Return large buffers to the system when they are freed, and exempt the objects made so far from collection.
-
-    glibc raises its threshold for large buffers whenever one is freed, up to the size of a TLS buffer. Without a fixed
-    threshold, the memory of closed links would stay with the process (M_MMAP_THRESHOLD in mallopt(3)).
-    """
-    with suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 128 * 1024)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
-
-
-def _run(main: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine on uvloop, which is a third faster, or on asyncio's own loop if uvloop is not installed."""
-    _tune_memory()
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(main)
-    else:
-        uvloop.run(main)

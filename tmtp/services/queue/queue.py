@@ -7,7 +7,7 @@ get the messages from memory. Otherwise the messages are handed over to servers 
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,7 +98,7 @@ def acknowledge(entries: Sequence[tuple[int, int, int]]) -> list[str]:
     return sql.delete_finished({number for _, _, number in entries})
 
 
-def read_page(node: int, limit: int, known: Container[int] = ()) -> tuple[list[Parcel], bool]:
+def read_page(node: int, limit: int, known: Collection[int] = ()) -> tuple[list[Parcel], bool]:
     """Return the first messages that wait for a node, without the `known` ones, and whether there are no more.
 
     Read `limit` entries, known ones included. The page ends with the message that takes it above PAGE_OCTETS.

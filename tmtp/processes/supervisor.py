@@ -1,0 +1,208 @@
+"""The supervisor: the process that starts the others, restarts them, and ends them.
+
+It has no event loop and no connection to the database, so that it can fork at any time. It starts the process of the
+store and those of links. One of links that ends is started again. If the store's process ends, all end, since links
+cannot store anything; whoever started the supervisor starts it again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn
+
+from ..server.sockets import share_of
+from .children import run_links, run_store
+from .control import LINKS, READY, STOP
+from .serving import Setup, run
+
+log = logging.getLogger("tmtp")
+SIGNALS = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)
+STOP_PATIENCE = 6.0  # seconds for processes to end before they are killed
+RESTART_PAUSE = 0.5  # seconds
+
+
+@dataclass(eq=False)
+class Child:
+    """A process that was started. `number` is that of a process of links, None for the store's."""
+
+    number: int | None
+    pid: int
+    control: socket.socket
+    ready: bool = False
+    started: float = field(default_factory=time.monotonic)
+
+    def tell(self, octet: bytes, *sockets: socket.socket) -> None:
+        """Tell it something. Do nothing if it has ended."""
+        with suppress(OSError):
+            socket.send_fds(self.control, [octet], [one.fileno() for one in sockets])
+
+
+class Supervisor:
+    """Runs the store and `count` processes of links. `serving` is called when all of them serve."""
+
+    def __init__(self, setup: Setup, count: int, serving: Callable[[], None]) -> None:
+        self._setup = setup
+        self._count = count
+        self._serving = serving
+        self._children: dict[int, Child] = {}
+        self._store: Child | None = None
+        self._due: list[tuple[float, Callable[[], None]]] = []  # what to do later
+        self._selector = selectors.DefaultSelector()
+        self._announced = False
+        self._stopping = False
+        self._failed = False
+
+    def run(self) -> bool:
+        """Run until a signal ends it. Return False if the service has failed."""
+        self._watch_signals()
+        self._store = self._start(None, run_store)
+        for number in range(self._count):
+            self._start_links(number)
+        while self._children:
+            left = min((when for when, _ in self._due), default=None)
+            for key, _ in self._selector.select(None if left is None else max(0.0, left - time.monotonic())):
+                key.data()
+            self._do_what_is_due()
+        return not self._failed
+
+    def _watch_signals(self) -> None:
+        self._wakeup, wakeup = socket.socketpair()
+        wakeup.setblocking(False)
+        self._wakeup.setblocking(False)
+        self._wakeup_end = wakeup
+        for number in SIGNALS:
+            signal.signal(number, lambda *_: None)  # the wakeup socket has the signal's number
+        signal.set_wakeup_fd(wakeup.fileno())
+        self._selector.register(self._wakeup, selectors.EVENT_READ, self._read_signals)
+
+    def _read_signals(self) -> None:
+        numbers = set(self._wakeup.recv(4096))
+        if numbers & {signal.SIGINT, signal.SIGTERM}:
+            self._stop()
+        self._collect()
+
+    def _do_what_is_due(self) -> None:
+        now = time.monotonic()
+        due = [act for when, act in self._due if when <= now]
+        self._due = [(when, act) for when, act in self._due if when > now]
+        for act in due:
+            act()
+
+    def _later(self, seconds: float, act: Callable[[], None]) -> None:
+        self._due.append((time.monotonic() + seconds, act))
+
+    # start
+
+    def _start_links(self, number: int) -> None:
+        if self._stopping or self._store is None:
+            return
+        sockets = share_of(self._setup.sockets, number, self._count)
+        setup = replace(self._setup, sockets=sockets)
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            self._start(number, lambda control: run_links(setup, ours, control))
+            self._store.tell(LINKS, theirs)
+
+    def _start(self, number: int | None, work: Callable[[socket.socket], Coroutine[Any, Any, int]]) -> Child:
+        control, its_control = socket.socketpair()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            control.close()
+            self._become_child(lambda: run(work(its_control)))
+        its_control.close()
+        child = self._children[pid] = Child(number, pid, control)
+        self._selector.register(control, selectors.EVENT_READ, lambda: self._listen(child))
+        return child
+
+    def _become_child(self, work: Callable[[], int]) -> NoReturn:
+        """Run the work in the process that was forked, and end it. Nothing of the supervisor may stay open."""
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            self._selector.close()
+            self._wakeup.close()
+            self._wakeup_end.close()
+            for child in self._children.values():
+                child.control.close()
+            code = work()
+        except BaseException:
+            log.critical("a process has failed", exc_info=True)
+        finally:
+            with suppress(Exception):
+                logging.shutdown()
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)
+
+    def _listen(self, child: Child) -> None:
+        """Note that a process is ready, or, at the end of its socket, wait for its end."""
+        octet = b""
+        with suppress(OSError):
+            octet = child.control.recv(1)
+        if not octet:
+            self._selector.unregister(child.control)
+            return
+        child.ready |= octet == READY
+        if not self._announced and all(one.ready for one in self._children.values()):
+            self._announced = True
+            self._serving()
+
+    # end
+
+    def _collect(self) -> None:
+        """Act on the end of processes."""
+        for child in list(self._children.values()):
+            pid, status = os.waitpid(child.pid, os.WNOHANG)
+            if pid:
+                self._ended(child, os.waitstatus_to_exitcode(status))
+
+    def _ended(self, child: Child, code: int) -> None:
+        del self._children[child.pid]
+        with suppress(KeyError):
+            self._selector.unregister(child.control)
+        child.control.close()
+        if self._stopping:
+            if self._store and set(self._children.values()) <= {self._store}:
+                self._store.tell(STOP)
+        elif child is self._store:
+            log.critical("the store's process has ended (%s); the service ends", code)
+            self._fail()
+        elif not self._announced:
+            self._fail()  # it has said why
+        else:
+            log.error("a process of links has ended (%s); it is started again", code)
+            self._later(RESTART_PAUSE, lambda: self._start_links(child.number or 0))
+
+    def _fail(self) -> None:
+        self._failed = True
+        self._stop()
+
+    def _stop(self) -> None:
+        """Have the processes of links end, then the store's."""
+        if self._stopping:
+            return
+        self._stopping = True
+        for sock in self._setup.sockets:
+            sock.close()
+        links = [child for child in self._children.values() if child is not self._store]
+        for child in links or self._children.values():
+            child.tell(STOP)
+        self._later(STOP_PATIENCE, self._kill)
+
+    def _kill(self) -> None:
+        for child in self._children.values():
+            log.error("process %s does not end, and is killed", child.pid)
+            os.kill(child.pid, signal.SIGKILL)
