@@ -46,6 +46,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     `pytest tmtp/tests` uses the smallest settings that the app needs. All other tests use those of the site.
     """
     parser.addoption("--database", choices=DATABASES, default="sqlite", help="what the tests run on (default: sqlite)")
+    parser.addoption("--processes", type=int, default=0, help="processes for links that conversations are played with")
     peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     peek.add_argument("--database", default="sqlite")
     invocation = pluginmanager.get_plugin("pytestconfig").invocation_params

@@ -278,6 +278,7 @@ def running_server(
     manage: str | Path | None = None,
     port: int = 0,
     plain: bool = False,
+    processes: int = 1,
     cert: str | Path | None = None,
     migrate: bool = False,
     database_url: str | None = None,
@@ -289,6 +290,7 @@ def running_server(
     """Run `manage.py runtmtp` until the block ends. Yield the Server once it accepts links.
 
     `manage` is the site's manage.py (default: the one in BASE_DIR). `port` 0 means a free one. `plain` turns TLS off.
+    `processes` is the number of processes for links.
     `cert` is the path in TMTP["CERT"], to use the site's own certificate instead of a temporary one. `migrate`
     migrates the database first. `database_url` and `var` become the environment variables DATABASE_URL and MNM_VAR.
     `env` updates the environment, and `tmtp` updates the site's TMTP setting; its values must be JSON values.
@@ -305,6 +307,7 @@ def running_server(
         if migrate:
             _run([*program, "migrate", "--verbosity=0"], environment)
         options, context = (["--plain"], None) if plain else _certificate(folder, cert)
+        options += [] if processes == 1 else [f"--processes={processes}"]
         command = [*program, "runtmtp", f"--bind={HOST}:{port}", *options]
         log = folder / "log"
         with log.open("w") as errors:

@@ -84,17 +84,17 @@ class Servers:
 
     def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
         self._folder, self._stack = folder, stack
-        self._servers: dict[str, Server] = {}
+        self._servers: dict[tuple[str, int], Server] = {}
 
     @cached_property
     def _environment(self) -> dict[str, str]:
         return self._stack.enter_context(site_of_its_own(self._folder / "var", migrated=True))
 
-    def __call__(self, tmtp: dict[str, Any]) -> Server:
-        """Return the server with these settings."""
-        key = json.dumps(tmtp)
+    def __call__(self, tmtp: dict[str, Any], processes: int = 1) -> Server:
+        """Return the server with these settings and so many processes for links."""
+        key = json.dumps(tmtp), processes
         if key not in self._servers:
-            run = running_server(env=self._environment, tmtp=tmtp)
+            run = running_server(env=self._environment, tmtp=tmtp, processes=processes)
             self._servers[key] = self._stack.enter_context(run)
         return self._servers[key]
 

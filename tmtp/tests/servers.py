@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -210,13 +210,20 @@ class Server:
     """A server: `manage.py runtmtp` at an address of its own."""
 
     def __init__(
-        self, site: Installation, port: int, *, preexec: Callable[[], None] | None = None, **env: str
+        self,
+        site: Installation,
+        port: int,
+        *,
+        preexec: Callable[[], None] | None = None,
+        arguments: Sequence[str] = (),
+        **env: str,
     ) -> None:
         self.site = site
         self.port = port
         self.log_path = site.folder / f"server-{port}.log"
         self._env = {**site.env, **env}
         self._preexec = preexec
+        self._arguments = arguments
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, wait: bool = True) -> None:
@@ -232,7 +239,7 @@ class Server:
     def _spawn(self) -> None:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "runtmtp", "--bind", f"127.0.0.1:{self.port}"],
+                [sys.executable, "manage.py", "runtmtp", "--bind", f"127.0.0.1:{self.port}", *self._arguments],
                 cwd=ROOT,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
@@ -264,6 +271,25 @@ class Server:
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
         raise RuntimeError("it does not run")
+
+    @property
+    def children(self) -> list[int]:
+        """The process ids of its processes, in the order in which they started."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                _, _, rest = stat.read_text().rpartition(")")
+                state, parent, *_ = rest.split()
+                if int(parent) == self.pid and state != "Z":
+                    found.append(int(stat.parent.name))
+        return sorted(found)
+
+    async def ended(self) -> int:
+        """Wait until it ends by itself, and return the exit code."""
+        process, self.process = self.process, None
+        assert process and process.stdout
+        with process.stdout:
+            return await asyncio.to_thread(process.wait, PATIENCE)
 
     def kill(self) -> None:
         """kill -9."""

@@ -1,4 +1,8 @@
-"""Every operation and every error on the wire, against the real server over TLS."""
+"""Every operation and every error on the wire, against the real server over TLS.
+
+Every other conversation is played against a server with two processes for links: with each database, one half of them.
+`pytest tmtp/tests/test_conversations.py --processes=2` plays all of them against two processes.
+"""
 
 from functools import partial
 
@@ -9,14 +13,26 @@ from tmtp.simulation.verification.differences import Differs
 from tmtp.simulation.verification.player import Player
 from tmtp.simulation.verification.script import FOLDER, parse, read_conversations
 
+from .servers import on_postgresql
+
 CONVERSATIONS = {conversation.name: conversation for conversation in read_conversations()}
 NEVER_SAID = errors.TMTPREV_OMITTED  # before op 0 is complete, the client gets no reason
 
 
-@pytest.mark.parametrize("name", CONVERSATIONS)
-def test_conversation(name, server_for):
+def processes_for(name, option):
+    """Return with how many processes for links a conversation is played."""
     conversation = CONVERSATIONS[name]
-    server = server_for(conversation.server)
+    if option or conversation.server:
+        return option or 1  # a server with settings of its own serves few conversations
+    if '"op":4' in str(conversation.blocks):
+        return 1  # presence is not shared between processes yet
+    return 1 + (list(CONVERSATIONS).index(name) + on_postgresql()) % 2
+
+
+@pytest.mark.parametrize("name", CONVERSATIONS)
+def test_conversation(name, server_for, pytestconfig):
+    conversation = CONVERSATIONS[name]
+    server = server_for(conversation.server, processes_for(name, pytestconfig.getoption("processes")))
     Player(server.client, conversation, server_for.website if conversation.needs_website else None).play()
 
 

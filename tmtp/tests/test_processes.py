@@ -1,0 +1,77 @@
+"""`runtmtp --processes 2`: on the wire it is like one process, and it survives the end of any of its processes."""
+
+from __future__ import annotations
+
+import ast
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tmtp.processes.commands import FUNCTIONS
+
+from .ledger import Crowd
+from .servers import Server, installation, until
+
+TMTP = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with installation() as site, site.serve(arguments=["--processes=2"]) as server:
+        yield server
+        assert "Traceback" not in server.log
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def test_kill_9_of_any_process_while_clients_post(server: Server) -> None:
+    crowd = Crowd(server, 40)
+    await crowd.start()
+    await crowd.more(200)
+
+    store, *links = server.children
+    os.kill(links[0], signal.SIGKILL)
+    await crowd.more(200)
+    await until(lambda: len(server.children) == 3)
+    assert store in server.children and links[1] in server.children, "only that one was started again"
+    assert all(device.links <= 2 for device in crowd.devices)
+
+    os.kill(store, signal.SIGKILL)
+    assert await server.ended() == 1, "no link can store anything"
+    await server.restart()
+    await crowd.more(200)
+
+    processes = server.children
+    server.kill()
+    await until(lambda: not any(map(is_running, processes)))
+    await server.restart()
+    await crowd.more(200)
+
+    assert await server.stop() == 0
+    await server.restart()
+    ledger = await crowd.finish()
+    assert not any(post.refused for post in ledger.posts.values())
+
+
+@pytest.mark.once
+def test_all_that_links_have_the_store_run_can_be_named() -> None:
+    known = {f"{function.__module__.rpartition('.')[2]}.{function.__name__}" for function in FUNCTIONS}
+    passed = {
+        f"{function.value.id}.{function.attr}"
+        for room in ("links", "engine")
+        for path in (TMTP / room).glob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "partial"
+        for function in call.args[:1]
+        if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name)
+    }
+    assert "users.log_in" in passed
+    assert {name for name in passed if not name.startswith("self.")} - known == {"receipts.once"}
