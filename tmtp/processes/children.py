@@ -37,8 +37,11 @@ async def serve_alone(setup: Setup, ready: Callable[[], None]) -> bool:
     return not engine.store.broken
 
 
-async def run_links(setup: Setup, store: socket.socket, control: socket.socket) -> int:
-    """Serve links, with the store at the other end of a socket. Return the exit code."""
+async def run_links(setup: Setup, number: int, store: socket.socket, control: socket.socket) -> int:
+    """Serve links, with the store at the other end of a socket. Return the exit code.
+
+    The first process has the side port.
+    """
     stop = stop_signals()
     controlled = Control(control, lambda *_: stop.set())
     remote: list[RemoteStore] = []
@@ -48,7 +51,7 @@ async def run_links(setup: Setup, store: socket.socket, control: socket.socket) 
         return remote[0]
 
     engine = Engine(setup.address, remote_store)
-    await remote[0].connect()
+    await remote[0].connect(show_figures=number == 0)
     try:
         await serve(setup, engine, controlled.ready, stop)
     except Unavailable as error:

@@ -17,7 +17,7 @@ from ..services.groups import groups, ohi
 from ..services.messages import posting
 from ..services.monitoring import figures
 from ..services.people import devices, users
-from ..services.queue import leases, queue
+from ..services.queue import leases, limit_counts, queue
 
 FUNCTIONS: tuple[Callable[..., Any], ...] = (
     devices.add_node,
@@ -26,7 +26,10 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
     groups.invite,
     groups.join,
     groups.rename,
+    leases.alive,
     leases.nodes,
+    limit_counts.share_open,
+    limit_counts.spend,
     ohi.edit,
     posting.ping,
     queue.read_page,

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import socket
+import time
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from functools import partial
@@ -47,15 +48,20 @@ class RemoteStore:
         self._connection = wire.Connection(wire.FromStore, self._received, self._end)
         self._put = self._connection.put
         self._stopping = False
+        self._shows_figures = False
         self._figures: dict[str, Any] = {**StoreCounters().figures(), "failed_batches": 0, "store_waiting": 0}
+        self._figures_of = time.monotonic()  # when they arrived
         self.broken = False
         self.lease = 0
         self.lost: frozenset[int] = frozenset()
         self.failures = 0
 
-    async def connect(self) -> None:
-        """Begin to use the socket."""
+    async def connect(self, *, show_figures: bool) -> None:
+        """Begin to use the socket. One process of several shows the figures of the store, which all share."""
         await self._loop.connect_accepted_socket(lambda: self._connection, self._socket)
+        self._shows_figures = show_figures
+        if show_figures:
+            self._put(wire.ShowFigures())
 
     async def stop(self) -> None:
         """Wait until all that was submitted is committed, at most STOP_PATIENCE seconds."""
@@ -123,7 +129,8 @@ class RemoteStore:
         self._put(wire.Read(self._job(done, command), command.name, arguments))
 
     def figures(self) -> dict[str, Any]:
-        return self._figures
+        age = time.monotonic() - self._figures_of if self._shows_figures else 0.0
+        return {**self._figures, "since_commit": round(self._figures["since_commit"] + age, 3)}
 
     def _run(self, link: Hashable, service: Service[Any], savepoint: bool, done: Done) -> None:
         receipt: tuple[int | None, bytes] | None = None
@@ -158,7 +165,7 @@ class RemoteStore:
             case wire.State():
                 self.failures, self.lost = item.failures, frozenset(item.lost)
             case wire.StoreFigures():
-                self._figures = item.values
+                self._figures, self._figures_of = item.values, time.monotonic()
 
     def _end(self) -> None:
         if not self._ended.done():

@@ -24,7 +24,7 @@ from . import wire
 from .commands import BY_NAME, encoder
 
 log = logging.getLogger("tmtp")
-FIGURES = 5.0  # seconds
+FIGURES = 2.0  # seconds
 FEW = 16  # nodes of a message, which are not worth sorting by their processes
 
 
@@ -51,6 +51,7 @@ class LinkProcess:
             wire.Disconnected: self._disconnect,
             wire.TakeLease: lambda item: service.spawn(self._take_lease(item)),
             wire.EndLease: self._end_lease,
+            wire.ShowFigures: self._show_figures,
         }
 
     async def connect(self, sock: socket.socket) -> None:
@@ -108,6 +109,9 @@ class LinkProcess:
         self.leases.discard(item.lease)
         self._store.end_lease(item.lease)
 
+    def _show_figures(self, item: wire.ShowFigures) -> None:
+        self._service.shows_figures = self
+
     # answers
 
     def _answer_post(self, job: int, result: int | Exception) -> None:
@@ -151,6 +155,7 @@ class StoreService:
         self._handover = HandOver(lambda: self.process_of, lambda: self.store.leases)
         self.store = Store(asyncio.get_running_loop(), self._deliver, self._handover.send)
         self._housekeeping = Housekeeping(self.store)
+        self.shows_figures: LinkProcess | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -197,11 +202,11 @@ class StoreService:
                 process.put(wire.State(*state))
 
     async def _show_figures(self) -> None:
-        """Have one of the processes show the figures of the store among its own."""
+        """Send the figures of the store to the process that shows them."""
         while True:
             await asyncio.sleep(FIGURES)
-            for process in list(self.processes)[:1]:
-                process.put(wire.StoreFigures(self.store.figures()))
+            if self.shows_figures in self.processes:
+                self.shows_figures.put(wire.StoreFigures(self.store.figures()))
 
 
 def _failed(job: int, error: Exception) -> wire.Failed:

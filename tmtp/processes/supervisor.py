@@ -106,10 +106,10 @@ class Supervisor:
         if self._stopping or self._store is None:
             return
         sockets = share_of(self._setup.sockets, number, self._count)
-        setup = replace(self._setup, sockets=sockets)
+        setup = replace(self._setup, sockets=sockets, side=None if number else self._setup.side)
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            self._start(number, lambda control: run_links(setup, ours, control))
+            self._start(number, lambda control: run_links(setup, number, ours, control))
             self._store.tell(LINKS, theirs)
 
     def _start(self, number: int | None, work: Callable[[socket.socket], Coroutine[Any, Any, int]]) -> Child:
@@ -195,7 +195,7 @@ class Supervisor:
         if self._stopping:
             return
         self._stopping = True
-        for sock in self._setup.sockets:
+        for sock in [*self._setup.sockets, *filter(None, [self._setup.side])]:
             sock.close()
         links = [child for child in self._children.values() if child is not self._store]
         for child in links or self._children.values():

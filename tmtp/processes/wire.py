@@ -53,6 +53,10 @@ class TakeLease(Item, tag="take"):
     instead_of: int
 
 
+class ShowFigures(Item, tag="show"):
+    """This process shows the figures of the store among its own."""
+
+
 class EndLease(Item, tag="end"):
     """`Store.end_lease`."""
 
@@ -173,7 +177,7 @@ class StoreFigures(Item, tag="figures"):
 
 
 FromLinks = (
-    TakeLease | EndLease | Connected | Disconnected | NewPost | Run | Read | Look | Acknowledged | Noted
+    TakeLease | EndLease | ShowFigures | Connected | Disconnected | NewPost | Run | Read | Look | Acknowledged | Noted
 )  # fmt: skip
 FromStore = Number | Result | Looked | Failed | Deliver | State | StoreFigures
 
