@@ -26,7 +26,7 @@ GC_THRESHOLD = 10_000  # objects; at Python's 700, garbage collection took 7 % o
 
 @dataclass
 class Setup:
-    """What is served, and on which sockets. Without a certificate, links have no TLS; `side` is that of the side port."""
+    """What is served, and on which sockets. Without a certificate, links have no TLS. `side` is for the side port."""
 
     application: Application
     sockets: Sequence[socket.socket]
