@@ -34,11 +34,13 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
     posting.ping,
     queue.read_page,
     users.add_alias,
+    users.contest,
     users.disconnect,
+    users.keep_connected,
     users.log_in,
     users.register,
+    users.was_kept,
 )
-encoder = msgspec.msgpack.Encoder()
 
 
 class Command:
@@ -58,7 +60,7 @@ class Command:
         """Return the arguments as octets. Raise TypeError if they are not those of the function."""
         bound = self._signature.bind(*arguments, **keywords)
         bound.apply_defaults()
-        return msgspec.Raw(encoder.encode([bound.arguments[name] for name in self._parameters]))
+        return encoded([bound.arguments[name] for name in self._parameters])
 
     def decode(self, arguments: bytes | msgspec.Raw) -> Callable[..., Any]:
         """Return the function with its arguments bound."""
@@ -71,6 +73,11 @@ class Command:
 
 BY_NAME = {command.name: command for command in map(Command, FUNCTIONS)}
 BY_FUNCTION = {command.function: command for command in BY_NAME.values()}
+
+
+def encoded(value: object) -> msgspec.Raw:
+    """Return a value as a part of an item (`wire`)."""
+    return msgspec.Raw(msgspec.msgpack.encode(value))
 
 
 def command_of(service: Callable[..., Any]) -> tuple[Command, msgspec.Raw]:

@@ -10,8 +10,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import msgspec
-
 from ..engine.handover import HandOver
 from ..engine.housekeeping import Housekeeping
 from ..engine.polling import News, Poller
@@ -21,7 +19,7 @@ from ..services.queue.batch import Parcel
 from ..store.store import Store, log_failure
 from ..store.transactions import Unavailable
 from . import wire
-from .commands import BY_NAME, encoder
+from .commands import BY_NAME, encoded
 
 log = logging.getLogger("tmtp")
 FIGURES = 2.0  # seconds
@@ -83,6 +81,7 @@ class LinkProcess:
         self._store.read(BY_NAME[item.name].decode(item.arguments), partial(self._answer, item.job))
 
     def _look(self, item: wire.Look) -> None:
+        item.question.whoever_wrote = True  # marks that others set through this store would not be noticed
         look = partial(self._poller.look, item.lease, self.nodes, item.question)
         self._store.read(look, partial(self._answer_look, item.job))
 
@@ -118,10 +117,7 @@ class LinkProcess:
         self.put(wire.Number(job, result) if isinstance(result, int) else _failed(job, result))
 
     def _answer(self, job: int, result: object) -> None:
-        if isinstance(result, Exception):
-            self.put(_failed(job, result))
-        else:
-            self.put(wire.Result(job, msgspec.Raw(encoder.encode(result))))
+        self.put(_failed(job, result) if isinstance(result, Exception) else wire.Result(job, encoded(result)))
 
     def _answer_look(self, job: int, news: News | Unavailable) -> None:
         self.put(wire.failed(job, news) if isinstance(news, Unavailable) else wire.Looked(job, news))

@@ -149,12 +149,13 @@ class Looked(Item, tag="looked"):
 
 
 class Failed(Item, tag="failed"):
-    """An error, by the name of its class."""
+    """An error: the name of its class, its code and parameters, and further attributes (`__reduce__`)."""
 
     job: int
     kind: str
     code: str
     parameters: dict[str, str | int]
+    state: dict[str, Any]
 
 
 class Deliver(Item, tag="deliver"):
@@ -183,13 +184,16 @@ FromStore = Number | Result | Looked | Failed | Deliver | State | StoreFigures
 
 
 def failed(job: int, error: errors.CodedError) -> Failed:
-    """Return an error as an item."""
-    return Failed(job, type(error).__name__, error.code, error.parameters)
+    """Return an error, whose class is in ERRORS, as an item."""
+    _make, _arguments, *state = error.__reduce__()
+    return Failed(job, type(error).__name__, error.code, error.parameters, state[0] if state else {})
 
 
 def error_of(item: Failed) -> errors.CodedError:
     """Return the error of an item."""
-    return ERRORS[item.kind](item.code, **item.parameters)
+    error = ERRORS[item.kind](item.code, **item.parameters)
+    vars(error).update(item.state)
+    return error
 
 
 class Connection(asyncio.Protocol):
@@ -217,8 +221,9 @@ class Connection(asyncio.Protocol):
     def finish(self) -> None:
         """Send what was put, and no more."""
         self._flush()
-        if self._transport is not None:
-            self._transport.write_eof()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.write_eof()
 
     def close(self) -> None:
         """Send what was put, and close."""
