@@ -10,7 +10,7 @@ from django.test import Client
 
 from tmtp.delivery.tests.outage import database_outage
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True)]  # any may be away
 
 
 @pytest.mark.parametrize("address", ["/mailbox/", "/devices/", "/groups/", "/account/", "/admin/"])

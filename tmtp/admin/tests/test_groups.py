@@ -7,7 +7,7 @@ from tmtp.admin.tests.admin_pages import filled, register, row_of, text, url, wa
 from tmtp.models import Alias, Group, Member, QueueEntry
 from tmtp.services.people import users
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 ann, bob, choir = admin_pages.ann, admin_pages.bob, admin_pages.choir
 
 

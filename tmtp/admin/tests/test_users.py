@@ -5,7 +5,7 @@ from tmtp.admin.tests.admin_pages import Account, filled, text, url, waiting_for
 from tmtp.models import Alias, User
 from tmtp.services.people import linking, privacy
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 ann, bob = admin_pages.ann, admin_pages.bob
 
 

@@ -23,7 +23,7 @@ from tmtp.markup import render
 from tmtp.models import Message
 
 # as long as Django takes these
-pytestmark = pytest.mark.filterwarnings("ignore:MIMEBase attachments are deprecated")
+pytestmark = [pytest.mark.once, pytest.mark.filterwarnings("ignore:MIMEBase attachments are deprecated")]
 OCTETS = bytes(range(256))
 INVITATION = "BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nEND:VCALENDAR\r\n"
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from tmtp.tests.people import waiting
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.once, pytest.mark.django_db]
 
 
 def url(name):
