@@ -24,7 +24,7 @@ NO_PAGES = {
     "takes what a form sends, and leads elsewhere": "sign_out link add_address mail_again remove_address unblock "
     "group_join group_name group_invite group_role group_bar invitation_accept invitation_decline",
     "a file": "message_text attachment",
-    "for programs": "token oidc-connect-discovery-info jwks-info",
+    "for programs": "token oidc-connect-discovery-info jwks-info healthz readyz metrics",
 }
 LOOKS = [("light", 1280), ("dark", 360)]
 

@@ -7,11 +7,13 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import BooleanField, ExpressionWrapper, OuterRef, Q, QuerySet
 from django.http import HttpRequest
+from django.urls import URLPattern
 from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Node, ServerLease
 from ..services.queue.leases import fresh
+from . import figures
 from .base import ViewAdmin
 from .waiting import RowsOf
 
@@ -25,6 +27,10 @@ class ServerAdmin(ViewAdmin):
     list_display = ["server", "runs", "host", "pid", "started", "seen", "nodes_online"]
     fields = ["server", "runs", "host", "pid", "started", "seen", "nodes_online"]
     ordering = ["-seen"]
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the page with figures."""
+        return [*figures.urls(self), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ServerLease]:
         """Annotate the number of nodes that are online, counted in an index up to COUNT_LIMIT."""

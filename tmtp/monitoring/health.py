@@ -90,7 +90,7 @@ def level_of(found: list[Problem]) -> Level:
 
 def _of_servers(status: Status) -> Iterator[Problem]:
     if not any(server.runs and server.address for server in status.servers):
-        yield Problem(Level.CRITICAL, _("No server runs: start `manage.py runtmtp`."))
+        yield Problem(Level.CRITICAL, _("No server runs: start “manage.py runtmtp”."))
     for server in status.servers:
         yield from _of_server(server)
     late = status.measured is None or _ago(status.measured) > MEASURED_LATE
@@ -130,7 +130,7 @@ def _of_disks(status: Status) -> Iterator[Problem]:
 def _of_workers(status: Status) -> Iterator[Problem]:
     workers = status.whole.get("workers")
     if workers and workers["missing"]:
-        yield Problem(Level.WARNING, _("No worker runs: start `manage.py qcluster`."))
+        yield Problem(Level.WARNING, _("No worker runs: start “manage.py qcluster”."))
     elif workers and workers["lag"] > MEASURED_LATE:
         yield Problem(Level.WARNING, _("Workers are %(seconds)d s behind.") % {"seconds": workers["lag"]})
 

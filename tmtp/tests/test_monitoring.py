@@ -201,7 +201,7 @@ def test_nothing_is_wrong(server: ServerLease) -> None:
 
 @pytest.mark.django_db
 def test_no_server_runs() -> None:
-    assert wrong() == ["No server runs: start `manage.py runtmtp`."]
+    assert wrong() == ["No server runs: start “manage.py runtmtp”."]
 
 
 def test_a_server_that_was_killed(server: ServerLease) -> None:

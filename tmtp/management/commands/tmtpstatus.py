@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from ...monitoring.health import Problem, level_of, problems
 from ...monitoring.status import Server, Status, age_of, read
+from ...monitoring.words import duration, mean_of
 from ..base import TmtpCommand
 
 WIDTH = 22  # of the first column
@@ -93,7 +94,7 @@ def _of_server(server: Server) -> Iterator[str]:
     yield row(_("posts"), _("%(posts)d, %(deliveries)d deliveries, %(logins)d logins") % values)
     yield row(_("last commit"), _("%.1f s ago") % (values["since_commit"] + server.age))
     yield row(_("commits"), _mean(values["commit_seconds"]))
-    yield row(_("oldest in flight"), seconds(values["oldest_in_flight"]))
+    yield row(_("oldest in flight"), duration(values["oldest_in_flight"]))
     yield row(_("refused"), ", ".join(f"{reason} {count}" for reason, count in _most(values["refusals"])) or "0")
     yield row(_("memory"), filesizeformat(values["memory"]))
 
@@ -103,19 +104,12 @@ def row(name: str, value: str) -> str:
     return f"{name:<{WIDTH}}{value}"
 
 
-def seconds(age: float) -> str:
-    """Return an age in seconds or, if it is long, in hours or days."""
-    if age < 600:
-        return f"{age:.1f} s"
-    return f"{age / 3600:.1f} h" if age < 48 * 3600 else f"{age / 86400:.1f} d"
-
-
 def _waiting(queue: dict[str, int]) -> str:
     if not queue["waiting"]:
         return "0"
     return _("%(count)d, the oldest for %(age)s") % {
         "count": queue["waiting"],
-        "age": seconds(age_of(queue["oldest"])),
+        "age": duration(age_of(queue["oldest"])),
     }
 
 
@@ -125,9 +119,7 @@ def _of_workers(workers: dict[str, Any]) -> str:
 
 
 def _mean(figures: dict[str, Any]) -> str:
-    count = sum(figures["counts"])
-    mean = 1000 * figures["sum"] / count if count else 0.0
-    return _("%(count)d, %(mean).1f ms each") % {"count": count, "mean": mean}
+    return _("%(count)d, %(mean).1f ms each") % {"count": sum(figures["counts"]), "mean": 1000 * mean_of(figures)}
 
 
 def _most(refusals: dict[str, int]) -> list[tuple[str, int]]:

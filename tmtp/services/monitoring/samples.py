@@ -49,9 +49,14 @@ def keep(at: datetime, server: int, values: dict[str, Any]) -> None:
 
 def thin(now: datetime) -> int:
     """Delete old samples: those between tens of minutes after an hour, all after a day. Return their number."""
-    past_an_hour = Q(at__lt=now - EVERY_MINUTE_FOR) & ~Q(at__minute__in=range(0, MINUTE, COARSE))
+    past_an_hour = Q(at__lt=now - EVERY_MINUTE_FOR) & ~is_kept()
     deleted: int = Sample.objects.filter(past_an_hour | Q(at__lt=now - KEPT)).delete()[0]
     return deleted
+
+
+def is_kept() -> Q:
+    """Return a condition for the samples that are kept for a day."""
+    return Q(at__minute__in=range(0, MINUTE, COARSE))
 
 
 def this_minute() -> datetime:

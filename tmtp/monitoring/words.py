@@ -1,0 +1,20 @@
+"""Figures in words, for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+MINUTES, HOUR, DAY = 600, 3600, 86400  # seconds
+
+
+def duration(seconds: float) -> str:
+    """Return a time in seconds or, if it is long, in hours or days."""
+    if seconds < MINUTES:
+        return f"{seconds:.1f} s"
+    return f"{seconds / HOUR:.1f} h" if seconds < 2 * DAY else f"{seconds / DAY:.1f} d"
+
+
+def mean_of(figures: dict[str, Any] | None) -> float:
+    """Return the mean of a histogram's figures, 0 if it is empty."""
+    count = sum(figures["counts"]) if figures else 0
+    return float(figures["sum"]) / count if figures and count else 0.0
