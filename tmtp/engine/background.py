@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..conf import conf
 from ..services.monitoring import figures, samples
-from ..services.storage.hints import listen
+from ..services.storage import handover
 from ..store.transactions import Unavailable
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Background:
         self._limits = engine.limits
         self._shared_limits = engine.shared_limits
         self._servers = engine.servers
+        self._peers = engine.online.peers
         self._counters = engine.counters
         self._own = engine.figures
         self._tasks: list[asyncio.Task[None]] = []
@@ -42,9 +43,7 @@ class Background:
         loops = (
             self._tick(),
             self._poll(),
-            listen(self._dispatcher.look),
-            self._handover.listen(self._lease, self._dispatcher.read),
-            self._handover.work(),
+            self._handover.listen(self._lease, self._take, self._peers.start_over),
             self._shared_limits.work(),
             self._sample(),
         )
@@ -54,6 +53,18 @@ class Background:
         """Cancel all tasks."""
         for task in self._tasks:
             task.cancel()
+
+    def _take(self, notice: str) -> None:
+        """Take a notice of another process."""
+        match notice[:1]:
+            case handover.POSTED:
+                self._dispatcher.read(handover.numbers_of(notice))
+            case handover.MARKED:
+                self._dispatcher.look()
+            case handover.SAID:
+                self._peers.hear(notice)
+            case _:
+                log.warning("a notice is not understood: %.100r", notice)
 
     async def _tick(self) -> None:
         """Each second, close silent links, send unacknowledged messages again, and check the lease."""
@@ -67,6 +78,7 @@ class Background:
                 self._links.close_overdue(now)
                 self._counters.resent += self._dispatcher.resend(now)
                 self._servers.look()
+                self._peers.keep_alive()
                 await self._lease.check()
                 if now >= tidy_at:
                     tidy_at = now + HEARTBEAT

@@ -148,6 +148,7 @@ class Dispatcher:
         self.lanes: dict[int, Lane] = {}
         self._poller = Poller()
         self._acked_meanwhile: set[tuple[int, int]] | None = None  # since the look began; None if no look is running
+        self._reads_posted = False  # whether the look that is running reads messages that were handed over
         self._due = Due()
 
     def attach(self, node: int, send: Callable[[Parcel], None], drop: Callable[[], None]) -> Lane:
@@ -162,7 +163,13 @@ class Dispatcher:
             del self.lanes[lane.node]
 
     def deliver(self, parcels: list[Parcel]) -> None:
-        """Send messages that were just committed to those of their nodes that are connected here."""
+        """Send messages that were just committed to those of their nodes that are connected here.
+
+        If others have handed over messages before that are not read yet, these go first.
+        """
+        if self._reads_posted or self._due.posted:
+            self._due.posted.extend(parcels)
+            return
         lanes = self.lanes
         for parcel in parcels:
             for node in parcel.nodes:
@@ -241,14 +248,17 @@ class Dispatcher:
         self._acked_meanwhile = set()
         question = self._due.next(self.lanes)
         question.caught_up = [node for node in question.swept if not self.lanes[node].behind]
+        self._reads_posted = bool(question.posted)
         look = partial(self._poller.look, self._store.lease, self.lanes, question)
         self._store.read(look, partial(self._looked, question))
 
     def _looked(self, question: Question, news: News | Unavailable) -> None:
         acked, self._acked_meanwhile = self._acked_meanwhile or set(), None
+        self._reads_posted = False
         if isinstance(news, Unavailable):
             self._due.repeat(question)
             return
+        news.parcels = sorted([*news.parcels, *question.own], key=lambda parcel: parcel.number)
         self._due.again |= news.wrote or not news.complete
         self._take(news, acked)
         for node in news.gone:
@@ -268,7 +278,7 @@ class Dispatcher:
             self._look()
 
     def _take(self, news: News, acked: set[tuple[int, int]]) -> None:
-        """Send the messages that were handed over, and have queues read that contain unknown messages.
+        """Send messages that were handed over or waited for these, and have queues read that contain unknown messages.
 
         A node that is behind finds all of them in its queue.
         """

@@ -57,7 +57,8 @@ class Engine:
         else:
             self.store = store = Store(asyncio.get_running_loop(), self._deliver, self.handover.send)
             self.housekeeping = Housekeeping(store)
-        self.online = Online()
+        self.servers = Servers(self.store)
+        self.online = Online(self.servers, lambda: self.lease.id, self.handover.tell)
         self.dispatcher = Dispatcher(self.store, self.online.protect, lambda node: self.replacement.answer(node))
         self.limits = Limits()
         self.failed_logins = LimitedLog(log, "login failed from %s")
@@ -69,7 +70,6 @@ class Engine:
         self.lease = Lease(self.store, self.dispatcher, self.links, address)
         openid = parse_settings(conf.OPENID)
         self.identity = IdentityCheck(openid)
-        self.servers = Servers(self.store)
         self.shared_limits = SharedLimits(self.store, self.limits, self.servers)
         self.background = Background(self)
         self.greeting = messages.tmtprev(conf.SITE_NAME, openid.announce())
@@ -99,6 +99,7 @@ class Engine:
         if self.housekeeping:
             await self.housekeeping.start()
         await self.lease.take()
+        self.handover.start()
         self.background.start()
 
     async def stop(self) -> None:
@@ -109,6 +110,7 @@ class Engine:
             self.housekeeping.stop()
         self.links.close_all()
         await self.links.closed()
+        await self.handover.stop()
         self.lease.release()
         await self.store.stop()
         self.counters.errors.detach()

@@ -68,13 +68,16 @@ class Links:
 
         return await self._store.run(link, service, savepoint=savepoint, claimed=claimed)
 
-    def welcome(self, link: Link) -> None:
+    async def welcome(self, link: Link) -> None:
         """Greet a link that has logged in, and begin delivery to it."""
         assert link.sender is not None and link.sender.node is not None
+        contacts = await self._online.arrive(link, link.sender)
+        if contacts is None:
+            return
         self._store.connected(link.sender.node)
         self._by_node[link.sender.node] = link
         link.lane = self._dispatcher.attach(link.sender.node, link.send, link.close)
-        link.greet(self._online.arrive(link, link.sender))
+        link.greet(contacts)
 
     def farewell(self, link: Link) -> None:
         """Remove a link that has ended, and free its node, however far its login had come. Do it only once."""

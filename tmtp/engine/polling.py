@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from django.db import transaction
 
@@ -22,6 +23,7 @@ from ..services.queue.batch import Parcel
 from ..services.storage import sql
 from ..services.storage.dialect import Seen, others_wrote
 
+T = TypeVar("T")
 LOOK_LIMIT = 50_000  # entries of a slice: with a full window and all that their server holds in memory, it has fewer
 SLICE = 250  # nodes that are swept at once
 AT_ONCE = 100  # messages that were handed over and are read at once
@@ -31,11 +33,13 @@ AT_ONCE = 100  # messages that were handed over and are read at once
 class Question:
     """What a look reads.
 
-    `posted` has the numbers of messages that were handed over. `swept` are the nodes of a slice of the sweep, and
+    `posted` has the numbers of messages that were handed over, and `own` are messages of this server that came after
+    them and wait, so that each node gets all in order. `swept` are the nodes of a slice of the sweep, and
     `caught_up` those of them that know all messages in their queues, as far as this server knows.
     """
 
     posted: Sequence[int] = ()
+    own: Sequence[Parcel] = ()
     swept: Sequence[int] = ()
     caught_up: Sequence[int] = ()
     marks: bool = True  # whether to look for marked nodes
@@ -66,7 +70,7 @@ class Due:
     """What the next looks have to read. Each takes a bounded part of it."""
 
     def __init__(self) -> None:
-        self.posted: deque[int] = deque()
+        self.posted: deque[int | Parcel] = deque()  # numbers of messages, and messages of this server among them
         self.marks = False
         self.slice = False
         self.again = True  # whether the sweep must begin again after this round
@@ -79,8 +83,15 @@ class Due:
 
     def next(self, connected: Collection[int]) -> Question:
         """Return what the next look reads."""
-        posted = _first(self.posted, AT_ONCE)
-        question = Question(posted, self._next_slice(connected) if self.slice else [], [], self.marks)
+        some = _first(self.posted, AT_ONCE)
+        while self.posted and isinstance(self.posted[0], Parcel):
+            some.append(self.posted.popleft())
+        question = Question(
+            posted=[item for item in some if isinstance(item, int)],
+            own=[item for item in some if isinstance(item, Parcel)],
+            swept=self._next_slice(connected) if self.slice else [],
+            marks=self.marks,
+        )
         if self.marks:
             question.whoever_wrote, self._whoever_wrote = self._whoever_wrote, False
         self.marks = self.slice = False
@@ -88,7 +99,7 @@ class Due:
 
     def repeat(self, question: Question) -> None:
         """Read later what a look could not read."""
-        self.posted.extendleft(reversed(question.posted))
+        self.posted.extendleft(reversed([*question.posted, *question.own]))
         self.again |= bool(question.swept)
         self._whoever_wrote |= question.marks
 
@@ -99,7 +110,7 @@ class Due:
         return [node for node in _first(self._round, SLICE) if node in connected]
 
 
-def _first(items: deque[int], most: int) -> list[int]:
+def _first(items: deque[T], most: int) -> list[T]:
     return [items.popleft() for _ in range(min(len(items), most))]
 
 

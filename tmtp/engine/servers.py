@@ -31,6 +31,11 @@ class Servers:
             self._looking = True
             self._store.read(partial(leases.alive, self._store.lease), self._looked)
 
+    def heard(self, server: int) -> None:
+        """Note that another server has said something. It may be new."""
+        if server not in self.others and server != self._store.lease:
+            self._change(self.others | {server})
+
     def _looked(self, alive: set[int] | Unavailable) -> None:
         self._looking = False
         if isinstance(alive, Unavailable):
@@ -39,6 +44,9 @@ class Servers:
         others = alive | (gone - self._missed)
         self._missed = gone
         if others != self.others:
-            self.others = others
-            for call in self.changed:
-                call()
+            self._change(others)
+
+    def _change(self, others: set[int]) -> None:
+        self.others = others
+        for call in self.changed:
+            call()

@@ -28,6 +28,7 @@ from .session import Handler, Session
 
 UID_LENGTH = 32  # characters
 FAILED_LOGIN_DELAY = 3.0  # seconds
+CLAIM_PAUSES = (0.05, 0.1, 0.2)  # seconds, before a node that seems connected is tried again
 
 
 def tmtprev(session: Session, request: Request) -> None:
@@ -61,7 +62,7 @@ async def _register(session: Session, request: Request) -> None:
         raise Quit(errors.REGISTER_FAILURE) from error
     engine.counters.registrations += 1
     session.write(messages.registered(new.sender.uid, new.nodeid, new.alias_error))
-    engine.links.welcome(session)
+    await engine.links.welcome(session)
 
 
 async def login(session: Session, request: Request) -> None:
@@ -94,7 +95,22 @@ async def login(session: Session, request: Request) -> None:
         session.close()
         return
     engine.counters.logins += 1
-    engine.links.welcome(session)
+    await engine.links.welcome(session)
+
+
+async def _claim(session: Session, enter: Service[users.LoggedIn], lease: int, *, savepoint: bool) -> None:
+    """Connect a node to this server. Raise what the service raises, NodeConnected only after CLAIM_PAUSES.
+
+    The link that the node had, perhaps to another server, may just be ending.
+    """
+    for pause in (*CLAIM_PAUSES, None):
+        try:
+            await session.engine.links.claim(session, enter, lambda sender: sender, lease, savepoint=savepoint)
+            return
+        except users.NodeConnected:
+            if pause is None:
+                raise
+        await asyncio.sleep(pause)
 
 
 async def _wait_after_failures(session: Session, uid: str) -> None:

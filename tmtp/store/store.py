@@ -58,7 +58,7 @@ Item = Job | Read[Any] | Entry | Note
 class Store:
     """The store. `deliver` is called in the event loop with the messages of each batch after its commit.
 
-    `hand_over` is called in the store's thread with these messages, after the batch was reported.
+    `hand_over` is called in the store's thread with these messages, before the batch is reported.
     """
 
     def __init__(

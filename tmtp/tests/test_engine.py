@@ -97,7 +97,7 @@ async def enter(engine: Engine, uid: str = "", nodeid: str = "") -> tuple[Sessio
         register = partial(users.register, "laptop", lease=lease)
         new = await engine.links.claim(session, register, lambda new: new.sender, lease, savepoint=False)
         nodeid = new.nodeid
-    engine.links.welcome(session)
+    await engine.links.welcome(session)
     return session, nodeid
 
 

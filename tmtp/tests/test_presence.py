@@ -50,8 +50,8 @@ def test_everyone_is_told_of_each_change_once(steps: list[tuple[str, str, list[s
         before = model.seen()
         if step == "arrive":
             model.links[who] += 1
-            told = presence.arrive(who, model.privacy[who])
-            assert told == [uid for uid in PEOPLE if (uid, who) in model.seen()]
+            presence.arrive(who, model.privacy[who])
+            assert presence.contacts(who) == [uid for uid in PEOPLE if (uid, who) in model.seen()]
             continue
         if not model.links[who]:
             if step == "protect":

@@ -15,7 +15,8 @@ from django.utils import timezone
 from ...models import Message, Node, QueueEntry, Report
 from ...protocol.values import format_msgid
 from ...signals import messages_expired
-from ..queue.queue import discard_on_commit, wake_on_commit
+from ..queue.queue import discard_on_commit
+from ..queue.routing import tell_marked_on_commit
 from ..storage import sql
 
 OPS = ("delivery", "notify", "ping", "invite")
@@ -56,7 +57,7 @@ def _drop(rows: list[tuple[int, int, int]], tracked: set[int]) -> None:
     sql.end_reports([(node, number, now, Report.End.EXPIRED.value) for node, _, number in rows if number in tracked])
     sql.delete_entries(rows)
     discard_on_commit(sql.delete_finished({number for _, _, number in rows}))
-    wake_on_commit()
+    tell_marked_on_commit()
     if tracked:
         msgids = [format_msgid(number) for number in sorted(tracked)]
         transaction.on_commit(partial(messages_expired.send_robust, sender=expire, msgids=msgids))

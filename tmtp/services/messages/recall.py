@@ -8,8 +8,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from ...models import Node, QueueEntry, Report, SentMessage
-from ..queue.queue import discard_on_commit, wake_on_commit
+from ..queue.queue import discard_on_commit
 from ..queue.reports import KEPT, OPEN, find
+from ..queue.routing import tell_marked_on_commit
 from ..storage import sql
 
 
@@ -38,5 +39,5 @@ def recall(msgid: str) -> Recalled:
     discard_on_commit(sql.delete_finished([message.pk]))
     message.reports.filter(OPEN).update(ended=now, end=Report.End.RECALLED)
     SentMessage.objects.filter(pk=message.pk).update(recalled=now)
-    wake_on_commit()
+    tell_marked_on_commit()
     return Recalled(len(entries), message.reports.filter(KEPT).count())

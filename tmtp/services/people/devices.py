@@ -13,7 +13,8 @@ from ...protocol.values import MAX_NODES, decode_base32, make_nodeid
 from ..errors import Refused
 from ..queue import reports
 from ..queue.batch import Batch, in_transaction
-from ..queue.queue import FIRST, Outgoing, discard_queue, enqueue, wake_on_commit
+from ..queue.queue import FIRST, Outgoing, discard_queue, enqueue
+from ..queue.routing import tell_marked_on_commit
 from ..storage import room, sql
 from ..text import visible
 from .actors import Sender, devices_of
@@ -81,7 +82,7 @@ def drop_node(node: Node) -> None:
     else:
         reports.end_at(node.pk, Report.End.DROPPED)
     discard_queue(node.pk)
-    wake_on_commit()
+    tell_marked_on_commit()
 
 
 @transaction.atomic
@@ -111,7 +112,7 @@ def _ask_to_start_over(node: Node) -> bool:
     """Have the node's server read its queue again from the start. Return whether the node is connected."""
     asked = Node.objects.filter(pk=node.pk, dropped=None, server__isnull=False).update(start_over=timezone.now())
     if asked:
-        wake_on_commit()
+        tell_marked_on_commit()
     return bool(asked)
 
 

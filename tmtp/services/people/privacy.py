@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from ...models import Block, Node, User
 from ..errors import Refused, Unreachable
-from ..queue.queue import wake_on_commit
+from ..queue.routing import tell_marked_on_commit
 from ..storage import sql
 
 EVERYONE, CONTACTS, NOBODY = (User.Presence[name].value for name in ("EVERYONE", "CONTACTS", "NOBODY"))
@@ -66,7 +66,7 @@ def unblock(user: User, other: User) -> None:
 def _changed(user: User) -> None:
     """Have the servers of the user's devices read the user's privacy again."""
     Node.objects.filter(user=user, dropped=None, kind=Node.Kind.DEVICE).update(privacy_changed=timezone.now())
-    wake_on_commit()
+    tell_marked_on_commit()
 
 
 def privacy_of(users: Collection[int]) -> dict[str, Privacy]:

@@ -99,7 +99,7 @@ def fresh() -> CombinedExpression:
 def alive(besides: int) -> set[int]:
     """Return the leases of all servers that are alive, `besides` one."""
     renewed = ServerLease.objects.filter(seen__gte=fresh()).exclude(pk=besides).values_list("pk", flat=True)
-    return {lease for lease in renewed if locks.is_held(lease) or not locks.are_possible()}
+    return locks.held_among(renewed) if renewed and locks.are_possible() else set(renewed)
 
 
 def is_alive(lease: int) -> bool:

@@ -82,9 +82,9 @@ def _packed(item: Outgoing, number: int) -> tuple[tuple[Any, ...], Parcel]:
 
 
 def wake_on_commit() -> None:
-    """Wake all servers once the transaction commits, so that they read the database.
+    """Have open mailboxes read the database once the transaction commits.
 
-    Without a shared channel layer nobody is woken, and servers find changes when they poll (TMTP["POLL"]).
+    Without a shared channel layer, they find changes when they poll (TMTP["POLL"]).
     """
     transaction.on_commit(wake)
 

@@ -1,4 +1,4 @@
-"""Which servers new messages go to: those that the messages' nodes are connected to.
+"""Which servers are told of changes. New messages go to those that the messages' nodes are connected to.
 
 After a commit, a sender reads from the database where the nodes are, and hands the numbers of the messages over to
 these servers (`storage.handover`). They read the messages, each one once, and deliver them.
@@ -7,6 +7,8 @@ It must be after the commit. A node that logs in at the same moment either is se
 queue read after the commit, so that the message is found there.
 
 A hand-over that is lost, or that a crash prevents, loses no message: servers sweep the queues of their nodes.
+
+What is decided about a node, such as that it is dropped, is marked in its row. All servers are told to look for marks.
 """
 
 from __future__ import annotations
@@ -17,8 +19,11 @@ from functools import partial
 
 from django.db import Error, transaction
 
+from ...models import ServerLease
 from ..storage import sql
-from ..storage.handover import Routes, send_now
+from ..storage.handover import MARKED, Routes, send_now
+from ..storage.handover import posted as notices_of
+from ..storage.hints import wake
 
 Posted = Sequence[tuple[int, Sequence[int]]]  # numbers of messages, with the nodes that each is for
 log = logging.getLogger("tmtp")
@@ -31,9 +36,22 @@ def hand_over_on_commit(posted: Posted) -> None:
 
 def _hand_over(posted: Posted) -> None:
     try:
-        send_now(find_servers(posted))
+        send_now(notices_of(find_servers(posted)))
     except Error as error:
         log.warning("new messages were not handed over: %s", error)
+
+
+def tell_marked_on_commit() -> None:
+    """Have servers and open mailboxes look for what has changed, once the transaction commits."""
+    transaction.on_commit(_tell_marked)
+
+
+def _tell_marked() -> None:
+    try:
+        send_now([(lease, MARKED) for lease in ServerLease.objects.values_list("pk", flat=True)])
+    except Error as error:
+        log.warning("the servers were not told of a change: %s", error)
+    wake()
 
 
 def find_servers(posted: Posted, besides: Container[int] = ()) -> Routes:

@@ -1,4 +1,4 @@
-"""Hints to other processes that the database has changed, over a shared channel layer if the site has one.
+"""Hints to the website's processes that the database has changed, over a shared channel layer if the site has one.
 
 A hint only makes a process read the database sooner: it polls it every TMTP["POLL"] seconds anyway.
 """
@@ -26,7 +26,10 @@ def shared_layer() -> Any:
 
 
 def wake() -> None:
-    """Tell all servers to read the database now. A failure is only logged, since they poll it anyway."""
+    """Tell all processes with an open mailbox to read the database now.
+
+    A failure is only logged, since they poll it anyway.
+    """
     layer = shared_layer()
     if layer is None:
         return
@@ -38,16 +41,20 @@ def wake() -> None:
 
 async def listen(notice: Callable[[], object]) -> None:
     """Call `notice` for each hint, until the task is cancelled. Return at once when no channel layer is shared."""
-    await listen_to(GROUP, lambda message: notice())
+    await listen_to(GROUP, lambda message: notice(), lambda: None)
 
 
-async def listen_to(group: str, notice: Callable[[dict[str, Any]], object]) -> None:
-    """Call `notice` with each message to a group, until the task is cancelled. Return at once without a layer."""
+async def listen_to(group: str, notice: Callable[[dict[str, Any]], object], listening: Callable[[], object]) -> None:
+    """Call `notice` with each message to a group, until the task is cancelled. Return at once without a layer.
+
+    `listening` is called before, and again when messages may have been lost.
+    """
     layer = shared_layer()
     while layer is not None:
         try:
             channel = await layer.new_channel()
             await layer.group_add(group, channel)
+            listening()
             try:
                 while True:
                     notice(await layer.receive(channel))

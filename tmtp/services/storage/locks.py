@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -53,15 +54,25 @@ def _take(number: int) -> bool:
 
 def is_held(number: int) -> bool:
     """Return whether a process holds a lock, this one or another."""
+    return bool(held_among([number]))
+
+
+def held_among(numbers: Iterable[int]) -> set[int]:
+    """Return those of the locks that processes hold, this one or others."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = %s AND objid::bigint = %s"
+                "SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = %s"
                 " AND objsubid = 2 AND granted"
                 " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-                [_CLASS, _key(number)],
+                [_CLASS],
             )
-            return cursor.fetchone() is not None
+            held = {key for (key,) in cursor.fetchall()}
+        return {number for number in numbers if _key(number) in held}
+    return {number for number in numbers if _is_locked(number)}
+
+
+def _is_locked(number: int) -> bool:
     if number in _held:
         return True
     path = path_of(number)
