@@ -248,7 +248,7 @@ class Dispatcher:
         self._acked_meanwhile = set()
         question = self._due.next(self.lanes)
         question.caught_up = [node for node in question.swept if not self.lanes[node].behind]
-        self._reads_posted = bool(question.posted)
+        self._reads_posted = bool(question.posted or question.own)
         look = partial(self._poller.look, self._store.lease, self.lanes, question)
         self._store.read(look, partial(self._looked, question))
 
@@ -278,25 +278,30 @@ class Dispatcher:
             self._look()
 
     def _take(self, news: News, acked: set[tuple[int, int]]) -> None:
-        """Send messages that were handed over or waited for these, and have queues read that contain unknown messages.
+        """Send messages that were handed over or waited for these, and have those read that a sweep has found.
 
         A node that is behind finds all of them in its queue.
         """
         for parcel in news.parcels:
             for node in parcel.nodes:
                 lane = self.lanes.get(node)
-                if lane and not lane.behind and self._has_unknown(lane, [parcel.number], acked):
+                if lane and not lane.behind and self._unknown(lane, [parcel.number], acked):
                     lane.offer(parcel)
+        found: dict[int, None] = {}
         for node, numbers in news.waiting.items():
             lane = self.lanes.get(node)
-            if lane and not lane.behind and self._has_unknown(lane, numbers, acked):
+            unknown = self._unknown(lane, numbers, acked) if lane and not lane.behind else []
+            if lane and len(unknown) > WAITING_MAX:
                 lane.behind = True
                 self._load(lane)
+            else:
+                found.update(dict.fromkeys(unknown))
+        self._due.posted.extend(sorted(found))  # as if they had been handed over, which may be happening just now
 
     @staticmethod
-    def _has_unknown(lane: Lane, numbers: list[int], acked: set[tuple[int, int]]) -> bool:
+    def _unknown(lane: Lane, numbers: list[int], acked: set[tuple[int, int]]) -> list[int]:
         known = lane.known()
-        return any(number not in known and (lane.node, number) not in acked for number in numbers)
+        return [number for number in numbers if number not in known and (lane.node, number) not in acked]
 
     def _load(self, lane: Lane) -> None:
         """Have the store read the next page of a node's queue."""
