@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
@@ -30,7 +30,7 @@ from ..services.queue.reports import Note
 from ..store.interface import AnyStore
 from ..store.transactions import Unavailable
 from ..times import SECOND
-from .polling import Due, News, Poller, Question
+from .polling import Due, Held, News, Poller, Question
 
 log = logging.getLogger("tmtp")
 WAITING_OCTETS = 64 * 1024
@@ -63,6 +63,7 @@ class Lane:
     leaving: int = 0  # octets that are being sent
     behind: bool = True
     loading: bool = False
+    pages: int = 0  # how many were read
     outdated: bool = False  # whether the page that is being read is from before `forget`
 
     def offer(self, parcel: Parcel) -> None:
@@ -167,15 +168,29 @@ class Dispatcher:
 
         If others have handed over messages before that are not read yet, these go first.
         """
-        if self._reads_posted or self._due.posted:
-            self._due.posted.extend(parcels)
-            return
         lanes = self.lanes
+        if self._reads_posted or self._due.posted:
+            for parcel in parcels:
+                self._hold(parcel)
+            return
         for parcel in parcels:
             for node in parcel.nodes:
                 lane = lanes.get(node)
                 if lane:
                     lane.offer(parcel)
+
+    def _hold(self, parcel: Parcel) -> None:
+        """Send a message later to the nodes that know all before it now, unless a page brings it to them meanwhile."""
+        found = [self.lanes[node] for node in parcel.nodes if node in self.lanes]
+        waiting = [(lane, lane.pages) for lane in found if not lane.behind]
+
+        def deliver() -> None:
+            for lane, pages in waiting:
+                if self.lanes.get(lane.node) is lane and lane.pages == pages:
+                    lane.offer(parcel)
+
+        if waiting:
+            self._due.posted.append(Held(parcel, deliver))
 
     def acknowledge(self, lane: Lane, msgid: str) -> None:
         """Delete a message from the queue of the node that has acknowledged it. Ignore one that is not in flight."""
@@ -258,9 +273,8 @@ class Dispatcher:
         if isinstance(news, Unavailable):
             self._due.repeat(question)
             return
-        news.parcels = sorted([*news.parcels, *question.own], key=lambda parcel: parcel.number)
         self._due.again |= news.wrote or not news.complete
-        self._take(news, acked)
+        self._take(news, question.own, acked)
         for node in news.gone:
             lane = self.lanes.get(node)
             if lane:
@@ -277,16 +291,14 @@ class Dispatcher:
         if self._due:
             self._look()
 
-    def _take(self, news: News, acked: set[tuple[int, int]]) -> None:
+    def _take(self, news: News, own: Sequence[Held], acked: set[tuple[int, int]]) -> None:
         """Send messages that were handed over or waited for these, and have those read that a sweep has found.
 
         A node that is behind finds all of them in its queue.
         """
-        for parcel in news.parcels:
-            for node in parcel.nodes:
-                lane = self.lanes.get(node)
-                if lane and not lane.behind and self._unknown(lane, [parcel.number], acked):
-                    lane.offer(parcel)
+        handed_over = [Held(parcel, partial(self._offer, parcel, acked)) for parcel in news.parcels]
+        for held in sorted([*handed_over, *own], key=lambda held: held.parcel.number):
+            held.deliver()
         found: dict[int, None] = {}
         for node, numbers in news.waiting.items():
             lane = self.lanes.get(node)
@@ -297,6 +309,12 @@ class Dispatcher:
             else:
                 found.update(dict.fromkeys(unknown))
         self._due.posted.extend(sorted(found))  # as if they had been handed over, which may be happening just now
+
+    def _offer(self, parcel: Parcel, acked: set[tuple[int, int]]) -> None:
+        for node in parcel.nodes:
+            lane = self.lanes.get(node)
+            if lane and not lane.behind and self._unknown(lane, [parcel.number], acked):
+                lane.offer(parcel)
 
     @staticmethod
     def _unknown(lane: Lane, numbers: list[int], acked: set[tuple[int, int]]) -> list[int]:
@@ -325,6 +343,7 @@ class Dispatcher:
             lane.drop()  # the device connects again, and gets its whole queue
             return
         page, complete = result
+        lane.pages += 1
         lane.behind = not complete
         if complete and self._acked_meanwhile is not None:
             self._due.again = True  # the look that is running left this node out

@@ -10,7 +10,7 @@ On SQLite, a look reads no marks and no new sweep begins unless another connecti
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -30,6 +30,14 @@ AT_ONCE = 100  # messages that were handed over and are read at once
 
 
 @dataclass(slots=True)
+class Held:
+    """A message of this server that waits, and `deliver`, which sends it to the nodes that have not got it since."""
+
+    parcel: Parcel
+    deliver: Callable[[], None]
+
+
+@dataclass(slots=True)
 class Question:
     """What a look reads.
 
@@ -39,7 +47,7 @@ class Question:
     """
 
     posted: Sequence[int] = ()
-    own: Sequence[Parcel] = ()
+    own: Sequence[Held] = ()
     swept: Sequence[int] = ()
     caught_up: Sequence[int] = ()
     marks: bool = True  # whether to look for marked nodes
@@ -70,7 +78,7 @@ class Due:
     """What the next looks have to read. Each takes a bounded part of it."""
 
     def __init__(self) -> None:
-        self.posted: deque[int | Parcel] = deque()  # numbers of messages, and messages of this server among them
+        self.posted: deque[int | Held] = deque()  # numbers of messages, and messages of this server among them
         self.marks = False
         self.slice = False
         self.again = True  # whether the sweep must begin again after this round
@@ -84,11 +92,11 @@ class Due:
     def next(self, connected: Collection[int]) -> Question:
         """Return what the next look reads."""
         some = _first(self.posted, AT_ONCE)
-        while self.posted and isinstance(self.posted[0], Parcel):
+        while self.posted and isinstance(self.posted[0], Held):
             some.append(self.posted.popleft())
         question = Question(
             posted=[item for item in some if isinstance(item, int)],
-            own=[item for item in some if isinstance(item, Parcel)],
+            own=[item for item in some if isinstance(item, Held)],
             swept=self._next_slice(connected) if self.slice else [],
             marks=self.marks,
         )
