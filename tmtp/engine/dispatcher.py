@@ -297,7 +297,8 @@ class Dispatcher:
         A node that is behind finds all of them in its queue.
         """
         handed_over = [Held(parcel, partial(self._offer, parcel, acked)) for parcel in news.parcels]
-        for held in sorted([*handed_over, *own], key=lambda held: held.parcel.number):
+        # A sweep may have found what this server held: it is sent first, and then known.
+        for held in sorted([*own, *handed_over], key=lambda held: held.parcel.number):
             held.deliver()
         found: dict[int, None] = {}
         for node, numbers in news.waiting.items():

@@ -28,7 +28,6 @@ from .session import Handler, Session
 
 UID_LENGTH = 32  # characters
 FAILED_LOGIN_DELAY = 3.0  # seconds
-CLAIM_PAUSES = (0.05, 0.1, 0.2)  # seconds, before a node that seems connected is tried again
 
 
 def tmtprev(session: Session, request: Request) -> None:
@@ -96,21 +95,6 @@ async def login(session: Session, request: Request) -> None:
         return
     engine.counters.logins += 1
     await engine.links.welcome(session)
-
-
-async def _claim(session: Session, enter: Service[users.LoggedIn], lease: int, *, savepoint: bool) -> None:
-    """Connect a node to this server. Raise what the service raises, NodeConnected only after CLAIM_PAUSES.
-
-    The link that the node had, perhaps to another server, may just be ending.
-    """
-    for pause in (*CLAIM_PAUSES, None):
-        try:
-            await session.engine.links.claim(session, enter, lambda sender: sender, lease, savepoint=savepoint)
-            return
-        except users.NodeConnected:
-            if pause is None:
-                raise
-        await asyncio.sleep(pause)
 
 
 async def _wait_after_failures(session: Session, uid: str) -> None:

@@ -13,7 +13,8 @@ from ...protocol.values import make_uid
 from ..errors import Refused
 from ..queue.batch import Batch, in_transaction
 from ..queue.leases import is_alive
-from ..queue.queue import Outgoing, enqueue, wake_on_commit
+from ..queue.queue import Outgoing, enqueue
+from ..queue.routing import tell_marked_on_commit
 from ..storage import room, sql
 from .actors import Sender
 from .devices import LABEL_MAX, create_node, hash_nodeid, next_node, tell_devices
@@ -138,7 +139,7 @@ def disconnect(node: int, lease: int, *, batch: Batch | None = None) -> None:
 def contest(node: int, server: int, *, batch: Batch | None = None) -> None:
     """Ask the server that a node is connected to whether its client is alive."""
     Node.objects.filter(pk=node, server=server).update(contested=timezone.now())
-    wake_on_commit()
+    tell_marked_on_commit()
 
 
 def was_kept(node: int, server: int, *, batch: Batch | None = None) -> bool | None:
