@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
@@ -263,7 +263,7 @@ class Dispatcher:
         self._acked_meanwhile = set()
         question = self._due.next(self.lanes)
         question.caught_up = [node for node in question.swept if not self.lanes[node].behind]
-        self._reads_posted = bool(question.posted or question.own)
+        self._reads_posted = bool(question.posted or self._due.held)
         look = partial(self._poller.look, self._store.lease, self.lanes, question)
         self._store.read(look, partial(self._looked, question))
 
@@ -274,7 +274,7 @@ class Dispatcher:
             self._due.repeat(question)
             return
         self._due.again |= news.wrote or not news.complete
-        self._take(news, question.own, acked)
+        self._take(news, acked)
         for node in news.gone:
             lane = self.lanes.get(node)
             if lane:
@@ -291,13 +291,14 @@ class Dispatcher:
         if self._due:
             self._look()
 
-    def _take(self, news: News, own: Sequence[Held], acked: set[tuple[int, int]]) -> None:
+    def _take(self, news: News, acked: set[tuple[int, int]]) -> None:
         """Send messages that were handed over or waited for these, and have those read that a sweep has found.
 
         A node that is behind finds all of them in its queue.
         """
         handed_over = [Held(parcel, partial(self._offer, parcel, acked)) for parcel in news.parcels]
         # A sweep may have found what this server held: it is sent first, and then known.
+        own, self._due.held = self._due.held, []
         for held in sorted([*own, *handed_over], key=lambda held: held.parcel.number):
             held.deliver()
         found: dict[int, None] = {}

@@ -31,7 +31,10 @@ AT_ONCE = 100  # messages that were handed over and are read at once
 
 @dataclass(slots=True)
 class Held:
-    """A message of this server that waits, and `deliver`, which sends it to the nodes that have not got it since."""
+    """A message of this server that waits until earlier ones are read, so that each node gets all in order.
+
+    `deliver` sends it to the nodes that have not got it since.
+    """
 
     parcel: Parcel
     deliver: Callable[[], None]
@@ -41,13 +44,11 @@ class Held:
 class Question:
     """What a look reads.
 
-    `posted` has the numbers of messages that were handed over, and `own` are messages of this server that came after
-    them and wait, so that each node gets all in order. `swept` are the nodes of a slice of the sweep, and
+    `posted` has the numbers of messages that were handed over. `swept` are the nodes of a slice of the sweep, and
     `caught_up` those of them that know all messages in their queues, as far as this server knows.
     """
 
     posted: Sequence[int] = ()
-    own: Sequence[Held] = ()
     swept: Sequence[int] = ()
     caught_up: Sequence[int] = ()
     marks: bool = True  # whether to look for marked nodes
@@ -79,6 +80,7 @@ class Due:
 
     def __init__(self) -> None:
         self.posted: deque[int | Held] = deque()  # numbers of messages, and messages of this server among them
+        self.held: list[Held] = []  # those among what the last look has read
         self.marks = False
         self.slice = False
         self.again = True  # whether the sweep must begin again after this round
@@ -90,13 +92,13 @@ class Due:
         return bool(self.posted or self.marks)
 
     def next(self, connected: Collection[int]) -> Question:
-        """Return what the next look reads."""
+        """Return what the next look reads. `held` are then the messages that come next."""
         some = _first(self.posted, AT_ONCE)
         while self.posted and isinstance(self.posted[0], Held):
             some.append(self.posted.popleft())
+        self.held = [item for item in some if isinstance(item, Held)]
         question = Question(
             posted=[item for item in some if isinstance(item, int)],
-            own=[item for item in some if isinstance(item, Held)],
             swept=self._next_slice(connected) if self.slice else [],
             marks=self.marks,
         )
@@ -107,7 +109,8 @@ class Due:
 
     def repeat(self, question: Question) -> None:
         """Read later what a look could not read."""
-        self.posted.extendleft(reversed([*question.posted, *question.own]))
+        self.posted.extendleft(reversed([*question.posted, *self.held]))
+        self.held = []
         self.again |= bool(question.swept)
         self._whoever_wrote |= question.marks
 

@@ -157,7 +157,7 @@ class StoreService:
     async def start(self) -> None:
         """Start the store and the recurring tasks. Raise Unavailable if the database is."""
         await self._housekeeping.start()
-        self.spawn(self._handover.work())
+        self._handover.start()
         self.spawn(self._show_figures())
 
     async def add(self, sock: socket.socket) -> None:
@@ -173,6 +173,7 @@ class StoreService:
         for task in self._tasks:
             task.cancel()
         await self.store.stop()
+        await self._handover.stop()
 
     def spawn(self, work: Any) -> None:
         """Run a coroutine as a task."""
