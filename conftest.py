@@ -117,9 +117,10 @@ def setup_site() -> None:
     settings.INSTALLED_APPS += provider.APPS
     settings.OAUTH2_PROVIDER = provider.oauth2_settings("https://testserver", provider.make_key())
     django.setup()
-    settings.PASSWORD_HASHERS = [
-        "django.contrib.auth.hashers.MD5PasswordHasher"
-    ]  # fast, and safe enough for tests only
+    # fast, and safe enough for tests only
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    # Look for static files when they are asked for: otherwise each Client of a test reads all of them first.
+    settings.WHITENOISE_AUTOREFRESH = True
 
 
 def flush_what_there_is() -> None:
