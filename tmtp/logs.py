@@ -7,6 +7,7 @@ and works whatever handlers and formatters a site has.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import smtplib
@@ -21,7 +22,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError
 
 from .services.errors import CodedError
 
-LOGGERS = ("tmtp", "tmtp.server", "tmtp.delivery", "tmtp.openid.tokens")
+LOGGERS = ("tmtp", "tmtp.abuse", "tmtp.delivery", "tmtp.openid.tokens", "tmtp.server")
 
 # Errors whose texts name types, files and hosts only. The first line of the database's has no values of rows.
 QUOTE_NOTHING = (
@@ -105,6 +106,12 @@ class Private(logging.Filter):
             record.exc_text = public_traceback(record.exc_info[1])  # formatters take this instead of making their own
             record.exc_info = None
         return True
+
+
+def log_error_of_loop(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log an error that nobody has handled, without the arguments of the function that raised it."""
+    what = str(context.get("message", "")).partition("(")[0]
+    logging.getLogger("tmtp").error("an error in the event loop: %s", what, exc_info=context.get("exception"))
 
 
 class JsonFormatter(logging.Formatter):

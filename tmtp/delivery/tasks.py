@@ -13,6 +13,7 @@ from django.db import Error
 
 from . import housekeeping, notices, stalled_devices, workers
 from .inbound import handling
+from .private_errors import quoting_nobody
 
 log = logging.getLogger("tmtp.delivery")
 
@@ -26,36 +27,43 @@ def worker_started(**_: Any) -> None:
         log.warning("a worker has started, which could not be noted: %s", error)
 
 
+@quoting_nobody
 def heartbeat() -> None:
     """Record that a worker runs."""
     workers.record_heartbeat()
 
 
+@quoting_nobody
 def answers() -> None:
     """Call the site's handler with the messages to the site."""
     handling.handle_messages()
 
 
+@quoting_nobody
 def retry() -> int:
     """Send again what connected devices have not acknowledged for a while."""
     return stalled_devices.redeliver()
 
 
+@quoting_nobody
 def expire() -> int:
     """Drop what has waited longer than EXPIRE_AFTER."""
     return housekeeping.expire()
 
 
+@quoting_nobody
 def sweep() -> None:
     """Remove what crashes have left behind."""
     housekeeping.sweep()
 
 
+@quoting_nobody
 def notify() -> int:
     """Tell members by e-mail that messages wait."""
     return notices.send_notices()
 
 
+@quoting_nobody
 def purge() -> None:
     """Delete what is kept for a limited time."""
     housekeeping.purge()

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from ..conf import conf, format_address
 from ..engine.engine import Engine
+from ..logs import log_error_of_loop
 from ..monitoring.side_port import SidePort
 from ..server.context import Certificate
 from ..server.listener import Listener
@@ -42,6 +43,7 @@ class Setup:
 async def serve(setup: Setup, engine: Engine, ready: Callable[[], None], stop: asyncio.Event) -> None:
     """Serve links on the sockets of a setup until `stop` is set. Raise Unavailable if the database is at the start."""
     side_port = SidePort(setup.side, engine) if setup.side else None
+    asyncio.get_running_loop().set_exception_handler(log_error_of_loop)
     await engine.start()
     if side_port:
         side_port.start()

@@ -1,5 +1,6 @@
 """The log names nobody, and each record is a line of JSON."""
 
+import asyncio
 import io
 import json
 import logging
@@ -72,6 +73,21 @@ def test_an_error_in_a_record_quotes_nobody(written: io.StringIO, error: Excepti
     assert type(error).__name__ in lines[2]["traceback"]
     assert lines[2]["traceback"].endswith("RuntimeError: in between")
     assert "test_logs.py" in lines[2]["traceback"]
+
+
+async def test_an_error_in_the_event_loop_quotes_nobody(written: io.StringIO) -> None:
+    def fail(text: str) -> None:
+        raise ValueError(text)
+
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(logs.log_error_of_loop)
+    loop.call_soon(fail, SECRET)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    (line,) = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert line["message"].startswith("an error in the event loop: Exception in callback")
+    assert line["traceback"].endswith("ValueError")
+    assert SECRET not in json.dumps(line)
 
 
 def test_tracebacks_of_groups_and_circles(written: io.StringIO) -> None:

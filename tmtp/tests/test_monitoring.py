@@ -1,6 +1,7 @@
 """Metrics and probes: on the side port of a real server, and on a site."""
 
 import asyncio
+import re
 import socket
 from collections.abc import Iterator
 from datetime import timedelta
@@ -21,7 +22,7 @@ from tmtp.monitoring.prometheus import metrics
 from tmtp.services.monitoring import figures, samples, survey
 from tmtp.services.queue import leases
 from tmtp.services.storage import room
-from tmtp.tests.servers import Server, free_port, installation
+from tmtp.tests.servers import ROOT, Server, free_port, installation
 
 TOKEN = "a token of sixteen letters"
 
@@ -161,6 +162,17 @@ def test_metrics_of_a_site_with_a_token(server: ServerLease, settings: Any) -> N
     found = values_in(answer.content.decode())
     assert (found["tmtp_links"], found["tmtp_refusals_total too_many_requests"]) == (3, 2)
     assert found["tmtp_queue_messages device"] == 0
+
+
+def test_the_metrics_are_those_of_the_guide(server: ServerLease, monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = {"missing": False, "lag": 0, "waiting": 0}
+    monkeypatch.setattr(survey, "_sources", [lambda: {"workers": workers}])
+    there = set(re.findall(r"^# TYPE (tmtp_\w+)", metrics(statuses.read()).decode(), re.MULTILINE))
+    guide = (ROOT / "docs/how-to/monitor.md").read_text()
+    explained = set(re.findall(r"`(tmtp_\w+)`", guide))
+    used = {re.sub("_(sum|count|bucket)$", "", name) for name in re.findall(r"\btmtp_\w+", guide)}
+    assert explained == there
+    assert used <= there
 
 
 @pytest.mark.django_db

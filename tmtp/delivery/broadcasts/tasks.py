@@ -13,12 +13,14 @@ from tmtp.services.messages.recall import recall
 
 from ..budget import Budget, let_others_write
 from ..errors import Refused
+from ..private_errors import quoting_nobody
 from ..workers import run_soon
 from .lifecycle import RUN, TAKE_BACK, start
 from .models import Broadcast, Part
 from .sending import send, unattended
 
 
+@quoting_nobody
 def run(pk: int) -> None:
     """Send a broadcast for a while, then let other tasks have the worker."""
     budget = Budget()
@@ -26,6 +28,7 @@ def run(pk: int) -> None:
         run_soon(RUN, pk)
 
 
+@quoting_nobody
 def take_back(pk: int) -> None:
     """Recall the messages of a broadcast for a while, each in a transaction of its own."""
     budget = Budget()
@@ -38,6 +41,7 @@ def take_back(pk: int) -> None:
         let_others_write(time.monotonic() - begun)
 
 
+@quoting_nobody
 def start_due() -> None:
     """Start the broadcasts that are due, and continue those on which no worker works. Runs each minute."""
     due = Broadcast.objects.filter(state=Broadcast.State.SCHEDULED, send_at__lte=timezone.now())

@@ -14,6 +14,7 @@ from tmtp.delivery import claims, tasks, workers
 from tmtp.delivery.inbound import handling
 from tmtp.delivery.inbound.messages import InboundMessage
 from tmtp.delivery.models import Attempt
+from tmtp.delivery.private_errors import TaskFailed
 from tmtp.models import Message
 from tmtp.protocol.requests import TO_USER, Recipient
 from tmtp.services.errors import Refused
@@ -401,7 +402,7 @@ def test_an_error_with_characters_that_no_database_keeps_or_that_hide(ann):
 def test_a_handler_that_cannot_be_imported_costs_no_message_a_try(ann, settings):
     number = write(ann)
     settings.TMTP_DELIVERY = {"HANDLER": "shop.nowhere"}
-    with pytest.raises(ImportError):
+    with pytest.raises(TaskFailed, match="ModuleNotFoundError"):
         tasks.answers()
     assert left() == [number]
     assert not Attempt.objects.exists()
