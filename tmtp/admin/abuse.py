@@ -19,6 +19,7 @@ from django.utils.translation import ngettext
 
 from ..models import AbuseReport, User
 from ..services.people import abuse, privacy
+from ..services.people.names import aliases_of
 from .base import ServiceAdmin, attempt
 
 State = AbuseReport.State
@@ -118,7 +119,7 @@ class AbuseReportAdmin(ServiceAdmin):
         return format_html_join(SafeString("<br>"), "{}", ((_link(text, url),) for text, url in links if url)) or "–"
 
     def _user_link(self, user: User) -> SafeString:
-        return _link(f"{user.account or user.uid}", self._url("user_change", user.pk))
+        return _link(aliases_of([user])[user.pk], self._url("user_change", user.pk))
 
     def _url(self, name: str, *args: Any) -> str:
         return reverse(f"admin:tmtp_{name}", args=args, current_app=self.admin_site.name)

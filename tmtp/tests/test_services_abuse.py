@@ -93,6 +93,9 @@ def test_handling(ann: User, bob: User) -> None:
     reported.refresh_from_db()
     assert (reported.state, reported.note, reported.handled_by) == (State.RESOLVED, "Barred", admin)
     assert reported.handled is not None
+    abuse.handle(reported, State.RESOLVED, "Barred for good", get_user_model().objects.create_user("another"))
+    reported.refresh_from_db()
+    assert (reported.note, reported.handled_by) == ("Barred for good", admin)
     abuse.handle(reported, State.OPEN, "Look again", admin)
     reported.refresh_from_db()
     assert (reported.handled, reported.handled_by, reported.note) == (None, None, "Look again")

@@ -27,7 +27,7 @@ def test_a_report_shows_what_is_needed_to_decide(admin_client, choir, report, an
     assert "bob of rome" in text(admin_client.get(url("abusereport_changelist")))
     shown = admin_client.get(url("abusereport_change", report.pk)).text
     assert "&lt;b&gt;You\n fool" in shown
-    for expected in ("He is rude", f"{255:016x}", "insults or threats"):
+    for expected in ("He is rude", ">ann of rome</a>", ">bob of rome</a>", f"{255:016x}", "insults or threats"):
         assert expected in shown
     account = report.user.account
     links = [

@@ -62,11 +62,16 @@ def _check_number(reporter: User) -> None:
         raise Refused("too_many_abuse_reports")
 
 
+@transaction.atomic
 def handle(reported: AbuseReport, state: int, note: str, account: Any) -> None:
-    """Set the state of a report, with a note, as a member of the site's staff. An open report is handled by nobody."""
-    reported.state, reported.note = state, note
+    """Set the state of a report, with a note, as a member of the site's staff.
+
+    Who set the state stays when only the note changes. An open report is handled by nobody.
+    """
+    now = AbuseReport.objects.select_for_update().get(pk=reported.pk)
     if state == OPEN:
-        reported.handled, reported.handled_by = None, None
-    else:
-        reported.handled, reported.handled_by = timezone.now(), account
-    reported.save(update_fields=["state", "note", "handled", "handled_by"])
+        now.handled, now.handled_by = None, None
+    elif state != now.state:
+        now.handled, now.handled_by = timezone.now(), account
+    now.state, now.note = state, note
+    now.save(update_fields=["state", "note", "handled", "handled_by"])
