@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -115,17 +116,26 @@ def _admin_url(request: HttpRequest, reported: AbuseReport) -> str:
 def _notify(reported: AbuseReport, url: str) -> None:
     """Write to those in TMTP["ABUSE_REPORTS_TO"]. A failure is logged: the report itself is in the database."""
     subject = _("A report of abuse")
-    reason = AbuseReport.Reason(reported.reason).label
-    text = _("A member has reported “%(name)s”: %(reason)s.") % {"name": reported.name, "reason": reason}
-    body = f"{text}\n\n{url}\n" if url else f"{text}\n"
     for one in conf.ABUSE_REPORTS_TO:
         try:
             if _is_email(one):
-                send_mail(subject, body, None, [one])
+                send_mail(subject, _body(reported, reported.name, url), None, [one])
             else:
-                send_message(one, subject, body)
+                send_message(one, subject, _body(reported, _as_code(reported.name), url))
         except Exception:
             log.exception("report of abuse %s: no notice to %s", reported.pk, one)
+
+
+def _body(reported: AbuseReport, name: str, url: str) -> str:
+    reason = AbuseReport.Reason(reported.reason).label
+    text = _("A member has reported “%(name)s”: %(reason)s.") % {"name": name, "reason": reason}
+    return "\n\n".join(filter(None, (text, url)))
+
+
+def _as_code(name: str) -> str:
+    """Return a name as a code span of CommonMark, in which nothing is a link or markup (section 6.1)."""
+    fence = "`" * (max(map(len, re.findall("`+", name)), default=0) + 1)
+    return f"{fence} {name} {fence}"
 
 
 def _is_email(text: str) -> bool:

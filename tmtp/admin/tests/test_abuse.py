@@ -10,7 +10,7 @@ from tmtp.models import AbuseReport, Block, User
 from tmtp.services.people import abuse
 from tmtp.services.people.linking import link_account
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 ann, bob, choir = admin_pages.ann, admin_pages.bob, admin_pages.choir
 State = AbuseReport.State
 

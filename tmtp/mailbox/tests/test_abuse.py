@@ -13,7 +13,7 @@ from tmtp.web import limits
 
 from .mailboxes import entries, letter, received, sender_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from tmtp.services.messages.posts import Post
 
 from .mailboxes import group, sender_of, threads
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 def test_who_may_not_write_to_a_group_sees_no_form(browser, ann, bob):

@@ -6,9 +6,13 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core import mail
 from django.urls import reverse
+from django.utils.html import escape
+from django.utils.http import urlencode
 
+from tmtp.markup import render
 from tmtp.models import AbuseReport, User
 from tmtp.services.groups import groups
+from tmtp.services.messages.mailbox import Received, messages_of
 from tmtp.services.people import users
 from tmtp.services.people.actors import Sender
 from tmtp.services.people.linking import user_of
@@ -17,7 +21,7 @@ from tmtp.services.people.site import site_user
 from tmtp.tests.people import waiting
 from tmtp.web import limits
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 GID = "friends of rome"
 
 
@@ -114,6 +118,18 @@ def test_admins_are_told_if_the_site_wants_it(client, ann, bob, settings, django
         for hidden in ("A secret", "ann of rome", ann.uid):
             assert hidden not in text
     assert "no notice to nobody at all" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["[a](https://b.example)", "https://b.example/", "`` a ` [b](https://c.example)"])
+def test_a_name_is_no_markup_in_a_notice(ann, bob, settings, django_capture_on_commit_callbacks, client, name):
+    settings.TMTP = {**settings.TMTP, "ABUSE_REPORTS_TO": ["ann of rome"]}
+    mailbox = mailbox_of(ann)
+    users.add_alias(Sender(bob.uid, bob.pk), name)
+    with django_capture_on_commit_callbacks(execute=True):
+        client.post(url("report_member", bob.uid) + "?" + urlencode({"name": name}), {"reason": 2})
+    html = render(Received(messages_of(mailbox).get(op="delivery")).text)
+    assert f"<code>{escape(name)}</code>" in html
+    assert html.count("<a ") == 1  # to the report
 
 
 def test_nobody_is_told_by_default(client, ann, bob, django_capture_on_commit_callbacks):

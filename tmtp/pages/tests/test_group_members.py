@@ -16,7 +16,7 @@ from tmtp.services.people.actors import Sender
 from tmtp.services.people.linking import user_of
 from tmtp.web import limits
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 ANN, BOB, CAT, GID = "ann of rome", "bob of rome", "cat of rome", "friends of rome"
 RULES = {"joining": 3, "posting": 2, "barring": 2}
 
