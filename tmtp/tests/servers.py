@@ -472,6 +472,11 @@ class Client:
                     return header, data
                 passed.append((header, data))
 
+    async def leave(self) -> None:
+        """Op 12. The node is free then."""
+        self.send(op=12)
+        assert await self.ended() == "logout ok"
+
     async def ended(self, timeout: float = PATIENCE) -> str | None:
         """Wait for the end of the link, and return the reason of the `quit`, if there was one."""
         reason = None

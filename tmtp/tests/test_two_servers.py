@@ -18,8 +18,10 @@ from tmtp.simulation.verification.website import Website
 from tmtp.testing import Client
 
 from .servers import TLS, Installation, Server, installation
+from .servers import Client as Member
 
 Address = tuple[str, int]
+PINGS = 40
 
 
 class Balancer:
@@ -64,7 +66,7 @@ class Balancer:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Installation]:
-    with installation(**USUAL) as site:
+    with installation(**USUAL, LIMITS={"pings_per_user": PINGS}) as site:
         yield site
 
 
@@ -87,3 +89,25 @@ def test_the_wire_conversations_agree(site: Installation, pair: tuple[Server, Se
         said: list[str] = []
         assert verify(player, said.append, conversations), "\n".join(said)
     assert balancer.passed > 2 * len(conversations)
+
+
+async def ping(client: Member, alias: str) -> bool:
+    """Return whether a ping to oneself is allowed."""
+    client.send(b"hi", op=9, id="ping", from_=alias, to=alias)
+    header, _ = await client.expect(op="ack", id="ping")
+    return "error" not in header
+
+
+async def test_a_limit_that_is_used_up_at_one_server_is_used_up_at_the_other(pair: tuple[Server, Server]) -> None:
+    one, two = pair
+    alias = "ann of the limits"
+    ann = await one.register(alias)
+    ann.send(op=3, id="new", newnode="phone")
+    header, _ = await ann.expect(op="user", newnode="phone")
+    phone = await two.login(ann.uid, header["nodeid"])
+    assert [await ping(ann, alias) for _ in range(PINGS + 1)] == [True] * PINGS + [False]
+    more = 0
+    while await ping(phone, alias):
+        more += 1
+        await asyncio.sleep(0.2)
+    assert more < PINGS / 2

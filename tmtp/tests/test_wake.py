@@ -26,6 +26,13 @@ drop_node(Node.objects.get(user__uid={uid!r}))
 """
 
 
+HIDE = """
+from tmtp.models import User
+from tmtp.services.people.privacy import set_presence
+set_presence(User.objects.get(uid={uid!r}), User.Presence[{presence!r}])
+"""
+
+
 @pytest.fixture(scope="module")
 def site():
     with installation() as site:
@@ -152,6 +159,71 @@ async def test_a_node_that_moves_to_another_server_is_followed(pair):
         ben.acknowledge(header["id"])
 
 
+async def announce(client, *uids, type_="add"):
+    """Op 4."""
+    client.send(op=4, id="ohi", for_=[{"id": uid} for uid in uids], type=type_)
+    header, _ = await client.expect(op="ack", id="ohi")
+    assert "error" not in header
+
+
+async def contacts_at_login(server, client):
+    """Log a client's node in, and return the link and the users whom it sees online."""
+    link = await server.greet()
+    link.uid, link.nodeid = client.uid, client.nodeid
+    link.send(op=2, uid=client.uid, node=client.nodeid)
+    header, _ = await link.expect(op="info")
+    return link, header.get("ohi", [])
+
+
+async def test_friends_on_another_server_are_seen(pair):
+    one, two, _ = pair
+    ann, ben = await one.register(), await two.register()
+    await announce(ann, ben.uid)
+    await ben.expect(op="ohi", **{"from": ann.uid}, status=1)
+    await announce(ann, ben.uid, type_="drop")
+    await ben.expect(op="ohi", **{"from": ann.uid}, status=2)
+    # a second device of ann's at the other server keeps her online
+    ann.send(op=3, id="new", newnode="phone")
+    header, _ = await ann.expect(op="user", newnode="phone")
+    phone = await two.login(ann.uid, header["nodeid"])
+    await announce(ben, ann.uid)
+    for link in (ann, phone):
+        await link.expect(op="ohi", **{"from": ben.uid}, status=1)
+    ben.close()
+    for link in (ann, phone):
+        await link.expect(op="ohi", **{"from": ben.uid}, status=2)
+
+
+async def test_who_is_online_anywhere_is_told_at_login(pair):
+    one, two, _ = pair
+    ann, ben, eve = await one.register(), await two.register(), await two.register()
+    ben.close()
+    await (await login_when_free(one, ben)).leave()
+    await announce(ann, ben.uid)
+    await announce(eve, ben.uid)
+    for server in (one, two):
+        link, online = await contacts_at_login(server, ben)
+        assert sorted(online) == sorted([ann.uid, eve.uid])
+        await link.leave()
+
+
+async def test_what_a_view_decides_takes_effect_at_once(pair):
+    """Although the servers poll once a minute."""
+    one, two, other = pair
+    ann, ben = await one.register(), await two.register()
+    await announce(ann, ben.uid)
+    await ben.expect(op="ohi", **{"from": ann.uid}, status=1)
+    begun = time.monotonic()
+    await asyncio.to_thread(other.run, HIDE.format(uid=ann.uid, presence="NOBODY"))
+    await ben.expect(op="ohi", **{"from": ann.uid}, status=2)
+    await asyncio.to_thread(other.run, HIDE.format(uid=ann.uid, presence="EVERYONE"))
+    await ben.expect(op="ohi", **{"from": ann.uid}, status=1)
+    await asyncio.to_thread(other.run, DROP.format(uid=ann.uid))
+    await ann.ended()
+    await ben.expect(op="ohi", **{"from": ann.uid}, status=2)
+    assert time.monotonic() - begun < 10
+
+
 async def login_when_free(server, client):
     """Log a client's node in as soon as the server that it was connected to has noticed that it is gone."""
     async with asyncio.timeout(10):
@@ -200,8 +272,11 @@ async def test_two_servers_on_one_database(here, there):
 async def test_after_kill_9_its_nodes_are_free_at_once(here, there):
     """The lock of a lease ends with the process that held it."""
     ann, ben, eve = await here.register(), await there.register(), await here.register()
+    await announce(ann, ben.uid)
+    await ben.expect(op="ohi", status=1)
     here.kill()
     elsewhere = await there.login(eve.uid, eve.nodeid)
+    await ben.expect(op="ohi", **{"from": ann.uid}, status=2)
     ben.post("0", [eve.uid], b"here you are")
     assert (await elsewhere.expect(op="delivery"))[1] == b"here you are"
     await here.restart()
