@@ -20,7 +20,9 @@ from ..services.storage.spool import INLINE_OCTETS, Spooled
 
 WRITE_OCTETS = 128 * 1024
 SLOW_AFTER = 30.0  # seconds in which data has to arrive at the lowest rate that is allowed
-disk = ThreadPoolExecutor(4, thread_name_prefix="tmtp-spool")  # reads and writes files, so that the loop need not wait
+# Read and write files, so that the loop need not wait. So many threads because they mostly wait for the disk, and the
+# file system writes what several of them sync at the same time together (docs/decisions/0005-spool.md).
+disk = ThreadPoolExecutor(16, thread_name_prefix="tmtp-spool")
 
 
 class Part:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from ..services.queue.batch import Parcel
 from ..services.storage import spool
@@ -20,6 +20,7 @@ from .uploads import disk
 
 log = logging.getLogger("tmtp")
 READ_OCTETS = 128 * 1024
+CACHED_NANOSECONDS = 60 * 10**9  # the age of a message up to which the system surely still knows where its file is
 PIECE = 64 * 1024  # longer frames are sent in pieces of this size
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -107,29 +108,35 @@ class Writer:
         assert parcel.spooled is not None
         left = parcel.spooled.size
         try:
-            file, piece = await self._loop.run_in_executor(disk, _open, parcel.spooled.name)
+            if time.time_ns() - parcel.number < CACHED_NANOSECONDS:
+                file = _open(parcel.spooled.name)
+            else:
+                file = await self._loop.run_in_executor(disk, _open, parcel.spooled.name)
         except FileNotFoundError:
             self._session.give_up(parcel)
             return
         with file:
+            piece = await self._read(file)
             left -= len(piece)
             piece = parcel.frame + piece  # replaces the piece, so that only one copy stays in memory while it is sent
             await self._send_frame(piece)
             while left:
-                cached = spool.read_cached(file, READ_OCTETS)
-                if cached is None:
-                    cached = await self._loop.run_in_executor(disk, file.read, READ_OCTETS)
-                piece = cached
+                piece = await self._read(file)
                 if not piece:
                     raise EOFError(f"the spool's file {parcel.spooled.name} is shorter than it was")
                 left -= len(piece)
                 await self._send_frame(piece)
 
+    async def _read(self, file: BinaryIO) -> bytes:
+        """Return the next piece of a file."""
+        piece = spool.read_cached(file, READ_OCTETS)
+        if piece is None:
+            piece = cast(bytes, await self._loop.run_in_executor(disk, file.read, READ_OCTETS))
+        return piece
 
-def _open(name: str) -> tuple[BinaryIO, bytes]:
-    """Open a spool file and read its first piece."""
-    file = open(spool.path(name), "rb", buffering=0)  # noqa: SIM115 - the caller closes it
-    return file, file.read(READ_OCTETS)
+
+def _open(name: str) -> BinaryIO:
+    return open(spool.path(name), "rb", buffering=0)
 
 
 def _frames(outbox: Outbox) -> list[bytes] | None:

@@ -30,7 +30,7 @@ from ..services.messages.posts import Post
 from ..services.queue import leases
 from ..services.queue.batch import Parcel, Service, without_batch
 from ..services.queue.reports import Note
-from ..services.storage.spool import discard
+from ..services.storage.spool import discard, discard_soon
 from .batching import Job, Order, PostJob, ServiceJob, fail_overdue
 from .counters import StoreCounters
 from .reserve import Reserve
@@ -259,7 +259,7 @@ class Store:
         if self._hand_over and done.parcels:
             with self._transactions.cutter.until(time.monotonic() + patience):
                 self._hand_over(done.parcels)
-        discard(done.spools)
+        discard_soon(done.spools)
         for job in jobs:
             discard_failed(job)
 

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import json
+import os
 import time
 import tracemalloc
 from pathlib import Path
@@ -74,6 +75,20 @@ async def test_however_data_comes_its_parts_are_the_same(step: int, lengths: lis
         assert not isinstance(part, Spooled) or part.size == length
     incoming.abandon()
     assert b"".join(octets(part) for part in parts) == data, "what was taken is the taker's"
+
+
+async def test_a_large_body_is_on_disk_before_it_is_taken(spool_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await (first := Incoming(b"", [100_000])).add(bytes(100_000))  # makes some of the folders
+    synced: list[int] = []
+    monkeypatch.setattr(spool.os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    incoming = Incoming(b"", [100_000])
+    await incoming.add(bytes(99_999))
+    await incoming.add(bytes(1))
+    (body,) = incoming.take()
+    assert isinstance(body, Spooled)
+    file = spool.path(body.name)
+    assert synced[-2:] == [file.stat().st_ino, file.parent.stat().st_ino], "its content, then its name"
+    first.abandon()
 
 
 async def test_a_large_body_is_not_in_memory() -> None:

@@ -11,6 +11,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from . import room
 log = logging.getLogger("tmtp")
 INLINE_OCTETS = 64 * 1024  # a larger body is spooled
 FOLDERS = 256
+_remover = ThreadPoolExecutor(1, thread_name_prefix="tmtp-spool-remover")
 _lasting: set[Path] = set()  # folders whose names this process has synced to disk
 
 
@@ -150,6 +152,12 @@ def discard(names: Iterable[str]) -> None:
             path(name).unlink(missing_ok=True)
         except OSError as error:
             log.warning("a file stays in the spool: %s", error)
+
+
+def discard_soon(names: Iterable[str]) -> None:
+    """Remove files in a thread: it takes milliseconds until the file system has freed what a large file takes."""
+    if names := list(names):
+        _remover.submit(discard, names)
 
 
 def sweep(folders: Iterable[int] = range(FOLDERS), older_than: float = 3600) -> int:
