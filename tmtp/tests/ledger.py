@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from .servers import Client, LoginRefused, Server, until
 
-PATIENCE = 60.0
+PATIENCE = 30.0
 
 
 @dataclass(eq=False)
