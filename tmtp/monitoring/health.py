@@ -65,6 +65,12 @@ def check_database() -> list[Check]:
     return [Check("database", True), Check("migrations", _migrated)]
 
 
+def check_database_and_disk() -> list[Check]:
+    """Return the same, and whether the disks have room. Without the database, nobody knows where its disk is."""
+    found = check_database()
+    return [*found, check_disk()] if found[0].ok else found
+
+
 def check_disk() -> Check:
     """Return whether posts are accepted: whether TMTP["MIN_FREE"] octets are free on the disks."""
     return Check("disk", room.is_there() and not full_disks(room.free_on_disks()))

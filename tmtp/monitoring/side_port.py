@@ -20,7 +20,7 @@ from ..conf import conf
 from ..engine.engine import Engine
 from . import status
 from .answers import NEEDS_TOKEN, PLAIN, readiness, shows_token
-from .health import COMMIT_LATE, Check, check_database, check_disk
+from .health import COMMIT_LATE, Check, check_database_and_disk
 
 T = TypeVar("T")
 LOOP_LATE = 10.0  # seconds; the event loop ticks each second
@@ -83,8 +83,7 @@ class _Server(ThreadingMixIn, HTTPServer):
             Check("running", bool(self.engine.lease.id) and not self.engine.figures.draining),
             Check("loop", self.loop_is_alive()),
             Check("store", self.store_is_alive()),
-            *self._ask(check_database, [Check("database", False)]),
-            check_disk(),
+            *self._ask(check_database_and_disk, [Check("database", False)]),
         ]
 
     def loop_is_alive(self) -> bool:

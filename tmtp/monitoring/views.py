@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 from ..conf import conf
 from . import status
 from .answers import NEEDS_TOKEN, PLAIN, readiness, shows_token
-from .health import check_database, check_disk
+from .health import check_database_and_disk
 
 FORWARDED = ("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_REAL_IP")
 
@@ -27,7 +27,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
     """Answer whether the website can do its work: status 200 or 503."""
-    code, text = readiness([*check_database(), check_disk()])
+    code, text = readiness(check_database_and_disk())
     return HttpResponse(text, content_type=PLAIN, status=code)
 
 
@@ -37,8 +37,10 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """Return the metrics of all servers, to this machine or to whoever shows the token."""
     if not may_read(request):
         return HttpResponseForbidden(NEEDS_TOKEN, content_type=PLAIN)
-    from . import prometheus  # optional
-
+    try:
+        from . import prometheus  # optional
+    except ImportError:
+        return HttpResponse('pip install "mnm-django[metrics]"\n', content_type=PLAIN, status=501)
     return HttpResponse(prometheus.metrics(status.read()), content_type=prometheus.CONTENT_TYPE_LATEST)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
+import logging
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -20,6 +21,7 @@ from ..server.listener import Listener
 from ..server.proxy import Proxies
 from ..server.tcp import Application
 
+log = logging.getLogger("tmtp")
 T = TypeVar("T")
 M_MMAP_THRESHOLD = -3
 GC_THRESHOLD = 10_000  # objects; at Python's 700, garbage collection took 7 % of the loop's time
@@ -52,8 +54,10 @@ async def serve(setup: Setup, engine: Engine, ready: Callable[[], None], stop: a
     listener = Listener(setup.application, setup.sockets, context, engine.limits, Proxies(conf.PROXIES))
     await listener.start(conf.WRITE_TIMEOUT, conf.LOGIN_TIMEOUT)
     renewal = asyncio.ensure_future(certificate.keep_renewed()) if certificate else None
+    log.info("links are served at %s", setup.address)
     ready()
     await stop.wait()
+    log.info("the service stops")
     if renewal:
         renewal.cancel()
     listener.stop_accepting()

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import socket
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from http.client import HTTPConnection
@@ -155,6 +156,14 @@ def test_metrics_of_a_site_are_for_its_machine(server: ServerLease, meta: dict[s
 
 
 @pytest.mark.once
+def test_a_site_without_the_library_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tmtp.monitoring.prometheus", None)
+    monkeypatch.delattr("tmtp.monitoring.prometheus")
+    answer = views.metrics(request(REMOTE_ADDR="127.0.0.1"))
+    assert (answer.status_code, answer.content) == (501, b'pip install "mnm-django[metrics]"\n')
+
+
+@pytest.mark.once
 def test_metrics_of_a_site_with_a_token(server: ServerLease, settings: Any) -> None:
     settings.TMTP = {**settings.TMTP, "METRICS_TOKEN": TOKEN}
     assert views.metrics(request(REMOTE_ADDR="127.0.0.1")).status_code == 403
@@ -192,7 +201,7 @@ def test_a_database_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(health, "_migrated", False)
     monkeypatch.setattr(health, "MigrationExecutor", fail)
-    assert views.readyz(request()).content == b"not ready\ndatabase failed\ndisk ok\n"
+    assert views.readyz(request()).content == b"not ready\ndatabase failed\n"
     monkeypatch.setattr(samples, "whole", fail)
     status = statuses.read()
     assert "tmtp_database_up 0.0" in metrics(status).decode()
