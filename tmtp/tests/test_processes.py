@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from tmtp.processes.commands import FUNCTIONS
 
 from .ledger import Crowd
-from .servers import Server, installation, until
+from .servers import Server, free_port, installation, until
 
+SIDE = free_port()
 TMTP = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with installation() as site, site.serve(arguments=["--processes=2"]) as server:
+    with installation(METRICS=f"127.0.0.1:{SIDE}") as site, site.serve(arguments=["--processes=2"]) as server:
         yield server
         assert "Traceback" not in server.log
 
@@ -30,6 +34,17 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+async def test_the_side_port_shows_all_processes(server: Server) -> None:
+    def ask(path: str) -> str:
+        with urlopen(f"http://127.0.0.1:{SIDE}/{path}", timeout=10) as answer:
+            return str(answer.read().decode())
+
+    assert (await asyncio.to_thread(ask, "readyz")).startswith("ready\n")
+    links = server.children[1:]
+    shown = await asyncio.to_thread(ask, "metrics")
+    assert all(re.search(rf'^tmtp_server_up{{.*:{pid}"}} 1', shown, re.MULTILINE) for pid in links), shown
 
 
 async def test_kill_9_of_any_process_while_clients_post(server: Server) -> None:
