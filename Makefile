@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL = $(PY) -m pip install --disable-pip-version-check --no-compile --progress-bar off
 PRINT = awk '/^Collecting / { print "  " $$2 } /^Installing / { print "  unpacking them" } { fflush() }'
 
-.PHONY: help setup run test test-app test-slow test-site test-postgresql lint bench screenshots requirements clean
+.PHONY: help setup run test test-app test-slow test-site test-postgresql lint bench faults screenshots requirements clean
 
 help:
 	@echo 'make setup   install in .venv what the site and its tests need'
@@ -20,6 +20,7 @@ help:
 	@echo 'make test    lint, types, tests on SQLite, and again on PostgreSQL where that matters'
 	@echo 'make lint    lint and types only'
 	@echo 'make bench   measure the speed of the service'
+	@echo 'make faults  kill, stop, cut off and fill what the service needs, many times, while clients post'
 	@echo 'make screenshots   make the pictures in docs/ again'
 	@echo 'make requirements  make requirements*.txt from pyproject.toml'
 	@echo 'make clean   remove what was built, and .venv; var/ stays'
@@ -69,6 +70,9 @@ lint: setup
 
 bench: setup
 	$(PY) -m benchmarks
+
+faults: setup
+	$(PY) -m tmtp.tests.faults
 
 screenshots: setup
 	$(PY) -m mnmsite.tests.screenshots docs

@@ -71,9 +71,13 @@ class Cutter:
             self._deadline = before
 
     def _work(self) -> None:
+        looked = time.monotonic()
         while not self._ended.wait(LOOK):
+            before, looked = looked, time.monotonic()
             deadline = self._deadline
-            if deadline is not None and time.monotonic() > deadline:
+            if looked - before > LOCK_WAIT and deadline is not None:
+                self._deadline = looked + LOCK_WAIT  # this process was stopped, not the database
+            elif deadline is not None and looked > deadline:
                 with suppress(Exception):  # the connection has just been closed, or not been made
                     _cut(self._database.connection)
 

@@ -4,6 +4,7 @@ A `Device` posts and acknowledges over whatever link it has, logs in again when 
 same id, what was not acknowledged. The ledger checks these promises:
 
 - a post that was acknowledged reaches every device it was for, unchanged, as one message;
+- a post that was not answered reaches all or none of them, and one that was refused none;
 - nothing arrives that was not sent;
 - a device receives a message twice only when the service cannot know that it was stored: over another link, and
   before the answer to anything that the device asked for after it had acknowledged the message.
@@ -15,6 +16,7 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from .servers import Client, LoginRefused, Server, until
@@ -33,6 +35,11 @@ class Posted:
     refused: str = ""
     tries: int = 0
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether the service has answered."""
+        return bool(self.msgid or self.refused)
+
 
 @dataclass
 class Ledger:
@@ -40,6 +47,9 @@ class Ledger:
 
     posts: dict[bytes, Posted] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
+    from_site: list[bytes] = field(
+        default_factory=list
+    )  # pieces of messages that each device gets from the site, once
 
     @property
     def acked(self) -> list[Posted]:
@@ -49,11 +59,14 @@ class Ledger:
     def check(self, devices: list[Device]) -> None:
         """Raise AssertionError unless the service has kept its promises."""
         for device in devices:
+            self._check_site(device)
             for msgid, body in device.received.items():
+                if any(piece in body for piece in self.from_site):
+                    continue
                 post = self.posts.get(body)
                 if post is None or device not in post.to:
                     self.wrong.append(f"{device.name} received {msgid}, which nobody sent there")
-                elif post.msgid != msgid:
+                elif (post.is_answered or post.tries > 1) and post.msgid != msgid:
                     self.wrong.append(f"{device.name} received {msgid}, its sender was told {post.msgid!r}")
             bodies = Counter(device.received.values())
             self.wrong += [
@@ -63,6 +76,20 @@ class Ledger:
             missing = [device.name for device in post.to if device.received.get(post.msgid) != post.body]
             if missing:
                 self.wrong.append(f"{post.body[:20]!r} ({post.msgid}) did not reach {missing}")
+        for post in self.posts.values():
+            reached = [post.body in device.received.values() for device in post.to]
+            if not post.is_answered and any(reached) and not all(reached):
+                self.wrong.append(f"{post.body[:20]!r} was not answered, and reached only some")
+        self.check_wrong()
+
+    def _check_site(self, device: Device) -> None:
+        for piece in self.from_site:
+            count = sum(piece in body for body in device.received.values())
+            if count != 1:
+                self.wrong.append(f"{device.name} received {piece!r} from the site {count} times")
+
+    def check_wrong(self) -> None:
+        """Raise AssertionError if anything is wrong so far."""
         assert not self.wrong, f"{len(self.wrong)} wrong:\n" + "\n".join(self.wrong[:20])
 
 
@@ -92,11 +119,22 @@ class Device:
         self.uid, self.nodeid = self._client.uid, self._client.nodeid
         self._task = asyncio.create_task(self._stay())
 
+    def stop_reading(self) -> None:
+        """Read nothing more over this link."""
+        if self._client:
+            self._client.writer.transport.pause_reading()
+
+    def cut(self) -> None:
+        """Cut the link, and come back."""
+        if self._client:
+            self._client.close()
+
     async def leave(self) -> None:
         """Disconnect."""
-        assert self._task
+        if self._task is None:
+            return
         self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await asyncio.gather(self._task, return_exceptions=True)  # so that its error, if any, is not logged
         if self._client:
             self._client.close()
 
@@ -136,6 +174,7 @@ class Device:
                     return await self.server.login(self.uid, self.nodeid)
                 except LoginRefused as refused:
                     if str(refused) != "node already connected":
+                        self.ledger.wrong.append(f"{self.name} is not let in any more: {refused}")
                         raise
                 except (OSError, asyncio.IncompleteReadError):
                     pass  # the server is not running
@@ -186,10 +225,18 @@ class Device:
 class Crowd:
     """Devices that post to each other until `finish`."""
 
-    def __init__(self, server: Server, size: int, fan_out: int = 2, at_once: int = 2) -> None:
+    def __init__(
+        self,
+        server: Server,
+        size: int,
+        fan_out: int = 2,
+        at_once: int = 2,
+        sizes: Sequence[int] = (0, 100, 100, 400, 3000),
+        patience: float = PATIENCE,
+    ) -> None:
         self.ledger = Ledger()
         self.devices = [Device(f"d{index}", server, self.ledger) for index in range(size)]
-        self._fan_out, self._at_once = fan_out, at_once
+        self._fan_out, self._at_once, self._sizes, self._patience = fan_out, at_once, sizes, patience
         self._go_on = True
         self._posting: list[asyncio.Task[None]] = []
 
@@ -203,27 +250,56 @@ class Crowd:
     async def more(self, acks: int) -> None:
         """Wait for so many more acks."""
         enough = len(self.ledger.acked) + acks
-        await until(lambda: len(self.ledger.acked) >= enough, PATIENCE)
+        with self._or_else("no more posts were acknowledged"):
+            await until(lambda: len(self.ledger.acked) >= enough or bool(self.ledger.wrong), self._patience)
 
     async def finish(self) -> Ledger:
         """Stop posting, wait until all is acknowledged and delivered, check the ledger, and return it."""
         self._go_on = False
-        async with asyncio.timeout(PATIENCE):
-            await asyncio.gather(*self._posting)
-        with contextlib.suppress(AssertionError):  # the ledger then says what is missing
-            await until(self._all_delivered, PATIENCE)
-        for device in self.devices:
-            await device.leave()
+        try:
+            with self._or_else("some posts were not answered"):
+                await until(
+                    lambda: all(task.done() for task in self._posting) or bool(self.ledger.wrong), self._patience
+                )
+            with contextlib.suppress(AssertionError):  # the ledger then says what is missing
+                await until(lambda: self._all_delivered() or bool(self.ledger.wrong), self._patience)
+        finally:
+            await self.leave()
         self.ledger.check(self.devices)
         return self.ledger
 
+    async def leave(self) -> None:
+        """Disconnect all devices."""
+        for task in self._posting:
+            task.cancel()
+        for device in self.devices:
+            await device.leave()
+
+    @contextlib.contextmanager
+    def _or_else(self, what: str) -> Iterator[None]:
+        """Note what is wrong if it takes too long. Raise AssertionError if anything is."""
+        try:
+            yield
+        except AssertionError:
+            self.ledger.wrong.append(what)
+        self.ledger.check_wrong()
+
+    def _all_answered(self) -> bool:
+        return all(task.done() for task in self._posting)
+
     def _all_delivered(self) -> bool:
-        return all(post.msgid in device.received for post in self.ledger.acked for device in post.to)
+        if not all(post.msgid in device.received for post in self.ledger.acked for device in post.to):
+            return False
+        return all(
+            any(piece in body for body in device.received.values())
+            for piece in self.ledger.from_site
+            for device in self.devices
+        )
 
     async def _post(self, device: Device, lane: int) -> None:
         number = lane
         while self._go_on:
             others = [other for other in self.devices if other is not device]
-            size = random.choice([0, 100, 100, 400, 3000])
+            size = random.choice(self._sizes)
             await device.post(number, random.sample(others, self._fan_out), size)
             number += self._at_once

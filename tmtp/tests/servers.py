@@ -91,9 +91,9 @@ class Installation:
 
 
 @contextlib.contextmanager
-def installation(**tmtp: Any) -> Iterator[Installation]:
-    """Create an installation on the kind of database that this test run uses."""
-    folder = Path(tempfile.mkdtemp(prefix="mnm-real-"))
+def installation(where: Path | None = None, **tmtp: Any) -> Iterator[Installation]:
+    """Create an installation on the kind of database that this test run uses, in a new folder in `where`."""
+    folder = Path(tempfile.mkdtemp(prefix="mnm-real-", dir=where))
     shutil.copytree(certificate(), folder / "tls")
     name = f"real_{os.getpid()}_{next(_serial)}"
     try:
