@@ -31,13 +31,15 @@ class Replacement:
         self._links = links
         self._answers: dict[int, asyncio.Task[None]] = {}  # for other servers, by node
 
-    async def free(self, node: int, server: int | None) -> bool:
-        """Close the link over which a node is connected to a server, if its client is not alive.
+    async def free(self, nodeid: str) -> bool:
+        """Close the link over which the node with this secret is connected, if its client is not alive.
 
         Return whether the node can be connected now. Raise Unavailable.
         """
-        if server is None:
-            return False
+        place = await self._store.run(None, partial(users.place_of, nodeid))
+        if place is None or place[1] is None:
+            return place is not None
+        node, server = place
         return await (self._free_here(node) if server == self._store.lease else self._free_elsewhere(node, server))
 
     def answer(self, node: int) -> None:

@@ -78,8 +78,8 @@ async def login(session: Session, request: Request) -> None:
     try:
         try:
             await claim()
-        except users.NodeConnected as connected:
-            if not await engine.replacement.free(connected.node, connected.server):
+        except users.NodeConnected:
+            if not await engine.replacement.free(request.node):
                 raise
             await claim()
     except users.LoginFailed as error:

@@ -28,13 +28,7 @@ class LoginFailed(Refused):
 
 
 class NodeConnected(Refused):
-    """The node is connected to a server already. `server` is None if that has just changed."""
-
-    node: int
-    server: int | None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return *super().__reduce__(), {"node": self.node, "server": self.server}
+    """The node is connected to a server already."""
 
 
 @dataclass(slots=True)
@@ -116,24 +110,24 @@ def log_in(
         raise LoginFailed("login_failed")
     node, user, _, server, own, guarded = found
     if server is not None and (server == lease or is_alive(server)):
-        raise _connected(node, server)
+        raise NodeConnected("node_connected")
     if shown or identity_needed:
         check_identity(Node.objects.get(pk=node), shown)
     if not sql.claim_node(node, server, lease, timezone.now()):
-        raise _connected(node, None)  # another server was faster
+        raise NodeConnected("node_connected")  # another server was faster
     enqueue([Outgoing("login", uid, user, own, {"node": "tbd"})], batch)
     return LoggedIn(uid, user, node, _privacy(user, uid) if guarded else OPEN)
-
-
-def _connected(node: int, server: int | None) -> NodeConnected:
-    error = NodeConnected("node_connected")
-    error.node, error.server = node, server
-    return error
 
 
 def disconnect(node: int, lease: int, *, batch: Batch | None = None) -> None:
     """Note that the node's link has ended, unless another server has claimed the node since."""
     sql.release_node(node, lease, timezone.now())
+
+
+def place_of(nodeid: str, *, batch: Batch | None = None) -> tuple[int, int | None] | None:
+    """Return the node with this secret and the server that it is connected to, if any. None: there is no such node."""
+    found = sql.node_by_secret(hash_nodeid(nodeid))
+    return found and (found[0], found[3])
 
 
 def contest(node: int, server: int, *, batch: Batch | None = None) -> None:
