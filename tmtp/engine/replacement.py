@@ -37,9 +37,11 @@ class Replacement:
         Return whether the node can be connected now. Raise Unavailable.
         """
         place = await self._store.run(None, partial(users.place_of, nodeid))
-        if place is None or place[1] is None:
-            return place is not None
+        if place is None:
+            return False
         node, server = place
+        if server is None:
+            return True
         return await (self._free_here(node) if server == self._store.lease else self._free_elsewhere(node, server))
 
     def answer(self, node: int) -> None:
