@@ -61,14 +61,22 @@ DEFAULT_LIMITS: dict[str, int] = {
     "failed_logins_per_address": 600,  # per hour
     "failed_logins_per_user": 60,  # per hour
     "requests_per_user": 36_000,  # per hour
-    "pings_per_user": 600,  # per hour
+    "recipients_per_user": 1_000_000,  # per hour
+    "recipients_per_post": 1000,
+    "messages_per_user": 200_000,  # per day
+    "octets_per_user": 50 * 2**30,  # per day
+    "pings_per_user": 2000,  # per day
     "pings_per_pair": 100,  # per day
+    "pings_per_stranger": 20,  # per day
+    "pings_to_user": 2000,  # per day
     "uploads_per_user": 8,
     "upload_octets_per_user": 8 * 2**30,
     "upload_octets_per_second": 500,  # at least
+    "nodes_per_user": 100,
     "aliases_per_user": 100,
     "abuse_reports_per_user": 20,  # per day
     "waiting_per_node": 1_000_000,
+    "waiting_octets_per_node": 16 * 2**30,
     "groups_per_user": 1000,
     "members_per_group": 20_000,
 }

@@ -19,7 +19,8 @@ from ..services.queue.limit_counts import Count, Spent
 
 HOUR = 3600.0
 SHARED_FROM = 0.05
-PERIODS = {"pings_per_pair": 24 * HOUR}  # of rates that are not per hour, in seconds
+DAY = 24 * HOUR
+PERIODS = {"pings_per_user": DAY, "messages_per_user": DAY, "octets_per_user": DAY}  # the other rates are per hour
 
 
 class Limits:
@@ -92,14 +93,29 @@ class Limits:
                 self.hurry()
         return True
 
-    def spend_ping(self, uid: str, to: str) -> None:
-        """Count a ping or an invitation of a user to an alias. Raise Refused if there are too many."""
-        pair = f"{uid} {to[:255]}"
-        if self.exhausted("pings_per_pair", pair):
-            raise Refused("too_many_pings_to", name=to)
+    def spend_post(self, uid: str, recipients: int, cost: int, octets: int) -> None:
+        """Count a post of a user: how many it is for, what that counts as, and the octets of its data.
+
+        Raise Refused if that is too much.
+        """
+        most = self._most["recipients_per_post"]
+        if most is not None and recipients > most:
+            raise Refused("too_many_recipients", most=most)
+        if not self.spend("requests_per_user", uid):
+            raise Refused("too_many_requests")
+        if not self.spend("recipients_per_user", uid, cost):
+            raise Refused("too_many_recipients_now")
+        if not self.spend("octets_per_user", uid, octets):
+            raise Refused("too_many_octets")
+        if not self.spend("messages_per_user", uid):
+            raise Refused("too_many_messages")
+
+    def spend_ping(self, uid: str) -> None:
+        """Count a ping or an invitation of a user. Raise Refused if there are too many."""
         if not self.spend("pings_per_user", uid):
             raise Refused("too_many_pings")
-        self.spend("pings_per_pair", pair)
+        if not self.spend("messages_per_user", uid):
+            raise Refused("too_many_messages")
 
     def exhausted(self, name: str, who: str) -> bool:
         """Return whether one more request would exceed the limit, without counting it."""

@@ -27,6 +27,7 @@ from ..store.transactions import Unavailable, Uncertain
 from .session import Handler, Session
 
 UID_LENGTH = 32  # characters
+OVER_LIMITS = {"too_many_pings_to", "gets_too_many_pings"}  # codes of refusals by the store
 FAILED_LOGIN_DELAY = 3.0  # seconds
 
 
@@ -150,9 +151,6 @@ def post(session: Session, request: Request) -> None:
     """Post (ops 7 and 8). Do not wait for the disk: the ack is sent when the store has committed."""
     sender, incoming = _sender(session), session.incoming
     assert incoming is not None
-    if not _may_ask(session, request):
-        incoming.abandon()
-        return
     digest = incoming.digest
     *note, body = incoming.take()
     item = Post(sender, request.recipients, body, request.datahead, request.datasum, digest)
@@ -216,7 +214,7 @@ def _may_ask(session: Session, request: Request) -> bool:
 def _may_ping(session: Session, request: Request) -> bool:
     """Count a ping or an invitation of the user. Refuse it if there are too many."""
     try:
-        session.engine.limits.spend_ping(_sender(session).uid, request.to)
+        session.engine.limits.spend_ping(_sender(session).uid)
     except Refused as refused:
         session.refuse_over_limit(request, refused)
         return False
@@ -238,7 +236,10 @@ async def _do(session: Session, request: Request, make: Service[int], *, with_ms
         session.close()
         return False
     except (Refused, Unavailable) as error:
-        session.refuse(request.id, error)
+        if error.code in OVER_LIMITS:
+            session.refuse_over_limit(request, error)
+        else:
+            session.refuse(request.id, error)
         return False
     session.write(messages.ack(request.id, number if with_msgid else None))
     return True

@@ -21,7 +21,7 @@ from ..protocol.connection import NEED_DATA, Connection
 from ..protocol.errors import Quit
 from ..protocol.requests import Op, Request
 from ..services.errors import CodedError, Refused
-from ..services.messages.posts import Post
+from ..services.messages.posts import Post, cost_of
 from ..services.people.users import LoggedIn
 from ..services.queue.batch import Parcel, Service
 from ..services.storage.spool import INLINE_OCTETS
@@ -103,17 +103,29 @@ class Session:
 
     def _data_of(self, request: Request) -> Whole | Incoming:
         parts = lengths(request, self.engine.max_body)
+        incoming: Whole | Incoming
         if request.data is not None and max(parts) <= INLINE_OCTETS:
-            return Whole(request.raw, request.data, parts)
-        incoming = Incoming(request.raw, parts)
-        if octets := incoming.spooled_octets:
-            incoming.refused = self._begin_upload(octets)
+            incoming = Whole(request.raw, request.data, parts)
+        else:
+            incoming = Incoming(request.raw, parts)
+        if request.op in (Op.POST, Op.POSTNOTIFY):
+            incoming.refused = self._begin_post(request, incoming.spooled_octets)
         return incoming
 
-    def _begin_upload(self, octets: int) -> Refused | None:
-        """Count the upload of a large body. Return why it is refused, if the user has too many."""
+    def _begin_post(self, request: Request, spooled: int) -> Refused | None:
+        """Count a post. Return why it is refused, if that is too much. Nothing of its data is kept then."""
         assert self.sender is not None
-        limits, uid = self.engine.limits, self.sender.uid
+        count = len(request.recipients) + len(request.notefor or ())
+        cost = cost_of(request.recipients, request.notefor)
+        try:
+            self.engine.limits.spend_post(self.sender.uid, count, cost, request.datalen)
+        except Refused as refused:
+            return refused
+        return self._begin_upload(spooled, self.sender.uid) if spooled else None
+
+    def _begin_upload(self, octets: int, uid: str) -> Refused | None:
+        """Count the upload of a large body. Return why it is refused, if the user has too many."""
+        limits = self.engine.limits
         if not limits.hold("uploads_per_user", uid):
             return Refused("too_many_uploads", most=conf.limit("uploads_per_user") or 0)
         if not limits.hold("upload_octets_per_user", uid, octets):
@@ -131,7 +143,7 @@ class Session:
     async def _complete(self, handlers: Mapping[int, Handler]) -> None:
         request, self.request = self.request, None
         assert request is not None
-        if not (isinstance(self.incoming, Incoming) and self._is_refused(request, self.incoming)):
+        if self.incoming is None or not self._is_refused(request, self.incoming):
             waits = handlers[request.op](self, request)
             if waits is not None:
                 await waits
@@ -140,7 +152,7 @@ class Session:
         while self._crowded() and not self.closing:
             await self._ease()
 
-    def _is_refused(self, request: Request, incoming: Incoming) -> bool:
+    def _is_refused(self, request: Request, incoming: Whole | Incoming) -> bool:
         """Answer and discard a request whose data was not received. Return whether it is one."""
         if incoming.refused:
             self.refuse_over_limit(request, incoming.refused)
@@ -192,7 +204,7 @@ class Session:
         self.engine.counters.refusals[error.code] += 1
         self.write(messages.ack_error(request_id, str(error)))
 
-    def refuse_over_limit(self, request: Request, refused: Refused) -> None:
+    def refuse_over_limit(self, request: Request, refused: CodedError) -> None:
         """Answer that the user has asked for too much, and read from the link more slowly."""
         self._over_limit += 1
         self.refuse(request.id, refused)

@@ -90,12 +90,15 @@ class Part:
 class Whole:
     """The data of a request, if it is small and has arrived together with the header."""
 
-    __slots__ = ("_data", "_header", "_lengths")
+    __slots__ = ("_data", "_header", "_lengths", "refused")
+    spooled_octets = 0
+    error = None
 
     def __init__(self, header: bytes, data: bytes, lengths: Sequence[int]) -> None:
         self._header = header
         self._data = data
         self._lengths = lengths
+        self.refused: Refused | None = None  # set if the request is refused already
 
     @property
     def digest(self) -> bytes:

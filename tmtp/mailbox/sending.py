@@ -34,7 +34,7 @@ from ..services.people.placeholders import hold
 from ..services.queue import receipts
 from ..services.queue.batch import Service
 from ..services.storage.spool import keep
-from ..web.limits import spend, spend_ping
+from ..web.limits import spend, spend_ping, spend_post
 from .models import Thread
 
 
@@ -168,7 +168,7 @@ def reply(
 
 def ping(mailbox: Node, alias: str, to: str, text: str, *, once: str = "") -> int:
     """Send a short text to the user who has an alias, and return its number. Raise Refused."""
-    spend_ping(mailbox.user, to)
+    spend_ping(mailbox.user)
     # There is no sending node, so that all nodes of the user, the mailbox included, get a copy.
     sender = Sender(mailbox.user.uid, mailbox.user_id)
     return _once(mailbox, once, partial(posting.ping, sender, alias, to, text.encode()), "ping", alias, to, text)
@@ -190,12 +190,12 @@ def _post(mailbox: Node, letters: Sequence[tuple[Readers, Letter]], once: str, *
     sender = Sender(me.uid, me.pk, mailbox.pk)
     posts = []
     for to, letter in letters:
-        spend(me)
         most = conf.MAX_BODY
         if most is not None and letter.size > most:
             raise Refused("message_too_large")
         recipients = [Recipient(person.uid, TO_USER) for person in to.users]
         recipients += [Recipient(person.uid, TO_GROUP_WITHOUT_ME) for person in to.groups]
+        spend_post(me, recipients, letter.size)
         recipients.append(Recipient(me.uid, TO_USER))
         content = hashlib.sha256()
         body = keep(_hashed(letter.pieces(), content), letter.size)

@@ -80,6 +80,20 @@ TEXTS: dict[str, Text] = {
     "too_many_requests": Text(
         "too many requests, try again later", _("That is a lot in a short time. Try again later.")
     ),
+    "too_many_recipients": Text(
+        "a post has at most %(most)s recipients",
+        _("A message has %(most)s recipients or fewer. Write to a group instead."),
+    ),
+    "too_many_recipients_now": Text(
+        "too many recipients in a short time, try again later",
+        _("You have written to very many people in a short time. Try again later."),
+    ),
+    "too_many_messages": Text(
+        "too many messages today, try again tomorrow", _("You have sent very many messages today. Try again tomorrow.")
+    ),
+    "too_many_octets": Text(
+        "too much data today, try again tomorrow", _("You have sent very much today. Try again tomorrow.")
+    ),
     "too_many_pings": Text(
         "too many pings and invitations, try again later",
         _("You have sent many pings and invitations in a short time. Try again later."),
@@ -87,6 +101,10 @@ TEXTS: dict[str, Text] = {
     "too_many_pings_to": Text(
         "too many pings and invitations to %(name)s, try again tomorrow",
         _("You have sent “%(name)s” many pings and invitations today. Try again tomorrow."),
+    ),
+    "gets_too_many_pings": Text(
+        "%(name)s gets too many pings and invitations, try again tomorrow",
+        _("“%(name)s” gets very many pings and invitations today. Try again tomorrow."),
     ),
     "too_many_uploads": Text(
         "you are sending %(most)s large messages already, which is the most one may send at once",

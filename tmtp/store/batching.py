@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, TypeGuard, TypeVar
 
 from ..services.messages.fanout import Fanout
 from ..services.messages.posting import LATER, Later
-from ..services.messages.posts import Post
+from ..services.messages.posts import Post, cost_of
 from ..services.queue.batch import Service
 from .sharing import share
 
@@ -41,9 +41,9 @@ class PostJob:
 
     @property
     def cost(self) -> int:
-        """The number of recipients. What a group costs is not known before it is looked up."""
+        """How many recipients it counts as."""
         note = self.post.notification
-        return len(self.post.recipients) + (len(note.recipients) if note else 0)
+        return cost_of(self.post.recipients, note.recipients if note else None)
 
     @property
     def user(self) -> int:

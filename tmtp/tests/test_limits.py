@@ -86,17 +86,44 @@ def test_the_network_of_an_address(address: str, network: str) -> None:
     assert network_of(address) == network
 
 
-def test_pings_to_one_alias_are_counted_for_a_day(settings: Any, clock: list[float]) -> None:
-    settings.TMTP = {**settings.TMTP, "LIMITS": {"pings_per_pair": 2}}
+def test_pings_and_messages_are_counted_for_a_day(settings: Any, clock: list[float]) -> None:
+    settings.TMTP = {**settings.TMTP, "LIMITS": {"pings_per_user": 2, "messages_per_user": 3}}
     limits = Limits()
     for _ in range(2):
-        limits.spend_ping("ann", "bob")
+        limits.spend_ping("ann")
     clock[0] += HOUR
-    with pytest.raises(Refused, match="to bob"):
-        limits.spend_ping("ann", "bob")
-    limits.spend_ping("ann", "cid")
+    with pytest.raises(Refused, match="too many pings"):
+        limits.spend_ping("ann")
+    limits.spend_post("ann", 1, 1, 100)
+    with pytest.raises(Refused, match="too many messages today"):
+        limits.spend_post("ann", 1, 1, 100)
     clock[0] += 12 * HOUR
-    limits.spend_ping("ann", "bob")
+    limits.spend_ping("ann")
+    limits.spend_post("bob", 1, 1, 100)
+
+
+@pytest.mark.parametrize(
+    ("name", "post", "fit", "code"),
+    [
+        ("recipients_per_post", (11, 11, 1), 0, "too_many_recipients"),
+        ("requests_per_user", (1, 1, 1), 10, "too_many_requests"),
+        ("recipients_per_user", (4, 4, 1), 2, "too_many_recipients_now"),
+        ("recipients_per_user", (1, 100, 1), 0, "too_many_recipients_now"),
+        ("octets_per_user", (1, 1, 4), 2, "too_many_octets"),
+        ("messages_per_user", (0, 0, 1), 10, "too_many_messages"),
+    ],
+)
+def test_posts_are_counted_by_all_they_cost(
+    settings: Any, clock: list[float], name: str, post: tuple[int, int, int], fit: int, code: str
+) -> None:
+    settings.TMTP = {**settings.TMTP, "LIMITS": {name: 10}}
+    limits = Limits()
+    for _ in range(fit):
+        limits.spend_post("ann", *post)
+    with pytest.raises(Refused) as caught:
+        limits.spend_post("ann", *post)
+    assert caught.value.code == code
+    limits.spend_post("bob", 1, 1, 1)
 
 
 @pytest.mark.parametrize("lifted", [None, dict.fromkeys(DEFAULT_LIMITS)])

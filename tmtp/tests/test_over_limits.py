@@ -10,7 +10,15 @@ import pytest
 from .servers import Server, installation
 
 pytestmark = pytest.mark.once
-LIMITS = {"requests_per_user": 50, "pings_per_user": 8, "pings_per_pair": 5, "aliases_per_user": 3}
+LIMITS = {
+    "requests_per_user": 50,
+    "recipients_per_post": 3,
+    "octets_per_user": 10_000,
+    "pings_per_user": 10,
+    "pings_per_stranger": 5,
+    "nodes_per_user": 2,
+    "aliases_per_user": 3,
+}
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +48,34 @@ async def test_pings_and_invitations(server: Server) -> None:
     assert "error" not in header
     for client in (ann, bob, cid):
         client.close()
+
+
+async def test_posts_to_many_and_of_much(server: Server) -> None:
+    ann = await server.register()
+    many, much = "a post has at most 3 recipients", "too much data today, try again tomorrow"
+    for request_id, recipients, octets, error in (
+        ("as many as one may", 3, 4000, None),
+        ("one more", 4, 10, many),
+        ("much", 1, 7000, much),
+        ("what is left", 1, 6000, None),
+    ):
+        ann.post(request_id, [ann.uid] * recipients, bytes(octets))
+        header, _ = await ann.expect(op="ack", id=request_id)
+        assert header.get("error") == error
+    two = [{"id": ann.uid, "type": 1}] * 2
+    ann.send(b"nb", op=8, id="notify", for_=two, notefor=two, notelen=1)
+    header, _ = await ann.expect(op="ack", id="notify")
+    assert header["error"] == many
+    ann.close()
+
+
+async def test_devices(server: Server) -> None:
+    ann = await server.register()
+    for number, error in ((2, None), (3, "a user has at most 2 nodes")):
+        ann.send(op=3, id=str(number), newnode=f"device {number}")
+        header, _ = await ann.expect(op="ack", id=str(number))
+        assert header.get("error") == error
+    ann.close()
 
 
 async def test_aliases(server: Server) -> None:

@@ -226,6 +226,31 @@ def test_a_user_without_room_is_named_and_gets_room_again(
     say(ann, bob)
 
 
+@pytest.mark.parametrize("chunk", [1, 5000])
+def test_octets_that_wait_count_too(
+    pair: tuple[Sender, Sender], settings: Any, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    settings.TMTP = {**settings.TMTP, "LIMITS": {"waiting_octets_per_node": 1000}}
+    monkeypatch.setattr(sweeping, "ENTRIES", chunk)
+    ann, bob = pair
+    sweeper = Sweeper()
+
+    def full() -> bool:
+        for _ in range(20):
+            sweep(sweeper)
+        return Node.objects.filter(pk=bob.node, full_since__isnull=False).exists()
+
+    sizes, numbers = (400, 600, 1), []
+    for size, expected in zip(sizes, (False, False, True), strict=True):
+        numbers += post([Post(ann, to(bob), bytes(size))])
+        assert full() == expected
+    (refused,) = post([Post(ann, to(bob), b"one too many")])
+    assert isinstance(refused, Refused)
+    say(bob, ann)
+    sql.delete_entries([(bob.node or 0, 1, numbers[0])])  # type: ignore[list-item]
+    assert not full()
+
+
 @pytest.mark.usefixtures("two")
 def test_a_device_with_room_is_enough_and_nothing_is_dropped() -> None:
     ann, bob = someone(), someone(nodes=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from django import forms
@@ -13,7 +13,9 @@ from django.db import Error, transaction
 from ..engine.limits import Limits
 from ..engine.shared_limits import EXCHANGE
 from ..models import User
+from ..protocol.requests import Recipient
 from ..services.errors import Refused
+from ..services.messages.posts import cost_of
 from ..services.queue import limit_counts
 
 log = logging.getLogger("tmtp")
@@ -60,21 +62,29 @@ def spend(user: User) -> None:
         raise Refused("too_many_requests")
 
 
-def spend_ping(user: User, to: str) -> None:
-    """Count a ping or an invitation to an alias. Raise Refused if there are too many."""
-    limits().spend_ping(user.uid, to)
+def spend_post(user: User, recipients: Sequence[Recipient], octets: int) -> None:
+    """Count a post. Raise Refused if that is too much."""
+    limits().spend_post(user.uid, len(recipients), cost_of(recipients), octets)
     limits().exchange_on_commit()
 
 
-def attempt(user: User, form: forms.Form, field: str | None, act: Callable[[], object], *, invited: str = "") -> bool:
+def spend_ping(user: User) -> None:
+    """Count a ping or an invitation. Raise Refused if there are too many."""
+    limits().spend_ping(user.uid)
+    limits().exchange_on_commit()
+
+
+def attempt(
+    user: User, form: forms.Form, field: str | None, act: Callable[[], object], *, invites: bool = False
+) -> bool:
     """Call a service for a user, and return whether it succeeded. If it is refused, add the error to the field.
 
-    `invited` is the alias that the service invites, if any.
+    `invites` says that the service invites someone.
     """
     try:
         spend(user)
-        if invited:
-            spend_ping(user, invited)
+        if invites:
+            spend_ping(user)
         with transaction.atomic():
             act()
     except Refused as refused:

@@ -492,7 +492,7 @@ def test_members_ask_for_no_more_than_devices_may(browser, bob, settings):
 
 
 def test_pings_have_limits_of_their_own(browser, bob, settings):
-    settings.TMTP = {**settings.TMTP, "LIMITS": {"pings_per_pair": 1}}
+    settings.TMTP = {**settings.TMTP, "LIMITS": {"pings_per_stranger": 1}}
     assert browser.post(url("ping"), {"to": "bob the second", "text": "Hello"}).status_code == 302
     answer = browser.post(url("ping"), {"to": "bob the second", "text": "Hello again"})
     assert "You have sent “bob the second” many pings and invitations today." in answer.text

@@ -72,7 +72,7 @@ def _found(user: User, form: GroupForm, given: dict[str, Any]) -> bool:
     invite = partial(services.invite, sender, name, alias, to, given["text"].encode())
     with transaction.atomic():
         done = attempt(user, form, "name", partial(services.create, sender, name, alias))
-        done = done and (not to or attempt(user, form, "to", invite, invited=to))
+        done = done and (not to or attempt(user, form, "to", invite, invites=True))
         transaction.set_rollback(not done)
     return done
 
@@ -168,7 +168,7 @@ def invite_to_group(request: HttpRequest, pk: int) -> HttpResponse:
         to, text = form.cleaned_data["to"], form.cleaned_data["text"].encode()
         sender = Sender(place.user.uid, place.user_id)
         invite = partial(services.invite, sender, place.group.gid, own_alias(place), to, text)
-        if attempt(place.user, form, "to", invite, invited=to):
+        if attempt(place.user, form, "to", invite, invites=True):
             messages.success(request, _("“%(name)s” is invited.") % {"name": to})
             return redirect("tmtp_pages:group", pk)
     return show(request, place, form)

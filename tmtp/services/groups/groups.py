@@ -13,6 +13,7 @@ from ...models import Alias, Group, Member, User
 from ..errors import Refused
 from ..people.actors import Sender, addressee, nodes_of, own_and, owns
 from ..people.names import check, reserve
+from ..people.pings import count_ping
 from ..queue.batch import Batch, in_transaction
 from ..queue.queue import Outgoing, enqueue
 from ..storage import room
@@ -26,6 +27,7 @@ def invite(sender: Sender, gid: str, alias: str, to: str, text: bytes = b"", *, 
     """Invite the user who has the alias `to` (op 5). Create the group, with the sender in it, if there is none."""
     room.check()
     invitee = addressee(sender, alias, to)
+    count_ping(sender, invitee, to)
     group = Group.objects.select_for_update().filter(gid=gid).first()
     if group is None:
         group = create(sender, gid, alias, batch=batch)

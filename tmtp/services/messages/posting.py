@@ -16,6 +16,7 @@ from ...protocol.requests import TO_GROUP_WITHOUT_ME, TO_USER, Recipient
 from ...protocol.values import format_msgid
 from ..errors import Refused, Unreachable
 from ..people.actors import Sender, addressee, own_and
+from ..people.pings import count_ping
 from ..queue.batch import Batch, in_transaction
 from ..queue.queue import Outgoing, discard_on_commit, enqueue
 from ..queue.receipts import Receipts
@@ -182,10 +183,11 @@ def _add_group(nodes: dict[int, None], to: Recipient, sender: Sender, directory:
 def ping(sender: Sender, alias: str, to: str, text: bytes, *, batch: Batch | None = None) -> int:
     """Send a short text to the user who has an alias (op 9), and return the message's number.
 
-    Raise Refused as `addressee` does, or if the disk is full.
+    Raise Refused as `addressee` and `count_ping` do, or if the disk is full.
     """
     room.check()
     recipient = addressee(sender, alias, to)
+    count_ping(sender, recipient, to)
     nodes = own_and(sender, [recipient.pk])
     (number,) = enqueue([Outgoing("ping", sender.uid, sender.user, nodes, {"alias": alias, "to": to}, text)], batch)
     return number

@@ -10,6 +10,12 @@ from ..people.actors import Sender
 from ..storage.spool import Spooled
 
 Body = bytes | Spooled
+GROUP_COST = 100  # how many recipients a group counts as, before it has been looked up
+
+
+def cost_of(*lists: Sequence[Recipient] | None) -> int:
+    """Return how many recipients these lists count as, for limits and for the sharing of batches."""
+    return sum([1 if to.type == TO_USER else GROUP_COST for recipients in lists for to in recipients or ()])
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from django.db import Error, connection
@@ -26,12 +27,13 @@ from django.utils import timezone
 from ...conf import conf
 from ...models import Message, Node, QueueEntry
 from ..queue.queue import discard_on_commit
-from ..queue.quota import with_count
+from ..queue.quota import with_count, with_octets
 from ..storage import spool, sql
 from . import fanout
 
 log = logging.getLogger("tmtp")
 ENTRIES, MESSAGES, FULL = 5000, 2000, 20  # how many one look reads
+WAITING_MAX = 1_000_000  # entries of a full node that are counted
 SETTLED = 60_000_000_000  # nanoseconds; younger messages may still be changing
 Entry = tuple[int, int, int]  # node id, rank, number
 BEGINNING: Entry = (0, -1, 0)
@@ -58,7 +60,7 @@ class Sweeper:
         self._message = 0
         self._folder = secrets.randbelow(spool.FOLDERS)
         self._suspects: dict[int, int] = {}  # messages without an entry, and when that was seen
-        self._counting = 0, 0  # a node, and how many of its entries have been counted
+        self._counting = 0, 0, 0  # a node, and how many of its entries and of their octets have been counted
         self._full = 0  # the last of the full nodes that was looked at
 
     def look(self) -> Found:
@@ -82,9 +84,10 @@ class Sweeper:
         before, abandoned = _settled(), time.time_ns() - 2 * fanout.PATIENCE
         nodes = Node.objects.filter(pk__in={entry[0] for entry in entries}, dropped=None)
         in_use = dict(nodes.values_list("pk", "full_since"))
-        numbers = {entry[2] for entry in entries if entry[2] < before}
-        there = set(Message.objects.filter(pk__in=numbers).values_list("pk", flat=True))
-        full = [node for node in self._count([entry[0] for entry in entries]) if not in_use.get(node, True)]
+        numbers = {entry[2] for entry in entries}
+        there = dict(Message.objects.filter(pk__in=numbers).values_list("pk", "size"))
+        sizes = [(entry[0], there.get(entry[2], 0)) for entry in entries]
+        full = [node for node in self._count(sizes) if not in_use.get(node, True)]
         self._entry = entries[-1] if len(entries) == ENTRIES else BEGINNING
         orphans = [
             (node, rank, number)
@@ -111,28 +114,29 @@ class Sweeper:
 
     # full nodes
 
-    def _count(self, nodes: Sequence[int]) -> set[int]:
-        """Go on counting the entries of each node, and return the nodes that have more than they may.
+    def _count(self, entries: Sequence[tuple[int, int]]) -> set[int]:
+        """Go on counting what waits for each node, and return the nodes for which more waits than may.
 
-        `nodes` are those of the next few entries, in order: the entries of a node follow each other.
+        `entries` are nodes and octets of the next few entries, in order: the entries of a node follow each other.
         """
-        most = conf.limit("waiting_per_node")
+        most, most_octets = _limits()
         full: set[int] = set()
-        node, count = self._counting if self._entry != BEGINNING else (0, 0)
-        for other in nodes:
-            node, count = other, count + 1 if other == node else 1
-            if most is not None and count > most:
+        node, count, octets = self._counting if self._entry != BEGINNING else (0, 0, 0)
+        for other, size in entries:
+            node, count, octets = (node, count + 1, octets + size) if other == node else (other, 1, size)
+            if count > most or octets > most_octets:
                 full.add(node)
-        self._counting = node, count
+        self._counting = node, count, octets
         return full
 
     def _no_longer_full(self) -> list[int]:
-        """Return those of the next few full nodes that are below the limit again."""
-        most = conf.limit("waiting_per_node")
+        """Return those of the next few full nodes that are below the limits again."""
+        most, most_octets = _limits()
         nodes = Node.objects.filter(full_since__isnull=False, pk__gt=self._full).order_by("pk")
-        counted: list[Any] = list(with_count(nodes, most or 0)[:FULL])
+        looked_at = int(min(most, WAITING_MAX))
+        counted: list[Any] = list(with_octets(with_count(nodes, looked_at), looked_at)[:FULL])
         self._full = counted[-1].pk if len(counted) == FULL else 0
-        return [node.pk for node in counted if most is None or node.waiting <= most]
+        return [node.pk for node in counted if node.waiting <= most and (node.octets or 0) <= most_octets]
 
 
 def apply(found: Found) -> None:
@@ -143,7 +147,13 @@ def apply(found: Found) -> None:
     Node.objects.filter(pk__in=found.no_longer_full).update(full_since=None)
     for node in found.full:
         if Node.objects.filter(pk=node, full_since=None).update(full_since=timezone.now()):
-            log.warning("more than %s messages wait for node %s", conf.limit("waiting_per_node"), node)
+            log.warning("more messages or octets wait for node %s than TMTP['LIMITS'] allows", node)
+
+
+def _limits() -> tuple[float, float]:
+    """Return how many messages and how many octets may wait for a node."""
+    messages, octets = conf.limit("waiting_per_node"), conf.limit("waiting_octets_per_node")
+    return inf if messages is None else messages, inf if octets is None else octets
 
 
 def _settled() -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from ...conf import conf
 from ...models import Node, Report, User
 from ...protocol.values import MAX_NODES, decode_base32, make_nodeid
 from ..errors import Refused
@@ -28,7 +29,7 @@ DEFAULT_LABEL = "device"
 def make_node(user: User, label: str) -> tuple[Node, str]:
     """Create a node for a user. Return it and its nodeid, of which only a hash is stored.
 
-    Raise Refused if the user has MAX_NODES devices already.
+    Raise Refused if the user has too many devices already.
     """
     return create_node(next_node(user), label=label)
 
@@ -37,7 +38,7 @@ def make_node(user: User, label: str) -> tuple[Node, str]:
 def add_node(sender: Sender, label: str, *, batch: Batch | None = None) -> int:
     """Create a node (op 3, newnode), send its nodeid to all devices of the sender, and return the message's number.
 
-    Its queue starts as a copy of the sending node's queue. Raise Refused for a long label, or at MAX_NODES devices.
+    Its queue starts as a copy of the sending node's queue. Raise Refused for a long label, or for too many devices.
     """
     if len(label) > LABEL_MAX:
         raise Refused("label_too_long", field="newnode", most=LABEL_MAX)
@@ -119,11 +120,12 @@ def _ask_to_start_over(node: Node) -> bool:
 def next_node(user: User) -> Node:
     """Return the node to become the user's next device: a new one, or their placeholder with what waits in it.
 
-    Raise Refused if the user has MAX_NODES devices already. Lock the user.
+    Raise Refused if the user has too many devices already. Lock the user.
     """
     User.objects.select_for_update().get(pk=user.pk)
-    if user.nodes.filter(dropped=None, kind=Node.Kind.DEVICE).count() >= MAX_NODES:
-        raise Refused("too_many_nodes", most=MAX_NODES)
+    most = min(conf.limit("nodes_per_user") or MAX_NODES, MAX_NODES)
+    if user.nodes.filter(dropped=None, kind=Node.Kind.DEVICE).count() >= most:
+        raise Refused("too_many_nodes", most=most)
     return user.nodes.filter(dropped=None, kind=Node.Kind.HOLDING).first() or Node(user=user)
 
 

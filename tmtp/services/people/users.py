@@ -61,7 +61,7 @@ def register(
 
     With a lease, the node is connected to that server. With an identity that is linked to a user, add a node to that
     user instead. A refused alias is no error: see `Registered.alias_error`. Raise AuthenticationRequired if the
-    identity's token was used before, and Refused if the user has MAX_NODES devices already.
+    identity's token was used before, and Refused if the user has too many devices already.
     """
     room.check()
     known = known_user(shown) if shown else None
