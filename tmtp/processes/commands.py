@@ -38,6 +38,7 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
     users.disconnect,
     users.keep_connected,
     users.log_in,
+    users.place_of,
     users.register,
     users.was_kept,
 )
