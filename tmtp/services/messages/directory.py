@@ -78,10 +78,10 @@ def look_up(posts: Sequence[Post]) -> Directory:
 
 
 def _look_up_sizes(directory: Directory, gids: Iterable[str]) -> None:
-    for gid, group, members, is_announcing, moderator in sql.group_sizes(gids, AT_ONCE + 1):
+    for gid, group, members, moderators in sql.group_sizes(gids, AT_ONCE + 1):
         directory.groups[gid] = group, members
-        if is_announcing:
-            directory.announcing.setdefault(gid, set()).add(moderator)
+        if moderators is not None:
+            directory.announcing[gid] = {int(user) for user in moderators.split(",") if user}
 
 
 def _look_up_groups(directory: Directory, gids: Iterable[str]) -> None:

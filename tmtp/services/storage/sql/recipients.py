@@ -28,16 +28,16 @@ _BLOCKS_AMONG = {
     "postgresql": "SELECT user_id, blocked_id FROM tmtp_block WHERE user_id = ANY(%s::bigint[])"
     " AND blocked_id = ANY(%s::bigint[])",
 }
+# Who moderates is looked up for announcement groups only: the others cost nothing.
 _GROUP_SIZES = {
     "sqlite": "SELECT gid, circle.id, (SELECT count(*) FROM (SELECT 1 FROM tmtp_member WHERE group_id = circle.id"
-    " LIMIT ?) AS counted), posting = 2, moderator.user_id FROM tmtp_group AS circle"
-    " LEFT JOIN tmtp_member AS moderator"
-    " ON posting = 2 AND moderator.group_id = circle.id AND moderator.role > 1"
+    " LIMIT ?) AS counted), CASE WHEN posting = 2 THEN (SELECT coalesce(group_concat(user_id), '') FROM tmtp_member"
+    " WHERE group_id = circle.id AND role > 1) END FROM tmtp_group AS circle"
     " WHERE gid IN (SELECT value FROM json_each(?))",
     "postgresql": "SELECT gid, circle.id, (SELECT count(*) FROM (SELECT 1 FROM tmtp_member WHERE group_id = circle.id"
-    " LIMIT %s) AS counted), posting = 2, moderator.user_id FROM tmtp_group AS circle"
-    " LEFT JOIN tmtp_member AS moderator"
-    " ON posting = 2 AND moderator.group_id = circle.id AND moderator.role > 1 WHERE gid = ANY(%s::text[])",
+    " LIMIT %s) AS counted), CASE WHEN posting = 2 THEN (SELECT coalesce(string_agg(user_id::text, ','), '')"
+    " FROM tmtp_member WHERE group_id = circle.id AND role > 1) END FROM tmtp_group AS circle"
+    " WHERE gid = ANY(%s::text[])",
 }
 _NODES_OF_GROUP = {
     "sqlite": "SELECT json_group_array(json_array(user_id, node_id)) FROM (SELECT member.user_id, node.id AS node_id"
@@ -81,9 +81,10 @@ def blocks_among(users: Iterable[int], others: Iterable[int]) -> list[Row]:
 
 
 def group_sizes(gids: Iterable[str], most: int) -> list[Row]:
-    """Return (gid, group id, number of members, whether only moderators post, None) for each group that exists.
+    """Return (gid, group id, number of members, moderators) for each group that exists.
 
-    The number is at most `most`. If only moderators post, there is a row for each of them, with their user id.
+    The number is at most `most`. The moderators are those who may post to it: user ids, separated by commas. They are
+    None if all members may.
     """
     return fetch(_GROUP_SIZES, (most, array(gids)))
 
