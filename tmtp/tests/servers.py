@@ -275,14 +275,7 @@ class Server:
     @property
     def children(self) -> list[int]:
         """The process ids of its processes, in the order in which they started."""
-        found = []
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(OSError):
-                _, _, rest = stat.read_text().rpartition(")")
-                state, parent, *_ = rest.split()
-                if int(parent) == self.pid and state != "Z":
-                    found.append(int(stat.parent.name))
-        return sorted(found)
+        return children_of(self.pid)
 
     async def ended(self) -> int:
         """Wait until it ends by itself, and return the exit code."""
@@ -308,10 +301,15 @@ class Server:
         process, self.process = self.process, None
         if process is None:
             return 0
+        children = children_of(process.pid) if self._arguments else []
         process.send_signal(how)
         assert process.stdout
         with process.stdout:
-            return process.wait(PATIENCE)
+            code = process.wait(PATIENCE)
+        last = time.monotonic() + PATIENCE
+        while any(map(is_running, children)) and time.monotonic() < last:
+            time.sleep(0.01)
+        return code
 
     async def connect(self) -> Client:
         """Open a link, without sending anything."""
@@ -342,6 +340,25 @@ class Server:
             client.close()
             raise LoginRefused(header.get("error"))
         return client
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the ids of the processes that a process has started and that run."""
+    pids = [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+    return sorted(one for one in pids if _state_and_parent(one)[1] == pid and is_running(one))
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process has not ended."""
+    return _state_and_parent(pid)[0] not in "Z"
+
+
+def _state_and_parent(pid: int) -> tuple[str, int]:
+    try:
+        state, parent, *_ = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return "Z", 0
+    return state, int(parent)
 
 
 class LoginRefused(Exception):

@@ -16,7 +16,7 @@ import pytest
 from tmtp.processes.commands import FUNCTIONS
 
 from .ledger import Crowd
-from .servers import Server, free_port, installation, until
+from .servers import Server, free_port, installation, is_running, until
 
 SIDE = free_port()
 TMTP = Path(__file__).resolve().parents[1]
@@ -27,13 +27,6 @@ def server() -> Iterator[Server]:
     with installation(METRICS=f"127.0.0.1:{SIDE}") as site, site.serve(arguments=["--processes=2"]) as server:
         yield server
         assert "Traceback" not in server.log
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 async def test_the_side_port_shows_all_processes(server: Server) -> None:
@@ -65,8 +58,9 @@ async def test_kill_9_of_any_process_while_clients_post(server: Server) -> None:
     await crowd.more(200)
 
     processes = server.children
-    server.kill()
+    os.kill(server.pid, signal.SIGKILL)
     await until(lambda: not any(map(is_running, processes)))
+    server.kill()
     await server.restart()
     await crowd.more(200)
 
