@@ -41,6 +41,7 @@ DEFAULTS: dict[str, Any] = {
     "POLL": 0.25,
     # timeouts, in seconds
     "LOGIN_TIMEOUT": 5,
+    "DRAIN": 120,
     "IDLE_TIMEOUT": 120,
     "WRITE_TIMEOUT": 30,
     "STORE_PATIENCE": 10,

@@ -101,6 +101,17 @@ class Lane:
         self.behind = True
         self.outdated = self.loading
 
+    def stop(self) -> None:
+        """Leave all that was not sent in the database."""
+        self.waiting.clear()
+        self.octets = 0
+        self.behind = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no message is in flight or waits to be."""
+        return not (self.flight or self.waiting or self.behind)
+
     def sent(self, parcel: Parcel, now: float) -> None:
         """Note that a message has been written to the link."""
         self.leaving -= len(parcel.frame)
@@ -162,6 +173,12 @@ class Dispatcher:
         """Remove a node that has disconnected. Messages in flight stay in its queue."""
         if self.lanes.get(lane.node) is lane:
             del self.lanes[lane.node]
+
+    def stop_sending(self) -> None:
+        """Send no more messages. Those that are in flight can still be acknowledged."""
+        for lane in self.lanes.values():
+            lane.stop()
+        self.lanes.clear()
 
     def deliver(self, parcels: list[Parcel]) -> None:
         """Send messages that were just committed to those of their nodes that are connected here.

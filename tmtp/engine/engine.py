@@ -102,9 +102,19 @@ class Engine:
         self.handover.start()
         self.background.start()
 
-    async def stop(self) -> None:
-        """Close all links, release the lease, and commit all that the store has been given."""
+    async def drain(self, stop: asyncio.Event) -> None:
+        """Close links as their clients go idle, for at most TMTP["DRAIN"] seconds or until `stop` is set."""
         self.figures.draining = True
+        await self.links.drain(conf.DRAIN, stop)
+
+    async def stop(self) -> None:
+        """End all links, release the lease, and commit all that the store has been given.
+
+        A link ends when nothing is in flight on it, or, after a moment, whatever is.
+        """
+        self.figures.draining = True
+        self.dispatcher.stop_sending()
+        await self.links.settle()
         self.background.stop()
         if self.housekeeping:
             self.housekeeping.stop()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
+from itertools import islice
 from typing import TypeVar
 
 from ..services.people import users
@@ -16,7 +19,10 @@ from .limits import Limits
 from .online import Link, Online
 
 T = TypeVar("T")
-FAREWELL = 2.0  # seconds in which links may finish sending when the server stops
+SETTLE = 1.0  # seconds in which requests and messages may be acknowledged when the server stops
+FAREWELL = 1.0  # seconds after that in which links may finish sending
+DRAIN_STEP = 0.5  # seconds between two looks at the links that drain
+QUIET = 1.0  # seconds since a client was heard: it is not in the middle of something
 
 
 class Links:
@@ -107,6 +113,29 @@ class Links:
         for link in self:
             if link.is_overdue(now):
                 link.close()
+
+    async def drain(self, seconds: float, stop: asyncio.Event) -> None:
+        """Close links while nothing is in flight on them and their clients are quiet, evenly over some seconds.
+
+        Return when there are none any more, at the end of that time, or when `stop` is set.
+        """
+        last = time.monotonic() + seconds
+        while self._links and not stop.is_set() and (left := last - time.monotonic()) > 0:
+            quiet_since = time.monotonic() - QUIET
+            share = math.ceil(len(self._links) * DRAIN_STEP / max(left, DRAIN_STEP))
+            for link in islice([link for link in self if link.is_idle and link.heard < quiet_since], share):
+                link.close()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), min(left, DRAIN_STEP))
+
+    async def settle(self) -> None:
+        """Close each link as soon as nothing is in flight on it, for at most SETTLE seconds."""
+        last = time.monotonic() + SETTLE
+        while self._links and time.monotonic() < last:
+            for link in self:
+                if link.is_idle:
+                    link.close()
+            await asyncio.sleep(0.02)
 
     def close_all(self) -> None:
         """Close all links. Clients connect again if the server still runs."""

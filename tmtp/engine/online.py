@@ -39,6 +39,10 @@ class Link(Protocol):
     def greet(self, contacts: list[str]) -> None:
         """Tell the client that it has logged in, and which of its contacts are online."""
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request, answer or message is in flight, in either direction."""
+
     def close(self, reason: str | None = None) -> None:
         """End the link."""
 

@@ -56,6 +56,7 @@ class Session:
         self.lane: Lane | None = None
         self.heard = time.monotonic()
         self.moved = 0.0  # when the client took some of what is sent to it
+        self._receiving = False  # whether what has arrived is being handled
         self.opened = self.heard if accepted is None else accepted
         self.asked_to_log_in = False
         self.closing = False
@@ -75,6 +76,7 @@ class Session:
     async def receive(self, data: bytes, handlers: Mapping[int, Handler]) -> None:
         """Handle the requests that these octets complete. Raise Quit to end the link."""
         self.heard = time.monotonic()
+        self._receiving = True
         connection = self.connection
         connection.receive_data(data)
         while not self.closing and (event := connection.next_event()) is not NEED_DATA:
@@ -94,6 +96,14 @@ class Session:
             if isinstance(self.incoming, Incoming):
                 self.incoming.excuse(pause)
             await asyncio.sleep(pause)  # read less from a client that asks for more than it may
+        self._receiving = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request, answer or message is in flight, in either direction."""
+        if self._receiving or self._pending or self.unsent_octets or not self.connection.is_between_requests:
+            return False
+        return self.lane is None or self.lane.is_idle
 
     def _begin(self, request: Request) -> None:
         self.request = request

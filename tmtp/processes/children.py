@@ -8,32 +8,59 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 
 from ..engine.engine import Engine
 from ..store.interface import Deliver
 from ..store.transactions import Unavailable
-from .control import LINKS, STOP, Control
+from .control import DRAIN, LINKS, STOP, Control
 from .remote_store import RemoteStore
-from .serving import Setup, serve
+from .serving import Ending, Setup, serve
 from .store_process import StoreService
+from .succession import Succession, after_hang_up
 
 log = logging.getLogger("tmtp")
 LINKS_PATIENCE = 5.0  # seconds for processes of links to end, before the store does
 
 
-def stop_signals() -> asyncio.Event:
-    """Return an event that SIGINT and SIGTERM set."""
-    stop = asyncio.Event()
+class LoopOfAsyncio:
+    """The event loop of a process, for `Succession`."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+
+    def watch(self, sock: socket.socket | int, act: Callable[[], None]) -> None:
+        self._loop.add_reader(sock, act)
+
+    def unwatch(self, sock: socket.socket | int) -> None:
+        self._loop.remove_reader(sock)
+
+    def later(self, seconds: float, act: Callable[[], None]) -> None:
+        self._loop.call_later(seconds, act)
+
+
+def ending_by_signals() -> Ending:
+    """Return an ending that SIGINT and SIGTERM begin."""
+    ending = Ending()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
+        asyncio.get_running_loop().add_signal_handler(number, ending.stop)
+    return ending
 
 
 async def serve_alone(setup: Setup, ready: Callable[[], None]) -> bool:
     """Serve links and write to the database in one process. Return False if the store has failed."""
-    stop = stop_signals()
+    ending = ending_by_signals()
     engine = Engine(setup.address)
-    await serve(setup, engine, ready, stop)
+    succession = Succession(setup, LoopOfAsyncio(), ending.drain)
+    hang_up = partial(after_hang_up, succession.begin, ending.stop)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
+
+    def serving() -> None:
+        succession.listen()
+        ready()
+
+    await serve(setup, engine, serving, ending)
+    succession.end()
     return not engine.store.broken
 
 
@@ -42,18 +69,18 @@ async def run_links(setup: Setup, number: int, store: socket.socket, control: so
 
     The first process has the side port.
     """
-    stop = stop_signals()
-    controlled = Control(control, lambda *_: stop.set())
+    ending = ending_by_signals()
+    controlled = Control(control, lambda octet, _: ending.drain() if octet == DRAIN else ending.stop())
     remote: list[RemoteStore] = []
 
     def remote_store(deliver: Deliver) -> RemoteStore:
-        remote.append(RemoteStore(store, stop.set, deliver))
+        remote.append(RemoteStore(store, ending.stop, deliver))
         return remote[0]
 
     engine = Engine(setup.address, remote_store)
     await remote[0].connect(show_figures=number == 0)
     try:
-        await serve(setup, engine, controlled.ready, stop)
+        await serve(setup, engine, controlled.ready, ending)
     except Unavailable as error:
         log.critical("the service does not start: %s", error)
         return 1
@@ -62,14 +89,14 @@ async def run_links(setup: Setup, number: int, store: socket.socket, control: so
 
 async def run_store(control: socket.socket) -> int:
     """Commit what processes of links submit. Return the exit code."""
-    stop = stop_signals()  # a store that fails sends the process SIGTERM
+    ending = ending_by_signals()  # a store that fails sends the process SIGTERM
     service = StoreService()
 
     def told(octet: bytes, sockets: list[socket.socket]) -> None:
         if octet == LINKS:
             service.spawn(service.add(*sockets))
         elif octet == STOP:
-            stop.set()
+            ending.stop()
 
     try:
         await service.start()
@@ -77,7 +104,7 @@ async def run_store(control: socket.socket) -> int:
         log.critical("the database cannot be used: %s", error)
         return 1
     Control(control, told).ready()
-    await stop.wait()
+    await ending.wait()
     last = time.monotonic() + LINKS_PATIENCE
     while service.processes and not service.store.broken and time.monotonic() < last:
         await asyncio.sleep(0.01)

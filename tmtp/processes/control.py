@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 READY = b"r"  # to the supervisor: the process serves
 STOP = b"s"  # to a process: end at once
+DRAIN = b"d"  # to a process of links: accept no more, and end when there are no links any more
 LINKS = b"l"  # to the store's process: a process of links is at the other end of the socket that is sent along
 
 

@@ -20,6 +20,7 @@ from ..server.context import Certificate
 from ..server.listener import Listener
 from ..server.proxy import Proxies
 from ..server.tcp import Application
+from .predecessor import Predecessor
 
 log = logging.getLogger("tmtp")
 T = TypeVar("T")
@@ -29,12 +30,16 @@ GC_THRESHOLD = 10_000  # objects; at Python's 700, garbage collection took 7 % o
 
 @dataclass
 class Setup:
-    """What is served, and on which sockets. Without a certificate, links have no TLS. `side` is for the side port."""
+    """What is served, and on which sockets. Without a certificate, links have no TLS. `side` is for the side port.
+
+    `predecessor` is the server that this one replaces, or nobody.
+    """
 
     application: Application
     sockets: Sequence[socket.socket]
     certificate: Certificate | None
-    side: socket.socket | None = None
+    side: socket.socket | None
+    predecessor: Predecessor
 
     @property
     def address(self) -> str:
@@ -42,8 +47,29 @@ class Setup:
         return format_address(*self.sockets[0].getsockname()[:2])
 
 
-async def serve(setup: Setup, engine: Engine, ready: Callable[[], None], stop: asyncio.Event) -> None:
-    """Serve links on the sockets of a setup until `stop` is set. Raise Unavailable if the database is at the start."""
+class Ending:
+    """How a process ends: at once (`stop`), or as its clients go idle (`drain`)."""
+
+    def __init__(self) -> None:
+        self._begun = asyncio.Event()
+        self.at_once = asyncio.Event()
+
+    def stop(self) -> None:
+        """End at once."""
+        self.at_once.set()
+        self._begun.set()
+
+    def drain(self) -> None:
+        """Accept no more links, and end when there are none any more."""
+        self._begun.set()
+
+    async def wait(self) -> None:
+        """Wait until one of them is called."""
+        await self._begun.wait()
+
+
+async def serve(setup: Setup, engine: Engine, ready: Callable[[], None], ending: Ending) -> None:
+    """Serve links on the sockets of a setup until they are to end. Raise Unavailable if the database is."""
     side_port = SidePort(setup.side, engine) if setup.side else None
     asyncio.get_running_loop().set_exception_handler(log_error_of_loop)
     await engine.start()
@@ -56,15 +82,16 @@ async def serve(setup: Setup, engine: Engine, ready: Callable[[], None], stop: a
     renewal = asyncio.ensure_future(certificate.keep_renewed()) if certificate else None
     log.info("links are served at %s", setup.address)
     ready()
-    await stop.wait()
+    await ending.wait()
     log.info("the service stops")
     if renewal:
         renewal.cancel()
     listener.stop_accepting()
+    if side_port:
+        await asyncio.to_thread(side_port.stop)
+    await engine.drain(ending.at_once)
     await engine.stop()
     await listener.stop()
-    if side_port:
-        side_port.stop()
 
 
 def tune_memory() -> None:

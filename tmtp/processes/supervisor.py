@@ -14,18 +14,19 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from ..server.sockets import share_of
 from .children import run_links, run_store
-from .control import LINKS, READY, STOP
+from .control import DRAIN, LINKS, READY, STOP
 from .serving import Setup, run
+from .succession import Succession, after_hang_up
 
 log = logging.getLogger("tmtp")
-SIGNALS = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 STOP_PATIENCE = 6.0  # seconds for processes to end before they are killed
 RESTART_PAUSE = 0.5  # seconds
 
@@ -57,7 +58,9 @@ class Supervisor:
         self._store: Child | None = None
         self._due: list[tuple[float, Callable[[], None]]] = []  # what to do later
         self._selector = selectors.DefaultSelector()
+        self._succession = Succession(setup, self, self._drain)
         self._announced = False
+        self._draining = False
         self._stopping = False
         self._failed = False
 
@@ -72,6 +75,7 @@ class Supervisor:
             for key, _ in self._selector.select(None if left is None else max(0.0, left - time.monotonic())):
                 key.data()
             self._do_what_is_due()
+        self._succession.end()
         return not self._failed
 
     def _watch_signals(self) -> None:
@@ -82,12 +86,14 @@ class Supervisor:
         for number in SIGNALS:
             signal.signal(number, lambda *_: None)  # the wakeup socket has the signal's number
         signal.set_wakeup_fd(wakeup.fileno())
-        self._selector.register(self._wakeup, selectors.EVENT_READ, self._read_signals)
+        self.watch(self._wakeup, self._read_signals)
 
     def _read_signals(self) -> None:
         numbers = set(self._wakeup.recv(4096))
         if numbers & {signal.SIGINT, signal.SIGTERM}:
             self._stop()
+        elif signal.SIGHUP in numbers:
+            after_hang_up(self._succession.begin, self._stop)
         self._collect()
 
     def _do_what_is_due(self) -> None:
@@ -97,32 +103,48 @@ class Supervisor:
         for act in due:
             act()
 
-    def _later(self, seconds: float, act: Callable[[], None]) -> None:
+    def watch(self, sock: socket.socket | int, act: Callable[[], None]) -> None:
+        """Call `act` when a socket can be read."""
+        self._selector.register(sock, selectors.EVENT_READ, act)
+
+    def unwatch(self, sock: socket.socket | int) -> None:
+        """Stop that."""
+        self._selector.unregister(sock)
+
+    def later(self, seconds: float, act: Callable[[], None]) -> None:
+        """Call `act` later."""
         self._due.append((time.monotonic() + seconds, act))
 
     # start
 
     def _start_links(self, number: int) -> None:
-        if self._stopping or self._store is None:
+        if self._stopping or self._draining or self._store is None:
             return
         sockets = share_of(self._setup.sockets, number, self._count)
         setup = replace(self._setup, sockets=sockets, side=None if number else self._setup.side)
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            self._start(number, lambda control: run_links(setup, number, ours, control))
+            self._start(number, lambda control: run_links(setup, number, ours, control), [*sockets, setup.side])
             self._store.tell(LINKS, theirs)
 
-    def _start(self, number: int | None, work: Callable[[socket.socket], Coroutine[Any, Any, int]]) -> Child:
+    def _start(
+        self,
+        number: int | None,
+        work: Callable[[socket.socket], Coroutine[Any, Any, int]],
+        its_sockets: Sequence[socket.socket | None] = (),
+    ) -> Child:
+        """Start a process, which keeps those of the listening sockets that are its own."""
         control, its_control = socket.socketpair()
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
             control.close()
+            self._close_sockets(its_sockets)
             self._become_child(lambda: run(work(its_control)))
         its_control.close()
         child = self._children[pid] = Child(number, pid, control)
-        self._selector.register(control, selectors.EVENT_READ, lambda: self._listen(child))
+        self.watch(control, lambda: self._listen(child))
         return child
 
     def _become_child(self, work: Callable[[], int]) -> NoReturn:
@@ -153,11 +175,12 @@ class Supervisor:
         with suppress(OSError):
             octet = child.control.recv(1)
         if not octet:
-            self._selector.unregister(child.control)
+            self.unwatch(child.control)
             return
         child.ready |= octet == READY
         if not self._announced and all(one.ready for one in self._children.values()):
             self._announced = True
+            self._succession.listen()
             self._serving()
 
     # end
@@ -172,7 +195,7 @@ class Supervisor:
     def _ended(self, child: Child, code: int) -> None:
         del self._children[child.pid]
         with suppress(KeyError):
-            self._selector.unregister(child.control)
+            self.unwatch(child.control)
         child.control.close()
         if self._stopping:
             if self._store and set(self._children.values()) <= {self._store}:
@@ -182,25 +205,42 @@ class Supervisor:
             self._fail()
         elif not self._announced:
             self._fail()  # it has said why
+        elif self._draining:
+            if not self._links():
+                self._stop()
         else:
             log.error("a process of links has ended (%s); it is started again", code)
-            self._later(RESTART_PAUSE, lambda: self._start_links(child.number or 0))
+            self.later(RESTART_PAUSE, lambda: self._start_links(child.number or 0))
 
     def _fail(self) -> None:
         self._failed = True
         self._stop()
+
+    def _drain(self) -> None:
+        """Have the processes of links drain: a successor serves."""
+        self._draining = True
+        self._close_sockets()
+        for child in self._links():
+            child.tell(DRAIN)
 
     def _stop(self) -> None:
         """Have the processes of links end, then the store's."""
         if self._stopping:
             return
         self._stopping = True
-        for sock in [*self._setup.sockets, *filter(None, [self._setup.side])]:
-            sock.close()
-        links = [child for child in self._children.values() if child is not self._store]
-        for child in links or self._children.values():
+        self._succession.end()
+        self._close_sockets()
+        for child in self._links() or self._children.values():
             child.tell(STOP)
-        self._later(STOP_PATIENCE, self._kill)
+        self.later(STOP_PATIENCE, self._kill)
+
+    def _links(self) -> list[Child]:
+        return [child for child in self._children.values() if child is not self._store]
+
+    def _close_sockets(self, besides: Sequence[socket.socket | None] = ()) -> None:
+        for sock in (*self._setup.sockets, self._setup.side):
+            if sock and sock not in besides:
+                sock.close()
 
     def _kill(self) -> None:
         for child in self._children.values():

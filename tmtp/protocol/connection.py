@@ -77,6 +77,11 @@ class Connection:
         """Whether part of the data of a request has not arrived yet."""
         return len(self._buffer) - self._at < self._left
 
+    @property
+    def is_between_requests(self) -> bool:
+        """Whether no part of a request has arrived that is not complete yet."""
+        return not (self._left or self._ending) and self._at >= len(self._buffer)
+
     def logged_in(self) -> None:
         """Record that the server has accepted op 1 or 2."""
         self.state = State.LOGGED_IN

@@ -14,6 +14,7 @@ import ctypes
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -216,6 +217,8 @@ class Server:
         *,
         preexec: Callable[[], None] | None = None,
         arguments: Sequence[str] = (),
+        wrapper: Sequence[str] = (),
+        pass_fds: Sequence[int] = (),
         **env: str,
     ) -> None:
         self.site = site
@@ -224,7 +227,10 @@ class Server:
         self._env = {**site.env, **env}
         self._preexec = preexec
         self._arguments = arguments
+        self._wrapper = wrapper  # a command that runs the server
+        self._pass_fds = pass_fds
         self.process: subprocess.Popen[bytes] | None = None
+        self._successor = 0  # the id of the process that has taken its place
 
     def start(self, wait: bool = True) -> None:
         """Start the server, and wait until it says that it serves."""
@@ -239,13 +245,22 @@ class Server:
     def _spawn(self) -> None:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "runtmtp", "--bind", f"127.0.0.1:{self.port}", *self._arguments],
+                [
+                    *self._wrapper,
+                    sys.executable,
+                    "manage.py",
+                    "runtmtp",
+                    "--bind",
+                    f"127.0.0.1:{self.port}",
+                    *self._arguments,
+                ],
                 cwd=ROOT,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 preexec_fn=die_with_parent(self._preexec),
+                pass_fds=self._pass_fds,
             )
 
     def _wait(self) -> None:
@@ -256,6 +271,8 @@ class Server:
     @property
     def pid(self) -> int:
         """The process id."""
+        if self._successor:
+            return self._successor
         assert self.process
         return self.process.pid
 
@@ -297,7 +314,28 @@ class Server:
         self._spawn()  # not in a thread: the process would end with it
         await asyncio.to_thread(self._wait)
 
+    async def reload(self, ask: Callable[[], object] | None = None) -> int:
+        """Have a new server take its place, and return the exit code of the old one once it has drained.
+
+        `ask` asks for it, by default with SIGHUP.
+        """
+        told = self.log.count("has taken the place")
+        await asyncio.to_thread(ask or (lambda: os.kill(self.pid, signal.SIGHUP)))
+        await until(lambda: self.log.count("has taken the place") > told)
+        old, self._successor = self.pid, int(re.findall(r"process (\d+) has taken the place", self.log)[-1])
+        if self.process:
+            return await self.ended()
+        await until(lambda: not is_running(old))
+        return 0
+
     def _end(self, how: signal.Signals) -> int:
+        if self._successor:
+            pid, self._successor = self._successor, 0
+            children = children_of(pid)
+            os.kill(pid, how)
+            last = time.monotonic() + PATIENCE
+            while any(map(is_running, [pid, *children])) and time.monotonic() < last:
+                time.sleep(0.01)
         process, self.process = self.process, None
         if process is None:
             return 0

@@ -24,7 +24,8 @@ TMTP = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with installation(METRICS=f"127.0.0.1:{SIDE}") as site, site.serve(arguments=["--processes=2"]) as server:
+    tmtp = {"DRAIN": 2, "METRICS": f"127.0.0.1:{SIDE}"}
+    with installation(**tmtp) as site, site.serve(arguments=["--processes=2"]) as server:
         yield server
         assert "Traceback" not in server.log
 
@@ -64,8 +65,10 @@ async def test_kill_9_of_any_process_while_clients_post(server: Server) -> None:
     await server.restart()
     await crowd.more(200)
 
-    assert await server.stop() == 0
-    await server.restart()
+    links_before = sum(device.links for device in crowd.devices)
+    assert await server.reload() == 0, "it drains, and ends"
+    assert sum(device.links for device in crowd.devices) == links_before + len(crowd.devices)
+    await crowd.more(200)
     ledger = await crowd.finish()
     assert not any(post.refused for post in ledger.posts.values())
 

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import socket
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,12 @@ from ...checks.site import has_route
 from ...conf import conf
 from ...engine.clock import ClockFailed, compare_with_ntp
 from ...processes.children import serve_alone
+from ...processes.predecessor import Predecessor
 from ...processes.serving import Setup, run, tune_memory
+from ...processes.succession import ask_for_successor
 from ...processes.supervisor import Supervisor
 from ...server.context import Certificate
-from ...server.sockets import bound_sockets
+from ...server.sockets import bound_sockets, extended
 from ...server.tcp import Application
 from ...store.transactions import Unavailable
 from ..base import TmtpCommand
@@ -51,23 +54,44 @@ class Command(TmtpCommand):
             default=1,
             help="how many processes serve links, besides one with the store; “auto”: as many as there are cores",
         )
+        parser.add_argument(
+            "--reload", action="store_true", help="have a new server take the place of the one that runs, and end"
+        )
         parser.add_argument("--plain", action="store_true", help="without TLS; on loopback only")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Check the settings, files and database, then serve. Raise CommandError if anything is wrong."""
         try:
             host, port = conf.address(options["bind"])
+            if options["reload"]:
+                self._reload(port)
+                return
+            predecessor = Predecessor()
             check_migrations()
             certificate = None if options["plain"] else self._certificate(options["cert"], options["key"])
             if options["plain"]:
                 check_loopback(host)
             application = site_application()
             compare_with_ntp()
-            sockets = self._sockets(host, port, options["processes"])
-            side = self._sockets(*conf.address(conf.METRICS), 1)[0] if conf.METRICS else None
+            sockets = self._sockets(host, port, options["processes"], predecessor.sockets_at(host, port))
+            if options["plain"]:
+                check_loopback(sockets[0].getsockname()[0])  # systemd may have opened it elsewhere
+            side = self._side_socket(predecessor)
         except (ClockFailed, ImproperlyConfigured) as error:
             raise CommandError(str(error)) from error
-        self._run(Setup(application, sockets, certificate, side), options["processes"])
+        self._run(Setup(application, sockets, certificate, side, predecessor), options["processes"])
+
+    def _reload(self, port: int) -> None:
+        try:
+            done = ask_for_successor(port)
+        except OSError as error:
+            raise CommandError(
+                _("No server of this site at port %(port)s answers on this host: %(error)s")
+                % {"port": port, "error": error}
+            ) from error
+        if not done:
+            raise CommandError(_("The new server does not start, the log says why. The one that runs goes on."))
+        self.stdout.write(_("A new server has taken the place of the one that ran, which drains."))
 
     def _run(self, setup: Setup, count: int) -> None:
         """Serve in this process, or in several."""
@@ -107,9 +131,16 @@ class Command(TmtpCommand):
                 % {"cert": cert, "key": key, "error": error}
             ) from error
 
-    def _sockets(self, host: str, port: int, count: int) -> list[socket.socket]:
+    def _side_socket(self, predecessor: Predecessor) -> socket.socket | None:
+        if not conf.METRICS:
+            return None
+        host, port = conf.address(conf.METRICS)
+        return self._sockets(host, port, 1, predecessor.side_at(host, port))[0]
+
+    def _sockets(self, host: str, port: int, count: int, given: Sequence[socket.socket]) -> list[socket.socket]:
+        """Return the sockets that were given, or new ones."""
         try:
-            return bound_sockets(host, port, count)
+            return extended(given, count) if given else bound_sockets(host, port, count)
         except OSError as error:
             reason = error.strerror or str(error)
             raise CommandError(
@@ -126,6 +157,7 @@ class Command(TmtpCommand):
         }
         if count > 1:
             line += _(", %(count)s processes for links and one for the store") % {"count": count}
+        setup.predecessor.tell_ready()
         self.stdout.write(line)
         self.stdout.flush()
 
