@@ -24,8 +24,6 @@ def processes_for(name, option):
     conversation = CONVERSATIONS[name]
     if option or conversation.server:
         return option or 1  # a server with settings of its own serves few conversations
-    if '"op":4' in str(conversation.blocks):
-        return 1  # presence is not shared between processes yet
     return 1 + (list(CONVERSATIONS).index(name) + on_postgresql()) % 2
 
 
