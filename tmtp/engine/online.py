@@ -90,6 +90,10 @@ class Online:
         if not self._presence.is_here(uid):
             self.peers.say(Left([uid]))
 
+    def contacts_with(self, uid: str, others: Iterable[str]) -> int:
+        """Return to how many others a user would announce, with these."""
+        return self._presence.announced_with(uid, others)
+
     def announce(self, uid: str, others: Iterable[str], *, online: bool) -> None:
         """Start or stop announcing a user's presence to others."""
         others = list(others)

@@ -81,6 +81,10 @@ class Presence:
         """Return whether a user is online at this server."""
         return uid in self._links
 
+    def announced_with(self, uid: str, others: Iterable[str]) -> int:
+        """Return to how many others a user would announce, if these were added."""
+        return len(self._announces_to.get(uid, set()).union(others))
+
     def announces(self, uid: str, others: Iterable[str]) -> bool:
         """Return whether a user announces to one of these others."""
         return not self._announces_to.get(uid, set()).isdisjoint(others)

@@ -10,6 +10,8 @@ import asyncio
 import hashlib
 from functools import partial
 
+from ..conf import conf
+from ..engine.limits import network_of
 from ..protocol import errors, messages
 from ..protocol.errors import Quit
 from ..protocol.requests import Op, Request
@@ -47,7 +49,7 @@ async def register(session: Session, request: Request) -> None:
 
 async def _register(session: Session, request: Request) -> None:
     engine = session.engine
-    if not engine.limits.spend("registrations_per_address", session.address):
+    if not engine.limits.spend("registrations_per_address", network_of(session.address)):
         raise Quit(errors.REGISTER_FAILURE)
     shown = await engine.identity.shown(request.oidc, to_register=True)
     if not engine.identity.may_register(shown):
@@ -104,7 +106,7 @@ async def _wait_after_failures(session: Session, uid: str) -> None:
     A right secret is always let in at once: nobody guesses 200 bits, and nobody can lock the owner out.
     """
     limits = session.engine.limits
-    few = limits.spend("failed_logins_per_address", session.address)
+    few = limits.spend("failed_logins_per_address", network_of(session.address))
     if len(uid) == UID_LENGTH and not limits.spend("failed_logins_per_user", uid):
         few = False
     if not few:
@@ -123,6 +125,10 @@ async def ohiedit(session: Session, request: Request) -> None:
     """Change the list of users to whom the user's presence is announced (op 4)."""
     sender = _sender(session)
     uids = [to.id for to in request.recipients]
+    most = conf.limit("contacts_per_user")
+    if most is not None and request.type != "drop" and session.engine.online.contacts_with(sender.uid, uids) > most:
+        session.refuse_over_limit(request, Refused("too_many_contacts", most=most))
+        return
     edit = partial(ohi.edit, sender, uids, tell=request.type if request.type != "init" else "")
     if await _do(session, request, edit):
         session.engine.online.announce(sender.uid, uids, online=request.type != "drop")

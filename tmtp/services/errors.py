@@ -172,6 +172,9 @@ TEXTS: dict[str, Text] = {
     "alias_not_member": Text(_("%(alias)s is not a member of %(gid)s")),
     "already_member": Text("%(name)s is a member of %(gid)s already", _("“%(name)s” is a member already.")),
     "wrong_member_status": Text(_("“%(alias)s” is %(status)s in %(gid)s")),
+    "too_many_contacts": Text(
+        "one announces to at most %(most)s users", _("You show %(most)s people that you are online, and no more.")
+    ),
     "too_many_uids": Text(_("for must have %(most)s elements or fewer")),
     # messages
     "no_recipient": Text(_("there is no recipient")),

@@ -17,6 +17,7 @@ LIMITS = {
     "pings_per_user": 10,
     "pings_per_stranger": 5,
     "nodes_per_user": 2,
+    "contacts_per_user": 2,
     "aliases_per_user": 3,
 }
 
@@ -67,6 +68,24 @@ async def test_posts_to_many_and_of_much(server: Server) -> None:
     header, _ = await ann.expect(op="ack", id="notify")
     assert header["error"] == many
     ann.close()
+
+
+async def test_whom_one_announces_to(server: Server) -> None:
+    ann, bob, cid, dan = [await server.register() for _ in range(4)]
+    for request_id, type_, people, error in (
+        ("two", "add", [bob, cid], None),
+        ("the same again", "init", [bob], None),
+        ("one more", "add", [dan], "one announces to at most 2 users"),
+        ("one less", "drop", [bob], None),
+        ("another", "add", [dan], None),
+    ):
+        ann.send(op=4, id=request_id, type=type_, for_=[{"id": person.uid} for person in people])
+        header, _ = await ann.expect(op="ack", id=request_id)
+        assert header.get("error") == error
+    assert not [header for header, _ in dan.pending if header["op"] == "ohi"]
+    assert (await dan.expect(op="ohi"))[0]["from"] == ann.uid
+    for client in (ann, bob, cid, dan):
+        client.close()
 
 
 async def test_devices(server: Server) -> None:
