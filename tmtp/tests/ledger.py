@@ -117,6 +117,10 @@ class Device:
         """Register, and stay connected until `leave`."""
         self._client = await self.server.register()
         self.uid, self.nodeid = self._client.uid, self._client.nodeid
+        self.come_back()
+
+    def come_back(self) -> None:
+        """Log in again after `leave`, and stay connected."""
         self._task = asyncio.create_task(self._stay())
 
     def stop_reading(self) -> None:
@@ -137,6 +141,8 @@ class Device:
         await asyncio.gather(self._task, return_exceptions=True)  # so that its error, if any, is not logged
         if self._client:
             self._client.close()
+            self._client = None
+        self._online.clear()
 
     async def post(self, number: int, to: list[Device], size: int = 100) -> Posted:
         """Post a message and wait for its ack, over as many links as it takes."""
@@ -153,7 +159,7 @@ class Device:
     async def _stay(self) -> None:
         while True:
             if self._client is None:
-                self._client = await self._come_back()
+                self._client = await self._log_in()
             self.links += 1
             self._acked_here = []
             self._online.set()
@@ -167,7 +173,7 @@ class Device:
                 self._client.close()
                 self._client = None
 
-    async def _come_back(self) -> Client:
+    async def _log_in(self) -> Client:
         async with asyncio.timeout(PATIENCE):
             while True:
                 try:
@@ -233,10 +239,12 @@ class Crowd:
         at_once: int = 2,
         sizes: Sequence[int] = (0, 100, 100, 400, 3000),
         patience: float = PATIENCE,
+        pause: float = 0,
     ) -> None:
         self.ledger = Ledger()
         self.devices = [Device(f"d{index}", server, self.ledger) for index in range(size)]
-        self._fan_out, self._at_once, self._sizes, self._patience = fan_out, at_once, sizes, patience
+        self._fan_out, self._at_once, self._sizes = fan_out, at_once, sizes
+        self._patience, self._pause = patience, pause
         self._go_on = True
         self._posting: list[asyncio.Task[None]] = []
 
@@ -303,3 +311,4 @@ class Crowd:
             size = random.choice(self._sizes)
             await device.post(number, random.sample(others, self._fan_out), size)
             number += self._at_once
+            await asyncio.sleep(self._pause)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import random
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 
@@ -11,11 +14,11 @@ import pytest
 
 from .faults import scenarios
 from .faults.forking import Fork, forking
-from .faults.mutants import BUGS
+from .faults.mutants import AFTER_A_FAILED_SYNC, BUGS, SOUND
 from .faults.power import Disk, shim
 from .faults.scenarios import LARGE, Place
-from .ledger import Crowd
-from .servers import installation
+from .ledger import Crowd, Device, Ledger
+from .servers import installation, until
 
 pytestmark = pytest.mark.once  # the disk that is recorded is SQLite's
 
@@ -28,6 +31,7 @@ SELECTION = (
     scenarios.pretend_full_disk,
     scenarios.stop_reading,
 )
+PAUSE = 0.02  # seconds between two posts of a device, which saves work
 RUNS = 8  # of a server with a bug, which is caught in one of the first two as a rule
 
 
@@ -48,7 +52,7 @@ def recorded() -> Iterator[tuple[Disk, Fork]]:
 async def test_nothing_acknowledged_is_lost(recorded: tuple[Disk, Fork], monkeypatch: pytest.MonkeyPatch) -> None:
     disk, fork = recorded
     with fork.serve() as server:
-        crowd = Crowd(server, 6, sizes=LARGE)
+        crowd = Crowd(server, 6, sizes=LARGE, pause=PAUSE)
         place = Place(fork.site, server, crowd, random.Random(), disk)
         await crowd.start()
         await crowd.more(20)
@@ -71,7 +75,7 @@ async def test_the_ledger_notices_a_server_that(bug: str, recorded: tuple[Disk, 
 async def a_run(disk: Disk, fork: Fork, bug: str) -> None:
     """Cut the power while clients post, and check the ledger."""
     with fork.serve(bug) as server:
-        crowd = Crowd(server, 5, sizes=LARGE, patience=2)
+        crowd = Crowd(server, 5, sizes=LARGE, patience=1, pause=PAUSE)
         try:
             await crowd.start()
             await crowd.more(15)
@@ -81,3 +85,50 @@ async def a_run(disk: Disk, fork: Fork, bug: str) -> None:
             await crowd.more(5)
         finally:
             await crowd.finish()
+
+
+@pytest.mark.parametrize("of", ["-wal", "spool"])
+async def test_a_failed_sync_is_not_taken_for_done(of: str, recorded: tuple[Disk, Fork]) -> None:
+    await after_a_failed_sync(*recorded, SOUND.__name__, of)
+
+
+@pytest.mark.parametrize("bug, of", [(bug.__name__, of) for bug, of in AFTER_A_FAILED_SYNC.items()])
+async def test_the_ledger_notices_one_that(bug: str, of: str, recorded: tuple[Disk, Fork]) -> None:
+    with pytest.raises(AssertionError, match="wrong"):
+        await after_a_failed_sync(*recorded, bug, of)
+
+
+async def after_a_failed_sync(disk: Disk, fork: Fork, change: str, of: str) -> None:
+    """Let a sync fail while somebody posts to an absent device. Kill the server, then cut the power."""
+    ledger = Ledger()
+    with fork.serve(change) as server:
+        ann, bob = Device("ann", server, ledger), Device("bob", server, ledger)
+        for device in (ann, bob):
+            await device.join()
+        await bob.leave()
+        disk.fail_next_sync(of)
+        posting = asyncio.create_task(ann.post(1, [bob], 70_000))
+        await until(lambda: disk.failed)
+        if of == "-wal":
+            server.kill()  # what it knows of its log is gone; what the system holds of it is not
+        with contextlib.closing(sqlite3.connect(fork.site.folder / "mnm.sqlite3")) as website:
+            website.execute("SELECT count(*) FROM tmtp_node").fetchall()  # it reads the log
+            if of == "-wal":
+                await server.restart()
+            await posting
+            await ann.post(2, [bob])
+        server.kill()
+        disk.cut(chance=0)
+        await server.restart()
+        bob.come_back()
+        try:
+            async with asyncio.timeout(20 if change == SOUND.__name__ else 1.5):
+                await ann.post(3, [bob])
+                while not all(post.msgid in bob.received for post in ledger.acked):
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            pass  # the ledger says what is missing
+        finally:
+            for device in (ann, bob):
+                await device.leave()
+        ledger.check([ann, bob])

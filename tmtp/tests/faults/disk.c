@@ -2,7 +2,7 @@
 
    FAULTS_ROOT  the folder; its -shm files are left out, since they mean nothing after a crash
    FAULTS_LOG   the file with the records: a header, the path, and what was written
-   FAULTS_FAIL  while this file exists, the next sync of a file whose path contains its text fails, and removes it
+   FAULTS_FAIL  while this file exists, the next sync of a file (no folder) with its text in the path fails, and removes it
    FAULTS_FULL  while this file exists, the disk is full: no file grows unless the database's reserve has been freed
 
    A write is recorded before it is done, and a sync when it begins and when it has ended. */
@@ -157,8 +157,10 @@ TRUNCATE(ftruncate64, off64_t)
 STATVFS(statvfs, statvfs)
 STATVFS(statvfs64, statvfs64)
 
-static int is_to_fail(const char *path) {
+static int is_to_fail(int synced, const char *path) {
     char text[256];
+    struct stat status;
+    if (fstat(synced, &status) || !S_ISREG(status.st_mode)) return 0;
     int file = failing ? real_open(failing, O_RDONLY | O_CLOEXEC, 0) : -1, found;
     if (file < 0) return 0;
     ssize_t size = read(file, text, sizeof text - 1);
@@ -176,7 +178,7 @@ static int is_to_fail(const char *path) {
         if (!path) return real(file); \
         uint64_t number = __atomic_add_fetch(&syncs, 1, __ATOMIC_SEQ_CST); \
         record('S', path, number, 0, NULL); \
-        if (is_to_fail(path)) { record('F', path, number, 0, NULL); errno = EIO; return -1; } \
+        if (is_to_fail(file, path)) { record('F', path, number, 0, NULL); errno = EIO; return -1; } \
         record('E', path, number, 0, NULL); \
         return 0; /* what is on the disk is decided when the power is cut */ \
     }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 import time
 from collections.abc import Callable
 from typing import Any
 
+_open: list[sqlite3.Connection] = []
 PAUSE = 0.02  # seconds, so that a server is often killed while its bug shows
 
 
@@ -94,6 +96,47 @@ def skips_the_sync_of_the_database() -> None:
     transactions.make_durable = make_fast
 
 
+def waits_after_a_failed_sync() -> None:
+    """Wait, so that the server can be killed before it does anything else. This is no bug.
+
+    A second connection, as the server has anyway after a second, keeps SQLite from tidying up meanwhile.
+    """
+    from django.conf import settings
+
+    from tmtp.store import transactions
+
+    _open.append(sqlite3.connect(settings.DATABASES["default"]["NAME"]))
+    _open[0].execute("SELECT count(*) FROM tmtp_node").fetchall()
+    made_room = transactions.Transactions._make_room
+
+    def wait(self: Any, error: Exception) -> None:
+        time.sleep(2)
+        made_room(self, error)
+
+    transactions.Transactions._make_room = wait
+
+
+def trusts_its_log_after_a_failed_sync() -> None:
+    """Take what is in SQLite's log for what is on the disk, after a failed sync and when it starts."""
+    from tmtp.store import transactions
+
+    waits_after_a_failed_sync()
+    transactions.rewrite_log = lambda: None
+
+
+def syncs_a_body_again_after_a_failed_sync() -> None:
+    """Try a sync that failed again, which then succeeds."""
+    fsync = os.fsync
+
+    def insist(descriptor: int) -> None:
+        try:
+            fsync(descriptor)
+        except OSError:
+            fsync(descriptor)
+
+    os.fsync = insist
+
+
 def forgets_an_ack() -> None:
     """Forget each fifth acknowledgement of a device."""
     from tmtp.store.store import Store
@@ -116,4 +159,12 @@ BUGS = (
     skips_the_sync_of_the_database,
     forgets_an_ack,
 )
-MUTANTS: dict[str, Callable[[], None]] = {"": lambda: None, **{bug.__name__: bug for bug in BUGS}}
+AFTER_A_FAILED_SYNC = {  # the files of which a sync must fail before the bug shows
+    trusts_its_log_after_a_failed_sync: "-wal",
+    syncs_a_body_again_after_a_failed_sync: "spool",
+}
+SOUND = waits_after_a_failed_sync
+MUTANTS: dict[str, Callable[[], None]] = {
+    "": lambda: None,
+    **{change.__name__: change for change in (*BUGS, *AFTER_A_FAILED_SYNC, SOUND)},
+}

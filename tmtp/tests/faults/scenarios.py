@@ -352,7 +352,7 @@ async def run(fault: Fault, site: Installation, rounds: int, seed: int, postgres
         settings.write(fault.extra_settings)
     with forking(site, **(disk.env if disk else {})) as fork, fork.serve() as server:
         sizes = LARGE if disk else (0, 100, 400, 3000)
-        crowd = Crowd(server, 3 if fault.quiet else 12, at_once=1 if fault.quiet else 2, sizes=sizes)
+        crowd = Crowd(server, 3 if fault.quiet else 12, sizes=sizes, pause=0.05 if fault.quiet else 0)
         place = Place(site, server, crowd, by, disk, postgresql)
         try:
             async with asyncio.timeout(120 + 30 * rounds):
