@@ -28,6 +28,7 @@ class Limits:
 
     def __init__(self) -> None:
         self._most = {name: conf.limit(name) for name in DEFAULT_LIMITS}
+        self._refill = {name: (most or 1) / PERIODS.get(name, HOUR) for name, most in self._most.items()}  # a second
         self._held: Counter[Count] = Counter()  # links and uploads
         self._elsewhere: dict[Count, int] = {}  # what other servers hold of them
         self._buckets: dict[Count, tuple[float, float]] = {}  # the amount spent, and when it was counted
@@ -80,11 +81,14 @@ class Limits:
         most = self._most[name]
         if most is None:
             return True
-        count = name, who
-        spent = self._spent(count, most) + amount
+        count, now = (name, who), time.monotonic()
+        spent = amount
+        if count in self._buckets:
+            before, counted = self._buckets[count]
+            spent += max(0.0, before - (now - counted) * self._refill[name])
         if spent > most:
             return False
-        self._buckets[count] = spent, time.monotonic()
+        self._buckets[count] = spent, now
         self._unshared[count] = self._unshared.get(count, 0.0) + amount
         if spent >= most * SHARED_FROM:
             self._due.add(count)
@@ -120,21 +124,21 @@ class Limits:
     def exhausted(self, name: str, who: str) -> bool:
         """Return whether one more request would exceed the limit, without counting it."""
         most = self._most[name]
-        return most is not None and self._spent((name, who), most) + 1 > most
+        return most is not None and self._spent((name, who)) + 1 > most
 
     def forget(self) -> None:
         """Drop the buckets that are full again."""
         for count in list(self._buckets):
             most = self._most[count[0]]
-            if most is None or not self._spent(count, most):
+            if most is None or not self._spent(count):
                 del self._buckets[count]
                 self._unshared.pop(count, None)
                 self._shared.discard(count)
                 self._due.discard(count)
 
-    def _spent(self, count: Count, most: int) -> float:
+    def _spent(self, count: Count) -> float:
         spent, counted = self._buckets.get(count, (0.0, 0.0))
-        return max(0.0, spent - (time.monotonic() - counted) * most / _period(count))
+        return max(0.0, spent - (time.monotonic() - counted) * self._refill[count[0]])
 
     # what is exchanged with other processes
 
@@ -143,9 +147,8 @@ class Limits:
         due, self._due = self._due, set()
         rows: list[Spent] = []
         for count in due:
-            most = self._most[count[0]] or 1
-            amount = min(self._unshared.pop(count, 0.0), self._spent(count, most))  # some was given back meanwhile
-            rows.append((*count, amount, most / _period(count)))
+            amount = min(self._unshared.pop(count, 0.0), self._spent(count))  # some was given back meanwhile
+            rows.append((*count, amount, self._refill[count[0]]))
         return rows
 
     def put_back(self, rows: list[Spent]) -> None:
@@ -185,10 +188,6 @@ class Limits:
             most = self._most[count[0]]
             if most is not None and (count in self._elsewhere or self._held.get(count, 0) >= most * SHARED_FROM):
                 self._due_held.add(count)
-
-
-def _period(count: Count) -> float:
-    return PERIODS.get(count[0], HOUR)
 
 
 def _wait() -> None:

@@ -32,6 +32,7 @@ class PostJob:
     fanout: Fanout | None = None
     result: int | Exception | Fanout | Later = LATER
     since: float = field(default_factory=time.monotonic)
+    cost: int = field(init=False)  # how many recipients it counts as
     savepoint: ClassVar[bool] = False
 
     def report(self) -> None:
@@ -39,11 +40,9 @@ class PostJob:
         if not isinstance(self.result, (Fanout, Later)):
             self.done(self.result)
 
-    @property
-    def cost(self) -> int:
-        """How many recipients it counts as."""
+    def __post_init__(self) -> None:
         note = self.post.notification
-        return cost_of(self.post.recipients, note.recipients if note else None)
+        self.cost = cost_of(self.post.recipients, note.recipients if note else None)
 
     @property
     def user(self) -> int:

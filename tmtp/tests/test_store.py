@@ -104,7 +104,7 @@ Commits = list[tuple[bool, Exception]]
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans())))
 def test_each_links_jobs_keep_their_order_and_none_is_lost(kinds: list[tuple[str, bool]]) -> None:
-    post: Any = object()
+    post = Post(Sender("", 0), [], b"")
     jobs = [
         PostJob(link, post, print, result=n) if is_post else ServiceJob(link, without_batch(print), print, result=n)
         for n, (link, is_post) in enumerate(kinds)
