@@ -332,7 +332,7 @@ def test_routes():
 @pytest.mark.parametrize(
     ("name", "found"),
     [
-        ("mnmsite.asgi.application", []),
+        ("tmtp.tests.asgi.application", []),
         (None, ["tmtp.W009"]),
         ("nowhere.application", ["tmtp.W010"]),
         ("nonsense", ["tmtp.W010"]),

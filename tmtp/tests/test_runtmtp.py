@@ -117,8 +117,8 @@ def test_no_application(settings, refused):
     assert "ASGI_APPLICATION is not set" in refused("--bind=127.0.0.1:0")
     settings.ASGI_APPLICATION = "nowhere.asgi.application"
     assert "nowhere.asgi" in refused("--bind=127.0.0.1:0")
-    settings.ASGI_APPLICATION = "mnmsite.asgi.http"
-    assert 'mnmsite.asgi.http has no route "tcp"' in refused("--bind=127.0.0.1:0")
+    settings.ASGI_APPLICATION = "tmtp.tests.asgi.http"
+    assert 'tmtp.tests.asgi.http has no route "tcp"' in refused("--bind=127.0.0.1:0")
 
 
 def test_missing_migrations(site):
