@@ -205,7 +205,8 @@ def mounted(folder, octets):
 
 
 async def test_a_disk_that_is_full():
-    with installation() as site, mounted(site.folder / "spool", 7 * MEGA), site.serve() as server:
+    """Without a floor (MIN_FREE), so that the disk itself refuses."""
+    with installation(MIN_FREE=0) as site, mounted(site.folder / "spool", 7 * MEGA), site.serve() as server:
         ballast = site.folder / "spool" / "ballast"
         client = await server.register()
         ballast.write_bytes(bytes(5 * MEGA))
