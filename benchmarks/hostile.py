@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tmtp.simulation.link import Head, Link
+    from tmtp.client.link import Head, Link
     from tmtp.testing import Server
 
 ANNOUNCED, BEGINNING, DRIP_EVERY = 4 * 2**30, 30_000_000, 10.0
@@ -65,7 +65,7 @@ async def measure(server: Server, spool: Path, seconds: float, dripping: float) 
 
 async def register(server: Server) -> tuple[Link, str]:
     """Return the link and uid of a new user."""
-    from tmtp.simulation.link import Link
+    from tmtp.client.link import Link
 
     link = await Link.open(server.address, server.tls, lambda link, head, data: None)
     return link, (await link.register("a device", "_")).uid
@@ -83,7 +83,7 @@ async def absent(server: Server) -> dict[str, Any]:
 
 async def watch(name: str, bystander: Link, me: Any, seconds: float, attacker: Link | None, to: Any) -> None:
     """Measure the bystander's acks while the attacker posts to all of `to`."""
-    from tmtp.simulation.link import request
+    from tmtp.client.link import request
 
     last = time.perf_counter() + seconds
     done: dict[str, int] = {}
@@ -130,7 +130,7 @@ def report(name: str, taken: array[float], done: dict[str, int], seconds: float)
 
 async def drip(server: Server, spool: Path, seconds: float) -> None:
     """Announce large bodies over links of one user, send the beginning, and report what they hold after a while."""
-    from tmtp.simulation.link import LinkEnded, request
+    from tmtp.client.link import LinkEnded, request
 
     links = await links_of_one_user(server, DRIPPING_LINKS)
     header = request({"op": 7, "id": "drip", "for": [], "datalen": ANNOUNCED})
@@ -160,7 +160,7 @@ async def drip(server: Server, spool: Path, seconds: float) -> None:
 
 async def links_of_one_user(server: Server, count: int) -> list[Link]:
     """Return links of one user, each of a device of its own."""
-    from tmtp.simulation.link import Link
+    from tmtp.client.link import Link
 
     secrets: list[str] = []
 

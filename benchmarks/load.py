@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tmtp.simulation.link import Address, Head, Link, request
+from tmtp.client.link import Address, Head, Link, request
 from tmtp.simulation.world import User, World
 
 from .measure import Row, Watch

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tmtp.simulation.link import Address, Link
+    from tmtp.client.link import Address, Link
     from tmtp.testing import Server
 
 WINDOWS = (1, 4, 16, 64)
@@ -72,7 +72,7 @@ async def measure(server: Server, delay: float, window: int) -> float:
 
 async def store(server: Server, count: int) -> tuple[str, str]:
     """Register a user and post `count` messages to it while it is offline. Return its uid and nodeid."""
-    from tmtp.simulation.link import request
+    from tmtp.client.link import request
 
     link = await open_link(server, server.address)
     reader = await link.register("far away", "_")
@@ -89,7 +89,7 @@ async def store(server: Server, count: int) -> tuple[str, str]:
 
 async def open_link(server: Server, address: Address, receive: Any = lambda link, head, data: None) -> Link:
     """Open a link without logging in."""
-    from tmtp.simulation.link import Link
+    from tmtp.client.link import Link
 
     return await Link.open(address, server.tls, receive)
 

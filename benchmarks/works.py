@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from tmtp.simulation.link import LinkEnded
+from tmtp.client.link import LinkEnded
 from tmtp.simulation.run import run_loop
 from tmtp.simulation.world import User, World
 

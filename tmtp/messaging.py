@@ -1,7 +1,7 @@
 """The functions that a site calls: send messages, follow and recall them, read mailboxes, create groups, link users.
 
-This module is stable, as are `tmtp.consumers`, `tmtp.routing`, `tmtp.signals`, `tmtp.markup` and `tmtp.testing`.
-Everything else in `tmtp` may change in any version (docs/reference/services.md).
+This module is stable, as are `tmtp.consumers`, `tmtp.routing`, `tmtp.signals`, `tmtp.markup`, `tmtp.client` and
+`tmtp.testing`. Everything else in `tmtp` may change in any version (docs/reference/services.md).
 """
 
 from __future__ import annotations

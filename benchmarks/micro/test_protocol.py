@@ -2,11 +2,11 @@
 
 import msgspec
 
+from tmtp.client.link import request
 from tmtp.protocol.connection import NEED_DATA, Connection, State
 from tmtp.protocol.messages import ack, queued_message
 from tmtp.protocol.requests import parse_header
 from tmtp.protocol.values import make_uid
-from tmtp.simulation.link import request
 
 UIDS = [make_uid(), make_uid()]
 POST = request({"op": 7, "id": "12345", "for": [{"id": uid, "type": 1} for uid in UIDS]}, b"x" * 400)

@@ -13,7 +13,11 @@ from functools import cache, partial
 from typing import Any
 
 from django.utils.translation import gettext
-from django.utils.translation import gettext_noop as _
+
+
+def _(text: str) -> str:
+    """Mark a text for translation. Django's `gettext_noop` needs settings, and `tmtp.client` has none."""
+    return text
 
 
 @dataclass(frozen=True, slots=True)

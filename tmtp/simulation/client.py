@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..client.link import Head, Link, LinkEnded
 from .ledger import Post, rng
-from .link import Head, Link, LinkEnded
 from .world import Node, User, World
 
 SIZES = (80, 80, 80, 80, 400, 400, 2000, 2000, 10_000, 50_000, 250_000)

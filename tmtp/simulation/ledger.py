@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import google_crc32c
 
-from .link import Head
+from ..client.link import Head
 
 PREFIX = 20  # octets: twelve hex digits of the serial number, eight of the checksum
 POOL_OCTETS = 1_000_000

@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TextIO, TypeVar
 
+from ..client.link import Address
 from .client import Run
-from .link import Address
 from .report import Memory, Report
 from .world import World
 

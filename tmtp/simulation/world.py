@@ -9,8 +9,8 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..client.link import Address, Head, Link, LinkEnded
 from .ledger import Ledger
-from .link import Address, Head, Link, LinkEnded
 
 AT_ONCE = 50  # links that log in at the same time, since a login must end within LOGIN_TIMEOUT
 GROUP_SIZE = 100

@@ -25,7 +25,7 @@ FLOORS = (
     OPTIONAL,
     {"apps", "management"},
     {"admin", "checks", "processes", "routing", "simulation", "web"},
-    {"consumers", "messaging", "monitoring", "testing"},
+    {"client", "consumers", "messaging", "monitoring", "testing"},
     {"links"},
     {"engine"},
     {"logs", "store"},

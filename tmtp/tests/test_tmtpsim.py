@@ -15,10 +15,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 import tmtp
+from tmtp.client.link import Head
 from tmtp.management.commands.tmtpsim import Command, errors_in
 from tmtp.simulation.client import Run
 from tmtp.simulation.ledger import PREFIX, Ledger
-from tmtp.simulation.link import Head
 from tmtp.simulation.report import Report
 from tmtp.simulation.world import User, World
 

@@ -12,8 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
+from ...client.link import Address
 from ...conf import conf
-from ...simulation.link import Address
 from ...simulation.report import Memory, Report
 from ...simulation.run import Plan, simulate
 from ...simulation.temporary_server import memory, temporary_site
