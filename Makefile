@@ -18,7 +18,7 @@ help:
 	@echo 'make setup   install in .venv what the site and its tests need'
 	@echo 'make run     serve: TMTP, website and worker, until Ctrl-C'
 	@echo 'make test    lint, types, tests on SQLite, and again on PostgreSQL where that matters'
-	@echo 'make lint    lint and types only'
+	@echo 'make lint    lint, types and known vulnerabilities of dependencies only'
 	@echo 'make bench   measure the speed of the service'
 	@echo 'make faults  kill, stop, cut off and fill what the service needs, many times, while clients post'
 	@echo 'make screenshots   make the pictures in docs/ again'
@@ -67,6 +67,7 @@ lint: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	$(PY) tools/audit.py
 
 bench: setup
 	$(PY) -m benchmarks

@@ -29,8 +29,9 @@ def tests(session: nox.Session, django: str) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Run ruff and mypy."""
+    """Run ruff, mypy and the audit of dependencies."""
     session.install("-r", "requirements-test.txt")
     session.run("python", "-m", "ruff", "check", ".")
     session.run("python", "-m", "ruff", "format", "--check", ".")
     session.run("python", "-m", "mypy")
+    session.run("python", "tools/audit.py")

@@ -38,8 +38,16 @@ SENT = """
 from django.contrib.auth import get_user_model
 from tmtp.messaging import send_message
 to = get_user_model().objects.get(username={name!r})
-result = send_message(to, {subject!r}, {text!r}, attachments=[("notes.txt", "First line")])
+files = [("notes.txt", "First line"), ("a.js", "document.title = 'owned'")]
+result = send_message(to, {subject!r}, {text!r}, attachments=files)
 """
+RUNS = """path => new Promise(done => {
+  const script = document.createElement("script");
+  script.onload = () => done([true, document.title]);
+  script.onerror = () => done([false, document.title]);
+  script.src = path;
+  document.head.append(script);
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +113,9 @@ def test_a_member_reads_and_answers(site, other, member, device):
         page.get_by_role("link", name="notes.txt").click()
     assert download.value.suggested_filename == "notes.txt"
     assert download.value.path().read_text() == "First line"
+    script = page.get_by_role("link", name="a.js").get_attribute("href")
+    ran, title = page.evaluate(RUNS, script)  # on a page of the site itself, whose policy allows its own scripts
+    assert (ran, "owned" in title) == (False, False)
 
     # a device writes to the member, who answers
     msgid = post(device, "Chess at *eight*?", uid, subject="Tonight", cc=[(device.alias, device.uid), (alias, uid)])

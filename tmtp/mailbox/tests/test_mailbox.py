@@ -236,6 +236,36 @@ def test_a_file_is_saved_and_never_shown(browser, ann, bob):
     assert browser.get(url("attachment", msgid, 2)).status_code == 404
 
 
+HARMFUL = {
+    "a.html": b"<!doctype html><script>alert(1)</script>",
+    "a.xhtml": b'<html xmlns="http://www.w3.org/1999/xhtml"><script>alert(1)</script></html>',
+    "a.svg": b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>',
+    "a.xml": b'<?xml-stylesheet href="data:text/xsl,x" type="text/xsl"?><a/>',
+    "a.pdf": b"%PDF-1.7 /OpenAction << /S /JavaScript /JS (app.alert(1)) >>",
+    "a.js": b"alert(1)",
+    "a.css": b"body { background: red }",
+    "a.swf": b"FWS\x09",
+    "a.mht": b"MIME-Version: 1.0\r\nContent-Type: text/html\r\n\r\n<script>alert(1)</script>",
+    "a.txt": b"<script>alert(1)</script>",
+    "a.png": b"\x89PNG\r\n\x1a\n<script>alert(1)</script>",
+    "a.jpg": b"\xff\xd8\xff<html><body onload=alert(1)>",
+    "a": b"\xef\xbb\xbf <html><script>alert(1)</script>",
+}
+
+
+def test_no_file_runs_in_the_sites_origin(browser, ann, bob):
+    """Whatever it contains and is called: HTML, SVG, XML, PDF, scripts, and what a browser would take for these."""
+    msgid = letter(bob, "bob", "Files", "<script>", ann.user, files=list(HARMFUL.items()))
+    answers = [browser.get(url("attachment", msgid, place)) for place in range(len(HARMFUL))]
+    assert [answer.getvalue() for answer in answers] == list(HARMFUL.values())
+    for answer in [*answers, browser.get(url("message_text", msgid))]:
+        assert answer["Content-Type"] == "application/octet-stream"
+        assert answer["Content-Disposition"].startswith("attachment; ")
+        assert answer["X-Content-Type-Options"] == "nosniff"
+        assert answer["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'; sandbox"
+        assert answer["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
 def test_names_of_files_are_theirs_to_choose_and_harm_nobody(browser, ann, bob):
     head = json.dumps(
         {"attach": [{"name": 'u:../x"; \r\nSet-Cookie: a\u202e.exe', "size": 3}, {"name": "f:form", "size": 1}]}

@@ -1,4 +1,8 @@
-"""Downloads: files and long texts of messages, for the mailbox's owner only. The browser never displays them."""
+"""Downloads: files and long texts of messages, for the mailbox's owner only.
+
+The browser saves them, and never displays or runs them, whatever they contain: what strangers send must not act as a
+page of the site.
+"""
 
 from __future__ import annotations
 
@@ -71,4 +75,6 @@ def _download(
     answer["Content-Disposition"] = content_disposition_header(True, name)
     answer["Content-Length"] = str(size)
     answer["X-Content-Type-Options"] = "nosniff"
+    answer["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'; sandbox"
+    answer["Cross-Origin-Resource-Policy"] = "same-origin"
     return answer
