@@ -26,7 +26,7 @@ from ..services.storage.dialect import Seen, others_wrote
 T = TypeVar("T")
 LOOK_LIMIT = 50_000  # entries of a slice: with a full window and all that their server holds in memory, it has fewer
 SLICE = 250  # nodes that are swept at once
-AT_ONCE = 100  # messages that were handed over and are read at once
+AT_ONCE = 500  # messages that were handed over and are read at once
 
 
 @dataclass(slots=True)

@@ -10,6 +10,8 @@ from django.db import OperationalError, connection
 from ..services.storage.dialect import is_pooled
 from .waiting import lock_wait
 
+PREPARE_AFTER = 5  # executions of a statement for which `dialect.run` does not ask
+
 
 def make_durable() -> bool:
     """Set this connection up for durable commits, which on SQLite (WAL) do not wait for readers.
@@ -27,6 +29,7 @@ def make_durable() -> bool:
         if is_pooled():
             return True
         connection.cursor().execute("SET synchronous_commit = on")
+        raw.prepare_threshold = PREPARE_AFTER  # Django turns prepared statements off, since a pool may be in between
     return False
 
 

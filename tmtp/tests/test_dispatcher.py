@@ -388,6 +388,22 @@ def test_what_is_handed_over_is_sent_without_reading_queues(world: World) -> Non
     assert not world.handed_in
 
 
+def test_a_message_of_this_server_does_not_overtake_one_that_was_handed_over_before(world: World) -> None:
+    link = Link(world, 1)
+    settle(world)
+    elsewhere = world.write([1], 1, 1)
+    world.dispatcher.read([elsewhere.number])
+    own = world.write([1], 1, 1)
+    world.dispatcher.deliver([own])
+    assert not link.first_sent
+    settle(world)
+    assert link.first_sent == [(1, elsewhere.number), (1, own.number)]
+    world.dispatcher.acknowledge(link.lane, own.msgid)
+    after = world.write([1], 1, 1)
+    world.dispatcher.deliver([after])
+    assert link.first_sent[2:] == [(1, after.number)], "nothing is being read any more"
+
+
 def test_a_hand_over_that_is_lost_is_found_by_the_sweep(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(polling, "SLICE", 1)
     links = [Link(world, node) for node in NODES]

@@ -443,3 +443,17 @@ def test_a_connection_that_was_lost_outside_of_a_transaction_is_made_again() -> 
         cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
     bench.call(lambda: User.objects.create(uid="once").uid)
     assert bench.work() == ["once", []]
+
+
+@on_disk
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="on SQLite, the driver keeps statements prepared")
+def test_statements_are_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    close = connection.close
+    monkeypatch.setattr(connection, "close", lambda: None)
+    bench.post(someone(), someone())
+    bench.work()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'INSERT INTO tmtp_message %'")
+        assert cursor.fetchone() == (1,)
+    close()  # other tests have a connection as Django has set it up
