@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from tmtp.models import LimitCount, Member
+from tmtp.models import Group, LimitCount, Member
 from tmtp.services.errors import Refused
 from tmtp.services.groups import groups
 from tmtp.services.messages.posting import ping
@@ -69,11 +69,17 @@ def test_invitations_are_counted_with_pings() -> None:
 
 
 def test_a_user_gets_so_many_from_all_others() -> None:
-    bob, others = Person(), [Person() for _ in range(4)]
-    answers = [other.pings(bob.alias) for other in others for _ in range(2)]
-    assert answers == [""] * 6 + ["gets_too_many_pings"] * 2
+    bob, friends, strangers = Person(), [Person() for _ in range(2)], [Person() for _ in range(3)]
+    gid = unique("group of ")
+    groups.create(bob.sender, gid, bob.alias)
+    for friend in friends:
+        Member.objects.create(group=Group.objects.get(gid=gid), user_id=friend.sender.user, alias="x", status=2)
+    answers = [stranger.pings(bob.alias) for stranger in strangers for _ in range(2)]
+    assert answers == [""] * 3 + ["gets_too_many_pings"] * 3, "strangers cannot keep others out"
+    answers = [friend.pings(bob.alias) for friend in friends for _ in range(2)]
+    assert answers == [""] * 3 + ["gets_too_many_pings"]
     assert ops(bob.sender) == ["ping"] * 6
-    assert sorted(LimitCount.objects.filter(amount__gt=5).values_list("amount", flat=True)) == [
+    assert list(LimitCount.objects.filter(amount__gt=5).values_list("amount", flat=True)) == [
         pytest.approx(6, abs=0.1)
     ], "what was refused is not counted"
 

@@ -19,28 +19,29 @@ def count_ping(sender: Sender, recipient: User, name: str) -> None:
     """Count a ping or an invitation to a user who is addressed as `name`. Raise Refused if there are too many.
 
     Call it in a transaction that is undone when it raises. What one sends to oneself, and what the site gets from all
-    users, is not counted.
+    users, is not counted. Strangers may send a user half of what all may, so that they cannot keep others out.
     """
     if recipient.pk == sender.user:
         return
-    pair = conf.limit("pings_per_pair"), conf.limit("pings_per_stranger")
-    counted: list[tuple[str, str, int]] = []
-    if pair != (None, None):
-        most, limit = (
-            (pair[0], "pings_per_pair") if shares_group(sender, recipient) else (pair[1], "pings_per_stranger")
-        )
-        counted += [(limit, f"{sender.uid} {recipient.uid}", most)] if most is not None else []
-    most = conf.limit("pings_to_user")
-    if most is not None and not recipient.is_site:
-        counted.append(("pings_to_user", recipient.uid, most))
-    if not counted:
+    pair, stranger, to_user = map(conf.limit, ("pings_per_pair", "pings_per_stranger", "pings_to_user"))
+    if recipient.is_site:
+        to_user = None
+    if (pair, stranger, to_user) == (None, None, None):
         return
-    spent = limit_counts.spend([(limit, who, 1.0, most / DAY) for limit, who, most in counted])
-    for (limit, _, most), amount in zip(counted, spent, strict=True):
-        if amount > most and limit == "pings_to_user":
-            raise Refused("gets_too_many_pings", name=name)
-        if amount > most:
-            raise Refused("too_many_pings_to", name=name)
+    is_stranger = not shares_group(sender, recipient)
+    between, kind = (stranger, "pings_per_stranger") if is_stranger else (pair, "pings_per_pair")
+    if _spend(kind, f"{sender.uid} {recipient.uid}", between, between):
+        raise Refused("too_many_pings_to", name=name)
+    if _spend("pings_to_user", recipient.uid, to_user, to_user and (to_user / 2 if is_stranger else to_user)):
+        raise Refused("gets_too_many_pings", name=name)
+
+
+def _spend(limit: str, who: str, a_day: int | None, most: float | None) -> bool:
+    """Count one of so many a day. Return whether more than `most` are spent then."""
+    if a_day is None or most is None:
+        return False
+    (spent,) = limit_counts.spend([(limit, who, 1.0, a_day / DAY)])
+    return spent > max(most, 1)
 
 
 def shares_group(sender: Sender, recipient: User) -> bool:
