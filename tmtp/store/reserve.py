@@ -18,7 +18,7 @@ from ..conf import conf
 from ..services.storage import room
 
 OCTETS = 16 * 2**20
-LOOK = 5.0  # seconds between two looks whether there is room for it again
+LOOK = 1.0  # seconds between two looks whether there is room for it again
 
 
 class Reserve:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import InternalError, OperationalError, connection, transaction
 
 from tmtp.messaging import send_message
 from tmtp.models import Node
@@ -170,6 +170,24 @@ def test_a_write_that_fails_is_final(code: int) -> None:
     error.__cause__ = cause
     assert failure_of(error) is Failure.FULL
     assert broke_a_write(error) is (code != sqlite3.SQLITE_FULL)
+
+
+@pytest.mark.parametrize(
+    "code, text, failure",
+    [
+        ("53100", "could not extend file: No space left on device", Failure.FULL),
+        ("XX000", "could not extend file: Disk quota exceeded", Failure.FULL),
+        ("58030", "could not read block: Input/output error", Failure.FULL),
+        ("25006", "cannot execute INSERT in a read-only transaction", Failure.READ_ONLY),
+        ("25P04", "terminating connection due to transaction timeout", Failure.AWAY),
+        ("XX000", "cache lookup failed", None),
+    ],
+)
+def test_what_postgresql_says(code: str, text: str, failure: Failure | None) -> None:
+    error, cause = InternalError(text), Exception()
+    cause.sqlstate = code  # type: ignore[attr-defined]
+    error.__cause__ = cause
+    assert failure_of(error) is failure
 
 
 @sqlite

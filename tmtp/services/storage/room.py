@@ -20,10 +20,12 @@ from ...conf import conf
 from ..errors import Refused
 from .dialect import fetch
 
+LOOK = 0.05  # seconds between two looks at the disk
 HOLD = 2.0  # seconds for which the disk counts as full after a write has failed
 _HERE = ("", "localhost", "127.0.0.1", "::1")
 _DATA_DIRECTORY = {"postgresql": "SELECT setting FROM pg_settings WHERE name = 'data_directory'"}
 _full_until = 0.0
+_seen = (0, 0.0, True)  # the floor that was looked at, until when that is good enough, and whether there was room
 
 
 def check() -> None:
@@ -34,10 +36,14 @@ def check() -> None:
 
 def is_there() -> bool:
     """Return whether there is room for messages in the database, as far as this process can see."""
-    if time.monotonic() < _full_until:
+    global _seen
+    now, floor = time.monotonic(), conf.MIN_FREE
+    if now < _full_until:
         return False
-    folder = _folder_of_database() if conf.MIN_FREE else None
-    return folder is None or _is_above_floor(folder)
+    if now > _seen[1] or floor != _seen[0]:
+        folder = _folder_of_database() if floor else None
+        _seen = floor, now + LOOK, folder is None or _is_above_floor(folder)
+    return _seen[2]
 
 
 def check_spool() -> None:

@@ -165,6 +165,7 @@ async def pretend_full_disk(place: Place) -> None:
 
 async def _with_full_disk(place: Place, full: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
     absent = await _with_messages(place.server, 3)
+    await until((place.site.folder / "mnm.sqlite3-reserve").exists)
     with full():
         enough = _refused(place.crowd) + 10
         await until(lambda: _refused(place.crowd) >= enough)
@@ -367,7 +368,7 @@ async def run(fault: Fault, site: Installation, rounds: int, seed: int, postgres
                     await crowd.more(by.randint(1, 60))
                     result.rounds += 1
                 await crowd.finish()
-        except (AssertionError, OSError, TimeoutError) as error:
+        except Exception as error:
             result.wrong = f"{type(error).__name__}: {error}"
             await crowd.leave()
         if "Traceback" in server.log:
