@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from ..server.sockets import share_of
+from ..services.storage import spool
 from .children import run_links, run_store
 from .control import DRAIN, LINKS, READY, STOP
 from .serving import Setup, run
@@ -160,6 +161,7 @@ class Supervisor:
             for child in self._children.values():
                 child.control.close()
             code = work()
+            spool.finish_discarding()
         except BaseException:
             log.critical("a process has failed", exc_info=True)
         finally:

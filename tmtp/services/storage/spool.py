@@ -160,6 +160,11 @@ def discard_soon(names: Iterable[str]) -> None:
         _remover.submit(discard, names)
 
 
+def finish_discarding() -> None:
+    """Wait until the thread has removed all files, in a process that ends without Python's own way to end."""
+    _remover.shutdown()
+
+
 def sweep(folders: Iterable[int] = range(FOLDERS), older_than: float = 3600) -> int:
     """Remove files older than `older_than` seconds that no message names from some folders, and return how many."""
     removed = 0
