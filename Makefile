@@ -12,11 +12,12 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL = $(PY) -m pip install --disable-pip-version-check --no-compile --progress-bar off
 PRINT = awk '/^Collecting / { print "  " $$2 } /^Installing / { print "  unpacking them" } { fflush() }'
 
-.PHONY: help setup run test test-app test-slow test-site test-postgresql lint bench faults screenshots requirements clean
+.PHONY: help setup run hello test test-app test-slow test-site test-postgresql lint bench faults screenshots requirements clean
 
 help:
 	@echo 'make setup   install in .venv what the site and its tests need'
 	@echo 'make run     serve: TMTP, website and worker, until Ctrl-C'
+	@echo 'make hello   show a message in this terminal: a service, a device and a message to it'
 	@echo 'make test    lint, types, tests on SQLite, and again on PostgreSQL where that matters'
 	@echo 'make lint    lint, types and known vulnerabilities of dependencies only'
 	@echo 'make bench   measure the speed of the service'
@@ -42,6 +43,13 @@ setup: .venv/installed-test
 run: .venv/installed
 	@$(PY) manage.py tmtpcert
 	@$(PY) manage.py serve
+
+# The service may be running already (make run): this one then ends, and the device connects to that one.
+hello: .venv/installed
+	@$(PY) manage.py tmtpcert
+	@$(PY) manage.py migrate --verbosity=0
+	@$(PY) manage.py runtmtp 2>/dev/null & trap "kill $$! 2>/dev/null; wait" EXIT; \
+	$(PY) manage.py tmtplisten "ann of rome" --hello --once
 
 # All runs at once: each waits for clocks and disks half of its time. What they say comes when one ends.
 test: setup

@@ -9,8 +9,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
-import time
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -397,53 +395,54 @@ async def test_the_echo_of_the_contract(capsys):
 
 
 def test_the_tutorial(tmp_path):
-    """Its client receives what its shell sends, and prints what the tutorial says, when it registers and when it
-    connects again as the same device. Without its file, it says that the alias is taken."""
-    client, shell, later = blocks(DOCS / "tutorial.md")
-    kept = tmp_path / "device.json"
-    said = []
+    """Its device receives what its shell sends, also what was sent while it was away, and prints what the page
+    says."""
+    shell, later = [code for _, code in blocks(DOCS / "tutorial.md")]
+    page = (DOCS / "tutorial.md").read_text()
     with site_of_its_own(tmp_path / "var", migrated=True) as site, running_server(env=site) as server:
-        where, code = client
-        for shown, ours in (
-            (("127.0.0.1", 7443), server.address),
-            ("var/tls/cert.pem", None),
-            ("device.json", str(kept)),
-        ):
-            assert repr(shown).replace("'", '"') in code
-            code = code.replace(repr(shown).replace("'", '"'), repr(ours))
-        code = code.replace("tls = ", "_ = ", 1)
-        names = {"tls": server.tls, "print": lambda *words: said.append(" ".join(words))}
+        tls = {"cert": server.log.with_name("cert.pem"), "key": tmp_path / "key.pem"}
+        (tmp_path / "var" / "tls").mkdir(exist_ok=True)
+        (tmp_path / "var" / "tls" / "cert.pem").write_bytes(tls["cert"].read_bytes())
+        env = {**os.environ, **site, "TMTP_BIND": "{}:{}".format(*server.address)}
 
         def in_the_shell(code):
             command = [sys.executable, "manage.py", "shell", "--verbosity=0", "--command", code]
-            subprocess.run(command, cwd=ROOT, env={**os.environ, **site}, check=True, timeout=60)
+            subprocess.run(command, cwd=ROOT, env=env, check=True, timeout=60)
 
-        thread = threading.Thread(target=run_block, args=(where, code), kwargs=names, daemon=True)
-        thread.start()
-        wait_until(lambda: len(said) == 2)
-        in_the_shell(shell[1])
-        thread.join(10)
-        assert not thread.is_alive()
-        in_the_shell(shell[1].split("\n")[0] + "\n" + later[1])
-        run_block(where, code, **names)
-        kept.unlink()
-        with pytest.raises(SystemExit, match=r"^newalias ann of rome is not available$"):
-            run_block(where, code, **names)
-    assert said[0] == said[4] == said[8] == "This is mnm"
-    assert re.fullmatch(r"I am \S{32}", said[1])
-    assert '"subject":"Welcome"' in said[2]
-    assert said[3] == "Hello **Ann**."
-    assert said[5] == said[1]
-    assert '"subject":"Are you there?"' in said[6]
-    assert said[7] == "This waits for you."
-    assert len(said) == 9
+        def listen():
+            command = [sys.executable, "manage.py", "tmtplisten", "ann of rome", "--once"]
+            return subprocess.Popen(
+                command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+            )
+
+        with listen() as first:
+            said = [first.stdout.readline(), first.stdout.readline()]
+            in_the_shell(shell)
+            said += first.communicate(timeout=20)[0].splitlines(keepends=True)
+        file = tmp_path / "var" / "tls" / "devices" / "ann-of-rome.json"
+        assert said[0] == f"registered “ann of rome”; the device is kept in {file}\n"
+        assert said[1].strip() in page
+        assert re.fullmatch(r"\d\d:\d\d:\d\d mnm website <\S{32}>: Welcome\n", said[2])
+        assert said[3:] == ["Hello **Ann**.\n"]
+        in_the_shell(shell.split("\n")[0] + "\n" + later)
+        with listen() as second:
+            out, _ = second.communicate(timeout=20)
+        assert out.splitlines()[0] == said[1].strip()
+        assert out.splitlines()[2] == "This waits for you."
+    for name in ("ann-of-rome.json", "Hello **Ann**.", "registered “ann of rome”; the device is kept in"):
+        assert name in page
 
 
-def wait_until(what):
-    deadline = time.monotonic() + 20
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def test_badges_are_of_what_is_tested():
+    """The matrix of noxfile.py, which CI runs."""
+    matrix = {}
+    exec("\n".join(re.findall("^(?:PYTHONS|DJANGOS) = .*$", (ROOT / "noxfile.py").read_text(), re.MULTILINE)), matrix)
+    pythons, djangos = matrix["PYTHONS"], ", ".join(matrix["DJANGOS"])
+    shown = dict(re.findall(r"!\[([^]]+)\]\((docs/images/badges/\w+\.svg)\)", README.read_text()))
+    assert {f"tested on Python {pythons[0]} to {pythons[-1]}", f"Django {djangos}"} < shown.keys()
+    for text, file in shown.items():
+        label = re.search('aria-label="([^"]+)"', (ROOT / file).read_text())[1]
+        assert label.replace(": ", " ") == text.replace(": ", " ")
 
 
 def test_the_readme_makes_a_site(tmp_path):
@@ -457,7 +456,8 @@ def test_the_readme_makes_a_site(tmp_path):
         return done.stdout + done.stderr
 
     run("-m", "django", "startproject", "mysite", ".")
-    settings, routing, _ = blocks(README)
+    settings, routing, send = blocks(README)
+    assert "request.user" in send[1]
     for name, (_, code) in (("settings.py", settings), ("asgi.py", routing)):
         with (tmp_path / "mysite" / name).open("a") as file:
             file.write(code)

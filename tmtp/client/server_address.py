@@ -17,6 +17,11 @@ from .errors import CertificateRefused, ClientError
 SELF_SIGNED = "="
 
 
+def fingerprint(certificate: bytes) -> str:
+    """Return the SHA-256 of a certificate (DER), in hex."""
+    return hashlib.sha256(certificate).hexdigest()
+
+
 @dataclass(frozen=True)
 class ServerAddress:
     """A host, a port, and whether the certificate is self-signed."""
@@ -50,7 +55,7 @@ class ServerAddress:
 
     def checked_pin(self, certificate: bytes, pin: str) -> str:
         """Return the SHA-256 of a certificate (DER). Raise CertificateRefused if there is another `pin`."""
-        found = hashlib.sha256(certificate).hexdigest()
+        found = fingerprint(certificate)
         if pin and found != pin.replace(":", "").lower():
             raise CertificateRefused(
                 f"{self} has another certificate than before, or somebody else answers in its place. Nothing was sent"
