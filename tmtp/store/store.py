@@ -4,6 +4,9 @@ The event loop submits jobs. The thread takes all jobs that have arrived meanwhi
 commits it durably. Only then does it report the whole batch to the loop, in one call. So nothing is acknowledged
 before it is on disk, and all jobs of a batch share the cost of its commit (docs/decisions/0001-group-commit.md).
 
+A batch begins when the loop has dealt with the last one. Otherwise the thread would take the interpreter's lock from
+the loop in the middle of that, for a smaller batch.
+
 Jobs of one link take effect in the order in which they were submitted. Posts of all links are queued together. A post
 to many takes several batches, so that other jobs need not wait for all of it (docs/decisions/0011-fan-out.md).
 """
@@ -40,6 +43,8 @@ from .wal import Checkpoints
 log = logging.getLogger("tmtp")
 T = TypeVar("T")
 BATCH_MAX = 1000
+SETTLE_TURNS = 4  # of the loop, between the report of a batch and the next batch
+SETTLE_PATIENCE = 0.02  # seconds that they may take
 STOP_PATIENCE = 1.5
 
 
@@ -79,6 +84,8 @@ class Store:
         self._reported = 0  # of them, those before the last batch that was
         self.counters = StoreCounters()
         self._order = Order()
+        self._settled = threading.Event()  # whether the loop has dealt with the last report
+        self._settled.set()
         reserve = Reserve()
         self._checkpoints = Checkpoints(reserve)
         self._transactions = Transactions(self._checkpoints, reserve, self.counters)
@@ -221,6 +228,7 @@ class Store:
         ended = False
         while not ended or self._order:
             batch = [] if self._order else [self._items.get()]
+            self._settled.wait(SETTLE_PATIENCE)
             with suppress(Empty):
                 while len(batch) < BATCH_MAX:
                     batch.append(self._items.get_nowait())
@@ -255,6 +263,7 @@ class Store:
                 self._reported = self.failures
             self.counters.add(jobs, acked, done.parcels)
         jobs = self._order.settle(jobs)
+        self._settled.clear()
         self._tell(self._report, jobs, done.parcels)
         if self._hand_over and done.parcels:
             with self._transactions.cutter.until(time.monotonic() + patience):
@@ -299,6 +308,14 @@ class Store:
             except Exception:
                 log.exception("a result could not be reported to its link")
         self._deliver(parcels)
+        self._settle(SETTLE_TURNS)
+
+    def _settle(self, turns: int) -> None:
+        """Let the next batch begin after some turns of the loop, which sends what was reported, and reads answers."""
+        if turns:
+            self._loop.call_soon(self._settle, turns - 1)
+        else:
+            self._settled.set()
 
 
 def discard_failed(job: Job) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -37,6 +38,8 @@ class Loop:
 
     def call_soon_threadsafe(self, function: Callable[..., Any], *args: Any) -> None:
         function(*args)
+
+    call_soon = call_soon_threadsafe
 
 
 class Bench:
@@ -308,6 +311,41 @@ def test_a_lost_lease_is_noticed(bench: Bench) -> None:
 
 
 # the thread
+
+
+@on_disk
+async def test_who_answers_a_report_is_in_the_next_batch_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tmtp.store.store.SETTLE_PATIENCE", 10)
+    store = Store(asyncio.get_running_loop(), lambda parcels: None)
+    store.start()
+    senders = [Sender(f"uid {n}", n, n) for n in range(20)]
+    done = asyncio.Event()
+    left = 5 * len(senders)
+
+    def post_after(turns: int, sender: Sender) -> None:
+        if turns:
+            time.sleep(0.001)  # lets the store's thread run
+            asyncio.get_running_loop().call_soon(post_after, turns - 1, sender)
+        else:
+            post(sender)
+
+    def post(sender: Sender) -> None:
+        def again(result: int | Exception) -> None:
+            nonlocal left
+            left -= 1
+            if left >= len(senders):
+                post_after((sender.node or 0) % 4, sender)
+            elif not left:
+                done.set()
+
+        store.post(sender.node, Post(sender, [], b"hello"), again)
+
+    for sender in senders:
+        post(sender)
+    await asyncio.wait_for(done.wait(), 30)
+    await store.stop()
+    counts = store.counters.batch_jobs.figures()["counts"]
+    assert sum(counts) <= 6, "five rounds of posts, the first of which may be in two batches"
 
 
 @on_disk

@@ -16,7 +16,7 @@ from django.db import connection
 Row = tuple[Any, ...]
 Statement = dict[str, str]
 Seen = tuple[object, int]  # a connection, and the version of the database that it saw
-CHUNKS = (256, 64, 16, 4, 1)  # few sizes, so that SQLite's statements stay prepared
+CHUNKS = (256, 128, 64, 32, 16, 8, 4, 2, 1)  # few sizes, so that SQLite's statements stay prepared
 
 
 def run(statement: Statement, parameters: Sequence[Any]) -> Any:
