@@ -6,9 +6,10 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
+
+import msgspec
 
 from ..engine.handover import HandOver
 from ..engine.housekeeping import Housekeeping
@@ -191,7 +192,7 @@ class StoreService:
                     nodes_of.setdefault(process, []).append(node)
             for process, nodes in nodes_of.items():
                 few = len(parcel.nodes) <= FEW
-                process.put(wire.Deliver(parcel if few else replace(parcel, nodes=nodes)))
+                process.put(wire.Deliver(parcel if few else msgspec.structs.replace(parcel, nodes=nodes)))
         state = self.store.failures, sorted(self.store.lost)
         if state != self._told:
             self._told = state

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import ParamSpec, Protocol, TypeVar
 
+import msgspec
 from django.db import transaction
 
 from ...protocol.values import format_msgid
@@ -27,8 +28,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-@dataclass(slots=True, eq=False)
-class Parcel:
+class Parcel(msgspec.Struct, eq=False, array_like=True):
     """A message as it goes to a node: `frame` is its head, followed by the body unless that is spooled."""
 
     number: int
