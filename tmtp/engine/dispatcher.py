@@ -318,7 +318,8 @@ class Dispatcher:
         own, self._due.held = self._due.held, []
         for held in sorted([*own, *handed_over], key=lambda held: held.parcel.number):
             held.deliver()
-        found: dict[int, None] = {}
+        found: set[int] = set()
+        pending = self._due.pending() if news.waiting else set()
         for node, numbers in news.waiting.items():
             lane = self.lanes.get(node)
             unknown = self._unknown(lane, numbers, acked) if lane and not lane.behind else []
@@ -326,7 +327,7 @@ class Dispatcher:
                 lane.behind = True
                 self._load(lane)
             else:
-                found.update(dict.fromkeys(unknown))
+                found.update(number for number in unknown if number not in pending)
         self._due.posted.extend(sorted(found))  # as if they had been handed over, which may be happening just now
 
     def _offer(self, parcel: Parcel, acked: set[tuple[int, int]]) -> None:

@@ -93,12 +93,16 @@ class Due:
 
     def next(self, connected: Collection[int]) -> Question:
         """Return what the next look reads. `held` are then the messages that come next."""
-        some = _first(self.posted, AT_ONCE)
-        while self.posted and isinstance(self.posted[0], Held):
-            some.append(self.posted.popleft())
-        self.held = [item for item in some if isinstance(item, Held)]
+        posted: list[int] = []
+        self.held = []
+        while self.posted and (len(posted) < AT_ONCE or isinstance(self.posted[0], Held)):
+            item = self.posted.popleft()
+            if isinstance(item, Held):
+                self.held.append(item)
+            else:
+                posted.append(item)
         question = Question(
-            posted=[item for item in some if isinstance(item, int)],
+            posted=posted,
             swept=self._next_slice(connected) if self.slice else [],
             marks=self.marks,
         )
@@ -106,6 +110,10 @@ class Due:
             question.whoever_wrote, self._whoever_wrote = self._whoever_wrote, False
         self.marks = self.slice = False
         return question
+
+    def pending(self) -> set[int]:
+        """Return the numbers of all messages that are handed over or held, and not sent yet."""
+        return {item.parcel.number if isinstance(item, Held) else item for item in self.posted}
 
     def repeat(self, question: Question) -> None:
         """Read later what a look could not read."""
