@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import unicodedata
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from django.utils.translation import gettext as _
 
 from ..client import Client, GroupChange, Invitation, Message, Ping, Presence, ReceivedFile
 from ..services.text import ZWJ, ZWNJ, visible
 
+_METHODS: dict[Any, str] = {
+    Message: "message",
+    Ping: "ping",
+    Invitation: "invitation",
+    GroupChange: "group_change",
+    Presence: "presence",
+}
 _SHOWN = frozenset(f"\n\t{ZWJ}{ZWNJ}")
 Print = Callable[[str], None]
 
@@ -26,17 +36,20 @@ def printable(text: str) -> str:
 
 
 class Terminal:
-    """Prints the events of a client. `save` is the folder for attachments, or None."""
+    """Prints the events of a client, once it is `ready`. `save` is the folder for attachments, or None."""
 
     def __init__(self, write: Print, save: Path | None) -> None:
         self._write, self._save = write, save
+        self.ready = asyncio.Event()
 
     def show(self, client: Client) -> None:
-        """Let the client print what arrives. A handler may call the methods below instead."""
-        for kind, handler in ((Message, self.message), (Ping, self.ping), (Invitation, self.invitation)):
-            client.on(kind)(handler)  # type: ignore[arg-type]
-        client.on(GroupChange)(self.group_change)
-        client.on(Presence)(self.presence)
+        """Let the client print what arrives."""
+        for kind, method in _METHODS.items():
+            client.on(kind)(partial(self._when_ready, method))
+
+    async def _when_ready(self, method: str, event: Any) -> None:
+        await self.ready.wait()
+        getattr(self, method)(event)
 
     def message(self, message: Message) -> None:
         """Print a message. Raise OSError if an attachment cannot be saved."""

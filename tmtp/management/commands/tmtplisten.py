@@ -86,6 +86,7 @@ class Command(TmtpCommand):
         terminal.show(client)
 
         async def take(event: Message | Ping) -> None:
+            await terminal.ready.wait()
             (terminal.message if isinstance(event, Message) else terminal.ping)(event)  # type: ignore[arg-type]
             if options["reply"] and not event.is_own:
                 await self._reply(event, options["reply"])
@@ -96,6 +97,7 @@ class Command(TmtpCommand):
         async with client:
             who = {"alias": client.alias, "site": client.site}
             self._print(_("“%(alias)s” is connected to %(site)s. Ctrl-C stops.") % who)
+            terminal.ready.set()
             await self._begin(client, options)
             await (heard.wait() if options["once"] else asyncio.Event().wait())
 
