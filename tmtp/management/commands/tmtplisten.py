@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import ssl
 import unicodedata
 from argparse import ArgumentParser
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,25 @@ from ...services.people import devices, names, users
 from ..base import TmtpCommand, text
 from ..terminal import Terminal
 
+log = logging.getLogger("tmtp.client")
 LABEL = "tmtplisten"
+ATTEMPTS = 3
 LOOPBACK = {4: "127.0.0.1", 6: "::1"}
+
+
+class Lost(logging.Handler):
+    """Prints that the service does not answer, once, after a few attempts to connect: it may just be starting."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        super().__init__()
+        self._write, self._attempts = write, 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count an attempt."""
+        self._attempts += 1
+        if self._attempts == ATTEMPTS:
+            said = _("The service does not answer. Is `manage.py runtmtp` running? Trying again: %s")
+            self._write(said % record.getMessage())
 
 
 class Command(TmtpCommand):
@@ -58,6 +77,8 @@ class Command(TmtpCommand):
             file = DeviceFile(options["device"] or default_file(alias))
             self._prepare(file, alias)
             client = Client(str(server), file.path or file.device, alias=alias)
+            log.addHandler(Lost(self._print))
+            log.propagate = False
             asyncio.run(self._listen(client, options))
         except Refused as error:
             raise CommandError(error.text_for_people()) from error
