@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Hashable
 from contextlib import nullcontext, suppress
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from django.db import Error, connection, transaction
 
@@ -66,6 +66,7 @@ class Transactions:
         self._counters = counters
         self._file = DatabaseFile()
         self.cutter = Cutter()
+        self._durable: Any = None  # the connection that is set up
         self._is_pooled = False
         self._log_is_doubtful = True  # whether SQLite's log may have a hole on the disk: who wrote it may have crashed
         self._made_room = False  # whether the disk was full in this batch
@@ -79,15 +80,24 @@ class Transactions:
 
         Django closes a connection that is lost in a transaction, but not one that is lost outside of any.
         """
-        if self.is_connected:
-            with self.cutter.until(0):
-                if not connection.is_usable():
-                    connection.close()
-        with suppress(Error), connection.wrap_database_errors, self.cutter.until(give_up):
-            connection.ensure_connection()
-            self._is_pooled = make_durable()
-            self._checkpoints.raise_autocheckpoint()
-            self._file.note()
+        self._close_if_lost()
+        with suppress(Error), self.cutter.until(give_up):
+            self._set_up()
+
+    def _close_if_lost(self) -> None:
+        with self.cutter.until(0):
+            if self.is_connected and not connection.is_usable():
+                connection.close()
+
+    def _set_up(self) -> None:
+        """Set up a connection that is not yet: Django connects by itself, with commits that may not be durable."""
+        connection.ensure_connection()
+        if connection.connection is not self._durable:
+            with connection.wrap_database_errors:
+                self._is_pooled = make_durable()
+                self._checkpoints.raise_autocheckpoint()
+                self._file.note()
+            self._durable = connection.connection
 
     def commit(
         self, jobs: list[Job], acked: list[Entry | Note], renewed: Collection[int], give_up: float
@@ -123,6 +133,7 @@ class Transactions:
         self, jobs: list[Job], acked: list[Entry | Note], renewed: Collection[int], careful: bool
     ) -> Committed:
         """Run the transaction once. `_done` is what may be on disk if the commit fails."""
+        self._set_up()
         self._check_log()
         begun = time.monotonic()
         with transaction.atomic():
@@ -178,26 +189,20 @@ class Transactions:
             self._log_is_doubtful = False
 
     def look_up(self, function: Callable[[], T], give_up: float) -> T:
-        """Return the result of a query. Raise Unavailable if the database is away until `give_up`.
-
-        In that case, try to connect for whoever comes next.
-        """
+        """Return the result of a query. Raise Unavailable if the database is away until `give_up`."""
         while True:
             try:
                 with self.cutter.until(give_up):
                     return function()
             except Error as error:
-                failure = failure_of(error)
-                if failure is None:
+                if failure_of(error) is None:
                     raise
-                connection.close()
-                late = time.monotonic() > give_up
-                if not late:
-                    time.sleep(PAUSE)
-                self.prepare(give_up)
-                if late:
+                self._close_if_lost()
+                if time.monotonic() > give_up:
                     log.error("the database could not be read: %s", error)
                     raise Unavailable("store_unavailable") from error
+                time.sleep(PAUSE)
+                self.prepare(give_up)
 
     @property
     def is_connected(self) -> bool:

@@ -495,3 +495,13 @@ def test_statements_are_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
         cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'INSERT INTO tmtp_message %'")
         assert cursor.fetchone() == (1,)
     close()  # other tests have a connection as Django has set it up
+
+
+@on_disk
+def test_no_commit_over_a_connection_that_is_not_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the database was away when the store connected, and is back a moment later."""
+    bench, durable = Bench(), []
+    monkeypatch.setattr(transactions, "make_durable", lambda: durable.append(connection.connection))
+    monkeypatch.setattr(transactions.Transactions, "prepare", lambda self, give_up=0.0: connection.close())
+    bench.call(lambda: durable == [connection.connection])
+    assert bench.work() == [True, []]
