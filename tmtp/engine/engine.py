@@ -30,6 +30,7 @@ from .identity import IdentityCheck
 from .lease import Lease
 from .limits import Limits
 from .links import Links
+from .old_secrets import OldSecrets
 from .online import Online
 from .replacement import Replacement
 from .servers import Servers
@@ -66,6 +67,7 @@ class Engine:
         self.counters = Counters()
         self.links = Links(self.store, self.dispatcher, self.online, self.limits)
         self.replacement = Replacement(self.store, self.links)
+        self.old_secrets = OldSecrets(self.store, self.limits)
         self.figures = Figures(self.store, self.dispatcher, self.links, self.counters)
         self.lease = Lease(self.store, self.dispatcher, self.links, address)
         openid = parse_settings(conf.OPENID)

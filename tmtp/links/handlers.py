@@ -75,16 +75,8 @@ async def login(session: Session, request: Request) -> None:
     except ValueError as error:
         raise Quit(errors.CORRUPT_BASE32) from error
     shown = await engine.identity.shown(request.oidc, to_register=False)
-    lease = engine.lease.id
-    enter = partial(users.log_in, request.uid, request.node, lease, shown, engine.identity.needed)
-    claim = partial(engine.links.claim, session, enter, lambda sender: sender, lease, savepoint=shown is not None)
     try:
-        try:
-            await claim()
-        except users.NodeConnected:
-            if not await engine.replacement.free(request.node):
-                raise
-            await claim()
+        await _claim(session, request, shown)
     except users.LoginFailed as error:
         engine.failed_logins.warning(session.address)
         await _wait_after_failures(session, request.uid)
@@ -98,6 +90,27 @@ async def login(session: Session, request: Request) -> None:
         return
     engine.counters.logins += 1
     await engine.links.welcome(session)
+
+
+async def _claim(session: Session, request: Request, shown: identities.IdentityShown | None) -> None:
+    """Connect the node to this server. Replace its old link, or the hash that a Go server has stored."""
+    engine, lease = session.engine, session.engine.lease.id
+
+    async def claim(old_hash: bytes | None = None) -> None:
+        enter = partial(users.log_in, request.uid, request.node, lease, shown, engine.identity.needed, old_hash)
+        await engine.links.claim(session, enter, lambda sender: sender, lease, savepoint=shown is not None)
+
+    try:
+        await claim()
+    except users.LoginFailed:
+        old_hash = await engine.old_secrets.hash_of(request.uid, request.node, session.address)
+        if old_hash is None:
+            raise
+        await claim(old_hash)
+    except users.NodeConnected:
+        if not await engine.replacement.free(request.node):
+            raise
+        await claim()
 
 
 async def _wait_after_failures(session: Session, uid: str) -> None:

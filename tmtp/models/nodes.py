@@ -44,6 +44,9 @@ class Node(models.Model):
 
     user = models.ForeignKey(User, verbose_name=_("user"), on_delete=models.CASCADE, related_name="nodes")
     secret = models.BinaryField(_("hash of its secret"), max_length=32, unique=True, editable=False)
+    # of a device from a Go server: the hash by which that server knew its secret. `secret` is the same one until the
+    # first login here, and this one tells another import that the device is there (services.people.old_secrets)
+    old_secret = models.BinaryField(max_length=32, null=True, unique=True, editable=False)
     label = models.CharField(_("label"), max_length=255)
     kind = models.PositiveSmallIntegerField(_("kind"), choices=Kind, default=Kind.DEVICE, editable=False)
     created = models.DateTimeField(_("created"), auto_now_add=True)

@@ -16,7 +16,7 @@ import msgspec
 from ..services.groups import groups, ohi
 from ..services.messages import posting
 from ..services.monitoring import figures
-from ..services.people import devices, users
+from ..services.people import devices, old_secrets, users
 from ..services.queue import leases, limit_counts, queue
 
 FUNCTIONS: tuple[Callable[..., Any], ...] = (
@@ -31,6 +31,7 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
     limit_counts.share_open,
     limit_counts.spend,
     ohi.edit,
+    old_secrets.expects_old_secret,
     posting.ping,
     queue.read_page,
     users.add_alias,

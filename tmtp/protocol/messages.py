@@ -91,6 +91,12 @@ def with_members(head: bytes, members: dict[str, Any]) -> bytes:
     return _summed(old | {key: value for key, value in members.items() if value is not None})
 
 
+def without_member(head: bytes, name: str) -> bytes:
+    """Remove a member from the header of a queued message, and update its `headsum`."""
+    old = msgspec.json.decode(head[4:])
+    return _summed({key: value for key, value in old.items() if key not in (name, "headsum")})
+
+
 def _summed(members: dict[str, Any]) -> bytes:
     """Frame a header with `headsum` at its place in the sorted keys, which is just before `id`."""
     header = _encoder.encode(members)

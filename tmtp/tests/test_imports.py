@@ -24,7 +24,7 @@ OPTIONAL = {"delivery", "mailbox", "pages"}  # separate apps, which no other roo
 FLOORS = (
     OPTIONAL,
     {"apps", "management"},
-    {"admin", "checks", "processes", "routing", "simulation", "web"},
+    {"admin", "checks", "goserver", "processes", "routing", "simulation", "web"},
     {"client", "consumers", "messaging", "monitoring", "testing"},
     {"links"},
     {"engine"},
@@ -34,7 +34,14 @@ FLOORS = (
     {"conf", "routers", "times"},
     {"protocol"},
 )
-SERVICE_FLOORS = ({"groups", "messages", "monitoring"}, {"people"}, {"queue"}, {"storage"}, {"errors", "text"})
+SERVICE_FLOORS = (
+    {"imports"},
+    {"groups", "messages", "monitoring"},
+    {"people"},
+    {"queue"},
+    {"storage"},
+    {"errors", "text"},
+)
 SERVER_KNOWS = {"asgiref", "cryptography", *sys.stdlib_module_names}
 PROTOCOL_KNOWS = {"msgspec", "google_crc32c", *sys.stdlib_module_names}
 

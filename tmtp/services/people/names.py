@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections.abc import Sequence
 
@@ -53,6 +54,26 @@ def reserve(name: str, field: str, *, user: User | None = None, group: Group | N
         return
     if not Alias.objects.filter(name=name, user=user, group=group, dropped=None).exists():
         raise Refused("name_taken", field=field, name=name)
+
+
+def keep(name: str, *, user: User | None = None, group: Group | None = None, given_up: bool = False) -> bool:
+    """Reserve a name that was in use at another server, even if `reserve` would refuse it. Return whether it is new.
+
+    Without a user and a group, it is a name that somebody gave up. Raise Refused if someone else has it here. A name
+    that looks like another one gets a skeleton that nothing else has, so that both go on as they are.
+    """
+    found = Alias.objects.filter(name=name).first()
+    if found:
+        if (user or group) and (found.user, found.group) != (user, group):
+            raise Refused("name_taken", field="gid" if group else "newalias", name=name)
+        return False
+    ids, now = (user.pk if user else None, group.pk if group else None), timezone.now()
+    unique = "\n" + hashlib.sha256(name.encode()).hexdigest()  # a skeleton never has a line break
+    if not sql.add_name(name, skeleton(name), *ids, now) and not sql.add_name(name, unique, *ids, now):
+        raise Refused("name_taken", field="gid" if group else "newalias", name=name)
+    if given_up or not (user or group):
+        Alias.objects.filter(name=name).update(dropped=now)
+    return True
 
 
 def holder(name: str) -> User | None:

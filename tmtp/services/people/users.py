@@ -96,6 +96,7 @@ def log_in(
     lease: int,
     shown: IdentityShown | None = None,
     identity_needed: bool = False,
+    old_hash: bytes | None = None,
     *,
     batch: Batch | None = None,
 ) -> LoggedIn:
@@ -104,8 +105,12 @@ def log_in(
     Raise LoginFailed, NodeConnected, or AuthenticationRequired. The latter is raised if an identity is needed (`auth`
     is 2) and the node has not shown its user's for TMTP["OPENID_MAX_AGE"] seconds. Needs a transaction of the
     caller's, the store.
+
+    A device of a Go server is known by the old hash of its nodeid (`old_secrets.old_hash`), which is replaced.
     """
     found = sql.node_by_secret(hash_nodeid(nodeid))
+    if found is None and old_hash:
+        found = sql.node_by_secret(old_hash)
     if found is None or found[2] != uid:
         raise LoginFailed("login_failed")
     node, user, _, server, own, guarded = found
@@ -115,6 +120,8 @@ def log_in(
         check_identity(Node.objects.get(pk=node), shown)
     if not sql.claim_node(node, server, lease, timezone.now()):
         raise NodeConnected("node_connected")  # another server was faster
+    if old_hash:
+        Node.objects.filter(pk=node).update(secret=hash_nodeid(nodeid))
     enqueue([Outgoing("login", uid, user, own, {"node": "tbd"})], batch)
     return LoggedIn(uid, user, node, _privacy(user, uid) if guarded else OPEN)
 
