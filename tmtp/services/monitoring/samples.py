@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 from django.db.models import Q
 
 from ...models import Sample
 from ...times import site_time
 from .survey import current, measure
 
+log = logging.getLogger("tmtp")
 MINUTE = 60
 EVERY_MINUTE_FOR = timedelta(minutes=65)
 KEPT = timedelta(hours=24, minutes=25)
@@ -27,7 +29,7 @@ def until_next() -> float:
 def take(server: int, values: dict[str, Any]) -> None:
     """Keep the figures of a server, and measure the whole service if no other server has in this minute.
 
-    Run it in a thread: it waits for the database, on a connection of its own.
+    Run it in a thread: it waits for the database, on a connection of its own. If that fails, it is only logged.
     """
     if not server:
         return
@@ -38,6 +40,8 @@ def take(server: int, values: dict[str, Any]) -> None:
         if not Sample.objects.filter(at=at, server=Sample.WHOLE).exists():
             keep(at, Sample.WHOLE, {**measure(), **current()})
             thin(at)
+    except Error as error:
+        log.warning("no sample was taken: %s", error)
     finally:
         connection.close()
 
