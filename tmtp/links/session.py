@@ -26,7 +26,7 @@ from ..services.people.users import LoggedIn
 from ..services.queue.batch import Parcel, Service
 from ..services.storage.spool import INLINE_OCTETS
 from ..store.transactions import Unavailable
-from .uploads import Incoming, Whole
+from .uploads import SLOW_AFTER, Incoming, Whole
 
 log = logging.getLogger("tmtp")
 T = TypeVar("T")
@@ -69,6 +69,7 @@ class Session:
         self._pending_octets = 0
         self._uploading = 0  # octets of the large body that is being received
         self._over_limit = 0  # requests that were refused since the last pause
+        self._header_since: float | None = None  # when an incomplete header began, or was first waited for
         self._eased: asyncio.Future[None] | None = None  # done when fewer posts or octets are pending
 
     # receiving
@@ -79,7 +80,9 @@ class Session:
         self._receiving = True
         connection = self.connection
         connection.receive_data(data)
+        events = False
         while not self.closing and (event := connection.next_event()) is not NEED_DATA:
+            events = True
             if isinstance(event, Request):
                 self._begin(event)
                 if event.data is None:
@@ -96,6 +99,10 @@ class Session:
             if isinstance(self.incoming, Incoming):
                 self.incoming.excuse(pause)
             await asyncio.sleep(pause)  # read less from a client that asks for more than it may
+        if not connection.header_octets:
+            self._header_since = None
+        elif events or self._header_since is None:
+            self._header_since = time.monotonic()
         self._receiving = False
 
     @property
@@ -304,18 +311,29 @@ class Session:
     # time
 
     def is_overdue(self, now: float) -> bool:
-        """Return whether the client has been silent for too long, or sends a body too slowly. Refuse the body then."""
+        """Return whether the client has been silent for too long, or sends a request too slowly. Refuse it then."""
         if self.sender is None:
             return not self.asked_to_log_in and now - self.opened > float(conf.LOGIN_TIMEOUT)
         return self._is_slow(now) or now - self.heard > float(conf.IDLE_TIMEOUT)
 
     def _is_slow(self, now: float) -> bool:
         least = conf.limit("upload_octets_per_second")
-        if least is None or not isinstance(self.incoming, Incoming) or not self.incoming.is_slow(now, least):
+        if least is None:
+            return False
+        if not isinstance(self.incoming, Incoming):
+            return self._is_slow_header(now, least)
+        if not self.incoming.is_slow(now, least):
             return False
         if self.request and not self.closing:
             self.refuse(self.request.id, Refused("data_too_slow", least=least))
         return True
+
+    def _is_slow_header(self, now: float, least: int) -> bool:
+        """Return whether a header is incomplete after SLOW_AFTER seconds, with less than `least` octets per second."""
+        if self._header_since is None or self._receiving:
+            return False
+        seconds = now - self._header_since
+        return seconds > SLOW_AFTER and self.connection.header_octets < least * seconds
 
 
 def nobody() -> None:

@@ -82,6 +82,11 @@ class Connection:
         """Whether no part of a request has arrived that is not complete yet."""
         return not (self._left or self._ending) and self._at >= len(self._buffer)
 
+    @property
+    def header_octets(self) -> int:
+        """How many octets of a header have arrived that is not complete yet, its length included."""
+        return 0 if self._left or self._ending else len(self._buffer) - self._at
+
     def logged_in(self) -> None:
         """Record that the server has accepted op 1 or 2."""
         self.state = State.LOGGED_IN

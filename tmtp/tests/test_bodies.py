@@ -211,6 +211,35 @@ async def test_a_body_that_drips_is_refused_and_its_link_ends(spool_folder: Path
     assert not limits._held
 
 
+@pytest.mark.parametrize("before", [b"", frame(op=11), frame(op=11) * 3])
+async def test_a_header_that_drips_ends_its_link(before: bytes) -> None:
+    session, begun = logged_in(Limits()), time.monotonic()
+    await session.receive(before + b"f", HANDLERS)
+    for octet in (b"f", b"f", b"f", *[b"{"] * 20):
+        await session.receive(octet, HANDLERS)
+    assert not session.is_overdue(begun + 29)
+    assert session.is_overdue(time.monotonic() + 31)
+    assert not session.outgoing(), "it ends as at a timeout, without a word"
+
+
+async def test_a_header_has_the_time_that_a_slow_line_needs() -> None:
+    session = logged_in(Limits())
+    await session.receive(b"ffff{" + b" " * 20_000, HANDLERS)
+    now = time.monotonic()
+    assert [session.is_overdue(now + seconds) for seconds in (31, 39, 42)] == [False, False, True]
+    await session.receive(b" " * (65_535 - 20_001 - 9) + b'"op":11}' + b" ", HANDLERS)
+    assert not session.is_overdue(now + 60), "it is between requests"
+
+
+async def test_a_header_that_begins_behind_another_request_has_its_own_time() -> None:
+    session = logged_in(Limits())
+    await session.receive(b"0", HANDLERS)
+    session._header_since = time.monotonic() - 29  # type: ignore[assignment]
+    await session.receive(frame(op=11)[1:] + b"00", HANDLERS)
+    assert not session.is_overdue(time.monotonic() + 29)
+    assert session.is_overdue(time.monotonic() + 31)
+
+
 async def test_a_user_has_only_so_many_uploads(settings: Any, spool_folder: Path) -> None:
     most = {"uploads_per_user": 2, "upload_octets_per_user": 500_000}
     settings.TMTP = {**settings.TMTP, "LIMITS": most}
