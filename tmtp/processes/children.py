@@ -39,28 +39,30 @@ class LoopOfAsyncio:
         self._loop.call_later(seconds, act)
 
 
-def ending_by_signals() -> Ending:
-    """Return an ending that SIGINT and SIGTERM begin."""
-    ending = Ending()
+def on_signals(stop: Callable[[], None]) -> None:
+    """Call a function on SIGINT and SIGTERM."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, ending.stop)
-    return ending
+        asyncio.get_running_loop().add_signal_handler(number, stop)
 
 
 async def serve_alone(setup: Setup, ready: Callable[[], None]) -> bool:
     """Serve links and write to the database in one process. Return False if the store has failed."""
-    ending = ending_by_signals()
+    ending = Ending()
     engine = Engine(setup.address)
     succession = Succession(setup, LoopOfAsyncio(), ending.drain)
-    hang_up = partial(after_hang_up, succession.begin, ending.stop)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
+
+    def stop() -> None:
+        succession.end()
+        ending.stop()
 
     def serving() -> None:
         succession.listen()
         ready()
 
+    on_signals(stop)
+    hang_up = partial(after_hang_up, succession.begin, stop)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
     await serve(setup, engine, serving, ending)
-    succession.end()
     return not engine.store.broken
 
 
@@ -69,7 +71,8 @@ async def run_links(setup: Setup, number: int, store: socket.socket, control: so
 
     The first process has the side port.
     """
-    ending = ending_by_signals()
+    ending = Ending()
+    on_signals(ending.stop)
     controlled = Control(control, lambda octet, _: ending.drain() if octet == DRAIN else ending.stop())
     remote: list[RemoteStore] = []
 
@@ -89,7 +92,8 @@ async def run_links(setup: Setup, number: int, store: socket.socket, control: so
 
 async def run_store(control: socket.socket) -> int:
     """Commit what processes of links submit. Return the exit code."""
-    ending = ending_by_signals()  # a store that fails sends the process SIGTERM
+    ending = Ending()
+    on_signals(ending.stop)  # a store that fails sends the process SIGTERM
     service = StoreService()
 
     def told(octet: bytes, sockets: list[socket.socket]) -> None:

@@ -43,8 +43,13 @@ class Predecessor:
             return
         with suppress(OSError):
             os.write(self._ready, READY)
-        os.close(self._ready)
-        self._ready = None
+        self.leave()
+
+    def leave(self) -> None:
+        """Tell it nothing more, in a process that was forked."""
+        if self._ready is not None:
+            os.close(self._ready)
+            self._ready = None
 
 
 def _adopted(descriptor: int) -> socket.socket:

@@ -116,6 +116,9 @@ class Succession:
         octet = os.read(pipe, 1)
         self._loop.unwatch(pipe)
         os.close(pipe)
+        if self._over:
+            self._process.wait()
+            return
         if octet != READY:
             self._fail(f"exit status {self._process.wait()}")
             return

@@ -158,6 +158,7 @@ class Supervisor:
             self._selector.close()
             self._wakeup.close()
             self._wakeup_end.close()
+            self._setup.predecessor.leave()
             for child in self._children.values():
                 child.control.close()
             code = work()
