@@ -37,6 +37,7 @@ ANN, BOB = "ann, a member", "bob, a member"
 @pytest.fixture(autouse=True)
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "_full_until", 0.0)
+    monkeypatch.setattr(room, "_low", set())
 
 
 @pytest.fixture
@@ -106,6 +107,18 @@ def test_a_post_that_is_there_already_is_acknowledged(fill: Callable[[], None]) 
     again, refused = posting.post([first, other], batch=Batch())
     assert again == number
     assert isinstance(refused, Refused)
+
+
+@pytest.mark.django_db
+def test_the_log_says_so_once(fill: Callable[[], None], settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+    fill()
+    for _ in range(3):
+        assert not room.is_there()
+        room._seen = (0, 0.0, True)
+    settings.TMTP = {**settings.TMTP, "MIN_FREE": 1}
+    assert room.is_there()
+    said = [record.getMessage() for record in caplog.records]
+    assert [line.split()[0] for line in said] == ["less", "enough"]
 
 
 def test_a_large_body_is_refused_and_leaves_no_file(fill: Callable[[], None], spool_folder: Path) -> None:

@@ -7,6 +7,7 @@ deletions, and for the database's log.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import time
 from contextlib import suppress
@@ -20,10 +21,12 @@ from ...conf import conf
 from ..errors import Refused
 from .dialect import fetch
 
+log = logging.getLogger("tmtp")
 LOOK = 0.05  # seconds between two looks at the disk
 HOLD = 2.0  # seconds for which the disk counts as full after a write has failed
 _HERE = ("", "localhost", "127.0.0.1", "::1")
 _DATA_DIRECTORY = {"postgresql": "SELECT setting FROM pg_settings WHERE name = 'data_directory'"}
+_low: set[Path] = set()  # folders on disks that have too little room
 _full_until = 0.0
 _seen = (0, 0.0, True)  # the floor that was looked at, until when that is good enough, and whether there was room
 
@@ -76,10 +79,18 @@ def free_on_disks() -> dict[str, int]:
 
 
 def _is_above_floor(folder: Path) -> bool:
+    """Return whether enough is free on a folder's disk. Log when that changes."""
     try:
-        return free(folder) >= int(conf.MIN_FREE)
+        is_above = free(folder) >= int(conf.MIN_FREE)
     except OSError:  # the folder does not exist yet, or may not be looked at
         return True
+    if not is_above and folder not in _low:
+        _low.add(folder)
+        log.error("less than MIN_FREE octets are free in %s: messages are refused", folder)
+    elif is_above and folder in _low:
+        _low.discard(folder)
+        log.warning("enough is free in %s again: messages are taken", folder)
+    return is_above
 
 
 def _folder_of_database() -> Path | None:
