@@ -80,6 +80,8 @@ DEFAULT_LIMITS: dict[str, int] = {
     "waiting_octets_per_node": 16 * 2**30,
     "groups_per_user": 1000,
     "members_per_group": 20_000,
+    "group_changes_per_user": 1000,  # per day
+    "group_changes_per_member": 30,  # per day
     "contacts_per_user": 5000,
 }
 

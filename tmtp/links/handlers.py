@@ -29,7 +29,7 @@ from ..store.transactions import Unavailable, Uncertain
 from .session import Handler, Session
 
 UID_LENGTH = 32  # characters
-OVER_LIMITS = {"too_many_pings_to", "gets_too_many_pings"}  # codes of refusals by the store
+OVER_LIMITS = {"too_many_pings_to", "gets_too_many_pings", "too_many_group_changes"}  # codes of refusals by the store
 FAILED_LOGIN_DELAY = 3.0  # seconds
 
 

@@ -106,6 +106,10 @@ TEXTS: dict[str, Text] = {
         "too many pings and invitations to %(name)s, try again tomorrow",
         _("You have sent “%(name)s” many pings and invitations today. Try again tomorrow."),
     ),
+    "too_many_group_changes": Text(
+        "too many changes in groups, try again tomorrow",
+        _("You have joined groups, left them or changed your name in them very often today. Try again tomorrow."),
+    ),
     "gets_too_many_pings": Text(
         "%(name)s gets too many pings and invitations, try again tomorrow",
         _("“%(name)s” gets very many pings and invitations today. Try again tomorrow."),

@@ -14,11 +14,13 @@ from ..errors import Refused
 from ..people.actors import Sender, addressee, nodes_of, own_and, owns
 from ..people.names import check, reserve
 from ..people.pings import count_ping
+from ..queue import limit_counts
 from ..queue.batch import Batch, in_transaction
 from ..queue.queue import Outgoing, enqueue
 from ..storage import room
 from . import roles
 
+DAY = 86400.0
 INVITED, JOINED, BARRED = Member.Status.INVITED, Member.Status.JOINED, Member.Status.BARRED
 
 
@@ -65,6 +67,7 @@ def join(sender: Sender, gid: str, newalias: str = "", *, batch: Batch | None = 
 
     A group that anyone may join needs no invitation. Without `newalias`, join it under the sender's oldest alias.
     """
+    _count_change(sender, gid)
     group = _group(gid)
     member = Member.objects.filter(group=group, user=sender.user).first()
     if member is None and group.joining == Group.Joining.ANYONE:
@@ -84,6 +87,7 @@ def join(sender: Sender, gid: str, newalias: str = "", *, batch: Batch | None = 
 @in_transaction
 def rename(sender: Sender, gid: str, newalias: str, *, batch: Batch | None = None) -> int:
     """Change the alias that a joined member has in a group to another of their aliases (op 6, alias)."""
+    _count_change(sender, gid)
     group = _group(gid)
     member = _joined_member(group, sender)
     before = member.alias
@@ -111,7 +115,9 @@ def drop(sender: Sender, gid: str, alias: str, *, batch: Batch | None = None) ->
 
 @in_transaction
 def leave(sender: Sender, group: Group, member: Member, *, batch: Batch | None = None) -> int:
-    """Set a member back to invited, so that they may join again."""
+    """Set a member back to invited, so that they may join again. To decline an invitation is the same, and counted."""
+    if member.status != JOINED:
+        _count_change(sender, group.gid)
     return _demote(sender, group, member, INVITED, batch)
 
 
@@ -139,6 +145,17 @@ def _tell(sender: Sender, group: Group, members: dict[str, Any], *others: int, b
     nodes = joined_nodes(group, *others)
     (number,) = enqueue([Outgoing("member", sender.uid, sender.user, nodes, {"gid": group.gid, **members})], batch)
     return number
+
+
+def _count_change(sender: Sender, gid: str) -> None:
+    """Count a change that all members of the group are told of. Raise Refused if the user makes too many.
+
+    The counts are in the database, in the transaction that is undone when this raises. So they are exact.
+    """
+    for name, who in (("group_changes_per_user", sender.uid), ("group_changes_per_member", f"{sender.uid} {gid}")):
+        most = conf.limit(name)
+        if most is not None and limit_counts.spend([(name, who, 1.0, most / DAY)])[0] > max(most, 1):
+            raise Refused("too_many_group_changes")
 
 
 def _group(gid: str) -> Group:
