@@ -11,13 +11,16 @@ class TmtpConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks, stay in the database "default", and keep an owner for each group."""
-        from django.db.models.signals import post_delete
+        """Register the checks, stay in the database "default", keep owners of groups, follow the accounts."""
+        from django.contrib.auth import get_user_model
+        from django.db.models.signals import post_delete, post_save
 
         from . import checks, logs  # noqa: F401
         from .routers import pin_to_default
         from .services.groups.roles import owner_deleted
+        from .services.people.accounts import account_saved
 
         pin_to_default()
         logs.protect(*logs.LOGGERS)
         post_delete.connect(owner_deleted, self.get_model("Member"))
+        post_save.connect(account_saved, get_user_model(), dispatch_uid="tmtp.account_saved")

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from tmtp.models import Message
 from tmtp.services.messages import expiry, sweeping
-from tmtp.services.people import identities
+from tmtp.services.people import accounts, identities
 from tmtp.services.queue import leases, receipts, reports
 from tmtp.times import number_at
 
@@ -56,7 +56,11 @@ def expire() -> int:
 
 
 def sweep() -> None:
-    """End the leases of dead servers, and remove orphaned entries, messages and files, as a running server does."""
+    """End the leases of dead servers, and remove orphaned entries, messages and files, as a running server does.
+
+    Also keep out the devices of members whose accounts were disabled in bulk.
+    """
+    accounts.follow_all()
     leases.end_dead()
     budget = Budget()
     for _ in range(LOOKS):

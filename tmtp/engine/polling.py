@@ -171,6 +171,8 @@ class Poller:
             Node.objects.filter(pk__in=news.start_over).update(start_over=None)
         if private:
             news.privacy = self._privacy(private)
+            disabled = Node.objects.filter(pk__in=private, user__disabled__isnull=False)
+            news.gone += disabled.values_list("pk", flat=True)
 
     def _privacy(self, nodes: Sequence[int]) -> dict[str, Privacy]:
         """Return the privacy of the users of these nodes. First reset the marks, so that a later change sets them."""

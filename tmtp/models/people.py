@@ -36,6 +36,8 @@ class User(models.Model):
     )
     # saves a query for blocks with each post; True without any block is harmless
     blocks_someone = models.BooleanField(_("blocks someone"), default=False, editable=False)
+    # since when the devices are kept out, because the account is not active: see services.people.accounts
+    disabled = models.DateTimeField(_("disabled"), null=True, editable=False)
     created = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:

@@ -131,6 +131,7 @@ TEXTS: dict[str, Text] = {
     ),
     # logging in, identities, accounts
     "login_failed": Text(_("login failed")),
+    "account_disabled": Text("the account is not active", _("This account is switched off.")),
     "node_connected": Text(_("node already connected")),
     "token_used": Text(_("this id_token was used before")),
     "identity_mismatch": Text(_("the identity shown is not this user's")),

@@ -26,6 +26,21 @@ drop_node(Node.objects.get(user__uid={uid!r}))
 """
 
 
+ACTIVE = """
+from django.contrib.auth import get_user_model
+from tmtp.models import User
+from tmtp.services.people import accounts
+from tmtp.services.people.linking import link_account
+user = User.objects.get(uid={uid!r})
+if user.account is None:
+    link_account(user, get_user_model().objects.create_user(user.uid.lower()))
+user.account.is_active = {active}
+if {in_bulk}:
+    get_user_model().objects.filter(pk=user.account.pk).update(is_active={active})
+    result = accounts.follow_all()
+else:
+    user.account.save()
+"""
 HIDE = """
 from tmtp.models import User
 from tmtp.services.people.privacy import set_presence
@@ -252,6 +267,23 @@ async def test_a_node_dropped_elsewhere_is_cut_off_and_stays_out(here, other):
         await here.login(client.uid, client.nodeid)
     another.post("1", [another.uid], b"x")
     assert (await another.expect(op="delivery"))[1] == b"x"
+
+
+@pytest.mark.parametrize("in_bulk", [False, True], ids=["saved", "updated"])
+async def test_devices_of_a_disabled_account_are_cut_off_and_let_in_again(here, other, in_bulk):
+    """Nothing is lost: what was sent meanwhile waits for them. Other devices notice nothing."""
+    client, another = await here.register(), await here.register()
+    begun = time.monotonic()
+    await asyncio.to_thread(other.run, ACTIVE.format(uid=client.uid, active=False, in_bulk=in_bulk))
+    await client.ended()
+    assert time.monotonic() - begun < 1
+    with pytest.raises(LoginRefused, match="login failed"):
+        await here.login(client.uid, client.nodeid)
+    another.post("1", [client.uid, another.uid], b"x")
+    assert (await another.expect(op="delivery"))[1] == b"x"
+    await asyncio.to_thread(other.run, ACTIVE.format(uid=client.uid, active=True, in_bulk=in_bulk))
+    back = await here.login(client.uid, client.nodeid)
+    assert (await back.expect(op="delivery"))[1] == b"x"
 
 
 async def test_two_servers_on_one_database(here, there):

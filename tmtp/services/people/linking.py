@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
 from ...models import Node, User
 from ...protocol.values import make_uid
@@ -14,6 +15,7 @@ from ..queue import reports
 from ..queue.queue import discard_queue, wake_on_commit
 from ..storage import sql
 from . import privacy
+from .accounts import is_active
 from .placeholders import hold
 
 
@@ -26,13 +28,18 @@ def user_of(account: Any) -> User:
 def users_of(accounts: Collection[Any]) -> dict[Any, User]:
     """Return the users of members of the website, by the members' primary keys. Create those that are missing."""
     known = {user.account_id: user for user in User.objects.filter(account__in=accounts)}
-    new = [User(uid=make_uid(), account_id=account.pk) for account in accounts if account.pk not in known]
+    new = [_new_user(account) for account in accounts if account.pk not in known]
     if new:
         # Another process may be creating the same user at this moment.
         User.objects.bulk_create(new, ignore_conflicts=True)
         known = {user.account_id: user for user in User.objects.filter(account__in=accounts)}
         hold([known[user.account_id].pk for user in new])
     return known
+
+
+def _new_user(account: Any) -> User:
+    """Return a user for an account, who is not saved yet."""
+    return User(uid=make_uid(), account_id=account.pk, disabled=None if is_active(account) else timezone.now())
 
 
 @transaction.atomic
@@ -46,7 +53,10 @@ def link_account(user: User, account: Any) -> None:
     if other:
         _absorb(user, other)
     user.account = account  # and the member's `tmtp_user` is this one from now on
-    user.save(update_fields=["account"])
+    user.disabled = None if account is None or is_active(account) else timezone.now()
+    user.save(update_fields=["account", "disabled"])
+    if user.disabled:
+        privacy.changed(user)
 
 
 def _absorb(user: User, other: User) -> None:

@@ -35,7 +35,7 @@ OPEN = Privacy()
 def set_presence(user: User, presence: int) -> None:
     """Set who may see that the user is online, a `User.Presence`. Connected users are sent what changes for them."""
     User.objects.filter(pk=user.pk).update(presence=User.Presence(presence))
-    _changed(user)
+    changed(user)
 
 
 @transaction.atomic
@@ -51,7 +51,7 @@ def block(user: User, other: User, name: str = "") -> None:
         raise Refused("cannot_block_site")
     User.objects.filter(pk=user.pk).update(blocks_someone=True)
     Block.objects.bulk_create([Block(user=user, blocked=other, name=name)], ignore_conflicts=True)
-    _changed(user)
+    changed(user)
 
 
 @transaction.atomic
@@ -60,11 +60,11 @@ def unblock(user: User, other: User) -> None:
     User.objects.select_for_update().get(pk=user.pk)  # another process may be blocking someone for the user
     Block.objects.filter(user=user, blocked=other).delete()
     User.objects.filter(pk=user.pk).update(blocks_someone=user.blocks.exists())
-    _changed(user)
+    changed(user)
 
 
-def _changed(user: User) -> None:
-    """Have the servers of the user's devices read the user's privacy again."""
+def changed(user: User) -> None:
+    """Have the servers of the user's devices read the user's privacy again, and whether the user is disabled."""
     Node.objects.filter(user=user, dropped=None, kind=Node.Kind.DEVICE).update(privacy_changed=timezone.now())
     tell_marked_on_commit()
 

@@ -61,10 +61,12 @@ def register(
 
     With a lease, the node is connected to that server. With an identity that is linked to a user, add a node to that
     user instead. A refused alias is no error: see `Registered.alias_error`. Raise AuthenticationRequired if the
-    identity's token was used before, and Refused if the user has too many devices already.
+    identity's token was used before, and Refused if the user has too many devices already, or is disabled.
     """
     room.check()
     known = known_user(shown) if shown else None
+    if known and known.disabled:
+        raise Refused("account_disabled")
     user = known or User.objects.create(uid=make_uid(), account=account)
     if shown and not known:
         Identity.objects.create(user=user, iss=shown.iss, sub=shown.sub)

@@ -14,11 +14,13 @@ _NODE_BY_SECRET = {
     "sqlite": "SELECT node.id, node.user_id, uid, node.server_id, (SELECT json_group_array(id) FROM tmtp_node AS own"
     " WHERE own.user_id = node.user_id AND own.dropped IS NULL AND own.kind = 1),"
     " presence <> 1 OR blocks_someone FROM tmtp_node AS node"
-    " JOIN tmtp_user AS account ON account.id = node.user_id WHERE secret = ? AND node.dropped IS NULL",
+    " JOIN tmtp_user AS account ON account.id = node.user_id"
+    " WHERE secret = ? AND node.dropped IS NULL AND disabled IS NULL",
     "postgresql": "SELECT node.id, node.user_id, uid, node.server_id, ARRAY(SELECT id FROM tmtp_node AS own"
     " WHERE own.user_id = node.user_id AND own.dropped IS NULL AND own.kind = 1),"
     " presence <> 1 OR blocks_someone FROM tmtp_node AS node"
-    " JOIN tmtp_user AS account ON account.id = node.user_id WHERE secret = %b AND node.dropped IS NULL",
+    " JOIN tmtp_user AS account ON account.id = node.user_id"
+    " WHERE secret = %b AND node.dropped IS NULL AND disabled IS NULL",
 }
 _ADD_NAME = {
     "sqlite": "INSERT INTO tmtp_alias (name, skeleton, user_id, group_id, created) VALUES (?, ?, ?, ?, ?)"
@@ -72,7 +74,7 @@ _LEASE_BATCH = {
 
 
 def node_by_secret(secret: bytes) -> Row | None:
-    """Return the node in use with this hash, or None.
+    """Return the node in use with this hash, or None. A node of a user who is disabled is not in use.
 
     (id, user id, uid, server id or None, ids of the user's devices, whether the user limits their presence or blocks).
     """
