@@ -3,8 +3,11 @@
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import User
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from .models import Address
+from .second_factor import factors
 
 
 @admin.register(Address)
@@ -28,6 +31,15 @@ admin.site.unregister(User)
 @admin.register(User)
 class MemberAdmin(UserAdmin):
     """Django's page of a user, with the e-mail addresses as an inline."""
+
+    actions = ["remove_second_factor"]
+
+    @admin.action(description=_("Remove the second factor"), permissions=["change"])
+    def remove_second_factor(self, request, queryset):
+        """Let members who have lost their second factor sign in without it. They are told."""
+        count = sum(factors.remove_all(user) for user in queryset)
+        text = ngettext("%(count)s member had one.", "%(count)s members had one.", count)
+        self.message_user(request, text % {"count": count})
 
     def get_inlines(self, request, obj):
         """Leave out the addresses on the page for a new member, which asks for name and password only."""

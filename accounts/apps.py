@@ -11,11 +11,17 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         from django.contrib.auth import get_user_model
+        from django.contrib.auth.signals import user_logged_in, user_logged_out
         from django.db.models.signals import post_save
 
         from tmtp import logs
 
         from . import usernames
+        from .second_factor import signing_in
+        from .sessions import browsers
 
         logs.protect("accounts.email_addresses", "accounts.openid.views")
+        user_logged_in.connect(signing_in.signed_in, dispatch_uid="accounts.second_factor")
+        user_logged_in.connect(browsers.signed_in, dispatch_uid="accounts.sessions")
+        user_logged_out.connect(browsers.signed_out, dispatch_uid="accounts.sessions")
         post_save.connect(usernames.remember, sender=get_user_model(), dispatch_uid="accounts.usernames")

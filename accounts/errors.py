@@ -22,6 +22,15 @@ TEXTS = {
     "openid_signed_out": Text(_("You have signed out meanwhile. Sign in and link it again.")),
     "openid_signed_in": Text(_("You are signed in already. Link that account here, and you can sign in with it.")),
     "openid_inactive": Text(_("This account is switched off. Ask the people who run this site.")),
+    "app_code_wrong": Text(_("That is not the code that the app shows now. Is the clock of your phone right?")),
+    "app_there_already": Text(_("You have an authenticator app already. Remove it first.")),
+    "code_wrong": Text(_("That code is wrong, or was used before. Wait for the next one.")),
+    "codes_too_many": Text(_("There were too many wrong codes. Wait an hour, or use a passkey.")),
+    "passkey_too_late": Text(_("That took too long. Please try again.")),
+    "passkey_wrong": Text(_("That passkey does not work here.")),
+    "passkey_there_already": Text(_("That passkey is on your list already.")),
+    "passkeys_too_many": Text(_("You have %(most)s passkeys, which is the limit. Remove one first.")),
+    "second_factor_needed": Text(_("You need a second factor here. Add another one before you remove the last one.")),
 }
 add_texts(TEXTS)
 

@@ -67,3 +67,68 @@ class UsernameKey(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class AuthenticatorApp(models.Model):
+    """An app that shows a new code every 30 seconds (TOTP, RFC 6238): a member has one at most."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="authenticator_app")
+    secret = models.TextField()  # sealed with the site's SECRET_KEY (tmtp.services.storage.encryption)
+    last_step = models.BigIntegerField(default=0)  # of the code that was used last: no code counts twice
+    created = models.DateTimeField(auto_now_add=True)
+    used = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return str(self.user)
+
+
+class Passkey(models.Model):
+    """A passkey or security key of a member (WebAuthn)."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="passkeys")
+    name = models.CharField(max_length=100)
+    credential_id = models.CharField(max_length=1400, unique=True)  # base64url, of at most 1023 octets
+    credential = models.BinaryField()  # attested credential data (WebAuthn, section 6.5.1), with the public key
+    counter = models.BigIntegerField(default=0)  # of signatures, or 0 if the authenticator does not count
+    created = models.DateTimeField(auto_now_add=True)
+    used = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RecoveryCode(models.Model):
+    """The SHA-256 of a code that replaces the second factor once. It is deleted when it is used."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="recovery_codes")
+    digest = models.CharField(max_length=64)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "digest"], name="accounts_recovery_code_once")]
+
+    def __str__(self) -> str:
+        return str(self.user)
+
+
+class WrongCode(models.Model):
+    """A wrong code of a member's second factor. It is kept for a day, to limit how many may be tried."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="wrong_codes")
+    entered = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    def __str__(self) -> str:
+        return str(self.user)
+
+
+class Browser(models.Model):
+    """A browser in which a member is signed in, as they see it in the list of their sessions."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="browsers")
+    session_key = models.CharField(max_length=40, unique=True)
+    agent = models.CharField(max_length=300, blank=True)  # its User-Agent
+    address = models.GenericIPAddressField(null=True)
+    begun = models.DateTimeField(auto_now_add=True)
+    used = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return str(self.user)

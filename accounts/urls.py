@@ -11,5 +11,7 @@ urlpatterns = [
     path("start/", views.start, name="start"),
     path("", include("accounts.signin.urls")),
     path("", include("accounts.openid.urls")),
+    path("", include("accounts.second_factor.urls")),
+    path("", include("accounts.sessions.urls")),
     path("live/", web_device.watch, name="web_device"),
 ]

@@ -1,7 +1,10 @@
-"""The home page, and where members go after signing in."""
+"""The home page, and where members and staff go to sign in, and afterwards."""
 
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
+from django.shortcuts import render, resolve_url
 from django.urls import NoReverseMatch, reverse
 from django.views.decorators.http import require_safe
 
@@ -18,3 +21,10 @@ def start(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(reverse("tmtp_mailbox:mailbox"))
     except NoReverseMatch:
         return HttpResponseRedirect(reverse("accounts:home"))
+
+
+def admin_login(request: HttpRequest) -> HttpResponse:
+    """Redirect staff to the sign-in of all members. Refuse members who are signed in: they are not staff."""
+    if request.user.is_authenticated:
+        raise PermissionDenied
+    return redirect_to_login(request.GET.get("next") or reverse("admin:index"), resolve_url(settings.LOGIN_URL))

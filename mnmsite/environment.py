@@ -96,6 +96,13 @@ def log_format(text: str) -> str:
     return text
 
 
+def second_factor(text: str) -> str:
+    """Parse who must have a second factor: staff, everyone or nobody."""
+    if text not in ("staff", "everyone", "nobody"):
+        raise ValueError(f"“{text}” is neither staff, everyone nor nobody")
+    return text
+
+
 def http() -> str:
     """Return the HOST:PORT the website listens on (MNM_HTTP)."""
     return read("MNM_HTTP", lambda text: address(text, 8000), "127.0.0.1:8000")

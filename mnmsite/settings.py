@@ -79,6 +79,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "accounts.middleware.MemberMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",  # last: it replaces the response to a sign-in that is locked out
@@ -122,6 +123,11 @@ SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # probes come from nea
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.read("MNM_HSTS_SUBDOMAINS", env.flag, False)
 # Other names of the domain are not ours to decide on, and a place on the browsers' preload list cannot be given up.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+
+GEOIP_PATH = env.read("MNM_GEOIP", str, "")  # a folder with a database of places, for the list of sessions
+if GEOIP_PATH:
+    env.needs("MNM_GEOIP", "geoip2", "geoip2")
+ACCOUNTS_SECOND_FACTOR = env.read("MNM_SECOND_FACTOR", env.second_factor, "staff" if HTTPS else "nobody")
 
 # Wrong passwords lock out the IP address they came from, not the member elsewhere.
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "accounts.usernames.MemberBackend"]
@@ -237,5 +243,6 @@ LOGGING = {
         "axes": {"level": "WARNING"},
         "daphne": {"level": "WARNING"},
         "django-q": {"level": "WARNING"},
+        "fido2": {"level": "WARNING"},  # it logs who signs in with which passkey
     },
 }

@@ -7,11 +7,14 @@ from django.urls import include, path
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
+from accounts.views import admin_login
+
 admin.site.site_header = admin.site.site_title = format_lazy(
     _("{name} administration"), name=settings.TMTP["SITE_NAME"]
 )
 
 urlpatterns = [
+    path("admin/login/", admin_login),  # before the admin's own, which knows no second factor
     path("admin/", admin.site.urls),
     path("delivery/", include("tmtp.delivery.urls")),
     path("", include("accounts.urls")),

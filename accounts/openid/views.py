@@ -23,7 +23,8 @@ from tmtp.services.people.identities import AuthenticationRequired, spend_token
 from tmtp.web.decorators import member_page
 
 from ..errors import Refused
-from ..signin.views import BACKEND, back_to_account, welcome
+from ..second_factor import signing_in
+from ..signin.views import back_to_account, welcome
 from . import identities
 from .client import STATE_LIFE, STATES, Redeemer, Shown, begin, providers
 from .forms import OpenIDSignUpForm
@@ -134,8 +135,7 @@ def finish_sign_in(request: HttpRequest, provider: Provider, begun: dict[str, An
         return redirect("accounts:openid_sign_up")
     if not member.is_active:
         raise Refused("openid_inactive")
-    login(request, member, BACKEND)
-    return HttpResponseRedirect(begun["next"] or resolve_url(settings.LOGIN_REDIRECT_URL))
+    return signing_in.first_step_done(request, member, begun["next"] or resolve_url(settings.LOGIN_REDIRECT_URL))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -157,7 +157,7 @@ def sign_up(request: HttpRequest) -> HttpResponse:
         messages.error(request, refused.text_for_people())
         return redirect("accounts:sign_in")
     del request.session[PENDING]
-    login(request, member, BACKEND)
+    login(request, member, signing_in.BACKEND)
     welcome(request, member)
     return HttpResponseRedirect(pending["next"] or resolve_url(settings.LOGIN_REDIRECT_URL))
 

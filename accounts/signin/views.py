@@ -26,9 +26,10 @@ from tmtp.services.people.linking import user_of
 
 from .. import email_addresses
 from ..errors import Refused
+from ..second_factor import passkeys, signing_in
+from ..second_factor.signing_in import BACKEND
+from ..sessions import browsers
 from .forms import PasswordResetForm, SignInForm, SignUpForm, password_form
-
-BACKEND = "accounts.usernames.MemberBackend"
 
 
 @method_decorator([sensitive_post_parameters(), never_cache], name="dispatch")  # as Django's LoginView
@@ -83,7 +84,15 @@ class SignIn(views.LoginView):
 
     def get_context_data(self, **context: Any) -> dict[str, Any]:
         """Add the URL to go to afterwards, and the site's name, for which Django takes the host name."""
-        return super().get_context_data(**context) | {"next": self.get_redirect_url(), "site_name": conf.SITE_NAME}
+        return super().get_context_data(**context) | {
+            "next": self.get_redirect_url(),
+            "site_name": conf.SITE_NAME,
+            "passkeys_possible": passkeys.are_possible(self.request),
+        }
+
+    def form_valid(self, form: SignInForm) -> HttpResponse:
+        """Ask for the second factor, if the member has one."""
+        return signing_in.first_step_done(self.request, form.get_user(), self.get_success_url())
 
 
 class SignOut(views.LogoutView):
@@ -99,6 +108,11 @@ class ChangePassword(SuccessMessageMixin, views.PasswordChangeView):
 
     def get_form_class(self) -> Any:
         return password_form(self.request.user)
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        """End the other sessions. Django would refuse them at their next request."""
+        browsers.end_others(self.request)
+        return super().form_valid(form)
 
 
 class ResetPassword(views.PasswordResetView):
@@ -121,8 +135,9 @@ class SetPassword(SuccessMessageMixin, views.PasswordResetConfirmView):
     success_message = _("Your password is set. Sign in with it.")
 
     def form_valid(self, form: Any) -> HttpResponse:
-        """Lift a lock-out: whoever reads the member's mail is the member."""
+        """Lift a lock-out, since whoever reads the member's mail is the member, and end all sessions."""
         forget_attempts(username=self.user.get_username())
+        browsers.end_these(self.user.browsers.all())
         return super().form_valid(form)
 
 

@@ -29,6 +29,8 @@ FOR_VISITORS = (
 )
 OF_AN_ACCOUNT = (
     ("accounts:account", _("Sign-in")),
+    ("accounts:second_factor", _("Second factor")),
+    ("accounts:sessions", _("Sessions")),
     ("tmtp_pages:aliases", _("Names")),
     ("tmtp_pages:presence", _("Visibility")),
     ("tmtp_pages:blocked", _("Blocked")),

@@ -13,4 +13,5 @@ UNIVERSITY = {
 }
 
 RENDERED = ["400.html", "403.html", "403_csrf.html", "500.html", "accounts/locked_out.html"]
-VISITOR, ANNA, NEW, COMING = "visitor", "anna", "newcomer", "coming"  # the readers of pages
+# The readers of pages: BETWEEN has given Anna's password, but not her second factor.
+VISITOR, ANNA, NEW, COMING, BETWEEN = "visitor", "anna", "newcomer", "coming", "between"

@@ -80,6 +80,7 @@ def staged_site() -> Iterator[Scene]:
         "TMTP_OPENID": json.dumps({"auth": 1, "authby": [UNIVERSITY]}),
     }
     with running_site(env, PUBLIC_ADDRESS=ADDRESS) as site, site.other_process() as other:
+        site.url = site.url.replace("127.0.0.1", "localhost")  # there are no passkeys for a numeric address
         staged = other.run("from mnmsite.tests.stage import stage\nresult = stage()")
         with Client(("127.0.0.1", site.server.port), TLS) as laptop:
             laptop.greet()

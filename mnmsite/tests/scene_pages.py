@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mnmsite.tests.people import ANNA, COMING, NEW, RENDERED, VISITOR
+from mnmsite.tests.people import ANNA, BETWEEN, COMING, NEW, RENDERED, VISITOR
 
 
 def list_pages(on: Any, anna: Any, node: Any, newcomer: Any) -> dict[str, list[tuple[str, str, str]]]:
@@ -67,6 +67,18 @@ def list_pages(on: Any, anna: Any, node: Any, newcomer: Any) -> dict[str, list[t
     add("accounts:account", "account")
     add("accounts:account", "account-empty", who=NEW)
     add("accounts:password_change", "password")
+    add("accounts:second_factor", "second-factor")
+    add("accounts:second_factor", "second-factor-none", who=NEW)
+    add("accounts:app_add", "app-add", who=NEW)
+    add("accounts:app_remove", "app-remove")
+    add("accounts:passkey_add", "passkey-add")
+    add("accounts:passkey_remove", "passkey-remove", anna.passkeys.first().pk)
+    add("accounts:recovery_codes_new", "recovery-codes-new")
+    add("accounts:reauthenticate", "is-it-you", query="?next=/account/second-factor/app/")
+    add("accounts:reauthenticate", "is-it-you-password", who=NEW)
+    add("accounts:sign_in_code", "sign-in-code", who=BETWEEN)
+    add("accounts:sign_in_passkey", "sign-in-passkey", who=VISITOR)
+    add("accounts:sessions", "sessions")
     add("accounts:unlink", "unlink", identities_of(anna)[0].pk)
     add("accounts:confirm", "confirm", token(anna))
     add("accounts:confirm", "confirm-other", token(newcomer))

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import argparse
 import base64
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mnmsite.tests.people import ANNA, COMING, NEW, VISITOR
+from mnmsite.tests.people import ANNA, BETWEEN, COMING, NEW, VISITOR
 
 WIDE, NARROW = 1280, 360
 HEIGHT = 800
@@ -23,6 +24,7 @@ than once, as different members see them. [The tour](tour.md) shows the main pag
 `make screenshots` makes this page.
 """
 FOR = {VISITOR: "a visitor", ANNA: "a member", NEW: "a new member", COMING: "a visitor who is signing up"}
+FOR[BETWEEN] = "a member who is signing in"
 GAP = 24  # pixels between pictures side by side, before they are scaled
 SIDE_BY_SIDE = """async ([pictures, scale, gap, quality]) => {
     const images = await Promise.all(pictures.map(async (png) => {
@@ -134,6 +136,7 @@ def main() -> None:
     import conftest
 
     conftest.prepare("sqlite")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mnmsite.settings")
     from playwright.sync_api import sync_playwright
 
     from mnmsite.tests.browser import launch

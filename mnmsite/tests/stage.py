@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
-from mnmsite.tests.people import ANNA, COMING, NEW, PASSWORD, RENDERED, UNIVERSITY
+from mnmsite.tests.people import ANNA, BETWEEN, COMING, NEW, PASSWORD, RENDERED, UNIVERSITY
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -96,7 +96,8 @@ def stage() -> dict[str, Any]:
     _read(node)
     _waiting(*devices)
     newcomer = on.member("newcomer", password=PASSWORD)
-    sessions = {ANNA: _session(anna), NEW: _session(newcomer), COMING: _coming()}
+    sessions = {ANNA: _session(anna), NEW: _session(newcomer), COMING: _coming(), BETWEEN: _between(anna)}
+    _second_factor(anna)
     return {
         "sessions": sessions,
         "laptop": [node.user.uid, nodeid],
@@ -234,10 +235,51 @@ def _session(account: Any = None, **held: Any) -> str:
         session["_auth_user_id"] = str(account.pk)
         session["_auth_user_backend"] = "accounts.usernames.MemberBackend"
         session["_auth_user_hash"] = account.get_session_auth_hash()
+        session["confirmed_at"] = time.time() + DAY  # never asked whether it is them
     session.update(held)
     session.create()
     assert session.session_key
     return session.session_key
+
+
+def _between(account: Any) -> str:
+    """Return the session of a member who has given the password, and is asked for the second factor."""
+    pending = {"user": str(account.pk), "hash": account.get_session_auth_hash(), "next": "/", "at": time.time() + DAY}
+    return _session(second_factor_pending=pending)
+
+
+def _second_factor(account: Any) -> None:
+    """Give the member an app, passkeys, recovery codes, and another browser."""
+    from django.utils import timezone
+    from fido2.webauthn import Aaguid, AttestedCredentialData
+
+    from accounts.models import Browser, Passkey
+    from accounts.second_factor import apps_with_codes, recovery_codes
+
+    secret = apps_with_codes.new_secret()
+    apps_with_codes.add(account, secret, apps_with_codes.pyotp.TOTP(secret).now())
+    for name, used in [("My laptop", timezone.now()), ("Security key on the key ring", None)]:
+        key = AttestedCredentialData.create(
+            Aaguid.NONE, name.encode(), {1: 2, 3: -7, -1: 1, -2: bytes(32), -3: bytes(32)}
+        )
+        Passkey.objects.create(user=account, name=name, credential_id=name, credential=bytes(key), used=used)
+    recovery_codes.make(account)
+    for agent, address, days in BROWSERS:
+        used = timezone.now() - timezone.timedelta(days=days)
+        Browser.objects.create(
+            user=account, session_key=_session(account), agent=agent, address=address, begun=used, used=used
+        )
+
+
+BROWSERS = [
+    (
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+        "Version/18.5 Mobile/15E148 Safari/604.1",
+        "2001:db8::52:1",
+        0.2,
+    ),
+    ("Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0", "192.0.2.7", 6),
+]
 
 
 def _coming() -> str:

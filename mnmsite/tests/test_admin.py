@@ -44,7 +44,7 @@ def test_a_broadcast_in_a_browser(site, page):
         page.goto(f"/admin/login/?next=/admin/tmtp_delivery/broadcast/{pk}/review/")
         page.get_by_label("Username").fill("editor")
         page.get_by_label("Password").fill("an editor's password")
-        page.get_by_role("button", name="Log in").click()
+        page.locator("main").get_by_role("button", name="Sign in").click()
         expect(page.get_by_role("heading", name="Hello")).to_be_visible()
         page.get_by_role("button", name="Send now to 5 members").click()
         bar = page.get_by_role("progressbar")

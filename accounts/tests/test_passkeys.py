@@ -1,0 +1,164 @@
+"""Passkeys in a browser: Chromium's virtual authenticator makes and uses them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from accounts.tests.pages import PASSWORD, sign_up
+from tmtp.tests.axe import violations
+
+pytestmark = pytest.mark.once
+
+KEY = {
+    "protocol": "ctap2",
+    "transport": "internal",
+    "hasResidentKey": True,
+    "hasUserVerification": True,
+    "isUserVerified": True,
+    "automaticPresenceSimulation": True,
+}
+FORGET = """
+from accounts.models import Passkey
+result = Passkey.objects.filter(user__username={name!r}).update(counter=1_000_000)
+"""
+
+
+class Authenticator:
+    """A virtual authenticator of a page."""
+
+    def __init__(self, page: Any, **options: Any) -> None:
+        self.session = page.context.new_cdp_session(page)
+        self.session.send("WebAuthn.enable")
+        added = self.session.send("WebAuthn.addVirtualAuthenticator", {"options": {**KEY, **options}})
+        self.id = added["authenticatorId"]
+
+    def verifies(self, verified: bool) -> None:
+        """Set whether the finger on it is the owner's."""
+        self.session.send("WebAuthn.setUserVerified", {"authenticatorId": self.id, "isUserVerified": verified})
+
+
+def named(site: Any) -> str:
+    """Return the site's URL with a host name: there are no passkeys for addresses."""
+    return site.url.replace("127.0.0.1", "localhost")
+
+
+def add_passkey(page: Any, name: str) -> None:
+    page.goto("/account/second-factor/")
+    page.get_by_role("link", name="Add a passkey").click()
+    page.get_by_label("Name of the passkey").fill(name)
+    page.get_by_role("button", name="Make the passkey").click()
+
+
+def sign_out(page: Any) -> None:
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("button", name="Sign out")).to_have_count(0)
+
+
+def enter_password(page: Any, name: str) -> None:
+    page.goto("/sign-in/?next=/account/")
+    page.get_by_label("Username or e-mail address").fill(name)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.locator("main").get_by_role("button", name="Sign in", exact=True).click()
+
+
+def is_in(page: Any) -> None:
+    expect(page.get_by_role("heading", level=1, name="Account")).to_be_visible()
+
+
+def test_a_passkey_is_made_and_signs_in_alone_and_as_the_second_step(site: Any, new_page: Any) -> None:
+    page = new_page(base_url=named(site))
+    authenticator = Authenticator(page)
+    sign_up(page, "paula")
+    add_passkey(page, "My laptop")
+    expect(page.get_by_role("heading", level=1, name="Your recovery codes")).to_be_visible()
+    assert violations(page) == []
+    code = re.findall(r"[a-z2-7]{4}(?:-[a-z2-7]{4}){3}", page.locator("#codes").inner_text())[0]
+    page.get_by_role("link", name="Done").click()
+    expect(page.get_by_text("My laptop", exact=True)).to_be_visible()
+
+    add_passkey(page, "My laptop again")  # the browser knows that it has one
+    expect(page.get_by_text("This passkey is on your list already.")).to_be_visible()
+
+    # alone: two factors in one
+    sign_out(page)
+    page.goto("/sign-in/?next=/account/")
+    page.get_by_role("link", name="Sign in with a passkey").click()
+    page.get_by_role("button", name="Use a passkey").click()
+    is_in(page)
+
+    # the second step, which does without the finger
+    sign_out(page)
+    authenticator.verifies(False)
+    enter_password(page, "paula")
+    expect(page.get_by_role("heading", level=1, name="The second step")).to_be_visible()
+    page.get_by_role("button", name="Use a passkey").click()
+    is_in(page)
+
+    # alone, it does not do without
+    sign_out(page)
+    page.goto("/sign-in-passkey/")
+    page.get_by_role("button", name="Use a passkey").click()
+    expect(page.get_by_text("The browser got no passkey. Please try again.")).to_be_visible()
+    assert violations(page) == []
+
+    # and a recovery code instead of it
+    enter_password(page, "paula")
+    page.get_by_label("Code").fill(code)
+    page.get_by_role("button", name="Continue").click()
+    is_in(page)
+
+    # somebody else who has stolen a copy: the counter shows it
+    sign_out(page)
+    authenticator.verifies(True)
+    with site.other_process() as other:
+        assert other.run(FORGET.format(name="paula")) == 1
+    page.goto("/sign-in-passkey/")
+    page.get_by_role("button", name="Use a passkey").click()
+    expect(page.get_by_text("That passkey does not work here.")).to_be_visible()
+
+
+ANSWER = """options => navigator.credentials.get({
+  publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(options)
+}).then(found => JSON.stringify(found.toJSON()))"""
+OPTIONS = "JSON.parse(document.getElementById('passkey_options').textContent)"
+POST = """form => {
+  const element = document.querySelector("form[data-passkey]");
+  element.elements.answer.value = form;
+  element.submit();
+}"""
+
+
+def test_an_answer_proves_nothing_elsewhere(site: Any, new_page: Any) -> None:
+    """A challenge is answered once, in the session that asked, for the purpose for which it asked."""
+    page = new_page(base_url=named(site))
+    Authenticator(page)
+    sign_up(page, "petra")
+    add_passkey(page, "key")
+    sign_out(page)
+
+    def answer() -> str:
+        return page.evaluate(ANSWER, page.evaluate(OPTIONS))
+
+    page.goto("/sign-in-passkey/")
+    once = answer()
+    page.goto("/sign-in-passkey/")  # asks anew
+    page.evaluate(POST, once)
+    expect(page.get_by_text("That passkey does not work here.")).to_be_visible()
+
+    enter_password(page, "petra")
+    expect(page.get_by_role("heading", level=1, name="The second step")).to_be_visible()
+    second = answer()
+    page.goto("/sign-in-passkey/")
+    page.evaluate(POST, second)
+    expect(page.get_by_text("That passkey does not work here.")).to_be_visible()
+
+    right = answer()
+    broken = right.replace('"signature":"', '"signature":"AAAA')
+    page.evaluate(POST, broken)
+    expect(page.get_by_text("That passkey does not work here.")).to_be_visible()
+    page.evaluate(POST, answer())
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
