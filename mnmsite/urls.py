@@ -13,8 +13,9 @@ admin.site.site_header = admin.site.site_title = format_lazy(
     _("{name} administration"), name=settings.TMTP["SITE_NAME"]
 )
 
+admin.site.login = admin_login  # the admin's own sign-in knows no second factor
+
 urlpatterns = [
-    path("admin/login/", admin_login),  # before the admin's own, which knows no second factor
     path("admin/", admin.site.urls),
     path("delivery/", include("tmtp.delivery.urls")),
     path("", include("accounts.urls")),
