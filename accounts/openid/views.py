@@ -24,6 +24,7 @@ from tmtp.web.decorators import member_page
 
 from ..errors import Refused
 from ..second_factor import signing_in
+from ..second_factor.confirmation import confirmed_page
 from ..signin.views import back_to_account, welcome
 from . import identities
 from .client import STATE_LIFE, STATES, Redeemer, Shown, begin, providers
@@ -49,7 +50,7 @@ def sign_in(request: HttpRequest, slug: str) -> HttpResponse:
     return HttpResponseRedirect(begin(request, provider_or_404(slug).site, next=next_page(request), link=None))
 
 
-@member_page("POST")
+@confirmed_page("POST")
 def link(request: HttpRequest, slug: str) -> HttpResponse:
     """Redirect to the provider, to link the identity to the member. POST only: other sites must not start this."""
     return HttpResponseRedirect(begin(request, provider_or_404(slug).site, next="", link=str(request.user.pk)))

@@ -29,8 +29,16 @@ def check(user: Any, text: str) -> None:
     if of_an_hour > AN_HOUR or of_a_day > A_DAY:
         attempt.delete()  # it was not looked at
         raise Refused("codes_too_many")
-    if apps_with_codes.accept(user, text) or recovery_codes.spend(user, text):
+    if apps_with_codes.accept(user, text):
         attempt.delete()
+        return
+    if recovery_codes.spend(user, text):
+        attempt.delete()
+        notices.tell(
+            user,
+            _("A recovery code was used"),
+            _("Somebody has shown who they are on the website with one of your recovery codes. It works no more."),
+        )
         return
     if of_an_hour == AN_HOUR or of_a_day == A_DAY:
         notices.tell(

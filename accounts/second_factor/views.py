@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
-from urllib.parse import urlencode
-
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from tmtp.pages.service_address import qr_code
@@ -20,25 +14,11 @@ from tmtp.web.decorators import member_page
 from ..errors import Refused
 from ..models import AuthenticatorApp, Passkey
 from ..sessions import browsers
-from . import apps_with_codes, factors, passkeys, recovery_codes, signing_in
+from . import apps_with_codes, factors, passkeys, recovery_codes
+from .confirmation import confirmed_page
 from .forms import AppCodeForm, NewPasskeyForm
 
 NEW_SECRET = "authenticator_secret"  # noqa: S105 - the key in the session of a secret that is not confirmed yet
-
-
-def confirmed_page(*methods: str) -> Callable[[Any], Any]:
-    """Allow these methods for members who have shown a moment ago who they are. Others are asked to, and come back."""
-
-    def decorate(view: Any) -> Any:
-        @wraps(view)
-        def ask_first(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            if signing_in.is_confirmed(request):
-                return view(request, *args, **kwargs)
-            return HttpResponseRedirect(f"{reverse('accounts:reauthenticate')}?{urlencode({'next': request.path})}")
-
-        return member_page(*methods)(ask_first)
-
-    return decorate
 
 
 @member_page("GET")

@@ -6,6 +6,7 @@ was last written down, so that most requests cost no query.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from datetime import timedelta
 from importlib import import_module
@@ -14,6 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -41,19 +43,20 @@ def remember(request: HttpRequest, user: Any) -> None:
     values = {
         "user": user,
         "session_key": session.session_key,
-        "agent": request.headers.get("User-Agent", "")[:AGENT_MAX],
+        "agent": request.headers.get("User-Agent", "").replace("\0", "")[:AGENT_MAX],
         "address": address_of(request),
         "used": now,
     }
-    # The key changes when the member changes the password, or confirms who they are.
-    Browser.objects.update_or_create(session_key=before["key"] or session.session_key, defaults=values)
+    # The key changes when the member changes the password. Another request may be noting the new one at this moment.
+    with contextlib.suppress(IntegrityError), transaction.atomic():
+        Browser.objects.update_or_create(session_key=before["key"] or session.session_key, defaults=values)
     session[HELD] = {"key": session.session_key, "at": now.timestamp()}
 
 
 def address_of(request: HttpRequest) -> str | None:
-    """Return the IP address of a request, or None if the web server does not say."""
+    """Return the IP address of a request, without a zone of IPv6, or None if the web server does not say."""
     try:
-        return str(ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")))
+        return str(ipaddress.ip_address(request.META.get("REMOTE_ADDR", "").partition("%")[0]))
     except ValueError:
         return None
 

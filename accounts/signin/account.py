@@ -17,6 +17,7 @@ from ..errors import Refused
 from ..models import Address
 from ..openid.client import providers
 from ..openid.identities import identities_of, label_of
+from ..second_factor.confirmation import confirmed_page
 from .forms import AddressForm
 from .views import back_to_account
 
@@ -40,7 +41,7 @@ def show(request: HttpRequest, form: AddressForm) -> HttpResponse:
     return csp_update({"form-action": targets})(render)(request, "accounts/account.html", context)
 
 
-@member_page("POST")
+@confirmed_page("POST")
 def add_address(request: HttpRequest) -> HttpResponse:
     """Add an address, and mail a link to it."""
     form = AddressForm(request.POST)

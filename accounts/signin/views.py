@@ -26,7 +26,7 @@ from tmtp.services.people.linking import user_of
 
 from .. import email_addresses
 from ..errors import Refused
-from ..second_factor import passkeys, signing_in
+from ..second_factor import confirmation, passkeys, signing_in
 from ..second_factor.signing_in import BACKEND
 from ..sessions import browsers
 from .forms import PasswordResetForm, SignInForm, SignUpForm, password_form
@@ -105,6 +105,13 @@ class ChangePassword(SuccessMessageMixin, views.PasswordChangeView):
     template_name = "accounts/password_change.html"
     success_url = reverse_lazy("accounts:account")
     success_message = _("Your password is changed. Other browsers are signed out.")
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Ask a member who has no password, and so cannot type it, who they are."""
+        user = request.user
+        if user.is_authenticated and not user.has_usable_password() and not signing_in.is_confirmed(request):
+            return confirmation.ask(request.path)
+        return super().dispatch(request, *args, **kwargs)
 
     def get_form_class(self) -> Any:
         return password_form(self.request.user)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from urllib.parse import parse_qs, urlsplit
 
+import pyotp
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
@@ -12,6 +14,7 @@ from django.urls import reverse
 from accounts import email_addresses
 from accounts.openid import client as openid_client
 from accounts.openid import identities as linked_identities
+from accounts.second_factor import apps_with_codes, signing_in
 from tmtp.models import Identity, Node, User
 from tmtp.openid import tokens
 from tmtp.services.people import devices, identities, users
@@ -143,6 +146,29 @@ def test_on_to_where_one_wanted_to_go(client, stranger, provider):
 def test_nobody_is_sent_elsewhere(client, stranger, provider, to):
     sign_up(client, provider)
     assert sign_in(stranger, provider, next=to).url == START
+
+
+def test_a_second_factor_is_asked_for_after_the_provider_too(client, stranger, provider):
+    sign_up(client, provider)
+    secret = apps_with_codes.new_secret()
+    apps_with_codes.add(MEMBER.objects.get(), secret, pyotp.TOTP(secret).at(time.time() - 30))
+    answer = sign_in(stranger, provider, next="/devices/")
+    assert answer.url == reverse("accounts:sign_in_code")
+    assert member(stranger) is None
+    assert stranger.post(answer.url, {"code": pyotp.TOTP(secret).now()}).url == "/devices/"
+    assert member(stranger) == MEMBER.objects.get()
+
+
+def test_who_signs_in_with_a_provider_shows_with_it_who_they_are(client, provider):
+    sign_up(client, provider)
+    session = client.session
+    session[signing_in.CONFIRMED] = 0
+    session.save()
+    page = reverse("accounts:app_add")
+    asked = client.get(page, follow=True)
+    assert f"{BEGIN}?next={page.replace('/', '%2F')}" in asked.text
+    assert sign_in(client, provider, next=page).url == page
+    assert client.get(page).status_code == 200
 
 
 def test_an_account_that_is_switched_off(client, stranger, provider):

@@ -203,6 +203,7 @@ def test_a_recovery_code_works_once_however_it_is_typed(client, ann, secret):
         client.post(url("sign_in_code"), {"code": text})
         assert not is_in(client)
     assert ann.recovery_codes.count() == recovery_codes.COUNT - 4
+    assert told(ann) == ["A recovery code was used"] * 4
 
 
 def test_recovery_codes_are_stored_as_hashes_and_are_the_members_own(ann):
@@ -264,6 +265,31 @@ def test_changes_need_a_member_who_has_just_shown_who_they_are(client, ann, secr
     assert client.post(answer.url, {"code": wrong(secret), "next": page}).status_code == 200
     assert client.post(answer.url, {"code": code(secret), "next": page}).url == page
     assert client.get(page, headers={"host": "localhost"}).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["add_address", "link"])
+def test_other_ways_into_the_account_need_that_too(client, ann, name):
+    client.force_login(ann)
+    session = client.session
+    session[signing_in.CONFIRMED] = 0
+    session.save()
+    page = url(name, *(["example-university"] if name == "link" else []))
+    answer = client.post(page, {"address": "thief@example.org"})
+    assert answer.url == f"{url('reauthenticate')}?next=%2Faccount%2F"
+    assert not ann.addresses.exists()
+
+
+def test_a_first_password_needs_that_too(client, ann):
+    ann.set_unusable_password()
+    ann.save()
+    client.force_login(ann)
+    assert client.get(url("password_change")).status_code == 200
+    session = client.session
+    session[signing_in.CONFIRMED] = 0
+    session.save()
+    form = {"new_password1": "another horse battery", "new_password2": "another horse battery"}
+    assert client.post(url("password_change"), form).url.startswith(url("reauthenticate"))
+    assert "no provider that still exists" in client.get(url("reauthenticate")).text
 
 
 def test_without_a_factor_the_password_shows_who_one_is(client, ann):

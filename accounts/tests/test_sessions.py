@@ -134,6 +134,24 @@ def test_browsers_have_names(agent, name):
     assert description.name_of(agent) == name
 
 
+@pytest.mark.parametrize(
+    ("given", "address"), [("fe80::1%eth0", "fe80::1"), ("", None), ("unix:", None), ("192.0.2.1", "192.0.2.1")]
+)
+def test_whatever_the_web_server_says_of_the_address(ann, given, address):
+    sign_in(address=given)
+    assert Browser.objects.get().address == address
+
+
+def test_two_requests_may_note_a_browser_at_the_same_moment(ann):
+    """Such as the page after a changed password, whose session has a new key."""
+    here = sign_in()
+    before = here.session
+    before["browser"] = {"key": "gone", "at": 0}
+    before.save()
+    assert is_in(here)
+    assert Browser.objects.count() == 1
+
+
 class Places:
     def city(self, address):
         if address == "10.0.0.1":
