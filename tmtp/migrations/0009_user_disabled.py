@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tmtp", "0007_abuse_reports"),
+        ("tmtp", "0008_old_secret"),
     ]
 
     operations = [
