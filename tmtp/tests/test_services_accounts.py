@@ -9,6 +9,7 @@ from django.utils import timezone
 from tmtp.models import User
 from tmtp.services.errors import Refused
 from tmtp.services.people import accounts, users
+from tmtp.services.people.devices import make_node
 from tmtp.services.people.identities import IdentityShown, link_identity
 from tmtp.services.people.linking import link_account, user_of
 
@@ -74,4 +75,6 @@ def test_no_device_registers_for_a_disabled_user() -> None:
     with pytest.raises(Refused) as refused:
         users.register("phone", shown=shown)
     assert refused.value.code == "account_disabled"
+    with pytest.raises(Refused):
+        make_node(user_of(ann), "tablet")
     assert not user_of(ann).nodes.filter(kind=1).exists()

@@ -120,9 +120,10 @@ def _ask_to_start_over(node: Node) -> bool:
 def next_node(user: User) -> Node:
     """Return the node to become the user's next device: a new one, or their placeholder with what waits in it.
 
-    Raise Refused if the user has too many devices already. Lock the user.
+    Raise Refused if the user has too many devices already, or is disabled. Lock the user.
     """
-    User.objects.select_for_update().get(pk=user.pk)
+    if User.objects.select_for_update().get(pk=user.pk).disabled:
+        raise Refused("account_disabled")
     most = min(conf.limit("nodes_per_user") or MAX_NODES, MAX_NODES)
     if user.nodes.filter(dropped=None, kind=Node.Kind.DEVICE).count() >= most:
         raise Refused("too_many_nodes", most=most)

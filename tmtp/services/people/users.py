@@ -65,8 +65,6 @@ def register(
     """
     room.check()
     known = known_user(shown) if shown else None
-    if known and known.disabled:
-        raise Refused("account_disabled")
     user = known or User.objects.create(uid=make_uid(), account=account)
     if shown and not known:
         Identity.objects.create(user=user, iss=shown.iss, sub=shown.sub)
