@@ -24,7 +24,7 @@ OPTIONAL = {"delivery", "mailbox", "pages"}  # separate apps, which no other roo
 FLOORS = (
     OPTIONAL,
     {"apps", "management"},
-    {"admin", "checks", "goserver", "processes", "routing", "simulation", "web"},
+    {"admin", "backup", "checks", "goserver", "processes", "routing", "simulation", "web"},
     {"client", "consumers", "messaging", "monitoring", "testing"},
     {"links"},
     {"engine"},

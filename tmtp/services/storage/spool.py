@@ -41,9 +41,9 @@ def path(name: str) -> Path:
     return conf.spool_dir / name[:2] / name
 
 
-def create() -> tuple[str, BinaryIO]:
-    """Create an empty file. Return its name, and the file open for writing."""
-    name = secrets.token_hex(16)
+def create(name: str = "") -> tuple[str, BinaryIO]:
+    """Create an empty file, under a new name unless one is given. Return its name, and the file open for writing."""
+    name = name or secrets.token_hex(16)
     where = path(name)
     _make(where.parent)
     return name, open(where, "xb", buffering=0)
