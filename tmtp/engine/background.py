@@ -8,6 +8,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from django.db import Error
+
 from ..conf import conf
 from ..services.monitoring import figures, samples
 from ..services.storage import handover
@@ -100,6 +102,8 @@ class Background:
             await asyncio.sleep(samples.until_next())
             try:
                 await asyncio.to_thread(samples.take, self._lease.id, self._own.values())
+            except Error as error:  # the database may be away
+                log.warning("no sample was taken: %s", error)
             except Exception:
                 log.exception("no sample was taken")
 

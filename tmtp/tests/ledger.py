@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -229,7 +230,7 @@ class Device:
 
 
 class Crowd:
-    """Devices that post to each other until `finish`."""
+    """Devices that post to each other until `finish`. They are spread over `server` and `also`."""
 
     def __init__(
         self,
@@ -240,9 +241,11 @@ class Crowd:
         sizes: Sequence[int] = (0, 100, 100, 400, 3000),
         patience: float = PATIENCE,
         pause: float = 0,
+        also: Sequence[Server] = (),
     ) -> None:
         self.ledger = Ledger()
-        self.devices = [Device(f"d{index}", server, self.ledger) for index in range(size)]
+        servers = itertools.cycle([server, *also])
+        self.devices = [Device(f"d{index}", next(servers), self.ledger) for index in range(size)]
         self._fan_out, self._at_once, self._sizes = fan_out, at_once, sizes
         self._patience, self._pause = patience, pause
         self._go_on = True

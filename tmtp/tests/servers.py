@@ -574,9 +574,12 @@ class Relay:
         self._flows.set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> None:
-        """Listen."""
-        self._server = await asyncio.start_unix_server(self._join, self._path)
+    async def start(self, listener: socket.socket | None = None) -> None:
+        """Listen on a Unix socket, or where a test says."""
+        if listener:
+            self._server = await asyncio.start_server(self._join, sock=listener)
+        else:
+            self._server = await asyncio.start_unix_server(self._join, self._path)
 
     def swallow(self) -> None:
         """Let nothing through, and do not say so."""
@@ -586,12 +589,16 @@ class Relay:
         """Let everything through that comes from now on over new connections."""
         self._flows.set()
 
+    def drop(self) -> None:
+        """End all connections on the side of PostgreSQL, as it does itself when it notices that a client is gone."""
+        for task in self._tasks:
+            task.cancel()
+
     async def stop(self) -> None:
         """End all connections."""
         self._server.close()
         self._flows.set()
-        for task in self._tasks:
-            task.cancel()
+        self.drop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -606,8 +613,11 @@ class Relay:
             task.add_done_callback(self._tasks.discard)
 
     async def _copy(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        try:
             while data := await source.read(65536):
                 await self._flows.wait()
                 target.write(data)
-        target.close()
+        except OSError:
+            pass
+        finally:
+            target.close()

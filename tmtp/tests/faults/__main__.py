@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import conftest
+from tmtp.tests.hosts import NoHosts, check_programs, check_rights
 from tmtp.tests.servers import Installation, installation, postgresql_template
 
 from .postgresql import Postgresql
@@ -59,7 +60,7 @@ def show(fault: Fault, database: str, rounds: float, seed: int) -> Result:
     try:
         with place_for(fault, database) as (site, postgresql):
             result = asyncio.run(run(fault, site, max(1, round(rounds)), seed, postgresql))
-    except (PermissionError, FileNotFoundError, subprocess.CalledProcessError) as error:  # no root, no compiler
+    except (PermissionError, FileNotFoundError, NoHosts, subprocess.CalledProcessError) as error:  # no root, no compiler
         return skip(fault, database, str(error))
     line = f"{fault.name:26} {database:11} {result.rounds:6} {result.acked:7} {result.refused:7}"
     print(f"{line} {result.repeated:6} {result.gap:6.1f}  {'WRONG' if result.wrong else 'as promised'}", flush=True)
@@ -80,13 +81,16 @@ def skip(fault: Fault, database: str, why: str) -> Result:
 def place_for(fault: Fault, database: str) -> Iterator[tuple[Installation, Postgresql | None]]:
     """Return a site, and a PostgreSQL of its own if it uses one.
 
-    Raise PermissionError if that needs root, and what `shim` raises if it needs a compiler.
+    Raise PermissionError or NoHosts if that needs root, and what `shim` raises if it needs a compiler.
     """
     with contextlib.ExitStack() as stack:
         if fault.on_small_disk and os.geteuid() != 0:
             raise PermissionError("only root can mount a small disk")
         if fault.records_disk:
             shim()
+        if fault.two_hosts:
+            check_programs()
+            check_rights()
         small = stack.enter_context(small_disk(SMALL_DISK[database])) if fault.on_small_disk else None
         postgresql = None
         os.environ.pop("DATABASE_URL", None)

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ from tmtp.tests.servers import Installation, Server, until
 
 from . import workers
 from .clients import an_octet_a_second, cut_in_a_record, strangers
-from .forking import ForkedServer, forking
+from .forking import forking
 from .postgresql import Postgresql
 from .power import Disk
+from .two_hosts import Pair, pair_of_hosts
 
 LARGE = (0, 100, 400, 3000, 70_000)  # the last one is spooled
 SMALL_DISK = {"sqlite": 64 * 2**20, "postgresql": 200 * 2**20}  # octets
@@ -40,11 +41,12 @@ class Place:
     """Where faults happen: a server and its clients."""
 
     site: Installation
-    server: ForkedServer
+    server: Server
     crowd: Crowd
     by: random.Random
     disk: Disk | None = None
     postgresql: Postgresql | None = None
+    pair: Pair | None = None
     notes: list[str] = field(default_factory=list)
 
     async def kill(self) -> None:
@@ -284,6 +286,12 @@ async def _p99(server: Server) -> float:
     return sorted(times)[int(len(times) * 0.99)] * 1000
 
 
+async def cut_network(place: Place) -> None:
+    """The network between two hosts is cut, for longer than a lease lasts or for a moment. PostgreSQL may notice."""
+    assert place.pair
+    await place.pair.cut(seconds=place.by.choice([0, 2, 10, 40]), noticed=place.by.random() < 0.5)
+
+
 # -- running them
 
 Act = Callable[[Place], Awaitable[None]]
@@ -298,6 +306,7 @@ class Fault:
     databases: tuple[str, ...] = ("sqlite", "postgresql")
     on_small_disk: bool = False
     records_disk: bool = False
+    two_hosts: bool = False
     quiet: bool = False  # with few clients that post
     settings: tuple[tuple[str, Any], ...] = ()  # in TMTP
     extra_settings: str = ""  # Python code after the site's settings
@@ -328,6 +337,7 @@ FAULTS = (
     Fault(stop_reading, 8),
     Fault(dribble, 2),
     Fault(never_log_in, 1, quiet=True),
+    Fault(cut_network, 5, POSTGRESQL, two_hosts=True),
 )
 
 
@@ -348,15 +358,10 @@ async def run(fault: Fault, site: Installation, rounds: int, seed: int, postgres
     """Let a fault happen so many times while clients post, and check the ledger."""
     by = random.Random(seed)
     result = Result()
-    disk = Disk(site.folder, by) if fault.records_disk else None
-    with (site.folder / "overridden_settings.py").open("a") as settings:
-        settings.write(fault.extra_settings)
-    with forking(site, **(disk.env if disk else {})) as fork, fork.serve() as server:
-        sizes = LARGE if disk else (0, 100, 400, 3000)
-        crowd = Crowd(server, 3 if fault.quiet else 12, sizes=sizes, pause=0.05 if fault.quiet else 0)
-        place = Place(site, server, crowd, by, disk, postgresql)
+    async with _place(fault, site, by, postgresql) as place:
+        crowd = place.crowd
         try:
-            async with asyncio.timeout(120 + 30 * rounds):
+            async with asyncio.timeout(120 + (90 if fault.two_hosts else 30) * rounds):
                 await crowd.start()
                 await crowd.more(30)
                 for _ in range(rounds):
@@ -368,16 +373,37 @@ async def run(fault: Fault, site: Installation, rounds: int, seed: int, postgres
                     await crowd.more(by.randint(1, 60))
                     result.rounds += 1
                 await crowd.finish()
+                if place.pair:
+                    place.pair.check()
         except Exception as error:
             result.wrong = f"{type(error).__name__}: {error}"
             await crowd.leave()
-        if "Traceback" in server.log:
-            result.wrong += "\na traceback in the log:\n" + server.log.partition("Traceback")[2][:3000]
+        for server in {device.server for device in crowd.devices}:
+            if "Traceback" in server.log:
+                result.wrong += "\na traceback in the log:\n" + server.log.partition("Traceback")[2][:3000]
     posts = crowd.ledger.posts.values()
     result.acked, result.refused = len(crowd.ledger.acked), sum(bool(post.refused) for post in posts)
     result.repeated = sum(post.tries > 1 for post in posts)
     result.notes = place.notes
     return result
+
+
+@contextlib.asynccontextmanager
+async def _place(
+    fault: Fault, site: Installation, by: random.Random, postgresql: Postgresql | None
+) -> AsyncIterator[Place]:
+    """Run what a fault needs. The clients are yet to begin."""
+    if fault.two_hosts:
+        async with pair_of_hosts(site) as pair:
+            yield Place(site, pair.one, pair.crowd, by, postgresql=postgresql, pair=pair)
+        return
+    disk = Disk(site.folder, by) if fault.records_disk else None
+    with (site.folder / "overridden_settings.py").open("a") as settings:
+        settings.write(fault.extra_settings)
+    with forking(site, **(disk.env if disk else {})) as fork, fork.serve() as server:
+        sizes = LARGE if disk else (0, 100, 400, 3000)
+        crowd = Crowd(server, 3 if fault.quiet else 12, sizes=sizes, pause=0.05 if fault.quiet else 0)
+        yield Place(site, server, crowd, by, disk, postgresql)
 
 
 @contextlib.contextmanager

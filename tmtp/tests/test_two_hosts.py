@@ -1,0 +1,40 @@
+"""Two hosts over one PostgreSQL keep every promise while the network between them is cut.
+
+`make faults` cuts it for longer.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from .faults.two_hosts import pair_of_hosts
+from .hosts import NoHosts, check_programs, check_rights
+from .servers import installation
+
+pytestmark = pytest.mark.skipif(not os.environ.get("DATABASE_URL"), reason="is about PostgreSQL")
+
+
+@pytest.fixture(autouse=True)
+def hosts_are_possible() -> None:
+    try:
+        check_programs()
+    except NoHosts as error:
+        pytest.fail(str(error)) if os.environ.get("CI") and os.geteuid() == 0 else pytest.skip(str(error))
+    try:
+        check_rights()
+    except NoHosts as error:
+        pytest.skip(str(error))
+
+
+async def test_the_network_between_two_hosts_is_cut() -> None:
+    """The hosts have the same name, and clocks that differ."""
+    with installation() as site:
+        async with pair_of_hosts(site) as pair:
+            await pair.crowd.start()
+            await pair.cut()
+            await pair.cut(noticed=True)
+            await pair.crowd.finish()
+            pair.check()
+            assert "Traceback" not in pair.one.log + pair.two.log
