@@ -60,7 +60,7 @@ def show(fault: Fault, database: str, rounds: float, seed: int) -> Result:
     try:
         with place_for(fault, database) as (site, postgresql):
             result = asyncio.run(run(fault, site, max(1, round(rounds)), seed, postgresql))
-    except (PermissionError, FileNotFoundError, NoHosts, subprocess.CalledProcessError) as error:  # no root, no compiler
+    except (PermissionError, FileNotFoundError, NoHosts, subprocess.CalledProcessError) as error:
         return skip(fault, database, str(error))
     line = f"{fault.name:26} {database:11} {result.rounds:6} {result.acked:7} {result.refused:7}"
     print(f"{line} {result.repeated:6} {result.gap:6.1f}  {'WRONG' if result.wrong else 'as promised'}", flush=True)
