@@ -10,10 +10,14 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+import pytest
+
 from tmtp.tests.hosts import Host, HostServer, two_hosts
 from tmtp.tests.ledger import Crowd
-from tmtp.tests.servers import Client, Installation, Relay, until
+from tmtp.tests.servers import Client, Installation, LoginRefused, Relay, until
 
+ONLINE, OFFLINE = 1, 2
+LIFETIME = 30  # seconds; of a lease
 AHEAD = 40  # seconds; the other host's clock is as much behind
 PORT = 5432
 SOON = 15.0  # seconds for presence to be right after a cut, on a machine that does much else
@@ -34,27 +38,39 @@ class Pair:
     async def cut(self, *, seconds: float = 0, noticed: bool = False) -> None:
         """Cut the network for a while, in which members come and go, and check that presence is right afterwards.
 
-        If `noticed`, PostgreSQL ends the sessions of the second host.
+        If `noticed`, PostgreSQL ends the sessions of the second host. If not, and if the cut is shorter than a lease
+        lasts, nobody may doubt that the second host is there.
         """
+        certain = not noticed and seconds < LIFETIME - 10
+        gone = self.was_told_gone()
         cid, dan = await self.two.register(), await self.one.register()
         await announce(cid, self.ann.uid)
-        await self.ann.expect(op="ohi", **{"from": cid.uid}, status=1)
+        await self.ann.expect(op="ohi", **{"from": cid.uid}, status=ONLINE)
         self.far.cut()
         if noticed:
             self.relay.drop()
         cid.close()
         await announce(dan, self.ben.uid)
         await self.crowd_goes_on()
+        if certain:
+            there = self.crowd.devices[1]
+            with pytest.raises(LoginRefused, match="already connected"):
+                await self.one.login(there.uid, there.nodeid)
         await asyncio.sleep(seconds)
         self.far.mend()
         await asyncio.gather(
-            self.ben.expect(SOON, op="ohi", **{"from": dan.uid}, status=1),
-            self.ann.expect(SOON, op="ohi", **{"from": cid.uid}, status=2),
+            self.ben.expect(SOON, op="ohi", **{"from": dan.uid}, status=ONLINE),
+            self.ann.expect(SOON, op="ohi", **{"from": cid.uid}, status=OFFLINE),
             self.everybody_is_served(),
         )
         dan.close()
-        await self.ben.expect(op="ohi", **{"from": dan.uid}, status=2)
+        await self.ben.expect(op="ohi", **{"from": dan.uid}, status=OFFLINE)
         await asyncio.gather(until_seen(self.ann, self.ben), until_seen(self.ben, self.ann))
+        assert not certain or self.was_told_gone() == gone
+
+    def was_told_gone(self) -> int:
+        """Return how often a host doubted that the other one is there, as `ann` and `ben` were told."""
+        return told(self.ann, self.ben).count(OFFLINE) + told(self.ben, self.ann).count(OFFLINE)
 
     async def crowd_goes_on(self) -> None:
         """Wait until the first host has acknowledged more posts, also for devices of the second one."""
@@ -95,14 +111,18 @@ async def until_seen(who: Client, other: Client) -> None:
     """Wait until the last that `who` was told is that the other is online."""
     async with asyncio.timeout(SOON):
         while not sees(who, other):
-            told, who.pending = who.pending, []
-            who.pending = [*told, await who.receive()]
+            frames, who.pending = who.pending, []
+            who.pending = [*frames, await who.receive()]
 
 
 def sees(who: Client, other: Client) -> bool:
     """Return whether `who` sees the other online."""
-    told = [head["status"] for head, _ in who.pending if (head["op"], head.get("from")) == ("ohi", other.uid)]
-    return not told or told[-1] == 1
+    return [ONLINE, *told(who, other)][-1] == ONLINE
+
+
+def told(who: Client, other: Client) -> list[int]:
+    """Return what `who` was told about the other's presence, except what a test has expected."""
+    return [head["status"] for head, _ in who.pending if (head["op"], head.get("from")) == ("ohi", other.uid)]
 
 
 @contextlib.asynccontextmanager
