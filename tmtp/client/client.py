@@ -241,14 +241,13 @@ class Client:
 
     async def ping(self, to: str, text: str, *, alias: str = "") -> Sent:
         """Send a line of text, at most 140 UTF-16 units, to an alias, from `alias` or the client's own one."""
-        _check_line(text)
-        return _sent(await self.request({"op": 9, "from": alias or self.alias, "to": to}, text.encode()))
+        members = {"op": 9, "from": alias or self.alias, "to": to}
+        return _sent(await self.request(members, _line(text)))
 
     async def invite(self, group: str, to: str, text: str = "", *, alias: str = "") -> Sent:
         """Invite an alias to a group, which is created if there is none."""
-        _check_line(text)
         members = {"op": 5, "gid": group, "from": alias or self.alias, "to": to}
-        return _sent(await self.request(members, text.encode()))
+        return _sent(await self.request(members, _line(text)))
 
     async def join(self, group: str, *, alias: str = "") -> None:
         """Join a group, under `alias` or the one that was invited."""
@@ -292,6 +291,12 @@ def _sent(head: Head) -> Sent:
     return Sent(head.msgid, head.posted)
 
 
-def _check_line(text: str) -> None:
-    if utf16_units(text) > PING_MAX_UNITS:
-        raise ClientError(f"the text has {utf16_units(text)} UTF-16 units, and may have {PING_MAX_UNITS}")
+def _line(text: str) -> bytes:
+    """Encode the text of a ping or an invitation. Raise ClientError if it is too long, or not Unicode."""
+    try:
+        units, octets = utf16_units(text), text.encode()
+    except UnicodeEncodeError as error:
+        raise ClientError(f"the text is not Unicode: {error.reason}") from error
+    if units > PING_MAX_UNITS:
+        raise ClientError(f"the text has {units} UTF-16 units, and may have {PING_MAX_UNITS}")
+    return octets

@@ -205,6 +205,10 @@ class Connection:
         Wait for a link, and send it again if the link ends before the ack. Raise RequestRefused.
         """
         numbered = self._with_id(members)
+        try:
+            request(numbered, data)
+        except ValueError as error:  # too long, or not Unicode
+            raise ClientError(f"this cannot be sent: {error}") from error
         while True:
             link = await self.link()
             try:

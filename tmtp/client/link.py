@@ -26,6 +26,10 @@ class LinkEnded(Exception):
     """The server has ended the link. The text is the reason it gave, if any."""
 
 
+class NotTmtp(Exception):
+    """What has arrived is not a message of TMTP."""
+
+
 class Head(msgspec.Struct):
     """The members of a header that clients need."""
 
@@ -248,6 +252,9 @@ class Link(asyncio.Protocol):
         at = 0
         try:
             at = self._messages()
+        except NotTmtp as error:
+            self.reason = str(error)
+            self.abort()
         finally:
             outbox, self._outbox = self._outbox, None
         del self._received[:at]
@@ -269,12 +276,12 @@ class Link(asyncio.Protocol):
         while have - at >= self._needed:
             if self._head is None:
                 start = at + 4
-                length = int(buffer[at:start], 16)
+                length = _length(buffer[at:start])
                 if have < start + length:
                     self._needed = 4 + length
                     break
                 at = start + length
-                self._head = _head(memoryview(buffer)[start:at])
+                self._head = _parsed(memoryview(buffer)[start:at])
                 self._needed = self._head.datalen
                 if self.spool_above is not None and self._needed > self.spool_above:
                     at = self._begin_file(at)
@@ -319,6 +326,20 @@ class Link(asyncio.Protocol):
             self._on_message(self, head, data)
             if head.from_ and head.id and self.acknowledges:
                 self.acknowledge(head.id)
+
+
+def _length(digits: bytearray) -> int:
+    try:
+        return int(digits, 16)
+    except ValueError:
+        raise NotTmtp("the server does not speak TMTP") from None
+
+
+def _parsed(octets: memoryview) -> Head:
+    try:
+        return _head(octets)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise NotTmtp("the server has sent an invalid header") from None
 
 
 def _acknowledgement(msgid: str) -> bytes:

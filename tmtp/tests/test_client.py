@@ -37,6 +37,7 @@ from tmtp.client import (
     RequestRefused,
     connection,
 )
+from tmtp.client.link import Link, LinkEnded
 from tmtp.client.server_address import ServerAddress
 from tmtp.server.certificate import make_self_signed
 from tmtp.testing import Server
@@ -187,6 +188,9 @@ async def test_what_the_server_refuses_is_raised(server: Server) -> None:
             await ann.send("nobody", "Hello", "Hello")
         with pytest.raises(ClientError, match="141 UTF-16 units"):
             await ann.ping(ann.alias, "x" * 141)
+        for text, alias in (("\udc80", ann.alias), ("Hello", "\udc80"), ("Hello", "x" * 70_000)):
+            with pytest.raises(ClientError, match=r"not Unicode|cannot be sent"):
+                await ann.ping(alias, text)
         with pytest.raises(ClientError, match="cannot be attached"):
             await ann.send(ann.uid, "Hello", "Hello", attachments=["/nowhere"])
         with pytest.raises(RequestRefused, match="invalid header"):  # the server ends the link
@@ -287,6 +291,20 @@ async def test_an_upload_that_is_cut_begins_again(server: Server, tmp_path: Path
             await ann.ping(bob.alias, "in the meantime")
             await sending
         assert await arrived.next() == 8_000_000
+
+
+@pytest.mark.parametrize("octets", [b"HTTP/1.1 400\r\n", b"0008[1,2,3,4]", b'000b{"op":"\xff\xff"}', b'0009{"oop":7}'])
+async def test_a_server_that_does_not_speak_tmtp(octets: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """The client says so and tries again; nothing fails in the event loop."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(octets)
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        link = await Link.connect(server.sockets[0].getsockname(), None, lambda: Link(lambda *message: None))
+        with pytest.raises(LinkEnded, match=r"does not speak TMTP|invalid header"):
+            await link.greet()
+    assert not caplog.records
 
 
 # who one is, and who the server is
