@@ -20,7 +20,7 @@ from ..services.queue.batch import Service
 from ..services.queue.reports import Note
 from ..store.counters import StoreCounters
 from ..store.interface import Deliver
-from ..store.store import STOP_PATIENCE, log_failure, resolver
+from ..store.store import STOP_PATIENCE, log_failure, resolver, settle
 from ..store.transactions import Entry, Unavailable
 from . import wire
 from .commands import Command, command_of
@@ -162,6 +162,8 @@ class RemoteStore:
             case wire.Failed():
                 self._commands.pop(item.job, None)
                 self._jobs.pop(item.job)(wire.error_of(item))
+            case wire.EndOfBatch():
+                settle(partial(self._put, wire.Settled(item.batch)))
             case wire.State():
                 self.failures, self.lost = item.failures, frozenset(item.lost)
             case wire.StoreFigures():

@@ -35,8 +35,8 @@ class LinkProcess:
         self._number = number
         self._store = service.store
         self._poller = Poller()
-        self._connection = wire.Connection(wire.FromLinks, self._received, self._end)
-        self.put = self._connection.put
+        self.connection = wire.Connection(wire.FromLinks, self._received, self._end)
+        self.put = self.connection.put
         self.nodes: set[int] = set()  # that are connected to it
         self.leases: set[int] = set()
         self._handlers: dict[type[wire.Item], Callable[[Any], object]] = {
@@ -51,11 +51,12 @@ class LinkProcess:
             wire.TakeLease: lambda item: service.spawn(self._take_lease(item)),
             wire.EndLease: self._end_lease,
             wire.ShowFigures: self._show_figures,
+            wire.Settled: lambda item: service.settled(self, item.batch),
         }
 
     async def connect(self, sock: socket.socket) -> None:
         """Begin to use the socket."""
-        await asyncio.get_running_loop().connect_accepted_socket(lambda: self._connection, sock)
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: self.connection, sock)
 
     # requests
 
@@ -134,7 +135,8 @@ class LinkProcess:
             self._forget(node)
         self._end_leases()
         self._service.processes.discard(self)
-        self._store.read(int, lambda _: self._connection.close())
+        self._service.settled(self)
+        self._store.read(int, lambda _: self.connection.close())
 
     def _end_leases(self) -> None:
         while self.leases:
@@ -148,9 +150,12 @@ class StoreService:
         self.process_of: dict[int, LinkProcess] = {}
         self.processes: set[LinkProcess] = set()
         self._started = 0
+        self._batch = 0
+        self._settling: set[LinkProcess] = set()  # those that have not dealt with the batch yet
+        self._all_settled: Callable[[], None] = nothing
         self._told: tuple[int, list[int]] = 0, []
         self._handover = HandOver(lambda: self.process_of, lambda: self.store.leases)
-        self.store = Store(asyncio.get_running_loop(), self._deliver, self._handover.send)
+        self.store = Store(asyncio.get_running_loop(), self._deliver, self._handover.send, self._settle)
         self._housekeeping = Housekeeping(self.store)
         self.shows_figures: LinkProcess | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -199,12 +204,33 @@ class StoreService:
             for process in self.processes:
                 process.put(wire.State(*state))
 
+    def _settle(self, done: Callable[[], None]) -> None:
+        """Call `done` when the processes that were told something of this batch have dealt with it."""
+        self._batch += 1
+        self._settling = {process for process in self.processes if process.connection.has_unsent}
+        self._all_settled = done
+        for process in self._settling:
+            process.put(wire.EndOfBatch(self._batch))
+        if not self._settling:
+            done()
+
+    def settled(self, process: LinkProcess, batch: int = 0) -> None:
+        """Note that a process has dealt with a batch, or, without one, that it has ended."""
+        if process in self._settling and batch in (0, self._batch):
+            self._settling.discard(process)
+            if not self._settling:
+                self._all_settled()
+
     async def _show_figures(self) -> None:
         """Send the figures of the store to the process that shows them."""
         while True:
             await asyncio.sleep(FIGURES)
             if self.shows_figures in self.processes:
                 self.shows_figures.put(wire.StoreFigures(self.store.figures()))
+
+
+def nothing() -> None:
+    """Do nothing: no batch has been reported."""
 
 
 def _failed(job: int, error: Exception) -> wire.Failed:

@@ -57,6 +57,12 @@ class ShowFigures(Item, tag="show"):
     """This process shows the figures of the store among its own."""
 
 
+class Settled(Item, tag="settled"):
+    """The process has dealt with a batch, and has said what came of it."""
+
+    batch: int
+
+
 class EndLease(Item, tag="end"):
     """`Store.end_lease`."""
 
@@ -171,6 +177,12 @@ class State(Item, tag="state"):
     lost: list[int]
 
 
+class EndOfBatch(Item, tag="batch"):
+    """All of a batch has been said."""
+
+    batch: int
+
+
 class StoreFigures(Item, tag="figures"):
     """`Store.figures`."""
 
@@ -178,9 +190,20 @@ class StoreFigures(Item, tag="figures"):
 
 
 FromLinks = (
-    TakeLease | EndLease | ShowFigures | Connected | Disconnected | NewPost | Run | Read | Look | Acknowledged | Noted
-)  # fmt: skip
-FromStore = Number | Result | Looked | Failed | Deliver | State | StoreFigures
+    TakeLease
+    | EndLease
+    | ShowFigures
+    | Settled
+    | Connected
+    | Disconnected
+    | NewPost
+    | Run
+    | Read
+    | Look
+    | Acknowledged
+    | Noted
+)
+FromStore = Number | Result | Looked | Failed | Deliver | State | StoreFigures | EndOfBatch
 
 
 def failed(job: int, error: errors.CodedError) -> Failed:
@@ -217,6 +240,11 @@ class Connection(asyncio.Protocol):
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append(item)
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether something was put in this turn of the event loop."""
+        return bool(self._unsent)
 
     def finish(self) -> None:
         """Send what was put, and no more."""

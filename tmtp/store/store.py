@@ -63,6 +63,7 @@ Item = Job | Read[Any] | Entry | Note
 class Store:
     """The store. `deliver` is called in the event loop with the messages of each batch after its commit.
 
+    `settle_with` is then called with a function to call when links have dealt with the batch: the next one can begin.
     `hand_over` is called in the store's thread with these messages, before the batch is reported.
     """
 
@@ -71,10 +72,12 @@ class Store:
         loop: asyncio.AbstractEventLoop,
         deliver: Callable[[list[Parcel]], None],
         hand_over: Callable[[list[Parcel]], None] | None = None,
+        settle_with: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
         self._loop = loop
         self._deliver = deliver
         self._hand_over = hand_over
+        self._settle = settle_with or settle
         self._items: SimpleQueue[Item | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work_or_end, name="tmtp-store", daemon=True)
         self.broken = False  # whether a bug has ended the thread
@@ -308,14 +311,15 @@ class Store:
             except Exception:
                 log.exception("a result could not be reported to its link")
         self._deliver(parcels)
-        self._settle(SETTLE_TURNS)
+        self._settle(self._settled.set)
 
-    def _settle(self, turns: int) -> None:
-        """Let the next batch begin after some turns of the loop, which sends what was reported, and reads answers."""
-        if turns:
-            self._loop.call_soon(self._settle, turns - 1)
-        else:
-            self._settled.set()
+
+def settle(done: Callable[[], None], turns: int = SETTLE_TURNS) -> None:
+    """Call `done` after some turns of the loop, which sends what was reported, and reads answers."""
+    if turns:
+        asyncio.get_running_loop().call_soon(settle, done, turns - 1)
+    else:
+        done()
 
 
 def discard_failed(job: Job) -> None:
