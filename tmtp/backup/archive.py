@@ -151,6 +151,6 @@ def _parsed(path: Path, text: bytes) -> dict[str, Any]:
             and isinstance(manifest["vendor"], str)
         ):
             return dict(manifest)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise BackupError(_("%s is damaged: its manifest cannot be read") % path) from None
     raise BackupError(_("%s was written by another version") % path)

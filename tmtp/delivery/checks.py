@@ -38,7 +38,19 @@ def _is_site(value: Any) -> bool:
     return not value or (parts.scheme in ("http", "https") and bool(parts.netloc) and not parts.query)
 
 
+def _is_address(value: str) -> bool:
+    parts = urlsplit(value)
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
+
+
 SITE = Rule(_is_site, "the beginning of the site's addresses, such as “https://example.org”")
+WEBHOOK = Rule(
+    lambda value: value == "" or (isinstance(value, str) and _is_address(value)),
+    "an address, such as “https://example.org/hook”",
+)
+SECRET = Rule(
+    lambda value: isinstance(value, str) and (value == "" or len(value) >= 32), "a secret of 32 characters or more"
+)
 ROUTES = Rule(
     lambda value: isinstance(value, str) and value.lower() in ("both", "message", "email"),
     "“both”, “message” or “email”",
@@ -62,6 +74,8 @@ RULES: dict[str, Rule] = {
     "HANDLER": DOTTED_PATH_OR_NONE,
     "HANDLER_TRIES": COUNT,
     "HANDLER_BACKOFF": SECONDS,
+    "WEBHOOK_URL": WEBHOOK,
+    "WEBHOOK_SECRET": SECRET,
     "CLAIM_FOR": SECONDS,
     "EXPIRE_AFTER": SECONDS_OR_NONE,
     "EXPIRE_MEMBERS": FLAG,
@@ -159,6 +173,15 @@ def check_notices(**_: Any) -> list[checks.CheckMessage]:
         hint = 'Add path("delivery/", include("tmtp.delivery.urls")) to the site\'s urlpatterns.'
         return [messages.error(6, "Notices by e-mail need the pages of tmtp.delivery.", hint)]
     return []
+
+
+@checks.register("tmtp_delivery")
+def check_webhook(**_: Any) -> list[checks.CheckMessage]:
+    """E007: the webhook has no address or no secret."""
+    if conf.HANDLER != "tmtp.delivery.inbound.webhook.post" or (conf.WEBHOOK_URL and conf.WEBHOOK_SECRET):
+        return []
+    hint = "Set TMTP_DELIVERY[“WEBHOOK_URL”] and TMTP_DELIVERY[“WEBHOOK_SECRET”]."
+    return [messages.error(7, "The webhook needs an address and a secret.", hint)]
 
 
 def _own_backend_is_used() -> bool:

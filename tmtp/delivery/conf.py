@@ -31,6 +31,8 @@ DEFAULTS: dict[str, Any] = {
     "HANDLER": None,
     "HANDLER_TRIES": 10,
     "HANDLER_BACKOFF": 30,
+    "WEBHOOK_URL": "",
+    "WEBHOOK_SECRET": "",
     # workers
     "CLAIM_FOR": 60,
     "EXPIRE_AFTER": None,

@@ -107,7 +107,7 @@ class Folder:
         for file_name in sorted(in_place.keys() | complete.keys()):
             for path in filter(None, (complete.get(file_name), in_place.get(file_name))):
                 try:
-                    yield path, name_of(file_name), read_record(path.read_bytes(), record)
+                    yield path, name_of(file_name), read_record(_octets(path), record)
                     break
                 except (Damaged, OSError) as error:
                     self._problem(path, str(error))
@@ -128,6 +128,12 @@ class Folder:
         except OSError as error:
             self._problem(folder, error.strerror or str(error))
             return []
+
+
+def _octets(path: Path) -> bytes:
+    if not path.is_file():
+        raise Damaged(_("not a file"))
+    return path.read_bytes()
 
 
 def _uid(file_name: str) -> str:

@@ -66,6 +66,8 @@ def parse_file_name(name: str) -> tuple[bool, int]:
 def read_message(path: Path) -> Waiting | None:
     """Return the message in a file, None if it is to be skipped. Raise Damaged or OSError."""
     first, number = parse_file_name(path.name)
+    if not path.is_file():
+        raise Damaged(_("not a file"))
     with path.open("rb") as file:
         length = path.stat().st_size
         if not length:
@@ -97,7 +99,7 @@ def _checked(head: bytes) -> Header:
     """Return the header of a frame. Raise Damaged unless it is one with the right headsum."""
     try:
         header = msgspec.json.decode(head[4:], type=Header)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Damaged(_("no header of a message: %s") % error) from None
     found = _HEADSUM.search(head, 4)
     bare = head[4 : found.start()] + head[found.end() :] if found else b""

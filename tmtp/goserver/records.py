@@ -86,7 +86,7 @@ def read_record(raw: bytes, kind: type[Record]) -> Record:
     """Return the record in a file. Raise Damaged unless it is one, and its checksum is right."""
     try:
         record = msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Damaged(_("not a record: %s") % error) from None
     if record.CheckSum not in checksums(raw, kind):
         raise Damaged(_("its checksum is wrong"))

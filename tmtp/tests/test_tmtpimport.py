@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 
 import pytest
@@ -290,6 +291,31 @@ def not_json(go, uid):
     return path
 
 
+def nested_too_deep(go, uid):
+    path = go.folder / "userdb/group/chess+club"
+    path.write_bytes(b'{"a":' * 5000)
+    return path
+
+
+def header_nested_too_deep(go, uid):
+    path = go.message(uid, NOW)
+    path.write_bytes(b"ffff" + b'{"a":' * 13107)
+    return path
+
+
+def folder_for_a_record(go, uid):
+    path = go.folder / "userdb/group/chess+club"
+    path.mkdir()
+    return path
+
+
+def pipe_for_a_message(go, uid):
+    path = go.message(uid, NOW)
+    path.unlink()
+    os.mkfifo(path)
+    return path
+
+
 def wrong_claims(go, uid):
     return go.folder / "userdb/user" / go.user(Authentication={"Issuer": 7})
 
@@ -311,6 +337,10 @@ DAMAGES = [
     group_with_a_stranger,
     not_json,
     wrong_claims,
+    nested_too_deep,
+    header_nested_too_deep,
+    folder_for_a_record,
+    pipe_for_a_message,
 ]
 
 
