@@ -19,7 +19,7 @@ PAUSE = 0.0005  # seconds, in which the other threads of the process go on
 def old_hash(nodeid: str) -> bytes:
     """Return the hash that a Go server stored of a nodeid. Run it in a thread: it takes about 50 ms.
 
-    Half of that is pauses: otherwise it would keep the interpreter from the event loop for 5 ms at a time.
+    Most of that is pauses: otherwise it would keep the interpreter from the event loop for 5 ms at a time.
     """
     digest = decode_base32(nodeid)
     for count in range(ROUNDS):
