@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL = $(PY) -m pip install --disable-pip-version-check --no-compile --progress-bar off
 PRINT = awk '/^Collecting / { print "  " $$2 } /^Installing / { print "  unpacking them" } { fflush() }'
 
-.PHONY: help setup run hello test test-app test-slow test-site test-postgresql lint bench faults screenshots requirements clean
+.PHONY: help setup run hello test test-app test-slow test-site test-postgresql lint bench faults fuzz soak screenshots requirements clean
 
 help:
 	@echo 'make setup   install in .venv what the site and its tests need'
@@ -22,6 +22,8 @@ help:
 	@echo 'make lint    lint, types and known vulnerabilities of dependencies only'
 	@echo 'make bench   measure the speed of the service'
 	@echo 'make faults  kill, stop, cut off and fill what the service needs, many times, while clients post'
+	@echo 'make fuzz    look for octets that break a promise, some minutes for each target (MINUTES=5)'
+	@echo 'make soak    see whether the service gives everything back when clients have gone, for an hour (MINUTES=60)'
 	@echo 'make screenshots   make the pictures in docs/ again'
 	@echo 'make requirements  make requirements*.txt from pyproject.toml'
 	@echo 'make clean   remove what was built, and .venv; var/ stays'
@@ -82,6 +84,12 @@ bench: setup
 
 faults: setup
 	$(PY) -m tmtp.tests.faults
+
+fuzz: setup
+	$(PY) -m tmtp.tests.fuzz $(MINUTES:%=--minutes %)
+
+soak: setup
+	$(PY) -m benchmarks.soak $(MINUTES:%=--minutes %)
 
 screenshots: setup
 	$(PY) -m mnmsite.tests.screenshots docs
