@@ -144,6 +144,15 @@ def resolve_name(name):
     raise AttributeError(name)
 
 
+def test_each_test_that_the_threat_model_names_exists():
+    named = set(re.findall(r"`(test_\w+)::(test_\w+)`", (DOCS / "threat-model.md").read_text()))
+    assert len(named) > 40
+    files = [path for room in ("tmtp", "accounts", "mnmsite") for path in (ROOT / room).rglob("test_*.py")]
+    for file, test in named:
+        sources = [path.read_text() for path in files if path.stem == file]
+        assert any(f"def {test}(" in source for source in sources), f"{file}::{test}"
+
+
 def test_each_page_is_in_the_index():
     index = (DOCS / "index.md").read_text()
     for page in DOCS.rglob("*.md"):
