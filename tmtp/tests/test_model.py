@@ -32,7 +32,8 @@ from tmtp.services.queue import leases, queue
 
 from .model import FIRST, Device, Expected, Group, Model, Outcome, User
 
-pytestmark = pytest.mark.django_db
+# `pytest --database=postgresql` runs it there: it takes many statements, so `make test` does not.
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 NAMES = ["ann of rome", "bob of carthage", "cleo of egypt", "dido, queen", "the senators", "the plebeians", "ευφραίνω"]
 NOBODY = "%" * 32
