@@ -22,7 +22,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError
 
 from .services.errors import CodedError
 
-LOGGERS = ("tmtp", "tmtp.abuse", "tmtp.delivery", "tmtp.openid.tokens", "tmtp.server")
+LOGGERS = ("tmtp", "tmtp.abuse", "tmtp.client", "tmtp.delivery", "tmtp.openid.tokens", "tmtp.server")
 
 # Errors whose texts name types, files and hosts only. The first line of the database's has no values of rows.
 QUOTE_NOTHING = (
