@@ -43,18 +43,18 @@ class Fork:
         )
         assert self._answer() == "ready"
 
-    def new(self, port: int, log: Path, mutant: str) -> int:
+    def new(self, port: int, log: Path, mutant: str, processes: int) -> int:
         """Start a server, and return its process id."""
         assert self._process.stdin
-        order = {"port": port, "log": str(log), "mutant": mutant}
+        order = {"port": port, "log": str(log), "mutant": mutant, "processes": processes}
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         self._process.stdin.flush()
         return int(self._answer())
 
     @contextlib.contextmanager
-    def serve(self, mutant: str = "") -> Iterator[ForkedServer]:
-        """Run a server, which is killed at the end of the block."""
-        server = ForkedServer(self, mutant)
+    def serve(self, mutant: str = "", processes: int = 0) -> Iterator[ForkedServer]:
+        """Run a server, which is killed at the end of the block, with so many processes of links besides, if any."""
+        server = ForkedServer(self, mutant, processes)
         server.start()
         try:
             yield server
@@ -116,15 +116,16 @@ class ForkedServer(Server):
 
     process: Any
 
-    def __init__(self, fork: Fork, mutant: str = "") -> None:
+    def __init__(self, fork: Fork, mutant: str = "", processes: int = 0) -> None:
         super().__init__(fork.site, free_port())
         self._fork = fork
         self._mutant = mutant
+        self._processes = processes
         self._log_seen = 0
 
     def _spawn(self) -> None:
         self._log_seen = len(self.log) if self.log_path.exists() else 0
-        self.process = Forked(self._fork.new(self.port, self.log_path, self._mutant))
+        self.process = Forked(self._fork.new(self.port, self.log_path, self._mutant, self._processes))
 
     def _wait(self) -> None:
         last = time.monotonic() + PATIENCE
@@ -140,7 +141,7 @@ def main() -> None:
 
     django.setup()
     from channels.routing import get_default_application
-    from django.core.management import call_command
+    from django.core.management import CommandError, call_command
 
     import tmtp.checks
     import tmtp.management.commands.runtmtp  # noqa: F401
@@ -163,8 +164,11 @@ def main() -> None:
         status = 1
         try:
             mutants.MUTANTS[order["mutant"]]()
-            call_command("runtmtp", bind=f"127.0.0.1:{order['port']}")
+            more = {"processes": order["processes"]} if order["processes"] else {}
+            call_command("runtmtp", bind=f"127.0.0.1:{order['port']}", **more)
             status = 0
+        except CommandError as error:
+            print(error)
         except BaseException:
             traceback.print_exc()
         finally:

@@ -64,6 +64,21 @@ async def kill_server(place: Place) -> None:
         await place.kill()
 
 
+async def kill_a_process(place: Place) -> None:
+    """kill -9 of one of the processes of runtmtp. With the store's, all end, and a new server is started."""
+    seen = len(place.server.log)
+    os.kill(place.by.choice(_children(place.server.pid)), signal.SIGKILL)
+    await asyncio.sleep(0.5)
+    if "the store's process has ended" in place.server.log[seen:]:
+        await until(lambda: place.server.process.poll() is not None)
+        await place.kill()
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
 async def stop_server(place: Place) -> None:
     """SIGSTOP of runtmtp for ten seconds."""
     await _stop([place.server.pid])
@@ -307,6 +322,7 @@ class Fault:
     on_small_disk: bool = False
     records_disk: bool = False
     two_hosts: bool = False
+    processes: int = 0  # of links, besides the store's
     quiet: bool = False  # with few clients that post
     settings: tuple[tuple[str, Any], ...] = ()  # in TMTP
     extra_settings: str = ""  # Python code after the site's settings
@@ -321,6 +337,7 @@ SQLITE, POSTGRESQL = ("sqlite",), ("postgresql",)
 IMPATIENT = (("STORE_PATIENCE", 2),)
 FAULTS = (
     Fault(kill_server, 25),
+    Fault(kill_a_process, 10, processes=2),
     Fault(end_server, 5),
     Fault(stop_server, 2),
     Fault(kill_backend, 25, POSTGRESQL),
@@ -400,7 +417,7 @@ async def _place(
     disk = Disk(site.folder, by) if fault.records_disk else None
     with (site.folder / "overridden_settings.py").open("a") as settings:
         settings.write(fault.extra_settings)
-    with forking(site, **(disk.env if disk else {})) as fork, fork.serve() as server:
+    with forking(site, **(disk.env if disk else {})) as fork, fork.serve(processes=fault.processes) as server:
         sizes = LARGE if disk else (0, 100, 400, 3000)
         crowd = Crowd(server, 3 if fault.quiet else 12, sizes=sizes, pause=0.05 if fault.quiet else 0)
         yield Place(site, server, crowd, by, disk, postgresql)
