@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL = $(PY) -m pip install --disable-pip-version-check --no-compile --progress-bar off
 PRINT = awk '/^Collecting / { print "  " $$2 } /^Installing / { print "  unpacking them" } { fflush() }'
 
-.PHONY: help setup run hello test test-app test-slow test-site test-postgresql lint bench faults fuzz soak screenshots requirements clean
+.PHONY: help setup run hello test test-app test-slow test-site test-postgresql lint bench bench-cluster faults fuzz soak screenshots requirements clean
 
 help:
 	@echo 'make setup   install in .venv what the site and its tests need'
@@ -21,6 +21,7 @@ help:
 	@echo 'make test    lint, types, tests on SQLite, and again on PostgreSQL where that matters'
 	@echo 'make lint    lint, types and known vulnerabilities of dependencies only'
 	@echo 'make bench   measure the speed of the service'
+	@echo 'make bench-cluster  measure several processes, and several servers over one database'
 	@echo 'make faults  kill, stop, cut off and fill what the service needs, many times, while clients post'
 	@echo 'make fuzz    look for octets that break a promise, some minutes for each target (MINUTES=5)'
 	@echo 'make soak    see whether the service gives everything back when clients have gone, for an hour (MINUTES=60)'
@@ -81,6 +82,9 @@ lint: setup
 
 bench: setup
 	$(PY) -m benchmarks
+
+bench-cluster: setup
+	$(PY) -m benchmarks.cluster
 
 faults: setup
 	$(PY) -m tmtp.tests.faults

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 import time
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,8 +32,10 @@ class Target:
 class Load:
     """Users, their links, and the posts that have not arrived yet."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, others: Sequence[Target] = ()) -> None:
+        """Users log in to the servers in turn; all have the same certificate and users."""
         self.target = target
+        self._addresses = [one.address for one in (target, *others)]
         self.world = World(target.address, ssl.create_default_context(cadata=target.cert))
         self._filling = b"x" * (BODY - 12)
         self._due: list[float] = []  # when each post was due to be sent, by serial number
@@ -43,7 +45,8 @@ class Load:
     def reset(self) -> None:
         """Reset all counts to zero."""
         self.acked = self.arrived = self.refused = self.doubled = 0
-        self.taken: array[float] = array("d")
+        self.taken: array[float] = array("d")  # seconds to each delivery
+        self.acks_taken: array[float] = array("d")
 
     @property
     def pending(self) -> int:
@@ -78,7 +81,8 @@ class Load:
 
     async def log_in(self, user: User) -> None:
         node = user.nodes[0]
-        node.link = await Link.open(self.target.address, self.world.tls, self.receive)
+        address = self._addresses[user.index % len(self._addresses)]
+        node.link = await Link.open(address, self.world.tls, self.receive)
         await node.link.log_in(user.uid, node.nodeid)
 
     async def disconnect(self, users: Iterable[User]) -> None:
@@ -101,6 +105,7 @@ class Load:
                 self._left[serial] = 0
             else:
                 self.acked += 1
+                self.acks_taken.append(time.perf_counter() - due)
             then()
 
         link = user.nodes[0].link

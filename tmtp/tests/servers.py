@@ -136,7 +136,7 @@ def certificate() -> Path:
     from tmtp.server.certificate import make_self_signed
 
     folder = shared_folder() / "tls"
-    make_self_signed(folder / "cert.pem", folder / "key.pem", ["localhost"])
+    make_self_signed(folder / "cert.pem", folder / "key.pem", ["localhost", "127.0.0.1"])
     return folder
 
 

@@ -1,0 +1,1 @@
+"""Measure servers of several processes, and several servers over one PostgreSQL."""
