@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS, help="measure only this")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each setup for the throughput")
     parser.add_argument("--seconds", type=float, default=6.0, help="length of each of them")
-    parser.add_argument("--idle", type=int, default=20_000, help="idle links")
+    parser.add_argument("--idle", type=int, default=20_000, help="idle links, if so many files may be open")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mnm-benchmarks-") as folder:
         os.environ |= {"DJANGO_SETTINGS_MODULE": "mnmsite.settings", "MNM_VAR": f"{folder}/var"}
