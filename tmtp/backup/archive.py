@@ -124,7 +124,7 @@ def reading(path: Path) -> Iterator[Iterator[tuple[str, BinaryIO]]]:
     try:
         with tarfile.open(path, "r:") as tar:
             yield _members(path, tar)
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, ValueError) as error:  # ValueError: a size that no file has
         raise BackupError(_("%(path)s is no backup, or damaged: %(error)s") % {"path": path, "error": error}) from None
     except OSError as error:
         raise BackupError(f"{error.filename or path}: {error.strerror or error}") from None
@@ -132,7 +132,8 @@ def reading(path: Path) -> Iterator[Iterator[tuple[str, BinaryIO]]]:
 
 def _members(path: Path, tar: tarfile.TarFile) -> Iterator[tuple[str, BinaryIO]]:
     for entry in tar:
-        file = tar.extractfile(entry) if entry.isreg() and _NAME.fullmatch(entry.name) else None
+        plain = entry.isreg() and not entry.issparse()  # a file with holes may claim any size
+        file = tar.extractfile(entry) if plain and _NAME.fullmatch(entry.name) else None
         if file is None:
             raise _unexpected(path, entry.name)
         yield entry.name, file  # type: ignore[misc]

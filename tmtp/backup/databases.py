@@ -71,9 +71,12 @@ def snapshot() -> Iterator[Snapshot]:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             yield PostgresqlSnapshot()
         return
-    with closing(sqlite3.connect(_sqlite_path(), timeout=20, isolation_level=None)) as database:
-        database.execute("BEGIN")
-        yield SqliteSnapshot(database)
+    try:
+        with closing(sqlite3.connect(_sqlite_path(), timeout=20, isolation_level=None)) as database:
+            database.execute("BEGIN")
+            yield SqliteSnapshot(database)
+    except sqlite3.Error as error:
+        raise BackupError(_("the database cannot be read: %s") % error) from None
 
 
 def check_empty() -> None:
@@ -93,15 +96,24 @@ def restore(path: Path) -> None:
     if connection.vendor == "postgresql":
         run_tool("pg_restore", "--single-transaction", "--no-owner", "--no-privileges", str(path), restore=True)
         return
-    with closing(sqlite3.connect(path)) as database:
-        ((result,),) = database.execute("PRAGMA quick_check(1)").fetchall()
-    if result != "ok":
-        raise BackupError(_("the database in the backup is damaged: %s") % result)
+    _check_sqlite(path)
     for other in _sqlite_files()[1:]:
         other.unlink(missing_ok=True)  # of an empty database
     with path.open("rb") as file:
         os.fsync(file.fileno())
     os.replace(path, _sqlite_path())
+
+
+def _check_sqlite(path: Path) -> None:
+    """Raise BackupError unless a file is a database with the tables of messages."""
+    try:
+        with closing(sqlite3.connect(path)) as database:
+            ((result,),) = database.execute("PRAGMA quick_check(1)").fetchall()
+            database.execute(_NAMES)
+    except sqlite3.Error as error:
+        result = str(error)
+    if result != "ok":
+        raise BackupError(_("the database in the backup is damaged: %s") % result)
 
 
 def folder() -> Path | None:

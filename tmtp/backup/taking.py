@@ -31,9 +31,9 @@ def back_up(path: Path) -> tuple[int, int, list[str]]:
 
     Raise BackupError if it cannot be written, or if the file exists.
     """
-    if path.exists():
-        raise BackupError(_("%s exists already") % path)
     try:
+        if path.exists():
+            raise BackupError(_("%s exists already") % path)
         conf.spool_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_old_links()
         with (

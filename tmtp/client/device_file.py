@@ -41,7 +41,7 @@ class DeviceFile:
             return Device()
         except OSError as error:
             raise NotADeviceFile(f"cannot read {path}: {error.strerror}") from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise NotADeviceFile(f"{path} is not a device's file: {error}") from error
 
     def save(self) -> None:

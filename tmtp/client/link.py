@@ -337,9 +337,12 @@ def _length(digits: bytearray) -> int:
 
 def _parsed(octets: memoryview) -> Head:
     try:
-        return _head(octets)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        head = _head(octets)
+    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
         raise NotTmtp("the server has sent an invalid header") from None
+    if not 0 <= head.datahead <= head.datalen:  # a negative length would lead back in what has arrived
+        raise NotTmtp("the server has sent an invalid header")
+    return head
 
 
 def _acknowledgement(msgid: str) -> bytes:

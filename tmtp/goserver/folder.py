@@ -14,7 +14,7 @@ from pathlib import Path
 
 from django.utils.translation import gettext as _
 
-from .records import Damaged, GroupRecord, Record, UserRecord, check_uid, read_record, unescape
+from .records import Damaged, GroupRecord, Record, UserRecord, check_uid, open_file, read_record, unescape
 
 DEFUNCT = "*defunct"
 Problem = Callable[[Path, str], None]
@@ -107,7 +107,9 @@ class Folder:
         for file_name in sorted(in_place.keys() | complete.keys()):
             for path in filter(None, (complete.get(file_name), in_place.get(file_name))):
                 try:
-                    yield path, name_of(file_name), read_record(_octets(path), record)
+                    with open_file(path) as file:
+                        found = read_record(file.read(), record)
+                    yield path, name_of(file_name), found
                     break
                 except (Damaged, OSError) as error:
                     self._problem(path, str(error))
@@ -128,12 +130,6 @@ class Folder:
         except OSError as error:
             self._problem(folder, error.strerror or str(error))
             return []
-
-
-def _octets(path: Path) -> bytes:
-    if not path.is_file():
-        raise Damaged(_("not a file"))
-    return path.read_bytes()
 
 
 def _uid(file_name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,12 +15,12 @@ from django.utils.translation import gettext as _
 
 from ..protocol.messages import without_member
 from ..protocol.values import is_msgid, parse_msgid
-from .records import Damaged
+from .records import Damaged, open_file
 
 FILE_NAME = re.compile("([EM])([0-9a-f]{16})")
 OPS = {"login", "user", "ohiedit", "invite", "member", "delivery", "notify", "ping"}
 PIECE = 256 * 1024
-_HEADSUM = re.compile(rb',"headsum":(\d+)|"headsum":(\d+),')
+_HEADSUM = re.compile(rb',"headsum":(\d{1,10})\b|"headsum":(\d{1,10}),')
 _HEX = re.compile(rb"[0-9A-Fa-f]{4}")
 
 
@@ -49,7 +50,7 @@ class Waiting:
 
     def pieces(self) -> Iterator[bytes]:
         """Read the body."""
-        with self.path.open("rb") as file:
+        with open_file(self.path) as file:
             file.seek(self._start)
             while piece := file.read(PIECE):
                 yield piece
@@ -66,10 +67,8 @@ def parse_file_name(name: str) -> tuple[bool, int]:
 def read_message(path: Path) -> Waiting | None:
     """Return the message in a file, None if it is to be skipped. Raise Damaged or OSError."""
     first, number = parse_file_name(path.name)
-    if not path.is_file():
-        raise Damaged(_("not a file"))
-    with path.open("rb") as file:
-        length = path.stat().st_size
+    with open_file(path) as file:
+        length = os.fstat(file.fileno()).st_size
         if not length:
             return None
         head = _read_head(file)
@@ -99,7 +98,7 @@ def _checked(head: bytes) -> Header:
     """Return the header of a frame. Raise Damaged unless it is one with the right headsum."""
     try:
         header = msgspec.json.decode(head[4:], type=Header)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
         raise Damaged(_("no header of a message: %s") % error) from None
     found = _HEADSUM.search(head, 4)
     bare = head[4 : found.start()] + head[found.end() :] if found else b""

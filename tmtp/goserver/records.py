@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from typing import Any, TypeVar
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import google_crc32c
@@ -24,6 +27,20 @@ _ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 class Damaged(Exception):
     """A file cannot be imported. The text says why, in the reader's language."""
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file of a data directory. Raise OSError, and Damaged for what the server does not write.
+
+    A link may lead out of the directory, and what is no file may have no end.
+    """
+    if path.is_symlink():
+        raise Damaged(_("a symbolic link"))
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Damaged(_("not a file"))
+    return os.fdopen(descriptor, "rb")
 
 
 class Device(msgspec.Struct):
@@ -86,9 +103,10 @@ def read_record(raw: bytes, kind: type[Record]) -> Record:
     """Return the record in a file. Raise Damaged unless it is one, and its checksum is right."""
     try:
         record = msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        right = record.CheckSum in checksums(raw, kind)
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
         raise Damaged(_("not a record: %s") % error) from None
-    if record.CheckSum not in checksums(raw, kind):
+    if not right:
         raise Damaged(_("its checksum is wrong"))
     return record
 

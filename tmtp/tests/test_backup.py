@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import tarfile
 import tempfile
+import types
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,34 @@ def test_an_archive_with_a_strange_name_in_it_is_refused(tmp_path):
         read_manifest(path)
 
 
+@pytest.mark.parametrize("manifest", [b"[" * 100_000, b"[]", b"\xff"])
+def test_a_manifest_that_is_none_is_refused(tmp_path, manifest):
+    (tmp_path / "manifest.json").write_bytes(manifest)
+    with tarfile.open(tmp_path / "backup.tar", "w") as tar:
+        tar.add(tmp_path / "manifest.json", "manifest.json")
+    with pytest.raises(BackupError, match="manifest cannot be read"):
+        read_manifest(tmp_path / "backup.tar")
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_size_that_no_file_has_is_refused(tmp_path, sparse):
+    entry = tarfile.TarInfo("database")
+    entry.size = 2**62 if sparse else 2**66
+    if sparse:
+        entry.size, entry.pax_headers = 0, {"GNU.sparse.size": f"{2**62}", "GNU.sparse.map": "0,0"}
+    path = tmp_path / "backup.tar"
+    path.write_bytes(entry.tobuf(tarfile.PAX_FORMAT if sparse else tarfile.GNU_FORMAT) + bytes(1024))
+    with pytest.raises(BackupError, match=r"damaged"):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize("octets", [b"", b"junk" * 1000, b"SQLite format 3\0" + b"junk" * 1000])
+def test_a_database_that_is_none_is_refused(tmp_path, octets):
+    (tmp_path / "database").write_bytes(octets)
+    with pytest.raises(BackupError, match="the database in the backup is damaged"):
+        databases._check_sqlite(tmp_path / "database")
+
+
 @pytest.mark.django_db
 def test_a_backup_of_another_database_is_refused(archive):
     from tmtp.backup.restoring import restore
@@ -205,6 +234,20 @@ def test_a_database_that_is_not_empty_is_refused(monkeypatch):
     monkeypatch.setattr(databases.connection, "close", lambda: None)
     with pytest.raises(BackupError, match=r"(not empty|in memory)"):
         databases.check_empty()
+
+
+def test_a_name_that_is_too_long_is_refused(tmp_path):
+    from tmtp.backup.taking import back_up
+
+    with pytest.raises(BackupError, match="too long"):
+        back_up(tmp_path / ("n" * 300))
+
+
+def test_a_database_without_tables_is_not_backed_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(databases, "_sqlite_path", lambda: tmp_path / "empty")
+    monkeypatch.setattr(databases, "connection", types.SimpleNamespace(vendor="sqlite"))
+    with pytest.raises(BackupError, match="no such table"), databases.snapshot() as found:
+        found.spooled()
 
 
 def test_a_file_that_exists_is_not_replaced(tmp_path):

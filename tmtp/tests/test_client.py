@@ -293,7 +293,19 @@ async def test_an_upload_that_is_cut_begins_again(server: Server, tmp_path: Path
         assert await arrived.next() == 8_000_000
 
 
-@pytest.mark.parametrize("octets", [b"HTTP/1.1 400\r\n", b"0008[1,2,3,4]", b'000b{"op":"\xff\xff"}', b'0009{"oop":7}'])
+NOT_TMTP = [
+    b"HTTP/1.1 400\r\n",
+    b"0008[1,2,3,4]",
+    b'000b{"op":"\xff\xff"}',
+    b'0009{"oop":7}',
+    b'4e29{"op":%b' % (b"[" * 20_003),
+    b'001a{"op":"ohi","datalen":-30}',  # the same message again and again
+    b'0023{"op":"x","datalen":1,"datahead":2}x',
+    b'0024{"op":"x","datalen":1,"datahead":-1}x',
+]
+
+
+@pytest.mark.parametrize("octets", NOT_TMTP)
 async def test_a_server_that_does_not_speak_tmtp(octets: bytes, caplog: pytest.LogCaptureFixture) -> None:
     """The client says so and tries again; nothing fails in the event loop."""
 
@@ -367,7 +379,7 @@ async def test_a_server_with_another_certificate_learns_nothing(server: Server, 
         assert verified.uid
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"uid": 7}', "\udcff"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "[" * 20_000, '{"uid": 7}', "\udcff"])
 def test_a_file_that_is_not_a_devices_is_not_overwritten(content: str, tmp_path: Path) -> None:
     path = tmp_path / "device.json"
     path.write_bytes(content.encode("utf-8", "surrogateescape"))

@@ -320,7 +320,45 @@ def wrong_claims(go, uid):
     return go.folder / "userdb/user" / go.user(Authentication={"Issuer": 7})
 
 
+def headsum_of_many_digits(go, uid):
+    path = go.message(uid, NOW)
+    header = b'{"from":"","headsum":%b,"id":"%016x","op":"delivery"}' % (b"1" * 5000, NOW)
+    path.write_bytes(b"%04x%b" % (len(header), header))
+    return path
+
+
+def number_of_many_digits(go, uid):
+    path = go.folder / "userdb/group/chess+club"
+    path.write_bytes(b'{"Uid":{},"x":%b,"CheckSum":1}' % (b"1" * 5000))
+    return path
+
+
+def link_out_of_the_directory(go, uid):
+    path = go.folder / "userdb/user" / make_uid()
+    path.symlink_to(go.folder / "userdb/user" / uid)
+    return path
+
+
+def endless_message(go, uid):
+    path = go.message(uid, NOW)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    return path
+
+
+def folder_as_message(go, uid):
+    path = go.message(uid, NOW)
+    path.unlink()
+    path.mkdir()
+    return path
+
+
 DAMAGES = [
+    headsum_of_many_digits,
+    number_of_many_digits,
+    link_out_of_the_directory,
+    endless_message,
+    folder_as_message,
     damage_checksum,
     damage_headsum,
     cut,
