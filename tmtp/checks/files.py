@@ -71,9 +71,9 @@ def check_spool(**_: Any) -> list[checks.CheckMessage]:
         return []  # E003
     folder = conf.spool_dir
     there = folder
-    while not there.exists() and there != there.parent:
+    while not os.path.exists(there) and there != there.parent:
         there = there.parent
-    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+    if os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK):
         return []
     hint = "Bodies over 64 KiB are kept there. Make it a folder that this user may write to, or set TMTP[“SPOOL_DIR”]."
     return [messages.warning(4, f"The spool folder {folder} cannot be written.", hint)]

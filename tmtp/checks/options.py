@@ -42,9 +42,27 @@ def _are_networks(value: Any) -> bool:
         return False
 
 
-TEXT = Rule(lambda value: isinstance(value, str) and 0 < len(value.encode()) <= 1000, "a name of 1 to 1,000 octets")
+def _octets(value: str) -> int:
+    """Return the number of octets in UTF-8, 0 if the text is not Unicode: a variable in another encoding."""
+    try:
+        return len(value.encode())
+    except UnicodeEncodeError:
+        return 0
+
+
+def _is_path(value: Any) -> bool:
+    """Return whether a value can be a path. Raise nothing for a null character, or text that is not Unicode."""
+    try:
+        return isinstance(value, str | os.PathLike) and str(value) != "" and b"\0" not in os.fsencode(value)
+    except (TypeError, UnicodeEncodeError):
+        return False
+
+
+TEXT = Rule(
+    lambda value: isinstance(value, str) and 0 < _octets(value) <= 1000, "a name of 1 to 1,000 octets in UTF-8"
+)
 ALIAS = Rule(
-    lambda value: isinstance(value, str) and (not value or is_name(value)),
+    lambda value: isinstance(value, str) and (not value or (_octets(value) > 0 and is_name(value))),
     "printable characters, 8 or more octets",
 )
 ADDRESS = Rule(_is_address, "HOST:PORT, such as “0.0.0.0:7443” or “[::]:7443”")
@@ -63,7 +81,7 @@ TOKEN = Rule(
 )
 NETWORKS = Rule(_are_networks, "a list of networks, such as [“10.0.0.0/8”, “192.0.2.1”]")
 TEMPLATE = Rule(lambda value: isinstance(value, str) and value != "", "the name of a template")
-PATH = Rule(lambda value: value is None or (isinstance(value, str | os.PathLike) and str(value) != ""), "a path")
+PATH = Rule(lambda value: value is None or _is_path(value), "a path")
 WINDOW = Rule(lambda value: is_whole(value) and 1 <= value <= 1000, "a whole number from 1 to 1000")
 OCTETS = Rule(lambda value: is_whole(value) and value >= 1, "a whole number of octets, 1 or more")
 FREE = Rule(lambda value: is_whole(value) and value >= 0, "a whole number of octets, 0 or more")

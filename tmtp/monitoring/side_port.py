@@ -10,6 +10,7 @@ import socket
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import ThreadingMixIn
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ LOOP_LATE = 10.0  # seconds; the event loop ticks each second
 REQUESTS = 8  # at a time
 PATIENCE = 4.0  # seconds for the database
 STALLED = 5.0  # seconds in which a client sends or takes something
+LONGEST = 10.0  # seconds for a whole request and its answer: clients that drip must not take all places
 
 
 class SidePort:
@@ -69,9 +71,14 @@ class _Server(ThreadingMixIn, HTTPServer):
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, and cut a client off that takes too long."""
+        deadline = threading.Timer(LONGEST, _cut_off, (request,))
+        deadline.daemon = True
+        deadline.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            deadline.cancel()
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -121,6 +128,11 @@ class _Server(ThreadingMixIn, HTTPServer):
         except Late:
             return otherwise
         return result
+
+
+def _cut_off(request: socket.socket) -> None:
+    with suppress(OSError):  # it has ended just now
+        request.shutdown(socket.SHUT_RDWR)
 
 
 def _ask_and_close(question: Any) -> Any:

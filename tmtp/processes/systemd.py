@@ -7,19 +7,40 @@ import socket
 import time
 from contextlib import suppress
 
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy
+
 FIRST = 3  # the descriptor of the first socket
+_NO_SOCKET = gettext_lazy(
+    "systemd has passed on what is not a listening TCP socket (descriptor %(descriptor)s: %(what)s):"
+    " let the socket unit have only ListenStream= with a TCP address, and no Accept=yes"
+)
 
 
 def take_sockets() -> list[socket.socket]:
-    """Return the listening TCP sockets that systemd has opened for this process, none without a socket unit."""
+    """Return the listening TCP sockets that systemd has opened for this process, none without a socket unit.
+
+    Raise ImproperlyConfigured if one of them is something else.
+    """
     pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
     os.environ.pop("LISTEN_FDNAMES", None)
-    if pid != str(os.getpid()) or not count.isdigit():
+    if pid != str(os.getpid()) or not count.isdecimal():
         return []
-    found = [socket.socket(fileno=FIRST + number) for number in range(int(count))]
-    for sock in found:
-        sock.set_inheritable(False)
-    return [sock for sock in found if sock.type == socket.SOCK_STREAM and sock.family != socket.AF_UNIX]
+    return [_listening(FIRST + number) for number in range(int(count))]
+
+
+def _listening(descriptor: int) -> socket.socket:
+    """Return the listening TCP socket with this descriptor. Raise ImproperlyConfigured."""
+    try:
+        sock = socket.socket(fileno=descriptor)
+        listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except (OSError, OverflowError) as error:
+        raise ImproperlyConfigured(_NO_SOCKET % {"descriptor": descriptor, "what": error}) from None
+    if not listens or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        with sock:
+            raise ImproperlyConfigured(_NO_SOCKET % {"descriptor": descriptor, "what": sock})
+    sock.set_inheritable(False)
+    return sock
 
 
 def notify(*lines: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from http.client import HTTPConnection
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.db import DatabaseError
@@ -16,7 +17,7 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from tmtp.models import ServerLease
-from tmtp.monitoring import health, views
+from tmtp.monitoring import health, side_port, views
 from tmtp.monitoring import status as statuses
 from tmtp.monitoring.health import Level
 from tmtp.monitoring.prometheus import metrics
@@ -108,6 +109,19 @@ def test_metrics_of_a_server_need_its_token(side: tuple[Server, int], shown: dic
 def test_other_requests_to_the_side_port(side: tuple[Server, int]) -> None:
     assert ask(side[1], "/admin/")[0] == 404
     assert ask(side[1], "/metrics", "POST")[0] == 501
+
+
+def test_clients_that_drip_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(side_port, "LONGEST", 0.1)
+    monkeypatch.setattr(side_port._Handler, "timeout", None)  # they never pause for long
+    side = side_port.SidePort(socket.create_server(("127.0.0.1", 0)), Mock())
+    side.start()
+    try:
+        with socket.create_connection(side._server.socket.getsockname(), timeout=20) as client:
+            client.send(b"GET")
+            assert client.recv(1) == b""
+    finally:
+        side.stop()
 
 
 def test_clients_that_say_nothing_keep_no_others_out(side: tuple[Server, int]) -> None:
