@@ -83,6 +83,7 @@ def test_what_the_service_refuses_is_said(page: Page, phone: Any) -> None:
     answers = {"9" * 40: "no such device", "aeiou": "40 characters", phone.nodeid: "connected already"}
     for secret, said in answers.items():
         page.get_by_label("Secret of the device").fill(secret)
+        phone.send({"op": 11})  # it is alive: a device that is silent would be replaced
         page.get_by_role("button", name="Connect", exact=True).click()
         expect(page.locator("#status")).to_contain_text(said)
     page.get_by_label("Your name").fill(phone.alias)

@@ -66,7 +66,7 @@ def test_what_is_not_as_the_conversation_says_is_noticed(what, server_for):
     (good,), (wrong,) = parse(GOOD), parse(GOOD.replace(*WRONG[what]))
     server = server_for({})
     Player(server.client, good).play()
-    impatient = partial(server.client, 0.3)  # do not wait long for frames that never come
+    impatient = partial(server.client, 1)  # do not wait long for frames that never come
     with pytest.raises(Differs) as differs:
         Player(impatient, wrong, patience=0.05).play()
     assert {difference.line for difference in differs.value.differences} <= {4, 5, 6}

@@ -15,6 +15,7 @@ from django_q.models import Task
 
 from tmtp.delivery import checks, housekeeping, notices, stalled_devices, tasks
 from tmtp.delivery.models import Attempt, LastRun, Notice, StalledDevice
+from tmtp.delivery.private_errors import TaskFailed
 from tmtp.models import Message, Node, QueueEntry, Report, SentMessage, ServerLease, SpentToken
 from tmtp.models import User as TmtpUser
 from tmtp.services.messages import posting
@@ -324,7 +325,7 @@ def test_a_mail_server_that_is_away_is_asked_again(notified, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("django.core.mail.backends.locmem.EmailBackend.send_messages", away)
-        with pytest.raises(OSError, match="away"):
+        with pytest.raises(TaskFailed, match="away"):
             notified()
     assert notified() == ["ann"]
 
