@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django import template
@@ -10,15 +10,17 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from tmtp.mailbox.unread import UNREAD_MAX, unread
 from tmtp.openid.providers import Provider
 
 from ..openid.client import providers
 
 register = template.Library()
 
+MAILBOX = _("Mailbox")
 # The pages of each navigation. Pages that the site's URLs leave out are not shown.
 FOR_MEMBERS = (
-    ("tmtp_mailbox:mailbox", _("Mailbox")),
+    ("tmtp_mailbox:mailbox", MAILBOX),
     ("tmtp_pages:devices", _("Devices")),
     ("tmtp_pages:groups", _("Groups")),
     ("accounts:account", _("Account")),
@@ -39,11 +41,15 @@ OF_AN_ACCOUNT = (
 
 @dataclass(frozen=True)
 class Entry:
-    """A link of a navigation. `here` is whether it leads to the current page or, in the main navigation, above it."""
+    """A link of a navigation. `here` is whether it leads to the current page or, in the main navigation, above it.
+
+    `count` is the number of threads with new messages, for the mailbox.
+    """
 
     url: str
     label: str | Promise
     here: bool
+    count: str = ""
 
 
 @register.simple_tag(takes_context=True)
@@ -53,8 +59,15 @@ def navigation(context: dict[str, Any]) -> list[Entry]:
     if request is None:
         return []
     user = getattr(request, "user", None)
-    names = FOR_MEMBERS if user is not None and user.is_authenticated else FOR_VISITORS
-    return [Entry(url, label, request.path.startswith(url)) for url, label in _there(names)]
+    if user is None or not user.is_authenticated:
+        return [Entry(url, label, request.path.startswith(url)) for url, label in _there(FOR_VISITORS)]
+    entries = [Entry(url, label, request.path.startswith(url)) for url, label in _there(FOR_MEMBERS)]
+    return [replace(entry, count=_unread(user)) if entry.label == MAILBOX else entry for entry in entries]
+
+
+def _unread(user: Any) -> str:
+    number = unread(user)
+    return f"{UNREAD_MAX}+" if number > UNREAD_MAX else str(number or "")
 
 
 @register.simple_tag

@@ -251,6 +251,15 @@ def mark_read(node: Node, numbers: Iterable[int]) -> None:
         reports.has_read(node.pk, opened)
 
 
+@transaction.atomic
+def mark_unread(node: Node, thread: Thread) -> None:
+    """Mark the newest message of others in a thread as unread. The site's report still says that it was read."""
+    newest = thread.entries.exclude(uid=node.user.uid).exclude(kind="member").order_by("-number").first()
+    if newest:
+        Entry.objects.filter(pk=newest.pk).update(read=None)
+        count([thread.pk])
+
+
 def delete(node: Node, numbers: Iterable[int]) -> None:
     """Delete messages from the mailbox, AT_ONCE in each transaction. This acknowledges them."""
     numbers = list(numbers)

@@ -16,6 +16,7 @@ urlpatterns = [
     path("ping/", writing.ping, name="ping"),
     path("thread/<int:pk>/", reading.thread, name="thread"),
     path("thread/<int:pk>/delete/", writing.delete_thread, name="thread_delete"),
+    path("thread/<int:pk>/unread/", writing.mark_thread_unread, name="thread_unread"),
     path("message/<msgid>/", reading.message, name="message"),
     path("message/<msgid>/delete/", writing.delete_message, name="message_delete"),
     path("message/<msgid>/report/", writing.report_message, name="message_report"),

@@ -53,6 +53,12 @@ def initial(thread: Thread) -> str:
 
 
 @register.filter
+def of_number(texts: dict[int, str], number: int) -> str:
+    """Return the text for a message, or an empty string."""
+    return texts.get(number, "")
+
+
+@register.filter
 def msgid(number: int) -> str:
     """Return the msgid for the number of a message."""
     return format_msgid(number)

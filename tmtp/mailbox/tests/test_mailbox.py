@@ -168,10 +168,12 @@ def test_a_script_gets_the_part_of_the_page_that_it_shows(browser, ann, bob):
 def test_opening_a_thread_reads_it(browser, ann):
     (msgid,) = send_message(ann.account, "Read me", "Some *text*")
     (thread,) = threads(ann)
-    assert "1 new" in page(browser, "mailbox")
+    assert '<li class="row unread">' in page(browser, "mailbox")
+    assert "<title>(1) Mailbox" in page(browser, "mailbox")
     assert unread(ann.account) == 1
     assert "Some <em>text</em>" in page(browser, "thread", thread.pk)
-    assert "1 new" not in page(browser, "mailbox")
+    assert '<li class="row unread">' not in page(browser, "mailbox")
+    assert "<title>Mailbox" in page(browser, "mailbox")
     assert unread(ann.account) == 0
     assert Report.objects.get(message_id=int(msgid, 16), node=ann).read is not None
 

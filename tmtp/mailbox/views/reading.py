@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db.models import F
+from django.db.models import F, Q, QuerySet, TextField
+from django.db.models.functions import Cast
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -20,11 +21,18 @@ from ..conversation import Part
 from ..decorators import asks_for_part, mailbox_page
 from ..forms import PingReplyForm, ReplyForm, SearchForm, WritingForm
 from ..models import Thread
+from ..preview import previews
 from ..search import FIELDS, entries_with
 from ..summary import GROUP, PING
 from ..unread import UNREAD_MAX, unread
 
 AT_ONCE = 30
+WITH_GROUP = r'[\[ ]"(?![%+1-9B-Z]{32}")'  # in the JSON of participants: one that is no uid, so a gid
+FILTERS = {
+    "unread": Q(unread__gt=0),
+    "groups": Q(key__startswith=GROUP) | Q(members__regex=WITH_GROUP),
+    "pings": Q(key__startswith=PING),
+}
 
 
 @mailbox_page("GET")
@@ -32,9 +40,12 @@ def mailbox(request: HttpRequest, node: Node) -> HttpResponse:
     """List the threads, newest first."""
     complete = index.catch_up(node)
     before = _number(request, "before")
-    threads, more = _threads(node, before)
+    shown = request.GET.get("show", "")
+    threads, more = _threads(node, before, shown)
     context = {
         "threads": threads,
+        "previews": previews(node, [thread.latest for thread in threads]),
+        "shown": shown if shown in FILTERS else "",
         "before": before,
         "next": threads[-1].latest if more else None,
         "complete": complete,
@@ -47,9 +58,15 @@ def mailbox(request: HttpRequest, node: Node) -> HttpResponse:
     return render_page(request, f"tmtp_mailbox/{template}", context)
 
 
-def _threads(node: Node, before: int | None) -> tuple[list[Thread], bool]:
-    """Return a page of threads, and whether there are more. Recount threads whose newest message is gone."""
-    threads = Thread.objects.filter(node=node).order_by("-latest")
+def _threads(node: Node, before: int | None, shown: str) -> tuple[list[Thread], bool]:
+    """Return a page of the threads that a filter shows, and whether there are more.
+
+    Threads whose newest message is gone are counted again.
+    """
+    threads: QuerySet[Thread] = Thread.objects.filter(node=node).order_by("-latest")
+    if shown in FILTERS:
+        shown_ones = Thread.objects.alias(members=Cast("participants", TextField())).filter(FILTERS[shown], node=node)
+        threads = threads.filter(pk__in=shown_ones.values("pk"))
     if before is not None:
         threads = threads.filter(latest__lt=before)
     found = list(threads[: AT_ONCE + 1])
@@ -165,11 +182,13 @@ def search(request: HttpRequest, node: Node) -> HttpResponse:
         entries = entries.filter(number__lt=before)
     found = list(entries.annotate(about=F("thread__subject"))[: AT_ONCE + 1])
     gone = set(index.gone(node, [entry.number for entry in found]))
+    entries_found = [entry for entry in found[:AT_ONCE] if entry.number not in gone]
     context = {
         "form": form,
+        "previews": previews(node, [entry.number for entry in entries_found], wanted),
         "wanted": wanted,
         "where": where,
-        "found": [entry for entry in found[:AT_ONCE] if entry.number not in gone],
+        "found": entries_found,
         "before": before,
         "next": found[AT_ONCE - 1].number if len(found) > AT_ONCE else None,
         "complete": complete,

@@ -127,6 +127,13 @@ def _text_of(received: Received) -> str:
         raise Http404 from error
 
 
+@mailbox_page("POST")
+def mark_thread_unread(request: HttpRequest, node: Node, pk: int) -> HttpResponse:
+    """Mark the newest message that others have written in a thread as unread, and return to the list."""
+    index.mark_unread(node, thread_of(node, pk))
+    return redirect("tmtp_mailbox:mailbox")
+
+
 @mailbox_page("GET", "POST")
 def delete_message(request: HttpRequest, node: Node, msgid: str) -> HttpResponse:
     """Delete a message, after confirmation."""

@@ -126,8 +126,13 @@ class Received:
     @cached_property
     def text(self) -> str:
         """The text, CommonMark. It is cut after TEXT_MAX octets."""
-        octets = self._octets(self.head.text_at, min(self.head.text_size, TEXT_MAX))
-        return _storable(octets.decode(errors="replace"))
+        return self.beginning(TEXT_MAX)
+
+    def beginning(self, size: int) -> str:
+        """Return the text, cut after `size` octets."""
+        octets = self._octets(self.head.text_at, min(self.head.text_size, size))
+        cut = "ignore" if self.head.text_size > size else "replace"
+        return _storable(octets.decode(errors=cut))
 
     @property
     def attachments(self) -> list[Attached]:

@@ -44,6 +44,18 @@
     }
   });
 
+  // The number of unread threads, in the title and wherever the site's own template shows it.
+  document.addEventListener("htmx:afterSettle", () => {
+    const unread = document.querySelector("[data-unread]")?.dataset.unread;
+    if (unread === undefined) return;
+    const some = unread !== "0";
+    document.title = (some ? `(${unread}) ` : "") + document.title.replace(/^\(\d+\+?\) /, "");
+    for (const place of document.querySelectorAll("[data-unread-count]")) {
+      place.textContent = some ? unread : "";
+      place.hidden = !some;
+    }
+  });
+
   window.addEventListener("load", () => {
     if (document.querySelector("[data-live]")) loadHtmx(listen);
   });
