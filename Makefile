@@ -31,17 +31,20 @@ help:
 
 setup: .venv/installed-test
 
-.venv/installed: requirements.txt
+.venv/bin/python:
 	@test -n "$(PYTHON)" || { echo 'Python 3.11 or later is needed, and was not found' >&2; exit 1; }
 	$(PYTHON) -m venv .venv
+
+.venv/installed: requirements.txt | .venv/bin/python
 	@echo 'Installing the packages of requirements.txt in .venv, about 60 with what they need:'
 	@$(INSTALL) -r requirements.txt | $(PRINT)
 	@touch $@
 
-.venv/installed-test: .venv/installed requirements-test.txt
-	@echo 'Installing the packages of requirements-test.txt in .venv:'
+# That file names the other one. One call of pip for both: each takes seconds to find out what all packages need.
+.venv/installed-test: requirements.txt requirements-test.txt | .venv/bin/python
+	@echo 'Installing the packages of requirements-test.txt in .venv, about 110 with what they need:'
 	@$(INSTALL) -r requirements-test.txt | $(PRINT)
-	@touch $@
+	@touch .venv/installed $@
 
 run: .venv/installed
 	@$(PY) manage.py tmtpcert
@@ -56,7 +59,7 @@ hello: .venv/installed
 
 # All runs at once: each waits for clocks and disks half of its time. What they say comes when one ends.
 test: setup
-	@$(MAKE) --no-print-directory --jobs=5 --output-sync=target test-app test-slow test-site test-postgresql lint
+	@$(MAKE) --no-print-directory --jobs=6 --output-sync=target test-app test-slow test-site test-postgresql lint
 
 # Everything runs on SQLite: the app on the smallest settings (tmtp/tests/settings.py), all else on the site's.
 test-app: setup
@@ -74,10 +77,16 @@ test-site: setup
 test-postgresql: setup
 	$(PY) -m pytest --database=postgresql -m "not once"
 
-lint: setup
+lint: lint-code lint-packages
+
+.PHONY: lint-code lint-packages
+lint-code: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+
+# It waits for PyPI most of its time.
+lint-packages: setup
 	$(PY) tools/audit.py
 
 bench: setup

@@ -98,8 +98,6 @@ def running_site(env: dict[str, str] | None = None, **tmtp: Any) -> Iterator[Sit
         port = free_port()
         place.env.update({"MNM_HTTP": f"127.0.0.1:{port}", **(env or {})})
         site = Site(place, None, port)
-        if "MNM_PROVIDER" in place.env:  # the provider has tables of its own
-            site.manage("migrate", "--verbosity=0")
         with place.serve() as site.server:
             try:
                 site.start()
@@ -121,8 +119,9 @@ def shared_chromium() -> Iterator[tuple[Browser, asyncio.AbstractEventLoop]]:
     if not shutil.which(CHROMIUM):
         missing = f"a browser is needed: {CHROMIUM} (apt-get install chromium)"
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         loop = asyncio.get_running_loop()
         browser = launch(playwright)

@@ -162,8 +162,10 @@ class Browser:
     def crawl(self, *starts: str) -> set[str]:
         """Get these pages and the pages of this project that they link to, one of each kind. Return the kinds.
 
-        Pages of one kind differ in numbers, and in the values of their parameters. Two parameters are enough.
+        Pages of one kind differ in numbers, and in the values of their parameters. One parameter is enough, two on a
+        site with the setting CRAWL_PAIRS. Links with more are looked at, and not followed.
         """
+        most = 2 if getattr(settings, "CRAWL_PAIRS", False) else 1
         seen: set[str] = set()
         left = list(starts)
         while left:
@@ -171,7 +173,7 @@ class Browser:
             assert not re.search(r"\d[.,\s\u00a0\u202f\u066c\u2019']\d{3}", path), f"a number for readers in {path}"
             names = sorted(parse_qs(urlsplit(path).query))
             kind = " ".join([re.sub(r"[0-9a-f-]*\d[0-9a-f-]*", "#", urlsplit(path).path), *names])
-            if kind in seen or len(names) > 2:
+            if kind in seen or len(names) > most:
                 continue
             seen.add(kind)
             text = self.get(path)

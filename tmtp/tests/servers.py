@@ -155,9 +155,11 @@ def sqlite_template() -> Path:
 def postgresql_template() -> str:
     """Return the name of a migrated database to copy."""
     name = f"template_{os.getpid()}"
+    folder = shared_folder() / "template"
+    folder.mkdir()
     with administer() as admin:
         admin.execute(f"CREATE DATABASE {name}")
-    _migrate(DATABASE_URL=url_of(name))
+    _migrate(MNM_VAR=str(folder), DATABASE_URL=url_of(name))
     return name
 
 
@@ -169,8 +171,9 @@ def shared_folder() -> Path:
 
 
 def _migrate(**env: str) -> None:
+    """Run `migrate` with all apps that a site of the run may have, those of a provider too."""
     command = [sys.executable, "manage.py", "migrate", "--verbosity=0", "--skip-checks"]
-    subprocess.run(command, cwd=ROOT, env={**os.environ, **env}, check=True)
+    subprocess.run(command, cwd=ROOT, env={**os.environ, "MNM_PROVIDER": "on", **env}, check=True)
 
 
 def free_port() -> int:

@@ -85,7 +85,7 @@ class Router:
 """
 SITES: dict[str, dict[str, Any]] = {
     "accounts by e-mail, with UUIDs": {
-        "settings": OWN_ACCOUNTS + 'LANGUAGE_CODE = "ar"\n',
+        "settings": OWN_ACCOUNTS + 'LANGUAGE_CODE = "ar"\nCRAWL_PAIRS = True\n',
         "files": {**PEOPLE, "people/models.py": ACCOUNTS_BY_EMAIL},
     },
     "bare accounts": {

@@ -38,7 +38,6 @@ def chess():
             "TMTP_SITE_NAME": "Chess club",
         }
         site = Site(place, None, port)
-        site.manage("migrate", "--verbosity=0")
         with site.other_process() as shell, place.serve() as server:
             site.server, site.shell = server, shell
             shell.run(
