@@ -165,6 +165,8 @@ class Browser:
         Pages of one kind differ in numbers, and in the values of their parameters. One parameter is enough, two on a
         site with the setting CRAWL_PAIRS. Links with more are looked at, and not followed.
         """
+        from django.conf import settings
+
         most = 2 if getattr(settings, "CRAWL_PAIRS", False) else 1
         seen: set[str] = set()
         left = list(starts)
