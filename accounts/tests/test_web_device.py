@@ -99,7 +99,8 @@ def test_the_page_comes_back_when_the_website_does(site: Any, page: Page, phone:
         phone.ask({"op": 7, "id": "1", "for": [{"id": uid, "type": 1}]}, b"While you were away")
     finally:
         site.start()
-    expect(page.get_by_role("log")).to_contain_text("While you were away")
+    # the page waits twice as long after each attempt
+    expect(page.get_by_role("log")).to_contain_text("While you were away", timeout=60_000)
 
 
 def test_the_example_of_the_guide(page: Page, site: Any, phone: Any) -> None:

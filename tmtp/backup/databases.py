@@ -137,7 +137,10 @@ def run_tool(name: str, *options: str, restore: bool = False) -> None:
     """Run a program of PostgreSQL on the site's database. Raise BackupError if it is missing or fails."""
     from django.db.backends.postgresql.client import DatabaseClient
 
-    (_psql, *where), env = DatabaseClient.settings_to_cmd_args_env(connection.settings_dict, [])
+    settings: dict[str, Any] = dict(connection.settings_dict)
+    for key in ("HOST", "PORT", "USER", "PASSWORD"):  # Django does not look in OPTIONS, where a URL's ?host= is
+        settings[key] = settings[key] or settings["OPTIONS"].get(key.lower(), "")
+    (_psql, *where), env = DatabaseClient.settings_to_cmd_args_env(settings, [])
     if restore:
         where = [*where[:-1], f"--dbname={where[-1]}"]
     try:

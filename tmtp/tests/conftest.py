@@ -105,8 +105,8 @@ class Servers:
         return self._stack.enter_context(contextlib.closing(Website(environment)))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server_for(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Return a function that returns a running server by its TMTP settings."""
+    """Return a function that returns a running server by its TMTP settings. They stop after the module's tests."""
     with contextlib.ExitStack() as stack:
         yield Servers(tmp_path_factory.mktemp("servers"), stack)

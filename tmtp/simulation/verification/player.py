@@ -13,7 +13,7 @@ from itertools import count
 from typing import Protocol
 
 from ...conf import DEFAULTS
-from ...testing import frame
+from ...testing import Frame, frame
 from .comparison import Names, compare
 from .differences import Differs
 from .participant import Connect, Participant
@@ -85,8 +85,11 @@ class Player:
         if second:
             first = self._participants[person]
             first.client.send({"op": 3, "id": name, "newnode": name})
-            self._quieten([first])
-            found = [message for message in first.received if message.header.get("newnode") == name]
+            found: list[Frame] = []
+            give_up = time.monotonic() + self._patience
+            while not found and time.monotonic() < give_up:
+                self._quieten([first])
+                found = [message for message in first.received if message.header.get("newnode") == name]
             if len(found) != 1 or "nodeid" not in found[0].header:
                 first.differs(f"was not told the nodeid of {name}, after op 3")
             device.log_in(self._names[f"${person}"], found[0].header["nodeid"])
