@@ -73,8 +73,7 @@ class Supervisor:
             self._start_links(number)
         while self._children:
             left = min((when for when, _ in self._due), default=None)
-            for key, _ in self._selector.select(None if left is None else max(0.0, left - time.monotonic())):
-                key.data()
+            self._wait(None if left is None else max(0.0, left - time.monotonic()))
             self._do_what_is_due()
         self._succession.end()
         return not self._failed
@@ -96,6 +95,12 @@ class Supervisor:
         elif signal.SIGHUP in numbers:
             after_hang_up(self._succession.begin, self._stop)
         self._collect()
+
+    def _wait(self, seconds: float | None) -> None:
+        """Wait so many seconds for something to happen, and act on it."""
+        for key, _ in self._selector.select(seconds):
+            if key in self._selector.get_map().values():  # else what came before has closed it
+                key.data()
 
     def _do_what_is_due(self) -> None:
         now = time.monotonic()
