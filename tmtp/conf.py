@@ -90,10 +90,19 @@ def parse_address(text: str, port_in_example: int = 7443) -> tuple[str, int]:
     """Return the host and port of HOST:PORT, where an IPv6 host is in brackets. Raise ValueError for other text."""
     host, _, port = text.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")
-    if not bare or (":" in bare) != host.startswith("[") or not port.isdecimal() or int(port) > 65535:
+    right = _is_host(bare) and (":" in bare) == host.startswith("[")
+    if not right or not port.isdecimal() or int(port) > 65535:
         example = f"127.0.0.1:{port_in_example} or [::]:{port_in_example}"
         raise ValueError(f"“{text}” is not HOST:PORT, such as {example}")
     return bare, int(port)
+
+
+def _is_host(text: str) -> bool:
+    """Return whether a text can be looked up: Python raises UnicodeError for an empty or a very long label."""
+    try:
+        return bool(text.encode("idna")) and "\0" not in text
+    except UnicodeError:
+        return False
 
 
 def ntp_address(text: str) -> tuple[str, int]:
