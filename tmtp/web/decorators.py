@@ -13,6 +13,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
 from .form_data import read_form
+from .time_zone import readers_zone
 
 View = Callable[..., HttpResponseBase]
 
@@ -21,6 +22,7 @@ def member_page(*methods: str) -> Callable[[View], View]:
     """Allow these methods for members who have signed in, and forbid caching of the page. GET includes HEAD.
 
     Visitors are redirected to `settings.LOGIN_URL`, and return to the page after signing in.
+    Times are in the reader's own zone.
     """
     allowed = [*methods, "HEAD"] if "GET" in methods else list(methods)
 
@@ -41,7 +43,8 @@ def with_form(view: View) -> View:
     @wraps(view)
     def read_and_check(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         read_form(request)
-        answer: HttpResponseBase = protected(request, *args, **kwargs)
+        with readers_zone(request):
+            answer: HttpResponseBase = protected(request, *args, **kwargs)
         return answer
 
     return read_and_check

@@ -149,3 +149,25 @@ def test_a_member_reads_and_answers(site, other, member, device):
     page.get_by_role("button", name="Delete").click()
     expect(page.get_by_text("3 messages are deleted.")).to_be_visible()
     expect(page.get_by_role("link", name="Tonight")).to_have_count(0)
+
+
+def test_a_mistyped_recipient_loses_no_file_and_leaving_asks(member, device):
+    page, _, _, _ = member()
+    page.goto("/mailbox/write/")
+    page.locator("#id_to").fill("nobody of this name")
+    page.get_by_label("Subject").fill("Notes")
+    page.get_by_label("Message", exact=True).fill("As promised")
+    page.get_by_label("Files").set_input_files({"name": "notes.txt", "mimeType": "text/plain", "buffer": b"First"})
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator("#id_to_error")).to_be_visible()
+    expect(page.locator("#id_to")).to_be_focused()
+    assert violations(page) == []
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    page.get_by_role("link", name="Devices").click()
+    page.locator("#id_to").fill(device.alias)
+    assert asked == ["beforeunload"]
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("link", name="notes.txt")).to_be_visible()
+    assert asked == ["beforeunload"]
+    assert device.next_queued("delivery").data.endswith(b"First")

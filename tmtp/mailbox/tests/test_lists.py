@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from urllib.parse import quote
 
 import pytest
 from django.urls import reverse
@@ -11,11 +13,15 @@ from hypothesis import strategies as st
 
 from tmtp.mailbox import sending
 from tmtp.mailbox.preview import SHOWN_MAX, around, as_line
+from tmtp.mailbox.templatetags.tmtp_mailbox import moment
 from tmtp.services.messages.recall import recall
 from tmtp.services.messages.sending import send_message
 from tmtp.tests.people import unique
+from tmtp.web.time_zone import COOKIE, readers_zone
 
 from .mailboxes import group, member, sender_of, threads
+
+NOON = int(datetime(2026, 7, 1, 12, tzinfo=UTC).timestamp()) * 10**9
 
 pytestmark = pytest.mark.django_db
 
@@ -97,6 +103,19 @@ def test_a_recalled_message_shows_no_text(browser, ann):
     assert rows(browser) == [("Wrong", "secret words")]
     recall(msgid)
     assert "secret words" not in browser.get(reverse("tmtp_mailbox:mailbox")).text
+
+
+@pytest.mark.parametrize(
+    ("cookie", "hour"),
+    [("", "noon"), ("Asia/Tokyo", "9 p.m."), ("../nowhere", "noon"), ("America/New_York", "8 a.m.")],
+)
+def test_times_are_in_the_readers_zone(rf, settings, cookie, hour):
+    settings.USE_TZ, settings.TIME_ZONE = True, "UTC"
+    request = rf.get("/")
+    request.COOKIES[COOKIE] = quote(cookie, safe="")
+    with readers_zone(request):
+        assert hour in moment(NOON)
+    assert "noon" in moment(NOON)
 
 
 @given(st.text(), st.text(max_size=20))

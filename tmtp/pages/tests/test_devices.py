@@ -124,6 +124,17 @@ def test_the_address_is_told_as_text_and_as_a_code(client, ann, settings, tmp_pa
     assert "style=" not in page
 
 
+def test_the_code_of_a_new_device_has_all_that_it_logs_in_with(client, ann, monkeypatch):
+    texts = []
+    monkeypatch.setattr("tmtp.pages.views.devices.qr_code", lambda text: texts.append(text) or "a code")
+    page = client.post(reverse("tmtp_pages:device_new"), {"label": "phone"}).text
+    dialled, uid, nodeid = texts[-1].split("\n")
+    assert f'<code id="address">{dialled}</code>' in page
+    assert uid == user_of(ann).uid
+    assert f'<code id="nodeid">{nodeid}</code>' in page
+    assert "a code" in page
+
+
 @pytest.mark.parametrize(
     ("bind", "public", "host", "dialled"),
     [

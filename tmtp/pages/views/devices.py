@@ -51,7 +51,9 @@ def new_device(request: HttpRequest) -> HttpResponse:
     make = partial(_make, form, user, made)
     if request.method == "POST" and form.is_valid() and attempt(user, form, "label", make):
         node, nodeid = made[0]
-        shown = {"node": node, "uid": user.uid, "nodeid": nodeid, "address": address(request)}
+        dialled = address(request)
+        code = qr_code("\n".join((dialled, user.uid, nodeid)))
+        shown = {"node": node, "uid": user.uid, "nodeid": nodeid, "address": dialled, "qr_code": code}
         return render_page(request, "tmtp_pages/device_made.html", shown)
     dialled = address(request)
     context = {

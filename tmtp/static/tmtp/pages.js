@@ -1,6 +1,10 @@
 // What pages are nicer with and work without: buttons that copy what is beside them (see .secret in pages.css).
 "use strict";
 
+// The reader's time zone, in which the site shows times (tmtp/web/time_zone.py).
+document.cookie = "tmtp_time_zone=" + encodeURIComponent(Intl.DateTimeFormat().resolvedOptions().timeZone)
+  + ";path=/;max-age=31536000;samesite=lax" + (location.protocol === "https:" ? ";secure" : "");
+
 function offerCopying(root) {
   for (const button of root.querySelectorAll("button[data-copy][hidden]")) {
     button.hidden = !navigator.clipboard;
