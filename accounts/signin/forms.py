@@ -52,6 +52,9 @@ class AddressField(forms.EmailField):
 
 
 class SignUpForm(auth_forms.UserCreationForm):
+    """Sign up. The password is asked for once, and can be shown (pages.js)."""
+
+    password2 = None
     email = AddressField(
         label=_("E-mail address"), help_text=_("We mail a link to it. You need it when you forget your password.")
     )
@@ -61,6 +64,16 @@ class SignUpForm(auth_forms.UserCreationForm):
         fields = ["username", "email"]
         field_classes = {"username": NewUsernameField}
         help_texts = {"username": _("Letters, digits and . + - _ only. Others may see it.")}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["password1"].widget.attrs |= {"data-show": _("Show"), "data-hide": _("Hide")}
+
+    def validate_passwords(self, *args: Any, **kwargs: Any) -> None:
+        """There is nothing to compare the password with."""
+
+    def validate_password_for_user(self, user: Any, *args: Any, **kwargs: Any) -> None:
+        super().validate_password_for_user(user, "password1")
 
     def save(self, commit: bool = True) -> Any:
         """Return the new member. The address is unconfirmed."""

@@ -15,3 +15,13 @@ def test_the_keyboard_is_enough(page):
     expect(skip).to_be_in_viewport()
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()
+
+
+def test_a_password_can_be_shown(page):
+    page.goto("/sign-up/")
+    field = page.get_by_label("Password", exact=True)
+    field.fill("correct horse")
+    page.get_by_role("button", name="Show").click()
+    expect(field).to_have_attribute("type", "text")
+    page.get_by_role("button", name="Hide").click()
+    expect(field).to_have_attribute("type", "password")

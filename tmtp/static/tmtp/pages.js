@@ -5,6 +5,26 @@
 document.cookie = "tmtp_time_zone=" + encodeURIComponent(Intl.DateTimeFormat().resolvedOptions().timeZone)
   + ";path=/;max-age=31536000;samesite=lax" + (location.protocol === "https:" ? ";secure" : "");
 
+// A button beside a password shows it.
+function offerShowing(root) {
+  for (const field of root.querySelectorAll("input[data-show]")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "button small";
+    button.textContent = field.dataset.show;
+    button.setAttribute("aria-controls", field.id);
+    button.addEventListener("click", () => {
+      const shown = field.type === "password";
+      field.type = shown ? "text" : "password";
+      button.textContent = shown ? field.dataset.hide : field.dataset.show;
+    });
+    const both = document.createElement("div");
+    both.className = "with-button";
+    field.replaceWith(both);
+    both.append(field, button);
+  }
+}
+
 function offerCopying(root) {
   for (const button of root.querySelectorAll("button[data-copy][hidden]")) {
     button.hidden = !navigator.clipboard;
@@ -20,5 +40,5 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { button.textContent = said; }, 2000);
 });
 
-document.addEventListener("DOMContentLoaded", () => offerCopying(document));
+document.addEventListener("DOMContentLoaded", () => { offerCopying(document); offerShowing(document); });
 document.addEventListener("htmx:load", (event) => offerCopying(event.detail.elt));
