@@ -91,6 +91,8 @@ def _parse_1(header: bytes) -> Client | None:
             return None
         _, kind, source, destination, *ports = words
         version = {"TCP4": 4, "TCP6": 6}[kind]
+        if "%" in source:  # a zone, which may be any characters, would get into the log
+            raise ValueError(source)
         client, other = ipaddress.ip_address(source), ipaddress.ip_address(destination)
         if {client.version, other.version} != {version}:
             raise ValueError(kind)

@@ -108,6 +108,7 @@ def test_what_is_no_header_is_refused_within_its_length(header: Any, at: int, no
         b"PROXY TCP4 1.2.3.4 5.6.7.8 1 65536\r\n",
         b"PROXY TCP4 ::1 ::2 1 2\r\n",
         b"PROXY TCP6 1.2.3.4 5.6.7.8 1 2\r\n",
+        b"PROXY TCP6 fe80::1%\n\x1b[31m fe80::2 1 2\r\n",
         b"PROXY UDP4 1.2.3.4 5.6.7.8 1 2\r\n",
         b"PROXY TCP4 1.2.3.4  5.6.7.8 1 2\r\n",
         b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\n" + bytes(100),
