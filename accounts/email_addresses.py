@@ -92,7 +92,7 @@ def mail_link(request: HttpRequest, address: Address) -> None:
     token = signing.dumps([address.pk, address.address], salt=SALT)
     link = request.build_absolute_uri(reverse("accounts:confirm", args=[token]))
     context = {"user": address.user, "link": link, "site_name": conf.SITE_NAME, "days": LINK_LIFE.days}
-    subject = _("Confirm your address for %(site)s") % {"site": conf.SITE_NAME}
+    subject = _("Confirm your e-mail address for %(site)s") % {"site": conf.SITE_NAME}
     try:
         send_mail(subject, render_to_string("accounts/mail/confirm.txt", context), None, [address.address])
     except (OSError, smtplib.SMTPException) as error:

@@ -7,21 +7,23 @@ from django.utils.translation import gettext_noop as _
 from tmtp.services.errors import Refused, Text, add_texts
 
 TEXTS = {
-    "address_link_just_mailed": Text(_("A link was mailed there a moment ago. Please look for it, in your spam too.")),
-    "address_mail_failed": Text(_("The mail with the link could not be sent. Please try again later.")),
-    "address_link_invalid": Text(_("This link is not complete, or too old. Ask for a new one on your account page.")),
-    "address_removed": Text(_("This address was removed from its account since the link was mailed.")),
+    "address_link_just_mailed": Text(
+        _("A link was sent to this address a moment ago. Check your inbox and your spam folder.")
+    ),
+    "address_mail_failed": Text(_("The e-mail with the link could not be sent. Please try again later.")),
+    "address_link_invalid": Text(_("This link is incomplete or has expired. Request a new one on your account page.")),
+    "address_removed": Text(_("This address has been removed from the account since the link was sent.")),
     "address_taken": Text(
-        _("Another account has confirmed this address already. Sign in with that one, or remove it there.")
+        _("Another account has already confirmed this address. Sign in with that account, or remove it there.")
     ),
     "openid_known_from_device": Text(
-        _("A device has used that account before, as somebody else here. Ask the people who run this site.")
+        _("A device has already used that account as another user. Ask the site’s administrators.")
     ),
-    "openid_linked_elsewhere": Text(_("Another member has linked that account. Unlink it there first.")),
-    "openid_only_way": Text(_("It is the only way you can sign in. Set a password first.")),
-    "openid_signed_out": Text(_("You have signed out meanwhile. Sign in and link it again.")),
-    "openid_signed_in": Text(_("You are signed in already. Link that account here, and you can sign in with it.")),
-    "openid_inactive": Text(_("This account is switched off. Ask the people who run this site.")),
+    "openid_linked_elsewhere": Text(_("That account is linked to another member. Unlink it there first.")),
+    "openid_only_way": Text(_("This is your only way to sign in. Set a password first.")),
+    "openid_signed_out": Text(_("You have signed out in the meantime. Sign in and link the account again.")),
+    "openid_signed_in": Text(_("You are already signed in. Link that account here to sign in with it.")),
+    "openid_inactive": Text(_("This account is disabled. Ask the site’s administrators.")),
     "app_code_wrong": Text(_("That is not the code that the app shows now. Is the clock of your phone right?")),
     "app_there_already": Text(_("You have an authenticator app already. Remove it first.")),
     "code_wrong": Text(_("That code is wrong, or was used before. Wait for the next one.")),

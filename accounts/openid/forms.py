@@ -22,8 +22,8 @@ class OpenIDSignUpForm(forms.ModelForm):
         field_classes = {"username": NewUsernameField, "email": AddressField}
         labels = {"email": _("E-mail address")}
         help_texts = {
-            "username": _("Letters, digits and . + - _ only. Others may see it."),
-            "email": _("We mail a link to it, to confirm that it is yours."),
+            "username": _("Letters, digits and . + - _ only. Other members may see it."),
+            "email": _("We will send you a link to confirm it."),
         }
 
     @staticmethod

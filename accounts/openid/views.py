@@ -76,7 +76,7 @@ def callback(request: HttpRequest, slug: str) -> HttpResponse:
         return finish_sign_in(request, provider, begun, shown)
     except OpenIDError as error:
         logger.info("a sign-in with %s was refused: %s", provider.iss, str(error))
-        reason = _("Signing in with %(provider)s did not work. Please try again.") % {"provider": provider.label}
+        reason = _("Sign-in with %(provider)s failed. Please try again.") % {"provider": provider.label}
     except Refused as refused:
         reason = refused.text_for_people()
     messages.error(request, reason)
@@ -115,7 +115,7 @@ def finish_link(request: HttpRequest, provider: Provider, begun: dict[str, Any],
     if str(request.user.pk) != begun["link"]:
         raise Refused("openid_signed_out")
     identities.link(request.user, shown.claims.iss, shown.claims.sub)
-    messages.success(request, _("You can sign in with %(provider)s now.") % {"provider": provider.label})
+    messages.success(request, _("You can now sign in with %(provider)s.") % {"provider": provider.label})
     return back_to_account()
 
 
@@ -177,5 +177,5 @@ def unlink(request: HttpRequest, pk: int) -> HttpResponse:
     except Refused as refused:
         messages.error(request, refused.text_for_people())
     else:
-        messages.success(request, _("You no longer sign in with %(provider)s.") % {"provider": label})
+        messages.success(request, _("%(provider)s is no longer linked to your account.") % {"provider": label})
     return back_to_account()

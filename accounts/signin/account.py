@@ -58,14 +58,14 @@ def mail_again(request: HttpRequest, pk: int) -> HttpResponse:
 def mail_link(request: HttpRequest, address: Address) -> HttpResponse:
     """Mail a link unless the address is confirmed already, and show a message."""
     if address.verified:
-        messages.info(request, _("You have that address already."))
+        messages.info(request, _("You have already added this address."))
         return back_to_account()
     try:
         email_addresses.mail_link(request, address)
     except Refused as refused:
         messages.warning(request, refused.text_for_people())
     else:
-        messages.success(request, _("A link was mailed to %(address)s.") % {"address": address})
+        messages.success(request, _("We have sent a link to %(address)s.") % {"address": address})
     return back_to_account()
 
 
@@ -73,7 +73,7 @@ def mail_link(request: HttpRequest, address: Address) -> HttpResponse:
 def remove_address(request: HttpRequest, pk: int) -> HttpResponse:
     address = get_object_or_404(Address, pk=pk, user=request.user)
     email_addresses.remove(address)
-    messages.success(request, _("%(address)s is removed.") % {"address": address})
+    messages.success(request, _("%(address)s has been removed.") % {"address": address})
     return back_to_account()
 
 
@@ -84,7 +84,7 @@ def confirm(request: HttpRequest, token: str) -> HttpResponse:
         address = email_addresses.read_link(token)
         if address.user == request.user and request.method == "POST":
             email_addresses.confirm(address)
-            messages.success(request, _("%(address)s is confirmed.") % {"address": address})
+            messages.success(request, _("%(address)s has been confirmed.") % {"address": address})
             return back_to_account()
     except Refused as refused:
         return render(request, "accounts/confirm.html", {"refused": refused.text_for_people()}, status=400)

@@ -23,7 +23,7 @@ class UsernameField(auth_forms.UsernameField):
     def clean(self, value: Any) -> Any:
         name = super().clean(value)
         if "@" in name:
-            raise ValidationError(_("A username has no “@” in it."))
+            raise ValidationError(_("A username cannot contain “@”."))
         return name
 
 
@@ -56,14 +56,15 @@ class SignUpForm(auth_forms.UserCreationForm):
 
     password2 = None
     email = AddressField(
-        label=_("E-mail address"), help_text=_("We mail a link to it. You need it when you forget your password.")
+        label=_("E-mail address"),
+        help_text=_("We will send you a link to confirm it. You need it to reset your password."),
     )
 
     class Meta:
         model = User
         fields = ["username", "email"]
         field_classes = {"username": NewUsernameField}
-        help_texts = {"username": _("Letters, digits and . + - _ only. Others may see it.")}
+        help_texts = {"username": _("Letters, digits and . + - _ only. Other members may see it.")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -87,10 +88,7 @@ class SignInForm(auth_forms.AuthenticationForm):
 
     error_messages = {
         **auth_forms.AuthenticationForm.error_messages,
-        "invalid_login": _(
-            "That username or e-mail address and that password do not fit together. "
-            "Mind upper and lower case in the password."
-        ),
+        "invalid_login": _("Wrong username or password. Passwords are case-sensitive."),
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -73,7 +73,7 @@ def welcome(request: HttpRequest, user: User) -> None:
         messages.warning(request, refused.text_for_people())
         return
     if user.email:
-        text = _("Welcome! A link was mailed to %(address)s. Follow it to confirm that the address is yours.")
+        text = _("Welcome! We have sent a link to %(address)s. Follow it to confirm your address.")
         messages.success(request, text % {"address": user.email})
 
 
@@ -104,7 +104,7 @@ class ChangePassword(SuccessMessageMixin, views.PasswordChangeView):
 
     template_name = "accounts/password_change.html"
     success_url = reverse_lazy("accounts:account")
-    success_message = _("Your password is changed. Other browsers are signed out.")
+    success_message = _("Your password has been changed. You have been signed out in other browsers.")
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Ask a member who has no password, and so cannot type it, who they are."""
@@ -139,7 +139,7 @@ class ResetPasswordDone(views.PasswordResetDoneView):
 class SetPassword(SuccessMessageMixin, views.PasswordResetConfirmView):
     template_name = "accounts/password_reset_confirm.html"
     success_url = reverse_lazy("accounts:sign_in")
-    success_message = _("Your password is set. Sign in with it.")
+    success_message = _("Your password has been set. You can now sign in.")
 
     def form_valid(self, form: Any) -> HttpResponse:
         """Lift a lock-out, since whoever reads the member's mail is the member, and end all sessions."""

@@ -32,7 +32,7 @@ def connect_device(site, page, label):
     if page.locator("summary").count():
         page.locator("summary").click()
     page.get_by_label("Name of the device").fill(label)
-    page.get_by_role("button", name="Get its secret").click()
+    page.get_by_role("button", name="Create device key").click()
     device = dial(site)
     uid, nodeid = page.locator("#uid").inner_text(), page.locator("#nodeid").inner_text()
     assert device.log_in(uid, nodeid)["info"] == "login ok"
@@ -52,5 +52,5 @@ def take(device, op):
 def alias(page, name):
     page.goto("/account/aliases/")
     page.get_by_label("New name").fill(name)
-    page.get_by_role("button", name="Take this name").click()
-    expect(page.get_by_text(f"You are “{name}” now")).to_be_visible()
+    page.get_by_role("button", name="Add name").click()
+    expect(page.get_by_text(f"Name “{name}” added")).to_be_visible()

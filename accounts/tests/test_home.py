@@ -89,7 +89,7 @@ def test_an_error_page_needs_no_request(client):
     assert "mistake" in answer.content.decode()
     missing = client.get("/nothing-of-the-kind")
     assert missing.status_code == 404
-    assert "Nothing is here" in missing.text
+    assert "Page not found" in missing.text
 
 
 def test_fields_and_their_errors_are_tied_together():

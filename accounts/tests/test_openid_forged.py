@@ -143,7 +143,7 @@ LIES: dict[str, Callable[[Liar, str], Any]] = {
     "another issuer": lambda liar, nonce: signed(claims(liar, nonce, iss="https://id.example")),
     "for a device": lambda liar, nonce: signed(claims(liar, nonce, aud="device")),
     "for nobody": lambda liar, nonce: signed(claims(liar, nonce, aud=None)),
-    "for two, no azp": lambda liar, nonce: signed(claims(liar, nonce, aud=["web", "device"])),
+    "scheduled for two, no azp": lambda liar, nonce: signed(claims(liar, nonce, aud=["web", "device"])),
     "azp of another": lambda liar, nonce: signed(claims(liar, nonce, aud=["web", "device"], azp="device")),
     "another nonce": lambda liar, nonce: signed(claims(liar, NONCE)),
     "no nonce": lambda liar, nonce: signed(claims(liar, nonce, nonce=None)),
@@ -163,7 +163,7 @@ def test_a_lie_signs_nobody_in(client, liar, ann, lie):
     assert answer.url == SIGN_IN
     assert "_auth_user_id" not in client.session
     assert "openid_pending" not in client.session
-    assert "did not work" in client.get(SIGN_IN).text
+    assert "failed" in client.get(SIGN_IN).text
 
 
 def test_a_token_of_before(client, liar, ann):

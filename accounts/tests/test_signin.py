@@ -141,7 +141,7 @@ def test_a_changed_username_compares_anew(client, stranger):
 
 def test_a_wrong_sign_in_names_both_fields(client):
     page = client.post(url("sign_in"), {"username": "nobody", "password": "guess"}).text
-    assert "That username or e-mail address and that password" in page
+    assert "Wrong username or password" in page
 
 
 def test_signing_up_does_not_tell_whose_address_is_known(ann, stranger):
@@ -159,7 +159,7 @@ def test_a_mail_server_that_is_down_loses_nobody(client, settings):
 def test_where_only_known_people_are_members(client, settings):
     settings.TMTP = {**settings.TMTP, "OPEN_REGISTRATION": False}
     page = client.get(url("sign_up"))
-    assert "Ask the people who run this site" in page.text
+    assert "Ask the site’s administrators" in page.text
     assert "password1" not in page.text
     assert sign_up(client).status_code == 403
     assert not USER.objects.exists()
@@ -184,7 +184,7 @@ def test_an_address_is_of_one_member(ann, stranger):
     later(minutes=3)
     sign_up(stranger, "eve")
     answer = stranger.post(links(mail.outbox.pop().body)[0])
-    assert "Another account has confirmed this address" in answer.text
+    assert "Another account has already confirmed this address" in answer.text
     assert email_addresses.users_by_address(["ann@example.org"]) == {"ann@example.org": ann}
 
 
@@ -198,7 +198,7 @@ def test_a_link_that_is_old_or_cut_off(client, days, monkeypatch):
         link = link[:-2] + "/"
     answer = client.post(link)
     assert answer.status_code == 400
-    assert "not complete, or too old" in answer.text
+    assert "incomplete or has expired" in answer.text
     assert not Address.objects.filter(verified__isnull=False)
 
 
@@ -277,7 +277,7 @@ def test_sign_in_by_name_or_confirmed_address(ann, stranger, name):
 def test_no_sign_in_by_an_address_that_is_only_claimed(client, stranger):
     sign_up(client)
     page = stranger.post(url("sign_in"), {"username": "ann@example.org", "password": PASSWORD})
-    assert "do not fit together" in page.text
+    assert "Wrong username or password" in page.text
 
 
 @pytest.mark.parametrize("to", ["/account/", "/sign-up/?next=/"])

@@ -10,7 +10,7 @@ def test_the_keyboard_is_enough(page):
     """The first Tab key offers to skip the navigation."""
     page.goto("/")
     page.keyboard.press("Tab")
-    skip = page.get_by_role("link", name="Skip to the content")
+    skip = page.get_by_role("link", name="Skip to content")
     expect(skip).to_be_focused()
     expect(skip).to_be_in_viewport()
     page.keyboard.press("Enter")

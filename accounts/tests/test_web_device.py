@@ -32,7 +32,7 @@ def register(page: Page, alias: str) -> tuple[str, str]:
     """Register as a new device. Return uid and nodeid."""
     page.goto("/live/")
     page.get_by_label("Your name").fill(alias)
-    page.get_by_role("button", name="Register and watch").click()
+    page.get_by_role("button", name="Register and connect").click()
     expect(page.locator("#status")).to_contain_text("registered and connected")
     return page.locator("#new_uid").inner_text(), page.locator("#new_nodeid").inner_text()
 
@@ -42,7 +42,7 @@ def test_a_browser_is_a_device(page: Page, phone: Any) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(f"{request.url} {request.headers} {request.post_data}"))
     uid, nodeid = register(page, alias)
-    expect(page.get_by_text("Nothing yet.")).to_be_visible()
+    expect(page.get_by_text("No messages yet.")).to_be_visible()
 
     ping = {"op": 9, "id": "1", "from": phone.alias, "to": alias}
     assert "error" not in phone.ask(ping, "Déjà là?".encode()).header
@@ -80,14 +80,14 @@ def test_what_the_service_refuses_is_said(page: Page, phone: Any) -> None:
     page.goto("/live/")
     assert violations(page) == []
     page.get_by_label("User ID", exact=True).fill(phone.uid)
-    answers = {"9" * 40: "no such device", "aeiou": "40 characters", phone.nodeid: "connected already"}
+    answers = {"9" * 40: "Device not found", "aeiou": "40 characters", phone.nodeid: "already connected"}
     for secret, said in answers.items():
-        page.get_by_label("Secret of the device").fill(secret)
+        page.get_by_label("Device key").fill(secret)
         phone.send({"op": 11})  # it is alive: a device that is silent would be replaced
         page.get_by_role("button", name="Connect", exact=True).click()
         expect(page.locator("#status")).to_contain_text(said)
     page.get_by_label("Your name").fill(phone.alias)
-    page.get_by_role("button", name="Register and watch").click()
+    page.get_by_role("button", name="Register and connect").click()
     expect(page.locator("#status")).to_contain_text(f"has no name: {phone.alias} is not available")
 
 

@@ -33,6 +33,6 @@ def test_the_page_of_an_error_needs_no_database(
     if is_signed_in:
         assert answer.status_code == 500
     if answer.status_code == 500:
-        assert "That is our mistake" in answer.text
+        assert "Server error" in answer.text
     else:
         assert answer.status_code == 302, "to the page of sign-in, which needs none either"

@@ -76,19 +76,19 @@ def test_answers_to_forms_are_accessible(scene: Scene, new_page: Any) -> None:
     page.get_by_label("E-mail address").fill("reader@example.org")
     page.get_by_label("Password", exact=True).fill("12345678")
     page.locator("main").get_by_role("button", name="Sign up").click()
-    expect(page.get_by_text("A username has no “@” in it.")).to_be_visible()
+    expect(page.get_by_text("A username cannot contain “@”.")).to_be_visible()
     assert problems(page) == []
 
     scene.sign_in(page, ANNA)
     page.goto("/account/aliases/")
     page.get_by_label("New name").fill("short")
-    page.get_by_role("button", name="Take this name").click()
+    page.get_by_role("button", name="Add name").click()
     expect(page.locator(".errorlist")).to_be_visible()
     assert problems(page) == []
     page.goto("/devices/new/")
     page.locator("summary").click()
     page.get_by_label("Name of the device").fill("A new one")
-    page.get_by_role("button", name="Get its secret").click()
+    page.get_by_role("button", name="Create device key").click()
     expect(page.locator("#nodeid")).to_be_visible()
     assert problems(page) == []
 

@@ -89,8 +89,8 @@ def test_the_whole_way(place, provider, other, new_page):
     sign_up(ann, "ann-of-rome")
     expect(ann.get_by_role("heading", name="No messages yet")).to_be_visible()
     ann.goto(mailed_link(place))
-    ann.get_by_role("button", name="Yes, confirm it").click()
-    expect(ann.get_by_text("ann-of-rome@example.org is confirmed.")).to_be_visible()
+    ann.get_by_role("button", name="Confirm").click()
+    expect(ann.get_by_text("ann-of-rome@example.org has been confirmed.")).to_be_visible()
     alias(ann, "ann of rome")
 
     # the site writes, in another process: the message appears by itself; Ann's answer reaches the site
@@ -124,10 +124,10 @@ def test_the_whole_way(place, provider, other, new_page):
     # a group: Ann starts it, Bob accepts, and reads what she writes to it
     mailbox(bob)
     ann.goto("/groups/")
-    ann.get_by_role("link", name="Start a group").click()
-    ann.get_by_label("Name of the group").fill("friends of ann")
-    ann.get_by_label("Whom to invite first").fill("bob of rome")
-    ann.get_by_role("button", name="Start it").click()
+    ann.get_by_role("link", name="Create group").click()
+    ann.get_by_label("Group name").fill("friends of ann")
+    ann.get_by_label("First member to invite").fill("bob of rome")
+    ann.get_by_role("button", name="Create").click()
     bob.get_by_role("link", name="Group friends of ann").click()
     bob.get_by_role("button", name="Accept").click()
     expect(bob.get_by_text("bob of rome joined.")).to_be_visible()
@@ -143,7 +143,7 @@ def test_the_whole_way(place, provider, other, new_page):
     ann.goto("/account/")
     ann.get_by_role("button", name="Link Example University").click()
     enter(ann, "ann")
-    expect(ann.get_by_text("You can sign in with Example University now.")).to_be_visible()
+    expect(ann.get_by_text("You can now sign in with Example University.")).to_be_visible()
     stranger, said = register(place, "a.b.c")
     assert said == {"op": "quit", "error": "authentication required"}
     stranger.close()
@@ -157,9 +157,9 @@ def test_the_whole_way(place, provider, other, new_page):
     ann.goto("/devices/")
     expect(ann.get_by_role("listitem").filter(has_text="Phone").get_by_text("online")).to_be_visible()
     assert violations(ann) == []
-    ann.get_by_role("link", name="Disconnect Phone for good").click()
-    ann.get_by_role("button", name="Disconnect it").click()
-    expect(ann.get_by_text("“Phone” is disconnected for good.")).to_be_visible()
+    ann.get_by_role("link", name="Remove Phone").click()
+    ann.get_by_role("button", name="Remove device").click()
+    expect(ann.get_by_text("Device “Phone” removed.")).to_be_visible()
     with pytest.raises(Closed):
         while True:
             device.receive()

@@ -41,13 +41,13 @@ class AbuseReportAdmin(ServiceAdmin):
     list_filter = ["state", "reason", "created"]
     list_select_related = ["user", "group", "handled_by"]
     search_fields = ["name", "user__uid__startswith", "reporter__uid__startswith"]
-    search_help_text = _("Alias or gid, or the beginning of a uid")
+    search_help_text = _("Alias, group name or the beginning of a uid")
     ordering = ["state", "-created"]
     _report = ("what", "name", "about", "reason", "comment", "shown_text", "reported_by", "created")
     readonly_fields = (*_report, "act", "handled", "handled_by")
     fieldsets = (
         (None, {"fields": _report}),
-        (_("What to do about it"), {"fields": ("act",)}),
+        (_("Actions"), {"fields": ("act",)}),
         (_("Handling"), {"fields": ("state", "note", "handled", "handled_by")}),
     )
     actions = ["resolve", "dismiss", "block"]
@@ -99,7 +99,7 @@ class AbuseReportAdmin(ServiceAdmin):
         if report.message is None:
             return "–"
         if not report.text:
-            return str(_("The reporter has not sent it along."))
+            return str(_("Not included in the report."))
         return format_html('<div class="tmtp-text">{}</div>', report.text)
 
     @admin.display(description=_("links"))
@@ -109,7 +109,7 @@ class AbuseReportAdmin(ServiceAdmin):
         if report.user:
             where = {"q": report.user.uid}
             links.append((_("Bar them from groups"), self._url("member_changelist") + "?" + urlencode(where)))
-            links.append((_("Drop their devices"), self._url("node_changelist") + "?" + urlencode(where)))
+            links.append((_("Remove their devices"), self._url("node_changelist") + "?" + urlencode(where)))
             if report.user.account:
                 links.append((_("Disable their account"), self._account_url(report.user)))
         if report.group:

@@ -27,7 +27,7 @@ CLASSES = {Level.WARNING: "warning", Level.CRITICAL: "error"}
 KINDS = {
     "device": gettext_lazy("devices"),
     "mailbox": gettext_lazy("mailboxes"),
-    "holding": gettext_lazy("people without a device"),
+    "holding": gettext_lazy("users without a device"),
 }
 
 

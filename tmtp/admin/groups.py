@@ -37,19 +37,19 @@ def text(label: Any, help_text: Any = "") -> forms.CharField:
 
 
 class InvitationForm(forms.Form):
-    gid = text(_("Gid"), _("The new group’s name; it cannot be changed later."))
-    alias = text(_("From"))
-    to = text(_("To"), _("An alias of the user who is invited."))
+    gid = text(_("Group name"), _("The name of the group. It cannot be changed later."))
+    alias = text(_("Inviting member"))
+    to = text(_("Invited user"), _("An alias of the user who is invited."))
 
     def __init__(self, group: Group | None, *args: Any, **options: Any) -> None:
         """Invite into `group`, or, if it is None, into a group that the invitation creates."""
         super().__init__(*args, **options)
         if group is None:
-            self.fields["alias"].help_text = _("An alias of its first member, who the invitation comes from.")
+            self.fields["alias"].help_text = _("An alias of the first member, who sends the invitation.")
             return
         self.fields["gid"] = forms.CharField(disabled=True, initial=group.gid, widget=forms.HiddenInput)
         first = group.members.filter(status=Member.Status.JOINED).order_by("pk").first()
-        self.fields["alias"].help_text = _("An alias of a member who has joined; the invitation comes from them.")
+        self.fields["alias"].help_text = _("An alias of a member who has joined and sends the invitation.")
         self.fields["alias"].initial = first.alias if first else ""
 
     def send(self) -> bool:
@@ -58,7 +58,7 @@ class InvitationForm(forms.Form):
         alias, to = typed(alias), typed(to)
         inviter = holder(alias)
         if inviter is None:
-            self.add_error("alias", _("Nobody has this alias."))
+            self.add_error("alias", _("No user has this alias."))
             return False
         try:
             with transaction.atomic():
@@ -75,7 +75,7 @@ class GroupAdmin(ServiceAdmin):
 
     list_display = ["gid", "joined", "created"]
     search_fields = ["gid", "members__alias"]
-    search_help_text = _("Gid, or a member’s alias")
+    search_help_text = _("Group name or a member’s alias")
     ordering = ["-pk"]
     readonly_fields = ("gid", "created", "joined")
     fields = ("gid", "created", "joined", "joining", "posting", "barring")

@@ -127,7 +127,7 @@ class MemberAdmin(ViewAdmin):
     list_filter = ["status", "role"]
     list_select_related = ["group", "user"]
     search_fields = ["alias", "group__gid", "user__uid__startswith"]
-    search_help_text = _("Alias, gid, or the beginning of a uid")
+    search_help_text = _("Alias, group name or the beginning of a uid")
     ordering = ["-pk"]
     actions = ["join", "leave", "bar", "make_moderators", "make_plain"]
 

@@ -44,18 +44,21 @@ class NodeAction:
 NODE_ACTIONS = {
     "redeliver": NodeAction(
         _("Send again"),
-        _("Send everything that waits again, from the first message on, without closing the link?"),
+        _("Resend all waiting messages, from the first one, without closing the link?"),
         devices.redeliver,
     ),
     "discard": NodeAction(
         _("Discard waiting messages"),
-        _("Discard everything that waits for these nodes? They will never receive it."),
+        _("Discard all waiting messages of these devices? They will never receive them."),
         devices.discard_waiting,
         device=False,
     ),
     "drop": NodeAction(
-        _("Drop"),
-        _("Drop these nodes? Their links close, what waits for them is discarded, and they cannot log in again."),
+        _("Remove"),
+        _(
+            "Remove these devices? They are disconnected, their waiting messages are discarded, and they cannot "
+            "log in again."
+        ),
         devices.drop_node,
     ),
 }
@@ -109,7 +112,7 @@ class NodeAdmin(ViewAdmin):
     @admin.display(description=_("last seen"), ordering="last_seen")
     def seen(self, node: Node) -> str:
         if node.dropped:
-            return str(_("dropped"))
+            return str(_("removed"))
         if node.server_id or node.kind != Node.Kind.DEVICE:
             return ""
         return _("%(time)s ago") % {"time": timesince(node.last_seen)} if node.last_seen else str(_("never"))
@@ -126,16 +129,16 @@ class NodeAdmin(ViewAdmin):
 
     # the actions
 
-    @admin.action(description=_("Send what waits again"), permissions=["act"])
+    @admin.action(description=_("Resend waiting messages"), permissions=["act"])
     def redeliver(self, request: HttpRequest, nodes: QuerySet[Node]) -> None:
         """Run without confirmation, since nothing can be lost."""
         self._do(request, nodes, "redeliver")
 
-    @admin.action(description=_("Discard what waits"), permissions=["act"])
+    @admin.action(description=_("Discard waiting messages"), permissions=["act"])
     def discard(self, request: HttpRequest, nodes: QuerySet[Node]) -> HttpResponse | None:
         return self._ask_first(request, nodes, "discard")
 
-    @admin.action(description=_("Drop nodes"), permissions=["act"])
+    @admin.action(description=_("Remove devices"), permissions=["act"])
     def drop(self, request: HttpRequest, nodes: QuerySet[Node]) -> HttpResponse | None:
         return self._ask_first(request, nodes, "drop")
 
@@ -161,13 +164,13 @@ class NodeAdmin(ViewAdmin):
         text: Any
         for node in Node.objects.filter(pk__in=list(nodes.values_list("pk", flat=True))):
             if not action.applies_to(node):
-                text = _("“%(node)s” is no device: it was left alone.") % {"node": label_of(node)}
+                text = _("“%(node)s” is not a device and was skipped.") % {"node": label_of(node)}
                 self.message_user(request, text, messages.WARNING)
             elif attempt(request, partial(action.service, node)):
                 done += 1
                 self.log_change(request, node, str(action.button))
         if done:
-            text = ngettext("%(action)s: done for %(count)d node.", "%(action)s: done for %(count)d nodes.", done)
+            text = ngettext("%(action)s: done for %(count)d device.", "%(action)s: done for %(count)d devices.", done)
             self.message_user(request, text % {"action": action.button, "count": done}, messages.SUCCESS)
 
     # the buttons on the page of one node

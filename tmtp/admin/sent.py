@@ -34,13 +34,6 @@ from .filters import YesNoFilter
 from .waiting import RowsOf
 
 COUNT_LIMIT = 1_000  # reports that the changelist counts per message; the message's own page counts all
-STATES = {
-    State.QUEUED: _("waiting"),
-    State.SENT: _("sent"),
-    State.DELIVERED: _("delivered"),
-    State.READ: _("read"),
-    State.UNDELIVERABLE: _("undeliverable"),
-}
 
 
 class RecalledFilter(YesNoFilter):
@@ -94,7 +87,7 @@ class SentMessageAdmin(ViewAdmin):
     list_display = ["subject_or_id", "to", "state", "when"]
     list_filter = [PostedFilter, RecalledFilter]
     search_fields = ["subject"]  # see also get_search_results
-    search_help_text = _("A word of the subject; or a message id, alias, account or uid")
+    search_help_text = _("A word of the subject, or a message ID, alias, account or uid")
     ordering = ["-pk"]
     actions = ["recall"]
     change_form_template = "admin/tmtp/sentmessage/change_form.html"
@@ -210,7 +203,9 @@ class SentMessageAdmin(ViewAdmin):
         return question
 
     def _ask(self, request: HttpRequest, chosen: QuerySet[SentMessage]) -> HttpResponse | None:
-        question = gettext("Take these messages back from everyone who does not have them yet? Who has one keeps it.")
+        question = gettext(
+            "Recall these messages from everyone who has not received them? Recipients who have received one keep it."
+        )
         return ask(self, request, chosen, str, action="recall", question=question, button=gettext("Recall"))
 
     def _recall(self, request: HttpRequest, chosen: QuerySet[SentMessage]) -> None:
@@ -229,19 +224,19 @@ def _recall_into(done: list[Recalled], message: SentMessage) -> None:
 def outcome(message: SentMessage, done: Recalled) -> str:
     """Return the text that reports a recall."""
     taken = ngettext(
-        "“%(subject)s” was taken back from %(count)d device or mailbox;",
-        "“%(subject)s” was taken back from %(count)d devices and mailboxes;",
+        "“%(subject)s” was recalled from %(count)d device or mailbox;",
+        "“%(subject)s” was recalled from %(count)d devices and mailboxes;",
         done.taken_back,
     ) % {"subject": message.subject, "count": done.taken_back}
-    kept = ngettext("%(count)d has it and keeps it.", "%(count)d have it and keep it.", done.kept) % {
-        "count": done.kept
-    }
+    kept = ngettext(
+        "%(count)d has received it and keeps it.", "%(count)d have received it and keep it.", done.kept
+    ) % {"count": done.kept}
     return f"{taken} {kept}"
 
 
 def shown(counts: Any) -> list[str]:
     """Return texts such as "3 sent", one for each state. If there is one recipient, return the state alone."""
-    there = [(label, counts.get(state.value, 0)) for state, label in STATES.items()]
+    there = [(state.label, counts.get(state.value, 0)) for state in State]
     if sum(number for _label, number in there) == 1:
         return [str(label) for label, number in there if number]
     return [f"{number_format(number, force_grouping=True)} {label}" for label, number in there if number]
@@ -273,5 +268,5 @@ def recipients_of(message: SentMessage, who: str) -> dict[str, Any]:
         chosen = list(ids[: INLINE_ROWS + 1])
     found = reports.report(message.msgid, chosen[:INLINE_ROWS])
     names = names_of(User.objects.filter(pk__in=[recipient.user.pk for recipient in found]))
-    rows = [(names[recipient.user.pk], recipient, STATES[recipient.state]) for recipient in found]
+    rows = [(names[recipient.user.pk], recipient, recipient.state.label) for recipient in found]
     return {"recipients": rows, "more": len(chosen) > INLINE_ROWS}

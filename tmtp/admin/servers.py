@@ -44,11 +44,11 @@ class ServerAdmin(ViewAdmin):
         """Return where it listens. Servers within the site's own ASGI server do not know that."""
         return lease.address or str(_("in the website’s process"))
 
-    @admin.display(description=_("runs"), boolean=True)
+    @admin.display(description=_("running"), boolean=True)
     def runs(self, lease: Any) -> bool:
         renewed: bool = lease.renewed
         return renewed
 
-    @admin.display(description=_("nodes online"), ordering="online")
+    @admin.display(description=_("devices online"), ordering="online")
     def nodes_online(self, lease: Any) -> str:
         return number_format(lease.online, use_l10n=True, force_grouping=True)

@@ -25,7 +25,9 @@ NAMES_SHOWN = 3
 class AliasForm(forms.ModelForm):
     """Add an alias, or drop one."""
 
-    drop = forms.BooleanField(label=_("drop"), required=False, help_text=_("It stays reserved: nobody can take it."))
+    drop = forms.BooleanField(
+        label=_("drop"), required=False, help_text=_("It stays reserved: nobody can use it again.")
+    )
 
     class Meta:
         model = Alias
@@ -146,7 +148,7 @@ class UserAdmin(ServiceAdmin):
         """Return its beginning, by which users can be searched."""
         return f"{user.uid[:12]}…"
 
-    @admin.display(description=_("nodes"))
+    @admin.display(description=_("devices"))
     def nodes_in_use(self, user: Any) -> str:
         return _("%(count)d, online") % {"count": user.in_use} if user.is_online else str(user.in_use)
 

@@ -52,8 +52,8 @@ class Notice(models.Model):
         on_delete=models.CASCADE,
         related_name="+",
     )
-    last = models.DateTimeField(_("last told"), null=True, editable=False)
-    unsubscribed = models.DateTimeField(_("wants no notices since"), null=True, blank=True)
+    last = models.DateTimeField(_("last notified"), null=True, editable=False)
+    unsubscribed = models.DateTimeField(_("unsubscribed"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("notice by e-mail")

@@ -64,7 +64,7 @@ class WritingForm(PageForm):
         self.names = names
         self.fields["once"].initial = secrets.token_urlsafe(16)
         if len(names) > 1:
-            self.fields["alias"] = forms.ChoiceField(label=_("Write as"), choices=[(name, name) for name in names])
+            self.fields["alias"] = forms.ChoiceField(label=_("From"), choices=[(name, name) for name in names])
             self.order_fields(["once", "to", "alias"])
 
     @property
@@ -79,7 +79,7 @@ class MessageForm(WritingForm):
     to = forms.CharField(
         label=_("To"),
         max_length=2000,
-        help_text=_("The name of a member or a group; several with commas between them."),
+        help_text=_("Names of members or groups, separated by commas."),
         widget=forms.TextInput(attrs={"list": "known", "autocomplete": "off", "autocapitalize": "none"}),
     )
     subject = forms.CharField(label=_("Subject"), max_length=SUBJECT_MAX)
@@ -119,7 +119,7 @@ class PingReplyForm(WritingForm):
         """At most 140 UTF-16 units: some characters count twice (tmtp.md op 9)."""
         text = str(self.cleaned_data["text"])
         if utf16_units(text) > PING_MAX_UNITS:
-            raise forms.ValidationError(_("This is too long for a ping: some characters count twice."))
+            raise forms.ValidationError(_("This is too long for a ping. Some characters count twice."))
         return text
 
 

@@ -19,11 +19,11 @@ class AbuseReport(models.Model):
     """
 
     class Reason(models.IntegerChoices):
-        SPAM = 1, _("unwanted advertising")
-        HARASSMENT = 2, _("insults or threats")
-        ILLEGAL = 3, _("something illegal")
-        IMPERSONATION = 4, _("pretends to be someone else")
-        OTHER = 5, _("something else")
+        SPAM = 1, _("spam")
+        HARASSMENT = 2, _("harassment or threats")
+        ILLEGAL = 3, _("illegal content")
+        IMPERSONATION = 4, _("impersonation")
+        OTHER = 5, _("other")
 
     class State(models.IntegerChoices):
         OPEN = 1, _("open")

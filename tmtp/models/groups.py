@@ -14,17 +14,17 @@ class Group(models.Model):
     """A group of users. Gids and aliases share a namespace. The defaults are the rules of the protocol."""
 
     class Joining(models.IntegerChoices):
-        INVITED = 1, _("people whom a member invites")
-        CLOSED = 2, _("people whom the owner or a moderator invites")
+        INVITED = 1, _("members invite")
+        CLOSED = 2, _("the owner and moderators invite")
         ANYONE = 3, _("anyone")
 
     class Right(models.IntegerChoices):
         """Who among the members may do something."""
 
         MEMBERS = 1, _("all members")
-        MODERATORS = 2, _("the owner and the moderators")
+        MODERATORS = 2, _("the owner and moderators")
 
-    gid = models.CharField(_("gid"), max_length=NAME_MAX_CHARACTERS, unique=True)
+    gid = models.CharField(_("group name"), max_length=NAME_MAX_CHARACTERS, unique=True)
     joining = models.PositiveSmallIntegerField(
         _("who may join"), choices=Joining, default=Joining.INVITED, db_default=Joining.INVITED
     )
@@ -37,8 +37,8 @@ class Group(models.Model):
     created = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
-        verbose_name = _("group")
-        verbose_name_plural = _("groups")
+        verbose_name = _("messaging group")
+        verbose_name_plural = _("messaging groups")
 
     def __str__(self) -> str:
         return self.gid
@@ -59,7 +59,7 @@ class Alias(models.Model):
         Group, verbose_name=_("group"), null=True, on_delete=models.SET_NULL, related_name="reserved_name"
     )
     created = models.DateTimeField(_("created"), auto_now_add=True)
-    dropped = models.DateTimeField(_("dropped"), null=True, editable=False)
+    dropped = models.DateTimeField(_("deleted"), null=True, editable=False)
 
     class Meta:
         verbose_name = _("alias")
@@ -96,8 +96,8 @@ class Member(models.Model):
     role = models.PositiveSmallIntegerField(_("role"), choices=Role, default=Role.MEMBER, db_default=Role.MEMBER)
 
     class Meta:
-        verbose_name = _("member")
-        verbose_name_plural = _("members")
+        verbose_name = _("group membership")
+        verbose_name_plural = _("group memberships")
         constraints = [
             models.UniqueConstraint(fields=["group", "user"], name="tmtp_member_once"),
             models.UniqueConstraint(fields=["group"], condition=Q(role=3), name="tmtp_one_owner"),

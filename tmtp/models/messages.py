@@ -136,7 +136,7 @@ class Report(models.Model):
 
         RECALLED = 1, _("recalled")
         EXPIRED = 2, _("expired")
-        DROPPED = 3, _("the device was dropped")
+        DROPPED = 3, _("the device was removed")
         DISCARDED = 4, _("discarded")
 
     pk = models.CompositePrimaryKey("message_id", "node_id")
@@ -144,7 +144,7 @@ class Report(models.Model):
     node = models.ForeignKey(Node, on_delete=models.CASCADE, db_constraint=False, related_name="+")
     sent = models.DateTimeField(_("sent"), null=True)
     acknowledged = models.DateTimeField(_("acknowledged"), null=True)
-    read = models.DateTimeField(_("read in the mailbox"), null=True)
+    read = models.DateTimeField(_("read"), null=True)
     ended = models.DateTimeField(_("ended"), null=True)
     end = models.PositiveSmallIntegerField(_("why it ended"), choices=End, null=True)
 

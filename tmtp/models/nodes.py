@@ -17,7 +17,7 @@ class ServerLease(models.Model):
     pid = models.PositiveIntegerField(_("process"))
     started = models.DateTimeField(_("started"), auto_now_add=True)
     seen = models.DateTimeField(_("last seen"))
-    suspected = models.DateTimeField(_("thought gone since"), null=True, editable=False)
+    suspected = models.DateTimeField(_("considered lost since"), null=True, editable=False)
     batch = models.BigIntegerField(_("last batch committed"), default=0)
 
     class Meta:
@@ -52,9 +52,9 @@ class Node(models.Model):
     created = models.DateTimeField(_("created"), auto_now_add=True)
     last_seen = models.DateTimeField(_("last seen"), null=True, editable=False)
     verified = models.DateTimeField(_("identity last shown"), null=True, editable=False)
-    dropped = models.DateTimeField(_("dropped"), null=True, editable=False)
+    dropped = models.DateTimeField(_("removed"), null=True, editable=False)
     # set and reset by services.messages.sweeping: more waits for it than TMTP["LIMITS"]["waiting_per_node"]
-    full_since = models.DateTimeField(_("full since"), null=True, editable=False)
+    full_since = models.DateTimeField(_("queue full since"), null=True, editable=False)
     # tells the server it is connected to to send all waiting messages again; that server clears it
     start_over = models.DateTimeField(_("to be sent again since"), null=True, editable=False)
     # tells that server to reload the presence and blocks of the user
@@ -73,8 +73,8 @@ class Node(models.Model):
     )
 
     class Meta:
-        verbose_name = _("node")
-        verbose_name_plural = _("nodes")
+        verbose_name = _("device")
+        verbose_name_plural = _("devices")
         constraints = [
             models.UniqueConstraint(
                 fields=["user", "kind"],

@@ -24,7 +24,7 @@ class User(models.Model):
     account = models.OneToOneField(
         settings.AUTH_USER_MODEL,
         verbose_name=_("account"),
-        help_text=_("The member of the website who this is, if any."),
+        help_text=_("The site account of this user, if any."),
         null=True,
         blank=True,
         on_delete=models.SET_NULL,
@@ -32,7 +32,7 @@ class User(models.Model):
     )
     is_site = models.BooleanField(_("the website itself"), default=False, editable=False)
     presence = models.PositiveSmallIntegerField(
-        _("who sees when they are online"), choices=Presence, default=Presence.EVERYONE, editable=False
+        _("who sees their online status"), choices=Presence, default=Presence.EVERYONE, editable=False
     )
     # saves a query for blocks with each post; True without any block is harmless
     blocks_someone = models.BooleanField(_("blocks someone"), default=False, editable=False)
@@ -41,14 +41,16 @@ class User(models.Model):
     created = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
-        verbose_name = _("user")
-        verbose_name_plural = _("users")
+        verbose_name = _("messaging user")
+        verbose_name_plural = _("messaging users")
         constraints = [
             models.UniqueConstraint(fields=["is_site"], condition=Q(is_site=True), name="tmtp_one_site"),
         ]
 
     def __str__(self) -> str:
-        return self.uid
+        """Return the oldest alias, else the name of the account, else the uid."""
+        alias = self.aliases.filter(dropped=None).order_by("pk").first()
+        return alias.name if alias else str(self.account or self.uid)
 
 
 class Block(models.Model):
@@ -65,7 +67,7 @@ class Block(models.Model):
         constraints = [models.UniqueConstraint(fields=["user", "blocked"], name="tmtp_block_once")]
 
     def __str__(self) -> str:
-        return self.name or str(self.blocked)
+        return self.name or self.blocked.uid
 
 
 class Identity(models.Model):

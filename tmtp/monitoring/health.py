@@ -96,13 +96,13 @@ def level_of(found: list[Problem]) -> Level:
 
 def _of_servers(status: Status) -> Iterator[Problem]:
     if not any(server.runs and server.address for server in status.servers):
-        yield Problem(Level.CRITICAL, _("No server runs: start “manage.py runtmtp”."))
+        yield Problem(Level.CRITICAL, _("No server is running: start “manage.py runtmtp”."))
     for server in status.servers:
         yield from _of_server(server)
     late = status.measured is None or _ago(status.measured) > MEASURED_LATE
     up = max((_ago(server.started) for server in status.servers if server.runs), default=0.0)
     if late and up > MEASURED_LATE:
-        yield Problem(Level.WARNING, _("The queues have not been measured for some minutes."))
+        yield Problem(Level.WARNING, _("The queues have not been measured for several minutes."))
 
 
 def _of_server(server: Server) -> Iterator[Problem]:
@@ -110,16 +110,16 @@ def _of_server(server: Server) -> Iterator[Problem]:
     if not server.runs:
         yield Problem(
             Level.WARNING,
-            _("The server %(name)s has not been heard of for %(seconds)d s; it was killed, or has no database.")
+            _("The server %(name)s has not reported for %(seconds)d s. It was killed or cannot reach the database.")
             % {**values, "seconds": LIFETIME.total_seconds()},
         )
         return
     if server.values.get("draining"):
         yield Problem(Level.WARNING, _("The server %(name)s is stopping.") % values)
     if server.values.get("since_commit", 0) + server.age > COMMIT_LATE:
-        yield Problem(Level.CRITICAL, _("The server %(name)s stores nothing.") % values)
+        yield Problem(Level.CRITICAL, _("The server %(name)s is not storing anything.") % values)
     if server.values.get("store_waiting", 0) > STORE_WAITING:
-        yield Problem(Level.WARNING, _("The server %(name)s has more to store than it can.") % values)
+        yield Problem(Level.WARNING, _("The server %(name)s receives more than it can store.") % values)
 
 
 def _of_disks(status: Status) -> Iterator[Problem]:
@@ -136,7 +136,7 @@ def _of_disks(status: Status) -> Iterator[Problem]:
 def _of_workers(status: Status) -> Iterator[Problem]:
     workers = status.whole.get("workers")
     if workers and workers["missing"]:
-        yield Problem(Level.WARNING, _("No worker runs: start “manage.py qcluster”."))
+        yield Problem(Level.WARNING, _("No worker is running: start “manage.py qcluster”."))
     elif workers and workers["lag"] > MEASURED_LATE:
         yield Problem(Level.WARNING, _("Workers are %(seconds)d s behind.") % {"seconds": workers["lag"]})
 

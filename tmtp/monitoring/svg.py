@@ -55,7 +55,7 @@ def _describe(plot: Plot, name: str) -> str:
                 _("%(line)s %(last)s, at most %(most)s")
                 % {"line": line.label, "last": shown(values[-1]), "most": shown(max(values))}
             )
-    said = "; ".join(words) or _("nothing was measured")
+    said = "; ".join(words) or _("no measurements")
     return f"{plot.title} ({plot.unit}), {name}: {said}" if plot.unit else f"{plot.title}, {name}: {said}"
 
 

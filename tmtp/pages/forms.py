@@ -42,7 +42,7 @@ class LabelForm(PageForm):
     label = forms.CharField(
         label=_("Name of the device"),
         max_length=LABEL_MAX,
-        help_text=_("So that you know it again: “Laptop”, “My phone”. Only you see it."),
+        help_text=_("For example “Laptop” or “My phone”. Only you see it."),
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
 
@@ -50,7 +50,7 @@ class LabelForm(PageForm):
 class AliasForm(PageForm):
     """A new alias."""
 
-    name = NewNameField(label=_("New name"), help_text=_("8 characters or more. Upper and lower case differ."))
+    name = NewNameField(label=_("New name"), help_text=_("At least 8 characters."))
 
 
 class NameForm(PageForm):
@@ -67,26 +67,26 @@ class NameForm(PageForm):
 class InviteForm(PageForm):
     """An invitation."""
 
-    to = NameOfOtherField(label=_("Whom to invite"), help_text=_("A name they go by here."))
-    text = forms.CharField(label=_("A few words for them"), required=False, max_length=PING_MAX_UNITS)
+    to = NameOfOtherField(label=_("Member to invite"), help_text=_("The name of a member."))
+    text = forms.CharField(label=_("Message (optional)"), required=False, max_length=PING_MAX_UNITS)
 
     def clean_text(self) -> str:
         """Raise ValidationError if the text is longer than 140 UTF-16 units. Some characters take two."""
         text: str = self.cleaned_data["text"]
         if utf16_units(text) > PING_MAX_UNITS:
-            raise forms.ValidationError(_("That is too long: some signs count twice."))
+            raise forms.ValidationError(_("This is too long. Some characters count twice."))
         return text
 
 
 class GroupForm(InviteForm, NameForm):
     """A new group, and the first person to invite, if any."""
 
-    name = NewNameField(label=_("Name of the group"), help_text=_("8 characters or more. It cannot be changed later."))
-    to = NameOfOtherField(label=_("Whom to invite first"), help_text=_("A name they go by here."), required=False)
+    name = NewNameField(label=_("Group name"), help_text=_("At least 8 characters. It cannot be changed later."))
+    to = NameOfOtherField(label=_("First member to invite"), help_text=_("The name of a member."), required=False)
     field_order = ["name", "alias", "to", "text"]
 
 
-MODERATORS_ONLY = _("Only the owner and the moderators")
+MODERATORS_ONLY = _("Only the owner and moderators")
 
 
 def _choice(label: Any, choices: list[tuple[int, Any]], help_text: Any = "") -> forms.TypedChoiceField:
@@ -99,27 +99,27 @@ class RulesForm(PageForm):
     """The rules of a group."""
 
     joining = _choice(
-        _("Who may join?"),
+        _("Who can join?"),
         [
-            (Group.Joining.INVITED.value, _("People whom a member invites")),
-            (Group.Joining.CLOSED.value, _("People whom the owner or a moderator invites")),
-            (Group.Joining.ANYONE.value, _("Anyone: the group is on the list of open groups")),
+            (Group.Joining.INVITED.value, _("People invited by any member")),
+            (Group.Joining.CLOSED.value, _("People invited by the owner or a moderator")),
+            (Group.Joining.ANYONE.value, _("Anyone. The group is listed under open groups.")),
         ],
     )
     posting = _choice(
-        _("Who may write to the group?"),
+        _("Who can write to the group?"),
         [
             (Group.Right.MEMBERS.value, _("All members")),
             (Group.Right.MODERATORS.value, MODERATORS_ONLY),
         ],
     )
     barring = _choice(
-        _("Who may bar members?"),
+        _("Who can bar members?"),
         [
             (Group.Right.MEMBERS.value, _("All members")),
             (Group.Right.MODERATORS.value, MODERATORS_ONLY),
         ],
-        _("Barred members get nothing from the group until they are invited again."),
+        _("Barred members receive nothing from the group until they are invited again."),
     )
 
 
@@ -131,7 +131,7 @@ class RoleForm(PageForm):
         [
             (Member.Role.MEMBER.value, _("Member")),
             (Member.Role.MODERATOR.value, _("Moderator")),
-            (Member.Role.OWNER.value, _("Owner: then you are a moderator, and no longer decide about the group")),
+            (Member.Role.OWNER.value, _("Owner. You become a moderator.")),
         ],
     )
 
@@ -140,11 +140,11 @@ class PresenceForm(PageForm):
     """The choice of who sees that the member is online."""
 
     presence = forms.TypedChoiceField(
-        label=_("Who may see when you are online?"),
+        label=_("Who can see when you are online?"),
         coerce=int,
         choices=[
-            (User.Presence.EVERYONE.value, _("Everyone whom my devices tell")),
-            (User.Presence.CONTACTS.value, _("My contacts: those whose devices tell me, too")),
+            (User.Presence.EVERYONE.value, _("Everyone my devices share it with")),
+            (User.Presence.CONTACTS.value, _("My contacts who also share theirs with me")),
             (User.Presence.NOBODY.value, _("Nobody")),
         ],
         widget=forms.RadioSelect,
@@ -154,4 +154,4 @@ class PresenceForm(PageForm):
 class BlockForm(PageForm):
     """The name or uid of a user to block."""
 
-    who = NameOfOtherField(label=_("Block somebody"), help_text=_("A name they go by here, or their user ID."))
+    who = NameOfOtherField(label=_("Block a member"), help_text=_("A member’s name or user ID."))

@@ -44,67 +44,63 @@ def placeholders(text: str) -> frozenset[str]:
 
 TEXTS: dict[str, Text] = {
     # names
-    "name_too_short": Text("%(field)s must be %(least)s+ characters", _("A name has %(least)s characters or more.")),
+    "name_too_short": Text(
+        "%(field)s must be %(least)s+ characters", _("A name must have at least %(least)s characters.")
+    ),
     "name_too_long": Text(
-        "%(field)s must be %(most)s characters or fewer", _("A name has %(most)s characters or fewer.")
+        "%(field)s must be %(most)s characters or fewer", _("A name can have at most %(most)s characters.")
     ),
     "name_not_printable": Text(
-        "%(field)s has characters that cannot be printed", _("A name has only characters that one can see.")
+        "%(field)s has characters that cannot be printed", _("A name cannot contain invisible characters.")
     ),
     "name_has_outer_space": Text(
-        "%(field)s must not begin or end with a space", _("A name does not begin or end with a space.")
+        "%(field)s must not begin or end with a space", _("A name cannot begin or end with a space.")
     ),
-    "name_taken": Text("%(field)s %(name)s is not available", _("“%(name)s” is taken, or looks like a name that is.")),
-    "alias_not_found": Text("alias %(name)s not found", _("Nobody is called “%(name)s”. Mind upper and lower case.")),
-    "alias_not_yours": Text("%(field)s must identify sender", _("That name is not yours any more.")),
+    "name_taken": Text(
+        "%(field)s %(name)s is not available", _("“%(name)s” is already taken, or looks like a name that is.")
+    ),
+    "alias_not_found": Text("alias %(name)s not found", _("No member is named “%(name)s”.")),
+    "alias_not_yours": Text("%(field)s must identify sender", _("That name no longer belongs to you.")),
     "site_alias_refused": Text(_("the site cannot be called “%(alias)s” (%(reason)s): set TMTP['SITE_ALIAS']")),
     # users and devices
     "user_not_found": Text(_("user %(uid)s not found")),
-    "unreachable": Text("%(name)s cannot be reached now", _("“%(name)s” cannot be reached now.")),
-    "too_many_nodes": Text(
-        "a user has at most %(most)s nodes", _("You have %(most)s devices, which is the most there may be.")
-    ),
-    "label_missing": Text("a device needs a label", _("A device needs a name.")),
+    "unreachable": Text("%(name)s cannot be reached now", _("“%(name)s” cannot be reached at the moment.")),
+    "too_many_nodes": Text("a user has at most %(most)s nodes", _("You cannot have more than %(most)s devices.")),
+    "label_missing": Text("a device needs a label", _("Enter a name for the device.")),
     "label_too_long": Text(
         "%(field)s must be %(most)s characters or fewer",
-        _("The name of a device has %(most)s characters or fewer."),
+        _("The name of a device can have at most %(most)s characters."),
     ),
-    "device_not_connected": Text(_("the device is not connected; it gets what waits when it logs in")),
-    "cannot_block_oneself": Text("one cannot block oneself", _("That is you: nobody can block themselves.")),
-    "cannot_block_site": Text(
-        "the site itself cannot be blocked", _("That is this website, which cannot be blocked.")
-    ),
-    "cannot_report_oneself": Text("one cannot report oneself", _("That is you: nobody can report themselves.")),
-    "cannot_report_site": Text(
-        "the site itself cannot be reported", _("That is this website, which cannot be reported.")
-    ),
+    "device_not_connected": Text(_("the device is not connected; it receives its waiting messages when it logs in")),
+    "cannot_block_oneself": Text("one cannot block oneself", _("You cannot block yourself.")),
+    "cannot_block_site": Text("the site itself cannot be blocked", _("The website cannot be blocked.")),
+    "cannot_report_oneself": Text("one cannot report oneself", _("You cannot report yourself.")),
+    "cannot_report_site": Text("the site itself cannot be reported", _("The website cannot be reported.")),
     "too_many_abuse_reports": Text(
-        "too many reports of abuse, try again tomorrow", _("You have reported a lot today. Try again tomorrow.")
+        "too many reports of abuse, try again tomorrow", _("You have sent too many reports today. Try again tomorrow.")
     ),
-    "too_many_requests": Text(
-        "too many requests, try again later", _("That is a lot in a short time. Try again later.")
-    ),
+    "too_many_requests": Text("too many requests, try again later", _("Too many requests. Try again later.")),
     "too_many_recipients": Text(
         "a post has at most %(most)s recipients",
-        _("A message has %(most)s recipients or fewer. Write to a group instead."),
+        _("A message can have at most %(most)s recipients. Write to a group instead."),
     ),
     "too_many_recipients_now": Text(
         "too many recipients in a short time, try again later",
-        _("You have written to very many people in a short time. Try again later."),
+        _("You have written to too many recipients in a short time. Try again later."),
     ),
     "too_many_messages": Text(
-        "too many messages today, try again tomorrow", _("You have sent very many messages today. Try again tomorrow.")
+        "too many messages today, try again tomorrow", _("You have sent too many messages today. Try again tomorrow.")
     ),
     "too_many_octets": Text(
-        "too much data today, try again tomorrow", _("You have sent very much today. Try again tomorrow.")
+        "too much data today, try again tomorrow", _("You have sent too much data today. Try again tomorrow.")
     ),
     "too_many_pings": Text(
         "too many pings and invitations, try again later",
-        _("You have sent many pings and invitations in a short time. Try again later."),
+        _("You have sent too many pings and invitations in a short time. Try again later."),
     ),
     "too_many_pings_to": Text(
         "too many pings and invitations to %(name)s, try again tomorrow",
-        _("You have sent “%(name)s” many pings and invitations today. Try again tomorrow."),
+        _("You have sent “%(name)s” too many pings and invitations today. Try again tomorrow."),
     ),
     "too_many_group_changes": Text(
         "too many changes in groups, try again tomorrow",
@@ -112,23 +108,21 @@ TEXTS: dict[str, Text] = {
     ),
     "gets_too_many_pings": Text(
         "%(name)s gets too many pings and invitations, try again tomorrow",
-        _("“%(name)s” gets very many pings and invitations today. Try again tomorrow."),
+        _("“%(name)s” has received too many pings and invitations today. Try again tomorrow."),
     ),
     "too_many_uploads": Text(
         "you are sending %(most)s large messages already, which is the most one may send at once",
-        _("You are sending %(most)s large messages already. Wait until one of them has arrived."),
+        _("You cannot send more than %(most)s large messages at once. Wait until one is finished."),
     ),
     "too_many_upload_octets": Text(
         "you are sending so much data already that there is no room for this, try again later",
-        _("You are sending so much already that there is no room for this. Try again later."),
+        _("You are sending too much data at once. Try again later."),
     ),
     "data_too_slow": Text(
         "less than %(least)s octets per second arrived, try again over a faster link",
-        _("This arrived too slowly. Send it again over a faster connection."),
+        _("The upload was too slow. Try again over a faster connection."),
     ),
-    "too_many_aliases": Text(
-        "a user has at most %(most)s aliases", _("You have taken %(most)s names, which is the most there may be.")
-    ),
+    "too_many_aliases": Text("a user has at most %(most)s aliases", _("You cannot have more than %(most)s names.")),
     # logging in, identities, accounts
     "login_failed": Text(_("login failed")),
     "account_disabled": Text("the account is not active", _("This account is switched off.")),
@@ -142,47 +136,48 @@ TEXTS: dict[str, Text] = {
     "group_not_found": Text(_("group %(gid)s not found")),
     "group_full": Text(
         "%(gid)s has %(most)s members, which is the most a group may have",
-        _("The group has room for %(most)s members, and no more."),
+        _("The group is full: it cannot have more than %(most)s members."),
     ),
     "too_many_groups": Text(
         "you are in %(most)s groups, which is the most one may be in",
-        _("You are in %(most)s groups, which is the most there may be."),
+        _("You cannot be in more than %(most)s groups."),
     ),
     "not_member": Text("you are not a member of %(gid)s", _("You are not a member of “%(gid)s”.")),
     "not_invited": Text("you are not invited to %(gid)s", _("You are not invited to “%(gid)s”.")),
     "only_moderators_invite": Text(
-        "only the owner and moderators of %(gid)s invite", _("Only the owner and the moderators may invite people.")
+        "only the owner and moderators of %(gid)s invite", _("Only the owner and moderators can invite people.")
     ),
     "only_moderators_bar": Text(
         "only the owner and moderators of %(gid)s bar members",
-        _("Only the owner and the moderators may bar members."),
+        _("Only the owner and moderators can bar members."),
     ),
     "only_moderators_post": Text(
-        "only the owner and moderators of %(gid)s post", _("Only the owner and the moderators write to “%(gid)s”.")
+        "only the owner and moderators of %(gid)s post", _("Only the owner and moderators can write to “%(gid)s”.")
     ),
     "moderator_not_barred": Text(
         "%(alias)s moderates %(gid)s, and only the owner bars moderators",
-        _("“%(alias)s” moderates the group. Only its owner may bar moderators, and nobody may bar the owner."),
+        _("“%(alias)s” is a moderator or the owner. Only the owner can bar moderators, and nobody can bar the owner."),
     ),
     "invitee_barred": Text(
         "%(name)s is barred from %(gid)s, and only its owner and moderators invite them again",
-        _("“%(name)s” is barred. Only the owner and the moderators may invite them again."),
+        _("“%(name)s” is barred. Only the owner and moderators can invite them again."),
     ),
-    "only_owner": Text("only the owner of %(gid)s does this", _("Only the owner of the group may do this.")),
+    "only_owner": Text("only the owner of %(gid)s does this", _("Only the owner of the group can do this.")),
     "owner_stays": Text(
         "%(gid)s has an owner: make another member the owner",
-        _("A group has an owner. Make another member the owner."),
+        _("A group must have an owner. Make another member the owner first."),
     ),
     "open_group_barring": Text(
         "in %(gid)s, which anyone may join, only the owner and moderators bar members",
-        _("In a group that anyone may join, only the owner and the moderators may bar members."),
+        _("In an open group, only the owner and moderators can bar members."),
     ),
-    "alias_needed": Text("an alias is needed in %(gid)s", _("You need a name in “%(gid)s”.")),
+    "alias_needed": Text("an alias is needed in %(gid)s", _("Choose a name for “%(gid)s”.")),
     "alias_not_member": Text(_("%(alias)s is not a member of %(gid)s")),
-    "already_member": Text("%(name)s is a member of %(gid)s already", _("“%(name)s” is a member already.")),
+    "already_member": Text("%(name)s is a member of %(gid)s already", _("“%(name)s” is already a member.")),
     "wrong_member_status": Text(_("“%(alias)s” is %(status)s in %(gid)s")),
     "too_many_contacts": Text(
-        "one announces to at most %(most)s users", _("You show %(most)s people that you are online, and no more.")
+        "one announces to at most %(most)s users",
+        _("You cannot share your online status with more than %(most)s people."),
     ),
     "too_many_uids": Text(_("for must have %(most)s elements or fewer")),
     # messages
@@ -201,14 +196,14 @@ TEXTS: dict[str, Text] = {
     "file_wrong_type": Text(_("%(file)s cannot be attached: give a path, a File, or (name, content)")),
     "message_too_large": Text(
         "the message is larger than TMTP['MAX_BODY']",
-        _("This is too large to be sent here. Shorten it, or send fewer or smaller files."),
+        _("The message is too large. Shorten it, or send fewer or smaller files."),
     ),
     "spool_failed": Text(_("the text and its files cannot be kept: %(reason)s")),
     "took_too_long": Text(_("the server took too long to store this, try again later")),
     "message_not_found": Text(_("the site has sent no message %(msgid)s, or its report is no longer kept")),
     "disk_full": Text(
         "the server's disk is full, try again later",
-        _("There is no room for new messages now. Try again later."),
+        _("The server has no space for new messages. Try again later."),
     ),
     # the store; `database_error` is for operators and stays as the database says it
     "store_failed": Text(_("the server failed to store this")),

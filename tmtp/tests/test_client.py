@@ -172,8 +172,8 @@ async def test_pings_groups_and_presence(server: Server) -> None:
             while "join" not in acts:
                 event = await to_ann.next()
                 acts += [event.act] if isinstance(event, GroupChange) else []
-            await ann.send(Group(group, without_me=True), "News", "All is well.")
-            assert (await to_bob.next()).text == "All is well."
+            await ann.send(Group(group, without_me=True), "News", "No problems.")
+            assert (await to_bob.next()).text == "No problems."
             await bob.leave(group)
         while not isinstance(event := await to_ann.next(), Presence):
             pass

@@ -74,14 +74,14 @@ def test_a_refusal_says_why() -> None:
     assert refused.code == "already_member"
     assert refused.parameters == {"name": "ann of rome", "gid": "friends of rome"}
     assert str(refused) == "ann of rome is a member of friends of rome already"
-    assert refused.text_for_people() == "“ann of rome” is a member already."
+    assert refused.text_for_people() == "“ann of rome” is already a member."
     assert Refused("no_recipient").text_for_people() == "there is no recipient"
 
 
 def test_what_strangers_write_is_text_only() -> None:
     refused = Refused("alias_not_found", name=STRANGE)
     assert str(refused) == f"alias {STRANGE} not found"
-    assert refused.text_for_people() == f"Nobody is called “{STRANGE}”. Mind upper and lower case."
+    assert refused.text_for_people() == f"No member is named “{STRANGE}”."
 
 
 def test_only_people_get_a_translation(monkeypatch: pytest.MonkeyPatch) -> None:

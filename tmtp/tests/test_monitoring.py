@@ -236,7 +236,7 @@ def test_nothing_is_wrong(server: ServerLease) -> None:
 
 @pytest.mark.django_db
 def test_no_server_runs() -> None:
-    assert wrong() == ["No server runs: start “manage.py runtmtp”."]
+    assert wrong() == ["No server is running: start “manage.py runtmtp”."]
 
 
 def test_a_server_that_was_killed(server: ServerLease) -> None:
@@ -248,8 +248,8 @@ def test_a_server_that_was_killed(server: ServerLease) -> None:
     ("values", "text"),
     [
         ({"draining": True}, "is stopping"),
-        ({"since_commit": 60}, "stores nothing"),
-        ({"store_waiting": 10**6}, "more to store than it can"),
+        ({"since_commit": 60}, "is not storing anything"),
+        ({"store_waiting": 10**6}, "receives more than it can store"),
     ],
 )
 def test_a_server_that_is_not_well(server: ServerLease, values: dict[str, Any], text: str) -> None:
@@ -262,7 +262,7 @@ def test_queues_that_nobody_measures(server: ServerLease) -> None:
     old = timezone.now() - timedelta(hours=1)
     ServerLease.objects.update(started=old)
     samples.Sample.objects.update(at=old)
-    assert wrong() == ["The queues have not been measured for some minutes."]
+    assert wrong() == ["The queues have not been measured for several minutes."]
 
 
 def test_a_full_disk(server: ServerLease, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,7 +141,7 @@ def test_a_server_that_answers_one_thing_wrongly(
         assert said == f"{OP12}:{line.number}: {line.who} received {received} instead of {line.rest}: {reason}"
     agree = len(conversations) - len(ended)
     assert summary == f"conversations: {agree} agree, {len(ended)} differ, 0 skipped"
-    assert end == "answers of the server differ; see above"
+    assert end == "the server’s answers differ; see above"
     assert status == 1
 
 
@@ -181,7 +181,7 @@ def test_members_are_simulated_all_the_same(
         status, lines = tmtpsim("2", "--speedup=300", "--cycles=1", *options)
     said = "\n".join(lines)
     assert "op00_tmtprev.conversation:4: ann received" in said
-    assert "all is well: nothing lost, altered or doubled" in said
+    assert "no problems: no message lost, altered or delivered twice" in said
     assert status == 1
 
 

@@ -38,13 +38,13 @@ class AbuseForm(PageForm):
     """Why a member reports something."""
 
     reason = forms.TypedChoiceField(
-        label=gettext_lazy("What is wrong?"),
+        label=gettext_lazy("What is the problem?"),
         choices=[(reason.value, capfirst(reason.label)) for reason in AbuseReport.Reason],
         coerce=int,
         widget=forms.RadioSelect,
     )
     comment = forms.CharField(
-        label=gettext_lazy("What should the people who run this site know?"),
+        label=gettext_lazy("Details"),
         required=False,
         max_length=abuse.COMMENT_MAX,
         widget=forms.Textarea(attrs={"rows": 4}),
@@ -55,10 +55,8 @@ class MessageAbuseForm(AbuseForm):
     """Why a member reports a message, and whether its text may be sent along."""
 
     with_text = forms.BooleanField(
-        label=gettext_lazy("Send the text of the message along"),
-        help_text=gettext_lazy(
-            "Without it, the people who run this site cannot read the message. Files are never sent along."
-        ),
+        label=gettext_lazy("Include the text of the message"),
+        help_text=gettext_lazy("Without it, the administrators cannot read the message. Files are never included."),
         required=False,
     )
 
@@ -86,9 +84,7 @@ def abuse_page(
             _report_and_notify, request, reporter, said["reason"], said["comment"], name=name, text=text, **about
         )
         if attempt(reporter, form, None, make):
-            messages.success(
-                request, _("Reported. The people who run this site will look at it. Nobody else is told.")
-            )
+            messages.success(request, _("Report sent. The site’s administrators will review it. Nobody else is told."))
             return redirect(back)
     context = {
         "form": form,
@@ -115,7 +111,7 @@ def _admin_url(request: HttpRequest, reported: AbuseReport) -> str:
 
 def _notify(reported: AbuseReport, url: str) -> None:
     """Write to those in TMTP["ABUSE_REPORTS_TO"]. A failure is logged: the report itself is in the database."""
-    subject = _("A report of abuse")
+    subject = _("Abuse report")
     for one in conf.ABUSE_REPORTS_TO:
         try:
             if _is_email(one):

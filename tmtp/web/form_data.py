@@ -100,8 +100,8 @@ def _problem(error: Exception) -> str:
         most = settings.DATA_UPLOAD_MAX_NUMBER_FILES
         return ngettext("At most %d file can be sent at once.", "At most %d files can be sent at once.", most) % most
     if isinstance(error, TooManyFieldsSent):
-        return _("This form has too many fields.")
-    return _("This is too long to be sent.")
+        return _("The form has too many fields.")
+    return _("The form contains too much data.")
 
 
 def _kept(request: HttpRequest, beginning: _Beginning | None) -> list[tuple[str, str]]:

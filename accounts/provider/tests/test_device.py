@@ -24,7 +24,7 @@ from tmtp.tests.servers import free_port, installation
 from .device import FORM, Device
 
 pytestmark = pytest.mark.once
-PASSWORD = "for tests alone 1"
+PASSWORD = "scheduled for tests alone 1"
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def token_for(device):
     browser = Browser()
     page = browser.open(device.login)
     page = browser.submit(*page, username="ben", password=PASSWORD)
-    assert "Connect a device to your account as ben?" in page[1]
+    assert "Connect a device to your account ben?" in page[1]
     there, _ = browser.submit(*page, allow="1")
     told = redeem(device, device.called_back(there)["code"])
     return {name.capitalize(): value for name, value in told.items()}
@@ -174,19 +174,19 @@ def test_a_member_connects_a_device_in_a_browser(chess, link, chromium):
     page.fill("input[name=username]", "ann")
     page.fill("input[name=password]", PASSWORD)
     page.keyboard.press("Enter")
-    page.get_by_role("heading", name="Connect a device to your account as ann?").wait_for()
+    page.get_by_role("heading", name="Connect a device to your account ann?").wait_for()
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         assert violations(page) == []
-    page.get_by_role("button", name="Connect this device").press("Enter")
+    page.get_by_role("button", name="Connect device").press("Enter")
     page.get_by_text("Logged in; closing tab...").wait_for()
     told = redeem(device, device.called_back(page.url)["code"])
     assert register(link, Oidc=told)["op"] == "registered"
     page.goto(f"{chess.url}devices/")
     page.get_by_text("online").last.wait_for()
-    page.get_by_role("link", name="Disconnect x for good").last.click()
-    page.get_by_role("button", name="Disconnect it").click()
-    page.get_by_text("“x” is disconnected for good.").wait_for()
+    page.get_by_role("link", name="Remove x").last.click()
+    page.get_by_role("button", name="Remove device").click()
+    page.get_by_text("Device “x” removed.").wait_for()
     with pytest.raises(Closed):
         while True:
             link.receive()

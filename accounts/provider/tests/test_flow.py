@@ -117,7 +117,7 @@ def test_a_device_that_must_show_its_identity_again_to_log_in(visit, verifier):
 def test_the_page_says_to_whose_account(visit):
     page = visit.asked()
     assert page.status_code == 200
-    assert "Connect a device to your account as Ann of &lt;Rome&gt; &amp; Co?" in page.text
+    assert "Connect a device to your account Ann of &lt;Rome&gt; &amp; Co?" in page.text
     assert "form-action 'self' http://localhost:8123" in page["Content-Security-Policy"]
     assert "frame-ancestors 'none'" in page["Content-Security-Policy"]
     assert "no-store" in page["Cache-Control"]

@@ -27,7 +27,7 @@ def test_a_report_shows_what_is_needed_to_decide(admin_client, choir, report, an
     assert "bob of rome" in text(admin_client.get(url("abusereport_changelist")))
     shown = admin_client.get(url("abusereport_change", report.pk)).text
     assert "&lt;b&gt;You\n fool" in shown
-    for expected in ("He is rude", ">ann of rome</a>", ">bob of rome</a>", f"{255:016x}", "insults or threats"):
+    for expected in ("He is rude", ">ann of rome</a>", ">bob of rome</a>", f"{255:016x}", "harassment or threats"):
         assert expected in shown
     account = report.user.account
     links = [
@@ -45,7 +45,7 @@ def test_a_report_shows_what_is_needed_to_decide(admin_client, choir, report, an
 
 def test_a_text_that_was_not_sent_along(admin_client, report):
     AbuseReport.objects.update(text="")
-    assert "has not sent it along" in text(admin_client.get(url("abusereport_change", report.pk)))
+    assert "Not included in the report" in text(admin_client.get(url("abusereport_change", report.pk)))
 
 
 def test_handling_is_recorded(admin_client, admin_user, report):

@@ -117,7 +117,7 @@ def test_the_page_shows_the_servers(reader):
 
 
 def test_the_page_of_a_service_that_never_ran(reader):
-    assert "No server runs" in text(reader.get(reverse(PAGE)))
+    assert "No server is running" in text(reader.get(reverse(PAGE)))
 
 
 def test_the_page_needs_the_permission(client):

@@ -66,7 +66,7 @@ def test_a_refusal_is_shown(admin_client, choir, settings):
     settings.TMTP = {**settings.TMTP, "LIMITS": {"members_per_group": 2}}
     response = change_member(admin_client, choir, "cecil of rome", act="join")
     shown = text(admin_client.get(response["Location"]))
-    assert "The group has room for 2 members, and no more." in shown
+    assert "The group is full: it cannot have more than 2 members." in shown
     assert "was changed successfully" not in shown
     assert Member.objects.get(alias="cecil of rome").status == Member.Status.INVITED
 
@@ -102,9 +102,9 @@ def test_barred_members_are_invited_again(admin_client, choir, bob):
 @pytest.mark.parametrize(
     ("alias", "to", "reason"),
     [
-        ("nobody at all", "bob of rome", "Nobody has this alias."),
-        ("ann of rome", "nobody at all", "Nobody is called “nobody at all”. Mind upper and lower case."),
-        ("ann of rome", "bob of rome", "“bob of rome” is a member already."),
+        ("nobody at all", "bob of rome", "No user has this alias."),
+        ("ann of rome", "nobody at all", "No member is named “nobody at all”."),
+        ("ann of rome", "bob of rome", "“bob of rome” is already a member."),
         ("cecil of rome", "bob of rome", "You are not a member of “the choir of St. Olav”."),
         ("", "bob of rome", "This field is required."),
     ],
@@ -121,7 +121,7 @@ def test_a_group_is_made_by_an_invitation(admin_client, ann, bob):
     group = Group.objects.get(gid="the gardeners")
     assert response["Location"] == url("group_change", group.pk)
     assert [op for op, _ in waiting_for(bob)] == ["invite"]
-    assert "“ann of rome” is taken, or looks like a name that is." in text(
+    assert "“ann of rome” is already taken, or looks like a name that is." in text(
         admin_client.post(url("group_add"), {**data, "gid": "ann of rome"})
     )
     assert Group.objects.count() == 1
@@ -129,7 +129,7 @@ def test_a_group_is_made_by_an_invitation(admin_client, ann, bob):
 
 def test_a_group_of_one_is_not_left_behind_by_a_refusal(admin_client, ann):
     data = {"gid": "the gardeners", "alias": "ann of rome", "to": "ann of rome"}
-    assert "“ann of rome” is a member already." in text(admin_client.post(url("group_add"), data))
+    assert "“ann of rome” is already a member." in text(admin_client.post(url("group_add"), data))
     assert not Group.objects.exists()
     assert not Alias.objects.filter(name="the gardeners").exists()
 

@@ -31,7 +31,7 @@ def test_what_cannot_be_undone_is_asked_first(admin_client, ann, bob, action):
 def test_drop(admin_client, ann, bob):
     send(ann, bob)
     response = choose(admin_client, "drop", bob.node, confirmed="yes")
-    assert "Drop: done for 1 node." in text(response)
+    assert "Drop: done for 1 device." in text(response)
     assert node_of(bob).dropped
     assert node_of(ann).dropped is None
     assert not waiting_for(bob)
@@ -50,7 +50,7 @@ def test_discard_takes_what_waits_and_leaves_the_node(admin_client, ann, bob):
 def test_redeliver(admin_client, ann, bob):
     connect(bob, leases.take("127.0.0.1:7443").pk)
     send(ann, bob)
-    assert "Send again: done for 1 node." in text(choose(admin_client, "redeliver", bob.node))
+    assert "Send again: done for 1 device." in text(choose(admin_client, "redeliver", bob.node))
     assert node_of(bob).start_over
     assert waiting_for(bob)
 

@@ -103,10 +103,10 @@ def test_of_many_recipients_the_first_are_shown_and_any_is_found(admin_client, a
     where = url("sentmessage_change", number_of(msgid))
     page = text(admin_client.get(where))
     assert "ann of rome" in page and "bob of rome" not in page
-    assert "These are the first ones." in page
+    assert "Only the first recipients are shown." in page
     page = text(admin_client.get(where, {"who": "bob of rome"}))
     assert f"/user/{bob.user}/" in page and f"/user/{ann.user}/" not in page
-    assert "not for anybody" in text(admin_client.get(where, {"who": "nobody"}))
+    assert "No recipient matches" in text(admin_client.get(where, {"who": "nobody"}))
 
 
 def test_in_the_name_of_a_member_to_a_group(admin_client, ann, bob):
@@ -127,7 +127,7 @@ def test_recall_asks_and_says_what_it_did(admin_client, ann, bob):
     assert waiting_for(bob)
     response = admin_client.post(url("sentmessage_changelist"), {**data, "confirmed": "yes"}, follow=True)
     assert "taken back from" in text(response)
-    assert "1 has it and keeps it." in text(response)
+    assert "1 has received it and keeps it." in text(response)
     assert not waiting_for(bob)
     assert rows(response) == [("News", "2", "1 delivered, 1 undeliverable, recalled")]
     assert url("sentmessage_recall", number) not in text(admin_client.get(url("sentmessage_change", number)))
@@ -158,6 +158,6 @@ def test_mailboxes_and_waiting_places_are_no_devices(admin_client, ann):
     assert url("node_question", mailbox.pk, "discard") in page
     assert url("node_question", mailbox.pk, "drop") not in page
     data = {"action": "drop", "_selected_action": mailbox.pk, "confirmed": "yes"}
-    assert "is no device" in text(admin_client.post(url("node_changelist"), data, follow=True))
+    assert "is not a device" in text(admin_client.post(url("node_changelist"), data, follow=True))
     mailbox.refresh_from_db()
     assert mailbox.dropped is None

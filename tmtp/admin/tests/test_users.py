@@ -52,7 +52,7 @@ def test_aliases(admin_client, ann):
     ("name", "reason"),
     [
         ("bob of rome", "already exists"),
-        ("short", "A name has 8 characters or more."),
+        ("short", "A name must have at least 8 characters."),
         ("bob of r\u043eme", "“bob of r\u043eme” is taken, or looks like a name that is."),
     ],
 )

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tmtp.markup import render
 from tmtp.services.errors import Refused
+from tmtp.services.queue.reports import State as Delivery
 from tmtp.web.htmx import htmx_script
 
 from .. import workers
@@ -47,13 +48,13 @@ class BroadcastAdmin(admin.ModelAdmin):
     fieldsets = [
         (None, {"fields": ["subject", "body"]}),
         (
-            _("To whom"),
+            _("Audience"),
             {
-                "description": _("Everyone, or those who fulfil all conditions that are set."),
+                "description": _("Everyone, or users who meet all of these conditions."),
                 "fields": ["everyone", "groups", *audience.ABOUT_ACCOUNTS],
             },
         ),
-        (_("How fast"), {"fields": ["rate"]}),
+        (_("Rate"), {"fields": ["rate"]}),
     ]
 
     class Media:
@@ -205,13 +206,6 @@ class BroadcastAdmin(admin.ModelAdmin):
 
     def _status(self, request: HttpRequest, broadcast: Broadcast) -> dict[str, Any]:
         counts = report(broadcast) if broadcast.sent else {}
-        labels = {
-            "queued": _("waiting"),
-            "sent": _("sent to a device"),
-            "delivered": _("on every device"),
-            "read": _("read in the mailbox"),
-            "undeliverable": _("undeliverable"),
-        }
         return {
             "title": broadcast.subject,
             "text": render(broadcast.body),
@@ -219,7 +213,7 @@ class BroadcastAdmin(admin.ModelAdmin):
             "buttons": [one for one in BUTTONS if one.fits(broadcast)] if self.may_send(request) else [],
             "left": max(0, broadcast.total - broadcast.sent),
             "runs": broadcast.state == State.RUNNING,
-            "counts": [(labels[state], number) for state, number in counts.items()],
+            "counts": [(Delivery(state).label, number) for state, number in counts.items()],
             "no_worker": broadcast.state in (State.RUNNING, State.SCHEDULED) and workers.are_missing(),
             "script": htmx_script() if broadcast.state == State.RUNNING else "",
         }

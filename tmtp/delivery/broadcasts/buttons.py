@@ -33,21 +33,21 @@ BUTTONS = (
     Button("pause", _("Pause"), lifecycle.pause, (State.RUNNING,)),
     Button("resume", _("Resume"), lifecycle.resume, (State.PAUSED,)),
     Button(
-        "start", _("Send now"), lifecycle.start, (State.SCHEDULED,), _("Send it now, without waiting for its time?")
+        "start", _("Send now"), lifecycle.start, (State.SCHEDULED,), _("Send now instead of at the scheduled time?")
     ),
-    Button("unschedule", _("Make it a draft again"), lifecycle.unschedule, (State.SCHEDULED,)),
+    Button("unschedule", _("Return to draft"), lifecycle.unschedule, (State.SCHEDULED,)),
     Button(
         "cancel",
         _("Cancel the broadcast"),
         lifecycle.cancel,
         (State.SCHEDULED, State.RUNNING, State.PAUSED),
-        _("Send it to nobody else? Members who already have it keep it. It cannot be continued."),
+        _("Stop sending? Members who have received it keep it. A cancelled broadcast cannot be resumed."),
     ),
     Button(
         "take_back",
-        _("Take it back"),
+        _("Recall"),
         lifecycle.take_back,
         (State.RUNNING, State.PAUSED, State.CANCELLED, State.DONE),
-        _("Take it back from everyone who has not received it yet? Members who already have it keep it."),
+        _("Recall it from everyone who has not received it? Members who have received it keep it."),
     ),
 )

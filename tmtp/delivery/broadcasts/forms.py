@@ -27,9 +27,9 @@ class DraftForm(forms.ModelForm):
         data = super().clean() or {}
         conditions = [name for name in ("groups", *audience.ABOUT_ACCOUNTS) if data.get(name)]
         if data.get("everyone") and conditions:
-            raise ValidationError({"everyone": _("Everyone, or conditions: not both.")})
+            raise ValidationError({"everyone": _("Choose either everyone or conditions, not both.")})
         if not data.get("everyone") and not conditions and not self.errors:
-            raise ValidationError({"everyone": _("Say whom it is for: everyone, or at least one condition below.")})
+            raise ValidationError({"everyone": _("Choose an audience: everyone, or at least one condition below.")})
         return data
 
 
@@ -48,7 +48,7 @@ class SendForm(forms.Form):
         if "later" not in self.data:
             return None
         if at is None:
-            raise ValidationError(_("Say when."))
+            raise ValidationError(_("Enter a date and time."))
         if at <= timezone.now():
-            raise ValidationError(_("This time has passed."))
+            raise ValidationError(_("This time is in the past."))
         return at

@@ -32,17 +32,17 @@ class Broadcast(Claimable):
         DONE = 6, _("done")
 
     subject = models.CharField(_("subject"), max_length=200)
-    body = models.TextField(_("text"), help_text=_("CommonMark (Markdown). The next page shows it as it will look."))
+    body = models.TextField(_("text"), help_text=_("CommonMark (Markdown). The next page shows a preview."))
 
     everyone = models.BooleanField(_("everyone"), default=False)
     groups = models.ManyToManyField(
-        Group, verbose_name=_("groups"), blank=True, help_text=_("Who has joined one of these."), related_name="+"
+        Group, verbose_name=_("groups"), blank=True, help_text=_("Members of these groups."), related_name="+"
     )
     account_groups = models.ManyToManyField(
         "auth.Group",
         verbose_name=_("groups of accounts"),
         blank=True,
-        help_text=_("Members of the website in one of these groups of the administration."),
+        help_text=_("Accounts in one of these Django groups."),
         related_name="+",
     )
     staff_only = models.BooleanField(_("staff only"), default=False)
@@ -56,7 +56,9 @@ class Broadcast(Claimable):
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text=_("At most; empty: as fast as it goes. For a message that will bring many visitors at once."),
+        help_text=_(
+            "The maximum rate. Leave empty for no limit. Use it if the message will bring many visitors at once."
+        ),
     )
 
     # The number of groups when it was scheduled: a group that is deleted later must not enlarge the audience.
@@ -76,7 +78,7 @@ class Broadcast(Claimable):
     started = models.DateTimeField(_("started"), null=True, editable=False)
     chosen = models.DateTimeField(_("recipients chosen"), null=True, editable=False)
     finished = models.DateTimeField(_("finished"), null=True, editable=False)
-    recalled = models.DateTimeField(_("taken back"), null=True, editable=False)
+    recalled = models.DateTimeField(_("recalled"), null=True, editable=False)
     total = models.PositiveIntegerField(_("recipients"), default=0, editable=False)
     sent = models.PositiveIntegerField(_("recipients it was queued for"), default=0, editable=False)
 

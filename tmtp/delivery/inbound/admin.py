@@ -36,7 +36,7 @@ class DeadFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         """Return the two choices."""
-        return [("dead", _("given up")), ("tried", _("still tried"))]
+        return [("dead", _("given up")), ("tried", _("being retried"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Attempt]) -> QuerySet[Attempt]:
         """Return the attempts of the chosen state."""
@@ -71,7 +71,7 @@ class AttemptAdmin(ViewAdmin):
         try:
             return received.subject or received.op
         except FileNotFoundError:
-            return str(_("its file is gone"))
+            return str(_("its file is missing"))
 
     @admin.display(description=_("from"))
     def author(self, attempt: Attempt) -> str:
@@ -94,10 +94,10 @@ class AttemptAdmin(ViewAdmin):
         if attempt.dead:
             return str(_("given up"))
         if attempt.claimed_until and attempt.claimed_until > now:
-            return str(_("the handler has it now"))
+            return str(_("being handled"))
         if attempt.next_try <= now:
-            return str(_("tried again next"))
-        return str(_("tried again in %(time)s") % {"time": timeuntil(attempt.next_try, now)})
+            return str(_("retrying next"))
+        return str(_("retrying in %(time)s") % {"time": timeuntil(attempt.next_try, now)})
 
     @admin.display(description=_("error"))
     def reason(self, attempt: Attempt) -> str:
@@ -109,18 +109,18 @@ class AttemptAdmin(ViewAdmin):
         """Return the end of the traceback."""
         return format_html("<pre>{}</pre>", "\n".join(attempt.error.strip().split("\n")[-LAST_LINES:]))
 
-    @admin.action(description=_("Try again"), permissions=["act"])
+    @admin.action(description=_("Retry"), permissions=["act"])
     def try_again(self, request: HttpRequest, attempts: QuerySet[Attempt]) -> None:
         """Make the messages due. Nothing can be lost, so no confirmation is asked for."""
-        self._log(request, attempts, _("Try again"))
+        self._log(request, attempts, _("Retry"))
         count = handling.try_again(Attempt.objects.filter(pk__in=list(attempts.values_list("pk", flat=True))))
-        text = ngettext("%d message is tried again.", "%d messages are tried again.", count) % count
+        text = ngettext("%d message will be retried.", "%d messages will be retried.", count) % count
         self.message_user(request, text, messages.SUCCESS)
 
     @admin.action(description=_("Discard"), permissions=["act"])
     def discard(self, request: HttpRequest, attempts: QuerySet[Attempt]) -> HttpResponse | None:
         """Ask for confirmation, then discard the messages."""
-        question = str(_("Discard these messages? Nobody will ever answer them."))
+        question = str(_("Discard these messages? They will not be handled."))
         answer = ask(
             self, request, attempts, self._describe, action="discard", question=question, button=str(_("Discard"))
         )

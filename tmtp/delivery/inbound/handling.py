@@ -122,7 +122,7 @@ def take(message: InboundMessage) -> Attempt | None:
     """Claim a message for one call of the handler. Return None when it is claimed, not due, or gone."""
     Attempt.objects.bulk_create([Attempt(message_id=message.number)], ignore_conflicts=True)
     waiting = Attempt.objects.filter(pk=message.number, dead=None, next_try__lte=timezone.now())
-    died = _("A worker was killed, or its machine stopped, while the handler ran.")
+    died = _("The worker was killed while the handler ran.")
     claim = claims.take(waiting.exclude(claim=""), tries=F("tries") + 1, error=died)
     claim = claim or claims.take(waiting.filter(claim=""), tries=F("tries") + 1)
     if not claim:

@@ -146,7 +146,7 @@ def test_joined_members_of_a_group():
 def test_it_is_for_nobody_unless_it_says_for_whom():
     accounts(1)
     one = broadcast(everyone=False)
-    with pytest.raises(Refused, match="Nothing says"):
+    with pytest.raises(Refused, match="has no audience"):
         lifecycle.start(one)
     assert state(one) == Broadcast.State.DRAFT
 

@@ -71,7 +71,7 @@ def test_from_the_form_to_the_queue(admin_client, members):
 
 
 def test_it_says_for_whom(admin_client):
-    assert "Say whom it is for" in text(write(admin_client, url("add")))
+    assert "Choose an audience" in text(write(admin_client, url("add")))
     assert "not both" in text(write(admin_client, url("add"), everyone="on", staff_only="on"))
     choir = AccountGroup.objects.create(name="the choir")
     page = write(admin_client, url("add"), account_groups=[choir.pk], joined_since="2026-01-31")
@@ -95,7 +95,7 @@ def test_a_draft_can_be_kept_and_changed(admin_client):
 
 def test_schedule_and_think_again(admin_client, members):
     one = draft()
-    for at, said in (("", "Say when."), ("2020-01-01T12:00", "has passed"), ("soon", "valid date")):
+    for at, said in (("", "Enter a date and time."), ("2020-01-01T12:00", "is in the past"), ("soon", "valid date")):
         assert said in text(admin_client.post(url("review", one.pk), {"later": "", "send_at": at}))
         assert state(one) == State.DRAFT
     at = (timezone.now() + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M")
@@ -116,14 +116,14 @@ def test_buttons(admin_client, members):
     assert state(one) == State.PAUSED
     admin_client.post(url("do", one.pk, "resume"))
     assert state(one) == State.RUNNING
-    assert "nobody else?" in text(admin_client.post(url("do", one.pk, "cancel")))
+    assert "Stop sending?" in text(admin_client.post(url("do", one.pk, "cancel")))
     assert state(one) == State.RUNNING
     admin_client.post(url("do", one.pk, "cancel"), {"confirmed": "yes"})
     assert state(one) == State.CANCELLED
     page = admin_client.post(url("do", one.pk, "pause"), follow=True)
     assert "“We move” is cancelled." in text(page)
     admin_client.post(url("do", one.pk, "take_back"), {"confirmed": "yes"})
-    assert "taken back" in text(admin_client.get(url("change", one.pk)))
+    assert "recalled" in text(admin_client.get(url("change", one.pk)))
     assert admin_client.get(url("do", one.pk, "explode")).status_code == 404
 
 
@@ -143,9 +143,9 @@ def test_only_the_part_is_fetched_until_something_else_happens(admin_client, mem
 
 def test_a_missing_worker_is_told(admin_client, members):
     one = running()
-    assert "waits for a worker" in text(admin_client.get(url("change", one.pk)))
+    assert "waiting for a worker" in text(admin_client.get(url("change", one.pk)))
     workers.record_heartbeat()
-    assert "waits for a worker" not in text(admin_client.get(url("change", one.pk)))
+    assert "waiting for a worker" not in text(admin_client.get(url("change", one.pk)))
 
 
 def test_what_is_on_its_way_is_not_deleted(admin_client, members):

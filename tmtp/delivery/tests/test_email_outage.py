@@ -160,7 +160,7 @@ async def afails(request: Any) -> HttpResponse:
 
 
 def handler500(request: Any) -> HttpResponse:
-    return HttpResponse("That is our mistake", status=500)
+    return HttpResponse("Server error", status=500)
 
 
 urlpatterns = [path("fails/", fails), path("afails/", afails)]

@@ -66,7 +66,7 @@ def test_try_again(admin, dead, django_capture_on_commit_callbacks):
 
 
 def test_discard_asks_first(admin, dead):
-    assert "Nobody will ever answer them." in do(admin, "discard").text
+    assert "They will not be handled." in do(admin, "discard").text
     assert left() == [dead]
     assert "1 message was discarded." in do(admin, "discard", confirmed="yes").text
     assert left() == []
@@ -87,7 +87,7 @@ def test_one_whose_file_is_gone_is_shown(admin, ann):  # noqa: F811
     number = write(ann, head={"subject": "x" * 70_000})
     spool.discard([Message.objects.get(pk=number).spool])
     tasks.answers()
-    assert "its file is gone" in admin.get(reverse(LIST)).text
+    assert "its file is missing" in admin.get(reverse(LIST)).text
 
 
 def test_no_worker_is_said_on_top_until_one_runs(admin, client):

@@ -294,9 +294,9 @@ def test_the_link_ends_notices_with_one_click(notified, client):
     assert link in message.body
     assert message.extra_headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     path = re.fullmatch(r"https://example\.org(/delivery/no-notices/.+/)", link)[1]
-    assert "Shall we stop" in client.get(path).text
+    assert "Stop e-mail notices" in client.get(path).text
     assert Notice.objects.get().unsubscribed is None, "programs follow links too"
-    assert "no more mails" in client.post(path, {"List-Unsubscribe": "One-Click"}).text
+    assert "no longer receive e-mail" in client.post(path, {"List-Unsubscribe": "One-Click"}).text
     assert Notice.objects.get().unsubscribed
     Notice.objects.update(last=LONG_AGO)
     send_message(TmtpUser.objects.get(account__username="ann"), "Sale", "Today")

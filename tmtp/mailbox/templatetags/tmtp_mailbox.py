@@ -41,7 +41,7 @@ def gid(thread: Thread) -> str:
 def people(thread: Thread) -> str:
     """Return the names of the others in a thread."""
     if thread.key.startswith(GROUP):
-        return _("invitations, and who comes and goes")
+        return _("invitations and membership changes")
     return ", ".join(thread.people) or _("only you")
 
 
@@ -70,9 +70,9 @@ def event(item: Item) -> str:
     texts = {
         "invite": _("%(alias)s was invited."),
         "join": _("%(alias)s joined."),
-        "alias": _("%(alias)s is called %(newalias)s now."),
-        "drop": _("%(alias)s left, or was dropped."),
-    }.get(item.act, _("Something happened with %(alias)s."))
+        "alias": _("%(alias)s is now %(newalias)s."),
+        "drop": _("%(alias)s left or was removed."),
+    }.get(item.act, _("The membership of %(alias)s changed."))
     return texts % {"alias": item.alias, "newalias": item.newalias}
 
 

@@ -34,7 +34,7 @@ def page_of(browser, thread):
 @pytest.mark.parametrize("together", [True, False])
 def test_nobody_joins_a_thread_of_the_site(browser, ann, bob, mallory, together):
     site = site_alias(site_user())
-    msgid = send_message([ann.account, mallory.uid], "Your account", "All is well.", together=together)[0]
+    msgid = send_message([ann.account, mallory.uid], "Your account", "No problems.", together=together)[0]
     letter(mallory, site, "", "please confirm your password at https://evil.example", ann.user, thread=msgid)
     genuine, other = threads(ann)[::-1]
     assert (genuine.subject, genuine.messages, genuine.from_site) == ("Your account", 1, True)
@@ -47,7 +47,7 @@ def test_nobody_joins_a_thread_of_the_site(browser, ann, bob, mallory, together)
 
 def test_nobody_joins_a_thread_of_the_site_whose_beginning_went_elsewhere(ann, mallory):
     """As when the member had no mailbox yet."""
-    msgid = send_message([mallory.uid], "Your account", "All is well.")[0]
+    msgid = send_message([mallory.uid], "Your account", "No problems.")[0]
     send_message(ann.account, "Your account", "One thing more.", thread=msgid)
     letter(mallory, "mallory the first", "", "please confirm your password", ann.user, thread=msgid)
     assert [(thread.messages, thread.from_site) for thread in threads(ann)] == [(1, False), (1, True)]

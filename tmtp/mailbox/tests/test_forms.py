@@ -54,7 +54,7 @@ def test_too_many_files_are_an_error_beside_the_field(strict, ann, bob):
 def test_too_long_a_text_is_an_error_beside_the_field(strict, ann, bob, text):
     answer = send(strict, ann, text=text, files=[SimpleUploadedFile("a.txt", b"octets")])
     assert answer.status_code == 200
-    assert "This is too long to be sent." in answer.context["form"].errors["text"]
+    assert "The form contains too much data." in answer.context["form"].errors["text"]
     assert list(answer.context["form"].errors) == ["text"]
     assert f"{text}</textarea>" in answer.text and 'value="Subject"' in answer.text
     assert deliveries(bob) == []
@@ -62,7 +62,7 @@ def test_too_long_a_text_is_an_error_beside_the_field(strict, ann, bob, text):
 
 def test_too_long_a_ping_is_an_error_beside_the_field(browser, bob):
     answer = browser.post(url("ping"), {"to": "bob the second", "text": "x" * 3_000_000})
-    assert "This is too long to be sent." in answer.context["form"].errors["text"]
+    assert "The form contains too much data." in answer.context["form"].errors["text"]
     urlencoded = urlencode({"to": "bob the second", "text": "x" * 3_000_000})
     answer = browser.post(url("ping"), urlencoded, content_type="application/x-www-form-urlencoded")
     assert list(answer.context["form"].errors) == ["text"]

@@ -176,8 +176,8 @@ def test_a_member_signs_in_reads_and_writes(shop, page):
 
     page.goto("/account/aliases/")
     page.get_by_label("New name").fill("ann of rome")
-    page.get_by_role("button", name="Take this name").click()
-    expect(page.locator(".shop-message")).to_have_text("You are “ann of rome” now, too.")
+    page.get_by_role("button", name="Add name").click()
+    expect(page.locator(".shop-message")).to_have_text("Name “ann of rome” added.")
     looks_right(page, "names")
 
     page.goto("/mailbox/write/")

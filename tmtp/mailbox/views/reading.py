@@ -98,7 +98,7 @@ def show_thread(request: HttpRequest, node: Node, the: Thread, form: WritingForm
     if part.gone:
         index.forget(node.pk, part.gone)
     if not part.items:
-        messages.info(request, _("These messages are gone: deleted, or taken back by who sent them."))
+        messages.info(request, _("These messages have been deleted or recalled."))
         return redirect("tmtp_mailbox:mailbox")
     index.mark_read(node, part.unread)
     readers = sending.readers_of(node, the) if isinstance(form, ReplyForm) else None

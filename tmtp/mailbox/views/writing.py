@@ -98,7 +98,7 @@ def decline(request: HttpRequest, node: Node, msgid: str) -> HttpResponse:
     received = message_of(node, msgid)
     if received.op == "invite":
         index.delete(node, [received.number])
-        messages.success(request, _("The invitation is gone. Nobody is told."))
+        messages.success(request, _("Invitation declined. Nobody is told."))
     return redirect("tmtp_mailbox:mailbox")
 
 
@@ -141,7 +141,7 @@ def delete_message(request: HttpRequest, node: Node, msgid: str) -> HttpResponse
     if request.method != "POST":
         return render_page(request, "tmtp_mailbox/delete.html", {"thread": entry.thread, "entry": entry})
     index.delete(node, [entry.number])
-    messages.success(request, _("The message is deleted."))
+    messages.success(request, _("Message deleted."))
     if Thread.objects.filter(pk=entry.thread_id).exists():
         return redirect("tmtp_mailbox:thread", entry.thread_id)
     return redirect("tmtp_mailbox:mailbox")
@@ -156,5 +156,5 @@ def delete_thread(request: HttpRequest, node: Node, pk: int) -> HttpResponse:
     numbers = list(the.entries.values_list("number", flat=True))
     index.delete(node, numbers)
     count = len(numbers)
-    messages.success(request, ngettext("%d message is deleted.", "%d messages are deleted.", count) % count)
+    messages.success(request, ngettext("%d message deleted.", "%d messages deleted.", count) % count)
     return redirect("tmtp_mailbox:mailbox")

@@ -90,8 +90,8 @@ class Command(TmtpCommand):
                 % {"port": port, "error": error}
             ) from error
         if not done:
-            raise CommandError(_("The new server does not start, the log says why. The one that runs goes on."))
-        self.stdout.write(_("A new server has taken the place of the one that ran, which drains."))
+            raise CommandError(_("The new server did not start; see its log. The running server continues."))
+        self.stdout.write(_("A new server has replaced the running one, which is draining."))
 
     def _run(self, setup: Setup, count: int) -> None:
         """Serve in this process, or in several."""
@@ -102,9 +102,7 @@ class Command(TmtpCommand):
         except Unavailable as error:
             raise CommandError(_("The database cannot be used: %s") % error) from error
         if not done:
-            raise CommandError(
-                _("The service failed, its log says how. Start it again: nothing acknowledged is lost.")
-            )
+            raise CommandError(_("The service failed; see its log. Start it again: no acknowledged message is lost."))
         self.stdout.write(_("stopped"))
 
     def _certificate(self, cert: str | None, key: str | None) -> Certificate:
@@ -112,7 +110,7 @@ class Command(TmtpCommand):
         if not cert or not key:
             raise CommandError(
                 _(
-                    "There is no certificate: give --cert and --key, or TMTP['CERT'] and TMTP['KEY'];"
+                    "No certificate: give --cert and --key, or TMTP['CERT'] and TMTP['KEY'];"
                     " `manage.py tmtpcert` makes a self-signed one."
                 )
             )

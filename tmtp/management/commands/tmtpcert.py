@@ -32,7 +32,7 @@ class Command(TmtpCommand):
         """Create both files. Raise CommandError if only one of them exists."""
         paths = cert or conf.CERT, key or conf.KEY
         if not all(paths):
-            raise CommandError(_('where to? Set TMTP["CERT"] and TMTP["KEY"], or give --cert and --key'))
+            raise CommandError(_('No file given: set TMTP["CERT"] and TMTP["KEY"], or give --cert and --key'))
         try:
             certificate, private_key = map(Path, paths)
         except TypeError as error:

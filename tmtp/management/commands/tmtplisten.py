@@ -133,7 +133,7 @@ class Command(TmtpCommand):
         try:
             await event.reply(answer)
         except RequestRefused as error:
-            self.stderr.write(_("not answered: %s") % error)
+            self.stderr.write(_("no reply sent: %s") % error)
 
     def _print(self, line: str) -> None:
         self.stdout.write(line)

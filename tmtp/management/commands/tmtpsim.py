@@ -79,7 +79,7 @@ class Command(TmtpCommand):
             else:
                 self._use_temporary(options)
         except CannotBegin as error:
-            raise CommandError(_("The server did not take the members: %s") % error) from error
+            raise CommandError(_("The server did not accept the members: %s") % error) from error
         except ServerFailed as error:
             raise CommandError(_("The server did not start: %s") % str(error).strip().rsplit("\n", 1)[-1]) from error
         except KeyboardInterrupt:  # the simulation itself ends in order
@@ -119,15 +119,15 @@ class Command(TmtpCommand):
         self.stdout.write(report.summary(seconds, said))
         ledger = report.run.world.ledger
         if ledger.due or ledger.faults:
-            self.stdout.write(self.style.ERROR(_("not all is well")))
+            self.stdout.write(self.style.ERROR(_("errors found")))
             raise SystemExit(1)
-        self.stdout.write(self.style.SUCCESS(_("all is well: nothing lost, altered or doubled")))
+        self.stdout.write(self.style.SUCCESS(_("no problems: no message lost, altered or delivered twice")))
         self._exit(agrees)
 
     def _exit(self, agrees: bool) -> None:
         """Exit with 1 if answers of the server differ."""
         if not agrees:
-            self.stdout.write(self.style.ERROR(_("answers of the server differ; see above")))
+            self.stdout.write(self.style.ERROR(_("the server’s answers differ; see above")))
             raise SystemExit(1)
 
 

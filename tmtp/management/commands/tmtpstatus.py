@@ -85,7 +85,7 @@ def lines(status: Status, found: list[Problem]) -> Iterator[str]:
 
 
 def _of_server(server: Server) -> Iterator[str]:
-    state = _("runs") if server.runs else _("not heard of")
+    state = _("running") if server.runs else _("not reporting")
     yield row(_("server"), f"{server.name} {server.address or _('in the website’s process')}, {state}")
     values = server.values
     if not values:
@@ -114,7 +114,7 @@ def _waiting(queue: dict[str, int]) -> str:
 
 
 def _of_workers(workers: dict[str, Any]) -> str:
-    state = _("none runs") if workers["missing"] else _("run")
+    state = _("none is running") if workers["missing"] else _("run")
     return _("%(state)s, %(lag).0f s behind, %(waiting)d tasks wait") % {"state": state, **workers}
 
 

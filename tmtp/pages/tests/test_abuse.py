@@ -80,7 +80,7 @@ def test_a_form_that_is_not_filled_in(client, ann, bob, fields):
 
 
 def test_who_cannot_be_reported(client, ann):
-    for user, why in ((ann, "nobody can report themselves"), (site_user(), "cannot be reported")):
+    for user, why in ((ann, "cannot report yourself"), (site_user(), "cannot be reported")):
         assert why in client.post(url("report_member", user.uid), {"reason": 1}).text
     assert client.get(url("report_member", "X" * 32)).status_code == 404
 
@@ -98,7 +98,7 @@ def test_the_limit_stands_on_the_page(client, ann, bob, settings):
     settings.TMTP = {**settings.TMTP, "LIMITS": {"abuse_reports_per_user": 1}}
     group = groups.create(Sender(ann.uid, ann.pk), GID, "ann of rome")
     client.post(url("report_group", group.pk), {"reason": 1})
-    assert "You have reported a lot today" in client.post(url("report_member", bob.uid), {"reason": 1}).text
+    assert "You have sent too many reports today" in client.post(url("report_member", bob.uid), {"reason": 1}).text
 
 
 def test_admins_are_told_if_the_site_wants_it(client, ann, bob, settings, django_capture_on_commit_callbacks, caplog):

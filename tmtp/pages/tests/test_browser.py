@@ -17,15 +17,15 @@ def test_a_device_is_connected_seen_and_dropped(site, page):
     assert page.locator(".qr svg path").count() > 0
     device = connect_device(site, page, "Laptop")
     nodeid = page.locator("#nodeid").inner_text()
-    page.get_by_role("link", name="Done: the device has it").click()
+    page.get_by_role("link", name="Done").click()
     row = page.get_by_role("listitem").filter(has_text="Laptop")
     expect(row.get_by_text("online")).to_be_visible()
 
     page.get_by_role("link", name="Rename Laptop").click()
     page.get_by_label("Name of the device").fill("Old laptop")
     page.get_by_role("button", name="Save").click()
-    page.get_by_role("link", name="Disconnect Old laptop for good").click()
-    page.get_by_role("button", name="Disconnect it").click()
+    page.get_by_role("link", name="Remove Old laptop").click()
+    page.get_by_role("button", name="Remove device").click()
     expect(page.get_by_role("heading", name="No device yet")).to_be_visible()
     with pytest.raises(Closed):
         while True:
@@ -42,9 +42,9 @@ def test_a_group_a_block_and_who_sees_whom(site, new_page):
     anns, bobs = connect_device(site, ann, "Laptop"), connect_device(site, bob, "Phone")
 
     ann.goto("/groups/new/")
-    ann.get_by_label("Name of the group").fill("friends of anna")
-    ann.get_by_label("Whom to invite first").fill("bobby of rome")
-    ann.get_by_role("button", name="Start it").click()
+    ann.get_by_label("Group name").fill("friends of anna")
+    ann.get_by_label("First member to invite").fill("bobby of rome")
+    ann.get_by_role("button", name="Create").click()
     assert take(bobs, "invite").header["gid"] == "friends of anna"
     bob.goto("/groups/")
     bob.get_by_role("link", name="Join friends of anna").click()
@@ -72,6 +72,6 @@ def test_a_group_a_block_and_who_sees_whom(site, new_page):
     refused = take(bobs, "ack").header
     assert refused == {"op": "ack", "id": "2", "error": "anna of rome cannot be reached now"}
     ann.get_by_role("button", name="Unblock bobby of rome").click()
-    expect(ann.get_by_text("can write to you again")).to_be_visible()
+    expect(ann.get_by_text("has been unblocked")).to_be_visible()
     bobs.send({"op": 9, "id": "3", "from": "bobby of rome", "to": "anna of rome"}, b"hi")
     assert take(anns, "ping").data == b"hi"

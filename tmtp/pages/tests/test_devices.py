@@ -92,7 +92,7 @@ def test_what_waits_is_counted_and_when_it_was_there_is_said(client, ann, laptop
 
 def test_counting_ends_at_a_limit(client, ann, laptop):
     QueueEntry.objects.bulk_create(QueueEntry(node=laptop, rank=1, message_id=n) for n in range(COUNTED + 5))
-    assert "More than 1000 messages wait" in shown(client)
+    assert "More than 1000 waiting messages" in shown(client)
 
 
 def test_online_is_who_is_connected_to_a_server_that_lives(client, ann, laptop):
@@ -221,7 +221,7 @@ def test_drop(client, ann, laptop):
     mailbox_of(user_of(ann))
     send_message(ann, "subject", "text")
     page = shown(client, "device_drop", laptop.pk)
-    assert "not delivered to it any more" in page
+    assert "will not be delivered to it" in page
     assert "1 message waits" in page
     assert Node.objects.get(pk=laptop.pk).dropped is None
     client.post(url("device_drop", laptop.pk))
@@ -231,7 +231,7 @@ def test_drop(client, ann, laptop):
 
 def test_what_waits_for_the_last_one_waits_for_the_next(client, ann, laptop):
     send_message(ann, "subject", "text")
-    assert "waits for your next one" in shown(client, "device_drop", laptop.pk)
+    assert "are kept for your next one" in shown(client, "device_drop", laptop.pk)
     client.post(url("device_drop", laptop.pk))
     client.post(url("device_new"), {"label": "Phone"})
     assert "1 message waits" in shown(client)

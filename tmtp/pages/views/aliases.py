@@ -27,7 +27,7 @@ def aliases(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         name = form.cleaned_data["name"]
         if attempt(user, form, "name", partial(users.add_alias, Sender(user.uid, user.pk), name)):
-            messages.success(request, _("You are “%(name)s” now, too.") % {"name": name})
+            messages.success(request, _("Name “%(name)s” added.") % {"name": name})
             return redirect("tmtp_pages:aliases")
     names = Alias.objects.filter(user=user, dropped=None).order_by("pk")
     return render_page(request, "tmtp_pages/aliases.html", {"aliases": names, "form": form})
@@ -40,7 +40,7 @@ def drop_alias(request: HttpRequest, pk: int) -> HttpResponse:
     alias = get_object_or_404(Alias, pk=pk, user=user, dropped=None)
     if request.method == "POST":
         users.drop_alias(alias)
-        messages.success(request, _("Nobody reaches you as “%(name)s” any more.") % {"name": alias.name})
+        messages.success(request, _("Name “%(name)s” deleted.") % {"name": alias.name})
         return redirect("tmtp_pages:aliases")
     others = Alias.objects.filter(user=user, dropped=None).exclude(pk=pk)
     groups = user.memberships.filter(

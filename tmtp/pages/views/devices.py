@@ -98,7 +98,7 @@ def device(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         label = form.cleaned_data["label"]
         if attempt(node.user, form, "label", partial(rename_node, node, label)):
-            messages.success(request, _("The device is called “%(label)s” now.") % {"label": label})
+            messages.success(request, _("Device renamed to “%(label)s”.") % {"label": label})
             return redirect("tmtp_pages:devices")
     return render_page(request, "tmtp_pages/device.html", {"device": node, "form": form, "counted": COUNTED})
 
@@ -109,7 +109,7 @@ def drop_device(request: HttpRequest, pk: int) -> HttpResponse:
     node = get_object_or_404(devices_of(request.user), pk=pk)
     if request.method == "POST":
         drop_node(node)
-        messages.success(request, _("“%(label)s” is disconnected for good.") % {"label": node.label})
+        messages.success(request, _("Device “%(label)s” removed.") % {"label": node.label})
         return redirect("tmtp_pages:devices")
     others = Node.objects.filter(user=node.user_id, dropped=None).exclude(pk=pk)
     context = {"device": node, "is_last": not others.exists(), "counted": COUNTED}

@@ -84,7 +84,7 @@ def set_role(request: HttpRequest, pk: int, member: int) -> HttpResponse:
     if form.is_valid():
         act = partial(roles.set_role, place.group, other.user, form.cleaned_data["role"], by=place)
         if attempt(place.user, form, "role", act):
-            messages.success(request, _("“%(name)s” has another role now.") % {"name": other.alias})
+            messages.success(request, _("The role of “%(name)s” has been changed.") % {"name": other.alias})
             return redirect("tmtp_pages:group", pk)
     return _show(request, place, other, form)
 
@@ -100,5 +100,5 @@ def bar(request: HttpRequest, pk: int, member: int) -> HttpResponse:
     except Refused as refused:
         messages.error(request, refused.text_for_people())
     else:
-        messages.success(request, _("“%(name)s” is barred from the group.") % {"name": other.alias})
+        messages.success(request, _("“%(name)s” has been barred from the group.") % {"name": other.alias})
     return redirect("tmtp_pages:group", pk)

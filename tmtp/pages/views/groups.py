@@ -61,7 +61,7 @@ def new_group(request: HttpRequest) -> HttpResponse:
     form = GroupForm(user, request.POST or None)
     if request.method == "POST" and form.is_valid() and _found(user, form, form.cleaned_data):
         group = Group.objects.get(gid=form.cleaned_data["name"])
-        messages.success(request, _("The group “%(gid)s” is started.") % {"gid": group.gid})
+        messages.success(request, _("Group “%(gid)s” created.") % {"gid": group.gid})
         return redirect("tmtp_pages:group", group.pk)
     return render_page(request, "tmtp_pages/group_new.html", {"form": form})
 
@@ -138,14 +138,14 @@ def _or(refused: forms.Form | None, kind: Callable[..., forms.Form], *args: Any,
 def join_group(request: HttpRequest, pk: int) -> HttpResponse:
     """Join under the chosen name."""
     place = own_place(request, pk)
-    return _with_name(request, place, services.join, _("You are a member now."))
+    return _with_name(request, place, services.join, _("You have joined the group."))
 
 
 @member_page("POST")
 def rename_in_group(request: HttpRequest, pk: int) -> HttpResponse:
     """Change the member's name in the group."""
     place = own_place(request, pk, JOINED)
-    return _with_name(request, place, services.rename, _("The others see your new name."))
+    return _with_name(request, place, services.rename, _("Your name in the group has been changed."))
 
 
 def _with_name(request: HttpRequest, place: Member, verb: Callable[..., object], said: str) -> HttpResponse:
@@ -169,7 +169,7 @@ def invite_to_group(request: HttpRequest, pk: int) -> HttpResponse:
         sender = Sender(place.user.uid, place.user_id)
         invite = partial(services.invite, sender, place.group.gid, own_alias(place), to, text)
         if attempt(place.user, form, "to", invite, invites=True):
-            messages.success(request, _("“%(name)s” is invited.") % {"name": to})
+            messages.success(request, _("“%(name)s” has been invited.") % {"name": to})
             return redirect("tmtp_pages:group", pk)
     return show(request, place, form)
 

@@ -30,7 +30,7 @@ def presence(request: HttpRequest) -> HttpResponse:
     form = PresenceForm(request.POST or None, initial={"presence": user.presence})
     if request.method == "POST" and form.is_valid():
         privacy.set_presence(user, form.cleaned_data["presence"])
-        messages.success(request, _("Saved. Those who may no longer see you have been told that you are offline."))
+        messages.success(request, _("Saved. Members who can no longer see your status now see you as offline."))
         return redirect("tmtp_pages:presence")
     return render_page(request, "tmtp_pages/presence.html", {"form": form})
 
@@ -44,7 +44,7 @@ def blocked(request: HttpRequest) -> HttpResponse:
         who = form.cleaned_data["who"]
         other = find_user(who)
         if other is None:
-            form.add_error("who", _("Nobody is called “%(name)s”. Mind upper and lower case.") % {"name": who})
+            form.add_error("who", _("No member is named “%(name)s”.") % {"name": who})
         elif attempt(user, form, "who", partial(privacy.block, user, other, "" if who == other.uid else who)):
             return _done(request, who)
     blocks = user.blocks.select_related("blocked").order_by("-created", "-pk")
@@ -73,7 +73,7 @@ def block(request: HttpRequest, uid: str) -> HttpResponse:
 
 
 def _done(request: HttpRequest, name: str) -> HttpResponse:
-    messages.success(request, _("“%(name)s” cannot write to you any more.") % {"name": name})
+    messages.success(request, _("“%(name)s” has been blocked.") % {"name": name})
     return redirect("tmtp_pages:blocked")
 
 
@@ -82,5 +82,5 @@ def unblock(request: HttpRequest, pk: int) -> HttpResponse:
     """Unblock somebody."""
     found = get_object_or_404(Block.objects.select_related("blocked"), pk=pk, user__account=request.user)
     privacy.unblock(user_of(request.user), found.blocked)
-    messages.success(request, _("“%(name)s” can write to you again.") % {"name": found})
+    messages.success(request, _("“%(name)s” has been unblocked.") % {"name": found})
     return redirect("tmtp_pages:blocked")

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, NamedTuple
 
 from django.db import transaction
-from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, TextChoices, Value, When
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from ...models import Message, Node, Report, SentMessage, User
 from ...protocol.values import parse_msgid
@@ -35,14 +35,14 @@ class Note(NamedTuple):
     acknowledged: bool
 
 
-class State(StrEnum):
+class State(TextChoices):
     """The state of a message for one recipient."""
 
-    QUEUED = "queued"
-    SENT = "sent"  # to a device, and not every device has acknowledged it
-    DELIVERED = "delivered"  # every device has acknowledged it
-    READ = "read"  # opened in the mailbox
-    UNDELIVERABLE = "undeliverable"
+    QUEUED = "queued", _("queued")
+    SENT = "sent", _("sent")  # to a device, and not every device has acknowledged it
+    DELIVERED = "delivered", _("delivered")  # every device has acknowledged it
+    READ = "read", _("read")  # opened in the mailbox
+    UNDELIVERABLE = "undeliverable", _("undeliverable")
 
 
 @dataclass(frozen=True, slots=True)

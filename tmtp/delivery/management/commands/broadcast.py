@@ -39,7 +39,7 @@ def day(text: str) -> date:
 def rate(text: str) -> int:
     """Parse a number above 0. Raise ArgumentTypeError."""
     if not text.isdecimal() or not int(text):
-        raise ArgumentTypeError(_("%(text)s is not a number above 0") % {"text": text})
+        raise ArgumentTypeError(_("%(text)s is not a positive number") % {"text": text})
     return int(text)
 
 
@@ -86,7 +86,7 @@ class Command(TmtpCommand):
     def _begun(self, pk: int) -> Broadcast:
         broadcast = Broadcast.objects.filter(pk=pk).first()
         if broadcast is None:
-            raise CommandError(_("There is no broadcast %(number)d.") % {"number": pk})
+            raise CommandError(_("Broadcast %(number)d does not exist.") % {"number": pk})
         if broadcast.state in (State.DRAFT, State.SCHEDULED):
             lifecycle.start(broadcast)
         elif broadcast.state == State.PAUSED:
@@ -96,7 +96,7 @@ class Command(TmtpCommand):
     @transaction.atomic
     def _new(self, options: dict[str, Any]) -> Broadcast:
         if not options["subject"] or not options["body_file"]:
-            raise CommandError(_("Say --subject and --body-file, or --resume ID."))
+            raise CommandError(_("Give --subject and --body-file, or --resume ID."))
         broadcast = Broadcast(
             subject=options["subject"],
             body=text_of(options["body_file"]),
@@ -112,7 +112,7 @@ class Command(TmtpCommand):
         broadcast.groups.set(named(Group, "gid", options["group"]))
         broadcast.account_groups.set(named(AccountGroup, "name", options["account_group"]))
         if options["all"] and audience.describe(broadcast):
-            raise CommandError(_("--all is for everyone: leave out the other conditions, or leave out --all."))
+            raise CommandError(_("--all cannot be combined with other conditions."))
         lifecycle.start(broadcast)
         return broadcast
 
@@ -141,7 +141,7 @@ class Command(TmtpCommand):
         if broadcast.problem:
             raise CommandError(broadcast.problem)
         if broadcast.state == State.PAUSED:
-            self.stdout.write(_("Go on with: manage.py broadcast --resume %(number)d") % {"number": broadcast.pk})
+            self.stdout.write(_("To resume: manage.py broadcast --resume %(number)d") % {"number": broadcast.pk})
         sys.exit(130)
 
 
@@ -204,5 +204,5 @@ def named(model: Any, field: str, names: list[str]) -> list[Any]:
     found = {getattr(row, field): row for row in model.objects.filter(**{f"{field}__in": names})}
     missing = [name for name in names if name not in found]
     if missing:
-        raise CommandError(_("There is no group “%(name)s”.") % {"name": missing[0]})
+        raise CommandError(_("Group “%(name)s” does not exist.") % {"name": missing[0]})
     return [found[name] for name in names]
