@@ -62,13 +62,13 @@ def test_to_some(body, members):
         ([], "--subject and --body-file"),
         (["--subject", "x", "--body-file", "{body}"], "has no audience"),
         (["--subject", "x", "--body-file", "{body}", "--all", "--staff"], "cannot be combined with other conditions"),
-        (["--subject", "x", "--body-file", "{body}", "--group", "nobody here"], "no group “nobody here”"),
+        (["--subject", "x", "--body-file", "{body}", "--group", "nobody here"], "Group “nobody here” does not exist"),
         (["--subject", "x", "--body-file", "/nowhere", "--all"], "/nowhere cannot be read"),
         (["--subject", "x" * 201, "--body-file", "{body}", "--all"], "subject: .*at most 200 characters"),
         (["--subject", "x", "--body-file", "/dev/null", "--all"], "text: This field cannot be blank"),
         (["--subject", "x", "--body-file", "{body}", "--all", "--rate", "0"], "0 is not a positive number"),
         (["--subject", "x", "--body-file", "{body}", "--joined-since", "May"], "May is not a date"),
-        (["--resume", "4711"], "There is no broadcast 4711"),
+        (["--resume", "4711"], "Broadcast 4711 does not exist"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line_and_nothing_is_left(body, words, said):

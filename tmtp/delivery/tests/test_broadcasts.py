@@ -160,7 +160,7 @@ def test_a_group_that_is_deleted_does_not_make_it_one_for_more():
     choir.delete()
     assert not sending.send(one.pk, always)
     assert state(one) == Broadcast.State.PAUSED
-    assert "no more" in one.problem
+    assert "has been deleted" in one.problem
     assert not got(one)
 
 
@@ -364,7 +364,7 @@ def test_a_group_that_is_deleted_before_its_time_comes():
     tasks.start_due()
     sending.send(one.pk, always)
     assert state(one) == Broadcast.State.PAUSED
-    assert "no more" in one.problem
+    assert "has been deleted" in one.problem
 
 
 def test_report():

@@ -59,7 +59,7 @@ def test_without_a_handler_it_says_that_messages_wait(admin, ann, settings):  # 
 
 def test_try_again(admin, dead, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
-        assert "1 message is tried again." in do(admin, "try_again").text
+        assert "1 message will be retried." in do(admin, "try_again").text
     assert asked == [handling.TASK]
     tasks.answers()
     assert left() == []

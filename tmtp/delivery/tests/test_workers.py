@@ -309,7 +309,7 @@ def test_a_link_that_is_cut_short_or_of_nobody(client):
     token = notices.signing.dumps(account.pk, salt=notices.SALT)
     answer = client.post(f"/delivery/no-notices/{token[:-3]}/")
     assert answer.status_code == 404
-    assert "not complete" in answer.text
+    assert "link is incomplete" in answer.text
     account.delete()
     assert client.post(f"/delivery/no-notices/{token}/").status_code == 200
     assert not Notice.objects.exists()
