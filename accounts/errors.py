@@ -24,15 +24,15 @@ TEXTS = {
     "openid_signed_out": Text(_("You have signed out in the meantime. Sign in and link the account again.")),
     "openid_signed_in": Text(_("You are already signed in. Link that account here to sign in with it.")),
     "openid_inactive": Text(_("This account is disabled. Ask the site’s administrators.")),
-    "app_code_wrong": Text(_("That is not the code that the app shows now. Is the clock of your phone right?")),
-    "app_there_already": Text(_("You have an authenticator app already. Remove it first.")),
-    "code_wrong": Text(_("That code is wrong, or was used before. Wait for the next one.")),
-    "codes_too_many": Text(_("There were too many wrong codes. Wait an hour, or use a passkey.")),
-    "passkey_too_late": Text(_("That took too long. Please try again.")),
-    "passkey_wrong": Text(_("That passkey does not work here.")),
-    "passkey_there_already": Text(_("That passkey is on your list already.")),
+    "app_code_wrong": Text(_("Wrong code. Check that the clock of your phone is right.")),
+    "app_there_already": Text(_("You already have an authenticator app. Remove it first.")),
+    "code_wrong": Text(_("The code is wrong or was used before. Wait for the next one.")),
+    "codes_too_many": Text(_("Too many wrong codes. Wait an hour, or use a passkey.")),
+    "passkey_too_late": Text(_("The request has expired. Please try again.")),
+    "passkey_wrong": Text(_("This passkey is not valid here.")),
+    "passkey_there_already": Text(_("This passkey has already been added.")),
     "passkeys_too_many": Text(_("You have %(most)s passkeys, which is the limit. Remove one first.")),
-    "second_factor_needed": Text(_("You need a second factor here. Add another one before you remove the last one.")),
+    "second_factor_needed": Text(_("This site requires a second factor. Add another one before you remove this one.")),
 }
 add_texts(TEXTS)
 

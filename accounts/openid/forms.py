@@ -10,11 +10,14 @@ from django.contrib.auth.models import User
 from django.utils.translation import gettext_lazy as _
 
 from .. import email_addresses
+from ..names import FirstNameForm
 from ..signin.forms import AddressField, NewUsernameField
 
 
-class OpenIDSignUpForm(forms.ModelForm):
+class OpenIDSignUpForm(FirstNameForm, forms.ModelForm):
     """Create a member without a password. The provider's profile only suggests initial values."""
+
+    field_order = ["username", "name", "email"]
 
     class Meta:
         model = User

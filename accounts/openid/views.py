@@ -154,6 +154,7 @@ def sign_up(request: HttpRequest) -> HttpResponse:
         with transaction.atomic():
             member = form.save()
             identities.link(member, pending["iss"], pending["sub"])
+            form.take_name(member)
     except Refused as refused:
         messages.error(request, refused.text_for_people())
         return redirect("accounts:sign_in")

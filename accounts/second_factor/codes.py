@@ -37,13 +37,13 @@ def check(user: Any, text: str) -> None:
         notices.tell(
             user,
             _("A recovery code was used"),
-            _("Somebody has shown who they are on the website with one of your recovery codes. It works no more."),
+            _("One of your recovery codes was used to sign in to the website. It is no longer valid."),
         )
         return
     if of_an_hour == AN_HOUR or of_a_day == A_DAY:
         notices.tell(
             user,
             _("Wrong codes at sign-in"),
-            _("Somebody signs in to the website with your password or provider, but does not know your codes."),
+            _("Someone tried to sign in to the website with your password or provider, but entered wrong codes."),
         )
     raise Refused("code_wrong")

@@ -31,7 +31,7 @@ def added(user: Any, name: str) -> list[str]:
     notices.tell(
         user,
         _("Your second factor: %(name)s was added") % {"name": name},
-        _("You can sign in to the website with it from now on."),
+        _("You can now use it to sign in to the website."),
     )
     return [] if user.recovery_codes.exists() else recovery_codes.make(user)
 
@@ -51,7 +51,7 @@ def remove(factor: AuthenticatorApp | Passkey, name: str) -> None:
     notices.tell(
         user,
         _("Your second factor: %(name)s was removed") % {"name": name},
-        _("You cannot sign in to the website with it any more."),
+        _("You can no longer use it to sign in to the website."),
     )
 
 
@@ -66,6 +66,6 @@ def remove_all(user: Any) -> bool:
         notices.tell(
             user,
             _("Your second factor was removed"),
-            _("The people who run this site have removed it. You sign in without it until you add another one."),
+            _("An administrator has removed it. You sign in without a second factor until you add one."),
         )
     return bool(removed)

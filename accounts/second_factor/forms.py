@@ -22,7 +22,7 @@ class AppCodeForm(forms.Form):
     """The first code of a new authenticator app."""
 
     code = forms.CharField(
-        label=_("The code that the app shows now"),
+        label=_("Code from the app"),
         max_length=20,
         widget=forms.TextInput({"autocomplete": "one-time-code", "inputmode": "numeric"}),
     )
@@ -42,5 +42,7 @@ class PasskeyForm(forms.Form):
 
 class NewPasskeyForm(PasskeyForm):
     name = forms.CharField(
-        label=_("Name of the passkey"), max_length=100, help_text=_("For yourself: where you keep it, for example.")
+        label=_("Name of the passkey"),
+        max_length=100,
+        help_text=_("For you only, such as where you keep it."),
     )

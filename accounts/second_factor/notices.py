@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 def tell(user: Any, subject: str, text: str) -> None:
     """Send a message to the member. What it is about happens in any case: an error is only logged."""
-    advice = _("If it was not you, change your password, and end all sessions on your account page.")
+    advice = _("If this was not you, change your password and end all sessions on your account page.")
     try:
         send_message(user, subject, f"{text}\n\n{advice}")
     except (Refused, Error, OSError) as error:

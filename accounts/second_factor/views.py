@@ -73,7 +73,7 @@ def passkey_add(request: HttpRequest) -> HttpResponse:
 def _added(request: HttpRequest, name: str) -> HttpResponse:
     """Show new recovery codes after the first factor; end other sessions then, which were begun without it."""
     codes = factors.added(request.user, name)
-    messages.success(request, _("“%(name)s” is added.") % {"name": name})
+    messages.success(request, _("“%(name)s” has been added.") % {"name": name})
     if not codes:
         return redirect("accounts:second_factor")
     browsers.end_others(request)
@@ -101,7 +101,7 @@ def _remove(request: HttpRequest, factor: AuthenticatorApp | Passkey, name: str)
     except Refused as refused:
         messages.error(request, refused.text_for_people())
     else:
-        messages.success(request, _("“%(name)s” is removed.") % {"name": name})
+        messages.success(request, _("“%(name)s” has been removed.") % {"name": name})
     return redirect("accounts:second_factor")
 
 

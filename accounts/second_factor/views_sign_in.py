@@ -147,5 +147,5 @@ class Confirm(RedirectURLMixin, View):
         name = self.request.user.get_username()
         if authenticate(self.request, username=name, password=self.form.cleaned_data["password"]) == self.request.user:
             return True
-        self.form.add_error("password", _("That is not your password."))
+        self.form.add_error("password", _("Wrong password."))
         return False

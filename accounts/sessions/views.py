@@ -37,7 +37,7 @@ def session_end(request: HttpRequest, pk: int) -> HttpResponse:
     """End one session of the member, but not this one: that is what signing out is for."""
     others = Browser.objects.exclude(session_key=request.session.session_key)
     browsers.end(get_object_or_404(others, pk=pk, user=request.user))
-    messages.success(request, _("That session is ended."))
+    messages.success(request, _("Session ended."))
     return redirect("accounts:sessions")
 
 
@@ -45,6 +45,6 @@ def session_end(request: HttpRequest, pk: int) -> HttpResponse:
 def sessions_end(request: HttpRequest) -> HttpResponse:
     """End all other sessions of the member."""
     count = browsers.end_others(request)
-    text = ngettext("%(count)s other session is ended.", "%(count)s other sessions are ended.", count)
+    text = ngettext("%(count)s other session ended.", "%(count)s other sessions ended.", count)
     messages.success(request, text % {"count": count})
     return redirect("accounts:sessions")

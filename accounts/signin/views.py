@@ -22,7 +22,6 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView
 
 from tmtp.conf import conf
-from tmtp.services.people.linking import user_of
 
 from .. import email_addresses
 from ..errors import Refused
@@ -58,7 +57,7 @@ class SignUp(views.RedirectURLMixin, FormView):
     def form_valid(self, form: SignUpForm) -> HttpResponse:
         with transaction.atomic():
             user = form.save()
-            user_of(user)  # so that the site's messages wait for the first device
+            form.take_name(user)  # also makes a user, so that messages of the site wait for the first device
         login(self.request, user, BACKEND)
         welcome(self.request, user)
         return super().form_valid(form)

@@ -50,7 +50,7 @@ def add_passkey(page: Any, name: str) -> None:
     page.goto("/account/second-factor/")
     page.get_by_role("link", name="Add a passkey").click()
     page.get_by_label("Name of the passkey").fill(name)
-    page.get_by_role("button", name="Make the passkey").click()
+    page.get_by_role("button", name="Create passkey").click()
 
 
 def sign_out(page: Any) -> None:
@@ -81,7 +81,7 @@ def test_a_passkey_is_made_and_signs_in_alone_and_as_the_second_step(site: Any, 
     expect(page.get_by_text("My laptop", exact=True)).to_be_visible()
 
     add_passkey(page, "My laptop again")  # the browser knows that it has one
-    expect(page.get_by_text("This passkey is on your list already.")).to_be_visible()
+    expect(page.get_by_text("This passkey has already been added.")).to_be_visible()
 
     # alone: two factors in one
     sign_out(page)
@@ -102,7 +102,7 @@ def test_a_passkey_is_made_and_signs_in_alone_and_as_the_second_step(site: Any, 
     sign_out(page)
     page.goto("/sign-in-passkey/")
     page.get_by_role("button", name="Use a passkey").click()
-    expect(page.get_by_text("The browser got no passkey. Please try again.")).to_be_visible()
+    expect(page.get_by_text("No passkey was received from the browser. Please try again.")).to_be_visible()
     assert violations(page) == []
 
     # and a recovery code instead of it
@@ -118,7 +118,7 @@ def test_a_passkey_is_made_and_signs_in_alone_and_as_the_second_step(site: Any, 
         assert other.run(FORGET.format(name="paula")) == 1
     page.goto("/sign-in-passkey/")
     page.get_by_role("button", name="Use a passkey").click()
-    expect(page.get_by_text("That passkey does not work here.")).to_be_visible()
+    expect(page.get_by_text("This passkey is not valid here.")).to_be_visible()
 
 
 ANSWER = """options => navigator.credentials.get({
@@ -147,18 +147,18 @@ def test_an_answer_proves_nothing_elsewhere(site: Any, new_page: Any) -> None:
     once = answer()
     page.goto("/sign-in-passkey/")  # asks anew
     page.evaluate(POST, once)
-    expect(page.get_by_text("That passkey does not work here.")).to_be_visible()
+    expect(page.get_by_text("This passkey is not valid here.")).to_be_visible()
 
     enter_password(page, "petra")
     expect(page.get_by_role("heading", level=1, name="The second step")).to_be_visible()
     second = answer()
     page.goto("/sign-in-passkey/")
     page.evaluate(POST, second)
-    expect(page.get_by_text("That passkey does not work here.")).to_be_visible()
+    expect(page.get_by_text("This passkey is not valid here.")).to_be_visible()
 
     right = answer()
     broken = right.replace('"signature":"', '"signature":"AAAA')
     page.evaluate(POST, broken)
-    expect(page.get_by_text("That passkey does not work here.")).to_be_visible()
+    expect(page.get_by_text("This passkey is not valid here.")).to_be_visible()
     page.evaluate(POST, answer())
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()

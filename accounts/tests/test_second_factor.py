@@ -141,7 +141,7 @@ def test_a_code_counts_a_step_earlier_and_later_but_once(client, ann, secret, st
     assert apps_with_codes.accept(ann, f" {text[:3]} {text[3:]}")
     assert not apps_with_codes.accept(ann, text)
     first_step(client)
-    assert "wrong, or was used before" in client.post(url("sign_in_code"), {"code": text}).text
+    assert "wrong or was used before" in client.post(url("sign_in_code"), {"code": text}).text
     assert not is_in(client)
 
 
@@ -169,10 +169,10 @@ def test_wrong_codes_are_limited_for_the_member_over_all_sessions(ann, secret):
     for _ in range(codes.AN_HOUR):
         browser = Client()
         first_step(browser)
-        assert "That code is wrong" in browser.post(url("sign_in_code"), {"code": wrong(secret)}).text
+        assert "The code is wrong" in browser.post(url("sign_in_code"), {"code": wrong(secret)}).text
     browser = Client()
     first_step(browser)
-    assert "too many wrong codes" in browser.post(url("sign_in_code"), {"code": code(secret)}).text
+    assert "Too many wrong codes" in browser.post(url("sign_in_code"), {"code": code(secret)}).text
     assert told(ann).count("Wrong codes at sign-in") == 1
     WrongCode.objects.update(entered=timezone.now() - timezone.timedelta(minutes=61))
     assert browser.post(url("sign_in_code"), {"code": code(secret)}).status_code == 302
@@ -242,7 +242,7 @@ def test_an_app_is_added_with_a_right_code_only(client, ann):
     page = client.get(url("app_add")).text
     secret = re.search(r'<code id="secret">([A-Z2-7 ]+)</code>', page)[1].replace(" ", "")
     again = client.post(url("app_add"), {"code": wrong(secret)})
-    assert "not the code that the app shows" in again.text
+    assert "Wrong code. Check" in again.text
     assert not AuthenticatorApp.objects.exists()
     assert re.search(r'<code id="secret">([A-Z2-7 ]+)</code>', again.text)[1].replace(" ", "") == secret
 
@@ -298,7 +298,7 @@ def test_without_a_factor_the_password_shows_who_one_is(client, ann):
     session[signing_in.CONFIRMED] = 0
     session.save()
     page = f"{url('reauthenticate')}?next={url('app_add')}"
-    assert "not your password" in client.post(page, {"password": "guess"}).text
+    assert "Wrong password" in client.post(page, {"password": "guess"}).text
     assert client.post(page, {"password": PASSWORD, "next": "https://evil.example/"}).url == url("second_factor")
     assert client.get(url("app_add")).status_code == 200
 
@@ -306,7 +306,7 @@ def test_without_a_factor_the_password_shows_who_one_is(client, ann):
 def test_a_removed_factor_is_asked_for_no_more(client, ann):
     client.force_login(ann)
     add_app(client)
-    assert "You cannot sign in with it afterwards" in client.get(url("app_remove")).text
+    assert "You will no longer be able to sign in with it" in client.get(url("app_remove")).text
     client.post(url("app_remove"))
     assert told(ann)[-1] == "Your second factor: Authenticator app was removed"
     assert not RecoveryCode.objects.exists()
@@ -341,7 +341,7 @@ def test_who_must_have_one_gets_no_further_without(client, ann, settings, who, f
     assert (answer.get("Location") == url("second_factor")) == must
     if must:
         assert client.post(url("sessions_end")).url == url("second_factor")
-        assert "You need one here" in client.get(url("second_factor")).text
+        assert "This site requires one" in client.get(url("second_factor")).text
         add_app(client)
         assert client.get("/mailbox/").status_code == 200
 
@@ -393,7 +393,7 @@ def test_what_is_no_answer_of_a_browser_is_refused(client, ann, text):
     Passkey.objects.create(user=ann, name="key", credential_id="x", credential=KEY)
     page = url("sign_in_passkey")
     assert client.get(page).status_code == 200
-    assert "does not work here" in client.post(page, {"answer": text}).text
+    assert "is not valid here" in client.post(page, {"answer": text}).text
     assert not is_in(client)
     client.force_login(ann)
     Passkey.objects.all().delete()

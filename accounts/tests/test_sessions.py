@@ -62,7 +62,7 @@ def test_all_others_are_ended_at_once_but_nobody_elses(ann):
     USER.objects.create_user("bob", password=PASSWORD)
     here, *others, bob = sign_in(), sign_in(), sign_in(), sign_in(name="bob")
     page = here.post(url("sessions_end"), follow=True).text
-    assert "2 other sessions are ended." in page
+    assert "2 other sessions ended." in page
     assert [is_in(one) for one in (here, *others, bob)] == [True, False, False, True]
     assert bob.post(url("session_end", Browser.objects.get(user=ann).pk)).status_code == 404
     assert here.post(url("session_end", Browser.objects.get(user=ann).pk)).status_code == 404, "signing out does that"

@@ -95,7 +95,7 @@ def test_the_page_comes_back_when_the_website_does(site: Any, page: Page, phone:
     uid, _ = register(page, phone.alias.replace("bob", "ann"))
     site.stop(signal.SIGTERM)
     try:
-        expect(page.locator("#status")).to_contain_text("Trying again")
+        expect(page.locator("#status")).to_contain_text("Reconnecting")
         phone.ask({"op": 7, "id": "1", "for": [{"id": uid, "type": 1}]}, b"While you were away")
     finally:
         site.start()

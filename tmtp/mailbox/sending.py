@@ -29,7 +29,7 @@ from ..services.messages.mailbox import Received, messages_of
 from ..services.messages.post_format import Letter, Person, compose
 from ..services.messages.posts import Post
 from ..services.people.actors import Sender
-from ..services.people.names import find_user
+from ..services.people.names import check_known, find_user
 from ..services.people.placeholders import hold
 from ..services.queue import receipts
 from ..services.queue.batch import Service
@@ -89,6 +89,7 @@ def named(names: Iterable[str]) -> Readers:
         elif Group.objects.filter(gid=name).exists():
             found_groups[name] = Person(name, name)
         else:
+            check_known(name)
             raise Refused("alias_not_found", name=name)
     return Readers(list(users.values()), list(found_groups.values()))
 

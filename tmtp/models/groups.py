@@ -47,11 +47,13 @@ class Group(models.Model):
 class Alias(models.Model):
     """A name in the namespace of aliases and gids. It stays reserved when it is dropped.
 
-    `skeleton` is what the name looks like: two names that a reader cannot tell apart have the same one.
+    `skeleton` is what the name looks like: two names that a reader cannot tell apart have the same one. By `folded`,
+    pages find a name that somebody types in another way (`services.people.names.typed`).
     """
 
     name = models.CharField(_("name"), max_length=NAME_MAX_CHARACTERS, unique=True)
     skeleton = models.CharField(max_length=2 * NAME_MAX_CHARACTERS, unique=True, editable=False)
+    folded = models.CharField(max_length=2 * NAME_MAX_CHARACTERS, default="", db_index=True, editable=False)
     user = models.ForeignKey(
         User, verbose_name=_("user"), null=True, on_delete=models.SET_NULL, related_name="aliases"
     )

@@ -60,6 +60,9 @@ TEXTS: dict[str, Text] = {
         "%(field)s %(name)s is not available", _("“%(name)s” is already taken, or looks like a name that is.")
     ),
     "alias_not_found": Text("alias %(name)s not found", _("No member is named “%(name)s”.")),
+    "name_misspelt": Text(
+        "alias %(name)s not found, but %(similar)s", _("No member is named “%(name)s”. Did you mean %(similar)s?")
+    ),
     "alias_not_yours": Text("%(field)s must identify sender", _("That name no longer belongs to you.")),
     "site_alias_refused": Text(_("the site cannot be called “%(alias)s” (%(reason)s): set TMTP['SITE_ALIAS']")),
     # users and devices

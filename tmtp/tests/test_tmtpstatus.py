@@ -58,7 +58,7 @@ def test_all_is_well(server: ServerLease) -> None:
     assert code == 0
     rows = {line[:22].strip(): line[22:] for line in said.splitlines()[1:]}
     assert said.splitlines()[0] == "OK - all is well"
-    assert rows["server"] == f"{server.host}:{server.pid} 127.0.0.1:7443, runs"
+    assert rows["server"] == f"{server.host}:{server.pid} 127.0.0.1:7443, running"
     assert rows["refused"] == "login failed 3, alias_not_found 1"
     assert rows["waiting, device"] == "0"
     assert rows["workers"] == "run, 3 s behind, 2 tasks wait"

@@ -7,7 +7,8 @@ from typing import Any
 
 from django import forms
 
-from ..services.people.names import typed
+from ..services.errors import Refused
+from ..services.people.names import check_known, typed
 
 _BLANK_LINES = re.compile(r"\A(?:[^\S\n]*\n)+")
 
@@ -16,8 +17,13 @@ class NameOfOther(forms.CharField):
     """A name that a person types to say whom they mean: its value is that name as it is registered, if it is."""
 
     def clean(self, value: Any) -> str:
-        """Return the alias, gid or uid."""
-        return typed(super().clean(value))
+        """Return the alias, gid or uid. Raise ValidationError with the names that may be meant, if there are some."""
+        name = typed(super().clean(value))
+        try:
+            check_known(name)
+        except Refused as refused:
+            raise forms.ValidationError(refused.text_for_people()) from refused
+        return name
 
 
 class MessageTextField(forms.CharField):

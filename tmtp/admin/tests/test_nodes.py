@@ -31,7 +31,7 @@ def test_what_cannot_be_undone_is_asked_first(admin_client, ann, bob, action):
 def test_drop(admin_client, ann, bob):
     send(ann, bob)
     response = choose(admin_client, "drop", bob.node, confirmed="yes")
-    assert "Drop: done for 1 device." in text(response)
+    assert "Remove: done for 1 device." in text(response)
     assert node_of(bob).dropped
     assert node_of(ann).dropped is None
     assert not waiting_for(bob)
@@ -59,7 +59,7 @@ def test_redeliver_to_one_who_is_not_connected_is_refused(admin_client, ann, bob
     connect(bob, leases.take("127.0.0.1:7443").pk)
     response = choose(admin_client, "redeliver", ann.node, bob.node)
     assert "is not connected" in text(response)
-    assert "done for 1 node." in text(response)
+    assert "done for 1 device." in text(response)
     assert node_of(ann).start_over is None
 
 

@@ -47,7 +47,7 @@ def test_the_list(admin_client, ann, bob):
     has_read(mailbox.pk, [number_of(third)])
     assert rows(admin_client.get(url("sentmessage_changelist"))) == [
         (third, "bob of rome", "read"),
-        ("News", "2", "2 waiting"),
+        ("News", "2", "2 queued"),
         ("Your order", "ann of rome", "delivered"),
     ]
 
@@ -91,7 +91,7 @@ def test_each_recipient_and_device(admin_client, ann, bob):
     acknowledged(ann, msgid)
     devices.drop_node(tablet)
     page = text(admin_client.get(url("sentmessage_change", number_of(msgid))))
-    assert "1 waiting, 1 delivered" in page
+    assert "1 queued, 1 delivered" in page
     assert page.count("ann of rome") == page.count("bob of rome") == 1
     assert "tablet" in page and "the device was dropped" in page
     assert msgid in page and "the website" in page
@@ -126,7 +126,7 @@ def test_recall_asks_and_says_what_it_did(admin_client, ann, bob):
     assert 'name="confirmed"' in text(admin_client.post(url("sentmessage_changelist"), data))
     assert waiting_for(bob)
     response = admin_client.post(url("sentmessage_changelist"), {**data, "confirmed": "yes"}, follow=True)
-    assert "taken back from" in text(response)
+    assert "recalled from" in text(response)
     assert "1 has received it and keeps it." in text(response)
     assert not waiting_for(bob)
     assert rows(response) == [("News", "2", "1 delivered, 1 undeliverable, recalled")]

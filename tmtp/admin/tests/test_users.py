@@ -53,7 +53,7 @@ def test_aliases(admin_client, ann):
     [
         ("bob of rome", "already exists"),
         ("short", "A name must have at least 8 characters."),
-        ("bob of r\u043eme", "“bob of r\u043eme” is taken, or looks like a name that is."),
+        ("bob of r\u043eme", "“bob of r\u043eme” is already taken, or looks like a name that is."),
     ],
 )
 def test_aliases_refused(admin_client, ann, bob, name, reason):

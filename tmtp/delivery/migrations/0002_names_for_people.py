@@ -5,47 +5,66 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('auth', '0012_alter_user_first_name_max_length'),
-        ('tmtp', '0009_names_for_people'),
-        ('tmtp_delivery', '0001_initial'),
+        ("auth", "0012_alter_user_first_name_max_length"),
+        ("tmtp", "0010_names_for_people"),
+        ("tmtp_delivery", "0001_initial"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='broadcast',
-            name='account_groups',
-            field=models.ManyToManyField(blank=True, help_text='Accounts in one of these Django groups.', related_name='+', to='auth.group', verbose_name='groups of accounts'),
+            model_name="broadcast",
+            name="account_groups",
+            field=models.ManyToManyField(
+                blank=True,
+                help_text="Accounts in one of these Django groups.",
+                related_name="+",
+                to="auth.group",
+                verbose_name="groups of accounts",
+            ),
         ),
         migrations.AlterField(
-            model_name='broadcast',
-            name='body',
-            field=models.TextField(help_text='CommonMark (Markdown). The next page shows a preview.', verbose_name='text'),
+            model_name="broadcast",
+            name="body",
+            field=models.TextField(
+                help_text="CommonMark (Markdown). The next page shows a preview.", verbose_name="text"
+            ),
         ),
         migrations.AlterField(
-            model_name='broadcast',
-            name='groups',
-            field=models.ManyToManyField(blank=True, help_text='Members of these groups.', related_name='+', to='tmtp.group', verbose_name='groups'),
+            model_name="broadcast",
+            name="groups",
+            field=models.ManyToManyField(
+                blank=True,
+                help_text="Members of these groups.",
+                related_name="+",
+                to="tmtp.group",
+                verbose_name="groups",
+            ),
         ),
         migrations.AlterField(
-            model_name='broadcast',
-            name='rate',
-            field=models.PositiveIntegerField(blank=True, help_text='The maximum rate. Leave empty for no limit. Use it if the message will bring many visitors at once.', null=True, validators=[django.core.validators.MinValueValidator(1)], verbose_name='recipients a minute'),
+            model_name="broadcast",
+            name="rate",
+            field=models.PositiveIntegerField(
+                blank=True,
+                help_text="The maximum rate. Leave empty for no limit. Use it if the message will bring many visitors at once.",
+                null=True,
+                validators=[django.core.validators.MinValueValidator(1)],
+                verbose_name="recipients a minute",
+            ),
         ),
         migrations.AlterField(
-            model_name='broadcast',
-            name='recalled',
-            field=models.DateTimeField(editable=False, null=True, verbose_name='recalled'),
+            model_name="broadcast",
+            name="recalled",
+            field=models.DateTimeField(editable=False, null=True, verbose_name="recalled"),
         ),
         migrations.AlterField(
-            model_name='notice',
-            name='last',
-            field=models.DateTimeField(editable=False, null=True, verbose_name='last notified'),
+            model_name="notice",
+            name="last",
+            field=models.DateTimeField(editable=False, null=True, verbose_name="last notified"),
         ),
         migrations.AlterField(
-            model_name='notice',
-            name='unsubscribed',
-            field=models.DateTimeField(blank=True, null=True, verbose_name='unsubscribed'),
+            model_name="notice",
+            name="unsubscribed",
+            field=models.DateTimeField(blank=True, null=True, verbose_name="unsubscribed"),
         ),
     ]

@@ -46,6 +46,13 @@ def resembles_site(name: str) -> bool:
     return any(forms(name) & forms(own) for own in (conf.site_alias, conf.SITE_NAME))
 
 
+def folded(name: str) -> str:
+    """Return the name without case, accents, spaces and punctuation, or without case if it has nothing else."""
+    plain = unicodedata.normalize("NFKC", without_hidden(name)).casefold()
+    marked = unicodedata.normalize("NFKD", plain)
+    return "".join(filter(str.isalnum, marked))[:500] or plain[:500]
+
+
 @lru_cache(maxsize=64)
 def forms(name: str) -> frozenset[str]:
     """Return the name reduced to letters and digits, with characters that look alike made the same.

@@ -6,14 +6,19 @@ import hashlib
 import unicodedata
 from collections.abc import Sequence
 
+from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
+from ...conf import conf
 from ...models import Alias, Group, User
 from ...protocol.values import NAME_MAX_CHARACTERS, NAME_MIN_OCTETS, looks_like_uid
 from ..errors import Refused
 from ..storage import sql
 from ..text import has_something_visible, hidden_places, without_hidden
-from .lookalikes import resembles_site, resembles_uid, skeleton
+from .lookalikes import folded, resembles_site, resembles_uid, skeleton
+
+SIMILAR_AT_MOST = 20  # names that are read to find the one that is meant
 
 
 def check(name: str, field: str) -> None:
@@ -50,7 +55,7 @@ def reserve(name: str, field: str, *, user: User | None = None, group: Group | N
         raise Refused("name_taken", field=field, name=name)
     # The database decides who is first. The statement raises no IntegrityError, which would end the transaction.
     ids = (user.pk if user else None, group.pk if group else None)
-    if sql.add_name(name, skeleton(name), *ids, timezone.now()):
+    if sql.add_name(name, skeleton(name), folded(name), *ids, timezone.now()):
         return
     if not Alias.objects.filter(name=name, user=user, group=group, dropped=None).exists():
         raise Refused("name_taken", field=field, name=name)
@@ -69,7 +74,8 @@ def keep(name: str, *, user: User | None = None, group: Group | None = None, giv
         return False
     ids, now = (user.pk if user else None, group.pk if group else None), timezone.now()
     unique = "\n" + hashlib.sha256(name.encode()).hexdigest()  # a skeleton never has a line break
-    if not sql.add_name(name, skeleton(name), *ids, now) and not sql.add_name(name, unique, *ids, now):
+    rest = (folded(name), *ids, now)
+    if not sql.add_name(name, skeleton(name), *rest) and not sql.add_name(name, unique, *rest):
         raise Refused("name_taken", field="gid" if group else "newalias", name=name)
     if given_up or not (user or group):
         Alias.objects.filter(name=name).update(dropped=now)
@@ -89,9 +95,10 @@ def find_user(name: str) -> User | None:
 def typed(text: str) -> str:
     """Return the name that a person means who types `text`: the alias, gid or uid as it is registered.
 
-    Keyboards spell a name in different ways: composed or not (NFC, NFD), in full-width letters, with characters that
-    do not show. Of such names only one can be registered, see `reserve`. If there is none, return `text` without outer
-    spaces. This is for what people type: requests on the wire compare names octet by octet.
+    People type names in upper or lower case, composed or not (NFC, NFD), in full-width letters, with characters that
+    do not show, or as a username too short to be a name (`default_name`). If no name or several ones could be meant,
+    return `text` without outer spaces; `similar` has the others. This is for what people type: requests on the wire
+    compare names octet by octet.
     """
     name = text.strip()
     if not name or Alias.objects.filter(name=name).exists():
@@ -99,8 +106,56 @@ def typed(text: str) -> str:
     meant = _spelled(name)
     if looks_like_uid(meant):
         return meant.upper()
-    alike = Alias.objects.filter(skeleton=skeleton(name)).values_list("name", flat=True).first()
-    return alike if alike is not None and _spelled(alike) == meant else name
+    for one in (name, default_name(name)):
+        wanted = _caseless(one)
+        same = [other for other in _alike(one) if _caseless(other) == wanted]
+        exact = [other for other in same if _spelled(other) == _spelled(one)]
+        if len(exact or same) == 1:
+            return (exact or same)[0]
+    return name
+
+
+def similar(name: str) -> list[str]:
+    """Return names of users that differ from a name only in case, accents, spaces and punctuation; at most three.
+
+    Others are not offered, so that nobody learns the names of strangers by guessing.
+    """
+    found = {*_alike(name), *_alike(default_name(name))}
+    return sorted(Alias.objects.filter(name__in=found, user__isnull=False).values_list("name", flat=True))[:3]
+
+
+def check_known(name: str) -> None:
+    """Raise Refused with the names that may be meant if `name` is nobody's, but similar to others."""
+    if Alias.objects.filter(name=name, dropped=None).exists() or looks_like_uid(name):
+        return
+    if found := similar(name):
+        names = gettext(" or ").join(f"“{other}”" for other in found)
+        raise Refused("name_misspelt", name=name, similar=names)
+
+
+def default_name(username: str) -> str:
+    """Return the name of a member whose username cannot be a name itself, for example because it is too short."""
+    return f"{username} of {conf.SITE_NAME}"
+
+
+def check_free(name: str) -> None:
+    """Raise Refused if nobody can take this name."""
+    with transaction.atomic():
+        reserve(name, "newalias")
+        transaction.set_rollback(True)
+
+
+def take_first(user: User, *wanted: str) -> str:
+    """Reserve the first of these names that is free for a user without a name. Return it, or "" if there is none."""
+    if user.aliases.filter(dropped=None).exists():
+        return ""
+    for name in filter(None, wanted):
+        try:
+            reserve(name, "newalias", user=user)
+        except Refused:
+            continue
+        return name
+    return ""
 
 
 def aliases_of(users: Sequence[User]) -> dict[int, str]:
@@ -108,6 +163,16 @@ def aliases_of(users: Sequence[User]) -> dict[int, str]:
     names = {user.pk: user.uid for user in users}
     of_users = Alias.objects.filter(user__in=users, dropped=None).order_by("-pk")
     return names | {alias.user_id: alias.name for alias in of_users if alias.user_id}
+
+
+def _alike(name: str) -> list[str]:
+    """Return the names in use that are the same by `folded`."""
+    found = Alias.objects.filter(folded=folded(name) or name, dropped=None).order_by("pk")
+    return list(found.values_list("name", flat=True)[:SIMILAR_AT_MOST])
+
+
+def _caseless(name: str) -> str:
+    return unicodedata.normalize("NFKC", _spelled(name).casefold())
 
 
 def _spelled(name: str) -> str:

@@ -23,10 +23,10 @@ _NODE_BY_SECRET = {
     " WHERE secret = %b AND node.dropped IS NULL AND disabled IS NULL",
 }
 _ADD_NAME = {
-    "sqlite": "INSERT INTO tmtp_alias (name, skeleton, user_id, group_id, created) VALUES (?, ?, ?, ?, ?)"
+    "sqlite": "INSERT INTO tmtp_alias (name, skeleton, folded, user_id, group_id, created) VALUES (?, ?, ?, ?, ?, ?)"
     " ON CONFLICT DO NOTHING RETURNING 1",
-    "postgresql": "INSERT INTO tmtp_alias (name, skeleton, user_id, group_id, created) VALUES (%s, %s, %s, %s, %s)"
-    " ON CONFLICT DO NOTHING RETURNING 1",
+    "postgresql": "INSERT INTO tmtp_alias (name, skeleton, folded, user_id, group_id, created)"
+    " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING 1",
 }
 _ADD_NODES = {
     "sqlite": "INSERT INTO tmtp_node (user_id, kind, secret, label, created) VALUES {rows}",
@@ -119,9 +119,9 @@ def servers_of_nodes(nodes: Iterable[int]) -> list[Row]:
     return fetch(_SERVERS_OF_NODES, (array(nodes),))
 
 
-def add_name(name: str, skeleton: str, user: int | None, group: int | None, created: datetime) -> bool:
+def add_name(name: str, skeleton: str, folded: str, user: int | None, group: int | None, created: datetime) -> bool:
     """Take a name for a user or a group. Return False when it, or one that looks like it, is taken."""
-    return bool(fetch(_ADD_NAME, (name, skeleton, user, group, stored_time(created))))
+    return bool(fetch(_ADD_NAME, (name, skeleton, folded, user, group, stored_time(created))))
 
 
 def renew_leases(leases: Iterable[int], batch: int) -> set[int]:
