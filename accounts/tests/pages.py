@@ -10,9 +10,10 @@ from tmtp.tests.servers import TLS
 PASSWORD = "correct horse battery"
 
 
-def sign_up(page, name):
+def sign_up(page, name, alias=""):
     page.goto("/sign-up/")
     page.get_by_label("Username").fill(name)
+    page.get_by_label("Name (optional)").fill(alias)
     page.get_by_label("E-mail address").fill(f"{name}@example.org")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.locator("main").get_by_role("button", name="Sign up").click()

@@ -189,6 +189,6 @@ def test_nobody_can_register(migrated_site: dict[str, str], tmp_path: Path) -> N
     with (
         running_server(env=migrated_site, plain=True, tmtp={"OPEN_REGISTRATION": False}) as server,
         altered(tmp_path, server, b"-", b"-") as options,
-        pytest.raises(CommandError, match="The server did not take the members: register"),
+        pytest.raises(CommandError, match="The server did not accept the members: register"),
     ):
         verified(*options)

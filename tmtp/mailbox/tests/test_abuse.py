@@ -34,7 +34,7 @@ def test_the_text_goes_along_only_if_the_reporter_agrees(browser, ann, bob, agre
     assert 'name="with_text"' in page
     assert "checked" not in page
     answer = browser.post(where(msgid), {"reason": 1, "comment": "Ads", **agrees}, follow=True)
-    assert "Reported." in answer.text
+    assert "Report sent." in answer.text
     reported = AbuseReport.objects.get()
     assert (reported.msgid, reported.user_id, reported.name) == (msgid, bob.user, "bob the second")
     assert (reported.text, reported.comment) == (text, "Ads")

@@ -29,8 +29,8 @@ def test_who_may_not_write_to_a_group_sees_no_form(browser, ann, bob):
     roles.set_rules(its, joining=1, posting=2, barring=1)
     page = browser.get(where).text
     assert 'name="text"' not in page
-    assert "Only the owner and moderators write to" in page
+    assert "Only the owner and moderators can write to" in page
     answer = browser.post(where, {"text": "hello", "once": "1"}, follow=True)
-    assert "Only the owner and moderators write to" in answer.text
+    assert "Only the owner and moderators can write to" in answer.text
     roles.set_role(its, ann.user, Member.Role.MODERATOR)
     assert 'name="text"' in browser.get(where).text

@@ -121,7 +121,7 @@ def test_a_member_reads_and_answers(site, other, member, device):
     msgid = post(device, "Chess at *eight*?", uid, subject="Tonight", cc=[(device.alias, device.uid), (alias, uid)])
     page.goto("/mailbox/")
     page.get_by_role("link", name="Tonight").click()
-    expect(page.get_by_text(f"Goes to {device.alias}")).to_be_visible()
+    expect(page.get_by_text(f"To {device.alias}")).to_be_visible()
     page.get_by_label("Message", exact=True).fill("Yes, at **eight**.")
     page.get_by_role("button", name="Send").click()
     expect(page.locator(".letter.own strong", has_text="eight")).to_be_visible()

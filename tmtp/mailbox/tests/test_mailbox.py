@@ -320,7 +320,7 @@ def test_an_answer_goes_to_whom_the_first_message_names(browser, ann, bob):
     add_node(sender_of(ann), "phone")
     forget(bob.node, carl.node)
     (thread,) = threads(ann)
-    assert "Goes to bob the second, carl the third" in page(browser, "thread", thread.pk)
+    assert "To bob the second, carl the third" in page(browser, "thread", thread.pk)
     form = {"text": "Yes\r\nat eight", "files": [SimpleUploadedFile("a.txt", b"ok")]}
     answer = browser.post(url("thread", thread.pk), form)
     assert answer.status_code == 302
@@ -527,7 +527,7 @@ def test_pings_have_limits_of_their_own(browser, bob, settings):
     settings.TMTP = {**settings.TMTP, "LIMITS": {"pings_per_stranger": 1}}
     assert browser.post(url("ping"), {"to": "bob the second", "text": "Hello"}).status_code == 302
     answer = browser.post(url("ping"), {"to": "bob the second", "text": "Hello again"})
-    assert "You have sent “bob the second” many pings and invitations today." in answer.text
+    assert "You have sent “bob the second” too many pings and invitations today." in answer.text
     assert [message["op"] for message in waiting(bob)] == ["ping"]
 
 

@@ -56,7 +56,7 @@ def test_report_a_member(client, ann, bob):
     assert "Sign out" in page  # the page knows who is signed in
     answer = client.post(where, {"reason": 2, "comment": "Rude"}, follow=True)
     assert answer.redirect_chain[-1][0] == "/groups/"
-    assert "Reported." in answer.text
+    assert "Report sent." in answer.text
     reported = AbuseReport.objects.get()
     assert (reported.user, reported.reporter, reported.name, reported.comment) == (bob, ann, "bob of rome", "Rude")
 
@@ -90,7 +90,7 @@ def test_report_a_group(client, ann, bob):
     assert client.post(url("report_group", group.pk), {"reason": 3}).status_code == 404
     groups.invite(Sender(bob.uid, bob.pk), GID, "bob of rome", "ann of rome")
     assert url("report_group", group.pk) in client.get(url("group", group.pk)).text
-    assert "Reported." in client.post(url("report_group", group.pk), {"reason": 3}, follow=True).text
+    assert "Report sent." in client.post(url("report_group", group.pk), {"reason": 3}, follow=True).text
     assert AbuseReport.objects.get().group == group
 
 
@@ -108,7 +108,7 @@ def test_admins_are_told_if_the_site_wants_it(client, ann, bob, settings, django
     settings.TMTP = {**settings.TMTP, "ABUSE_REPORTS_TO": to}
     where = url("report_member", bob.uid) + "?name=bob+of+rome"
     with django_capture_on_commit_callbacks(execute=True):
-        assert "Reported." in client.post(where, {"reason": 2, "comment": "A secret"}, follow=True).text
+        assert "Report sent." in client.post(where, {"reason": 2, "comment": "A secret"}, follow=True).text
     (sent,) = mail.outbox
     assert sent.to == ["abuse@example.org"]
     (delivery,) = waiting(mailbox.pk)

@@ -66,7 +66,7 @@ def test_a_group_a_block_and_who_sees_whom(site, new_page):
     ann.get_by_role("link", name="Options for bobby of rome").click()
     ann.get_by_role("link", name="Block bobby of rome").click()
     ann.get_by_role("button", name="Block").click()
-    expect(ann.get_by_text("“bobby of rome” cannot write to you any more")).to_be_visible()
+    expect(ann.get_by_text("“bobby of rome” has been blocked")).to_be_visible()
     assert take(anns, "ohi").header["status"] == 2
     bobs.send({"op": 9, "id": "2", "from": "bobby of rome", "to": "anna of rome"}, b"hi")
     refused = take(bobs, "ack").header

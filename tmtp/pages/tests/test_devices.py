@@ -84,7 +84,7 @@ def test_mailbox_and_holding_place_are_no_devices(client, ann, laptop):
 def test_what_waits_is_counted_and_when_it_was_there_is_said(client, ann, laptop):
     send_message(ann, "subject", "text")
     page = shown(client)
-    assert "1 message waits" in page
+    assert "1 waiting message" in page
     assert "never connected" in page
     Node.objects.filter(pk=laptop.pk).update(last_seen=timezone.now() - timedelta(days=3))
     assert "last seen 3 days ago" in shown(client)
@@ -169,7 +169,7 @@ def test_a_node_made_here_can_log_in_and_its_secret_is_shown_once(client, ann):
 def test_what_waited_for_a_first_device_waits_for_it(client, ann):
     send_message(ann, "subject", "text")
     client.post(url("device_new"), {"label": "Phone"})
-    assert "1 message waits" in shown(client)
+    assert "1 waiting message" in shown(client)
 
 
 @pytest.mark.parametrize("label", ["", "  ", "x" * 256])
@@ -181,7 +181,7 @@ def test_a_device_needs_a_name(client, ann, label):
 
 def test_the_most_devices_are_said_beside_the_field(client, ann, monkeypatch):
     monkeypatch.setattr(devices, "MAX_NODES", 0)
-    assert "You have 0 devices" in client.post(url("device_new"), {"label": "Phone"}).text
+    assert "You cannot have more than 0 devices" in client.post(url("device_new"), {"label": "Phone"}).text
 
 
 def test_ways_to_show_who_one_is(ann, settings):
@@ -222,7 +222,7 @@ def test_drop(client, ann, laptop):
     send_message(ann, "subject", "text")
     page = shown(client, "device_drop", laptop.pk)
     assert "will not be delivered to it" in page
-    assert "1 message waits" in page
+    assert "1 waiting message" in page
     assert Node.objects.get(pk=laptop.pk).dropped is None
     client.post(url("device_drop", laptop.pk))
     assert Node.objects.get(pk=laptop.pk).dropped
@@ -234,7 +234,7 @@ def test_what_waits_for_the_last_one_waits_for_the_next(client, ann, laptop):
     assert "are kept for your next one" in shown(client, "device_drop", laptop.pk)
     client.post(url("device_drop", laptop.pk))
     client.post(url("device_new"), {"label": "Phone"})
-    assert "1 message waits" in shown(client)
+    assert "1 waiting message" in shown(client)
 
 
 @pytest.mark.parametrize("name", ["device", "device_drop"])

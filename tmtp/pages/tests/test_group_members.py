@@ -60,7 +60,7 @@ def test_the_owner_sets_rules() -> None:
     status, page = go("ann", "group_rules", **RULES)
     assert status == 200 and "Saved." in page
     assert {name: getattr(group(), name) for name in RULES} == RULES
-    assert "Only the owner and moderators write" in page and "Anyone may join" in page
+    assert "Only the owner and moderators can write" in page and "Anyone may join" in page
 
 
 @pytest.mark.parametrize("given", [{}, {"joining": 7}, {"joining": "x"}, {"barring": 1}, {"posting": ""}])
@@ -89,13 +89,13 @@ def test_the_owner_gives_roles() -> None:
     assert "errorlist" in go("ann", "group_role", place(BOB).pk, role=9)[1]
     go("ann", "group_role", place(BOB).pk, role=3)
     assert (place(BOB).role, place(ANN).role) == (Member.Role.OWNER, Member.Role.MODERATOR)
-    assert "When you leave, ann of rome is its owner" in go("bob", "group_leave")[1]
+    assert "If you leave, ann of rome becomes the owner" in go("bob", "group_leave")[1]
 
 
 def test_who_may_bar_does() -> None:
     roles.set_rules(group(), joining=1, posting=1, barring=2)
     assert "Bar them" not in go("bob", "group_member", place(ANN).pk)[1]
-    assert "Only the owner and moderators may bar" in go("bob", "group_bar", place(ANN).pk, x=1)[1]
+    assert "Only the owner and moderators can bar" in go("bob", "group_bar", place(ANN).pk, x=1)[1]
     assert "Bar them" in go("ann", "group_member", place(BOB).pk)[1]
     assert "“bob of rome” is barred" in go("ann", "group_bar", place(BOB).pk, x=1)[1]
     assert place(BOB).status == Member.Status.BARRED
@@ -120,7 +120,7 @@ def test_what_the_rules_do_not_allow_is_not_offered() -> None:
     assert "Invite a member" in go("bob", "group")[1]
     roles.set_rules(group(), joining=2, posting=2, barring=2)
     assert "Invite a member" not in go("bob", "group")[1]
-    assert "Only the owner and moderators may invite" in go("bob", "group_invite", to=CAT)[1]
+    assert "Only the owner and moderators can invite" in go("bob", "group_invite", to=CAT)[1]
 
 
 def test_anyone_finds_and_joins_an_open_group() -> None:

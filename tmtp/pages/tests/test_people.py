@@ -82,7 +82,7 @@ def test_without_an_alias_the_page_says_what_to_do(client):
 
 
 def test_a_new_alias_is_the_member_s_and_their_devices_are_told(client, ann):
-    assert "You are “ann the &lt;second&gt;” now" in post(client, "aliases", name="ann the <second>")
+    assert "Name “ann the &lt;second&gt;” added" in post(client, "aliases", name="ann the <second>")
     assert [message["newalias"] for message in waiting_for(ann, "user")] == [ANN, "ann the <second>"]
     assert "ann the &lt;second&gt;" in shown(client, "aliases")
 
@@ -90,9 +90,9 @@ def test_a_new_alias_is_the_member_s_and_their_devices_are_told(client, ann):
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("short", "8 characters or more"),
-        (BOB, "is taken, or looks like"),
-        ("b\u043eb of rome", "is taken, or looks like"),
+        ("short", "at least 8 characters"),
+        (BOB, "is already taken, or looks like"),
+        ("b\u043eb of rome", "is already taken, or looks like"),
         (" ann of gaul", "cannot begin or end with a space"),
         ("ann\x07of gaul", "cannot contain invisible characters"),
     ],
@@ -110,7 +110,7 @@ def test_a_dropped_alias_is_gone_for_good(client, ann):
     assert "your only name" in page
     post(client, "alias_drop", alias.pk)
     assert ANN not in re.sub('<ul class="messages">.*?</ul>', "", shown(client, "aliases"))
-    assert "is taken" in post(client, "aliases", name=ANN)
+    assert "is already taken" in post(client, "aliases", name=ANN)
 
 
 def test_the_groups_where_one_goes_by_an_alias_are_named(client, ann):
@@ -175,7 +175,7 @@ def test_a_group_that_cannot_be_is_not_there(client, ann, bob, given, field):
 
 def test_a_group_that_is_there_is_not_founded_again(client, ann, bob):
     groups.create(bob, GID, BOB)
-    assert "is taken" in post(client, "group_new", name=GID, alias=ANN)
+    assert "is already taken" in post(client, "group_new", name=GID, alias=ANN)
     assert not Member.objects.filter(user=ann.user).exists()
 
 
