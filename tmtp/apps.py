@@ -13,10 +13,11 @@ class TmtpConfig(AppConfig):
     def ready(self) -> None:
         """Register the checks, stay in the database "default", keep owners of groups, follow the accounts."""
         from django.contrib.auth import get_user_model
-        from django.db.models.signals import post_delete, post_save
+        from django.db.models.signals import post_delete, post_save, pre_delete
 
         from . import checks, logs  # noqa: F401
         from .routers import pin_to_default
+        from .services.groups.deletion import account_deleted
         from .services.groups.roles import owner_deleted
         from .services.people.accounts import account_saved
 
@@ -24,3 +25,4 @@ class TmtpConfig(AppConfig):
         logs.protect(*logs.LOGGERS)
         post_delete.connect(owner_deleted, self.get_model("Member"))
         post_save.connect(account_saved, get_user_model(), dispatch_uid="tmtp.account_saved")
+        pre_delete.connect(account_deleted, get_user_model(), dispatch_uid="tmtp.account_deleted")

@@ -1,4 +1,4 @@
-"""Helpers for tests of pages in a browser: sign up, add a name, connect a device."""
+"""Helpers for tests of pages in a browser: sign up, connect a device."""
 
 from __future__ import annotations
 
@@ -48,10 +48,3 @@ def take(device, op):
             device.acknowledge(message)
         if message.op == op:
             return message
-
-
-def alias(page, name):
-    page.goto("/account/aliases/")
-    page.get_by_label("New name").fill(name)
-    page.get_by_role("button", name="Add name").click()
-    expect(page.get_by_text(f"Name “{name}” added")).to_be_visible()

@@ -70,3 +70,16 @@ def test_names_that_are_similar_are_offered(client):
     page = client.post(reverse("tmtp_mailbox:ping"), {"to": "Carl Wébér", "text": "Hello"})
     assert "No member is named “Carl Wébér”. Did you mean “carl.weber”?" in page.text
     assert "Did you mean" not in client.post(reverse("tmtp_mailbox:ping"), {"to": "carl", "text": "Hello"}).text
+
+
+def test_the_web_client_makes_a_device_of_the_member(client):
+    sign_up(client, "carl.weber")
+    user = User.objects.get(account__username="carl.weber")
+    page = client.get("/live/")
+    assert 'id="register" hidden' in page.text
+    page = client.post("/live/", {"label": "Browser"})
+    assert page.headers["Cache-Control"].count("no-store")
+    assert user.uid in page.text
+    (device,) = user.nodes.filter(kind=1, dropped=None)
+    assert device.label == "Browser"
+    assert User.objects.exclude(account=None).count() == 1

@@ -277,7 +277,10 @@ def test_a_site_can_act_on_a_code():
     (block,) = blocks(DOCS / "reference" / "errors.md")
     remind = run_block(*block)["remind"]
     assert remind("bob of ulm") == "by message"
-    assert remind("nobody here") == "nobody here is not a user, an alias or a group"
+    assert (
+        remind("nobody here")
+        == "nobody here is not an alias, a uid or a group. Pass a User object to write to a member of the website."
+    )
     messaging.block(User.objects.get(pk=bob.user), User.objects.get(pk=ann.user))
     assert remind("bob of ulm") == "by letter"
 
@@ -295,7 +298,10 @@ def test_send_message_of_the_guide():
     subjects = [json.loads(header["data"][: header["datahead"]])["subject"] for header in waiting(ann)]
     assert subjects == ["Your order", "Your invoice", "A question", "Order 17", "Your order", "Your order"]
     assert json.loads(waiting(ann)[5]["data"][: waiting(ann)[5]["datahead"]])["threadid"] == waiting(ann)[4]["id"]
-    assert names["greet"]("nobody here") == "nobody here is not a user, an alias or a group"
+    assert (
+        names["greet"]("nobody here")
+        == "nobody here is not an alias, a uid or a group. Pass a User object to write to a member of the website."
+    )
     assert names["greet"](member) == ""
     run_block("link", code)["link"](ann.uid, member)
     names["ship"](SimpleNamespace(buyer=member, save=lambda: None))

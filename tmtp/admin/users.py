@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Alias, Block, Identity, Member, Node, User
+from ..services.groups.deletion import delete_user
 from ..services.people import linking, users
 from ..services.people.actors import Sender
 from .base import LimitedInline, ReadOnlyInline, ServiceAdmin, attempt
@@ -151,6 +152,26 @@ class UserAdmin(ServiceAdmin):
     @admin.display(description=_("devices"))
     def nodes_in_use(self, user: Any) -> str:
         return _("%(count)d, online") % {"count": user.in_use} if user.is_online else str(user.in_use)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Allow it to those with the permission. The website's own user stays."""
+        return bool(request.user.has_perm("tmtp.delete_user")) and not (obj and obj.is_site)
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[str], dict[Any, int], set[str], list[str]]:
+        """Name the users, and what is deleted with them: nobody may delete that alone."""
+        nodes, places = (model.objects.filter(user__in=[one.pk for one in objs]).count() for model in (Node, Member))
+        counts = {User._meta.verbose_name_plural: len(objs)}
+        counts |= {Node._meta.verbose_name_plural: nodes, Member._meta.verbose_name_plural: places}
+        return [str(one) for one in objs], counts, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        delete_user(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        for user in queryset.filter(is_site=False):
+            delete_user(user)
 
     def get_inlines(self, request: HttpRequest, obj: User | None) -> list[Any]:
         """Leave out identities and blocks if the user has none, as most do."""

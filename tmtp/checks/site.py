@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from channels.layers import get_channel_layer
 from channels.routing import ProtocolTypeRouter, get_default_application
 from django.apps import apps
 from django.conf import settings
@@ -56,6 +57,26 @@ def has_route(application: Any) -> bool | None:
             return None
         application = inner[0]
     return None
+
+
+@checks.register("tmtp")
+def check_layer(**_: Any) -> list[checks.CheckMessage]:
+    """Check that CHANNEL_LAYERS, if set, names a channel layer: E015."""
+    given = getattr(settings, "CHANNEL_LAYERS", None)
+    if not given:
+        return []
+    hint = (
+        'CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {...}}}'
+    )
+    if not isinstance(given, dict) or "default" not in given:
+        return [messages.error(15, "CHANNEL_LAYERS has no entry “default”.", hint)]
+    try:
+        layer = get_channel_layer()
+    except Exception as error:  # whatever the layer's module does
+        return [messages.error(15, f"CHANNEL_LAYERS cannot be used: {error}", hint)]
+    if not callable(getattr(layer, "group_send", None)):
+        return [messages.error(15, "The BACKEND in CHANNEL_LAYERS is not a channel layer with groups.", hint)]
+    return []
 
 
 @checks.register("tmtp")

@@ -6,6 +6,8 @@ from django.apps import AppConfig, apps
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
+from tmtp.optional_app import require_tmtp
+
 
 class DeliveryConfig(AppConfig):
     """What workers do: answers to the site, broadcasts, retries, expiry, notices. Also the e-mail backend."""
@@ -14,6 +16,10 @@ class DeliveryConfig(AppConfig):
     label = "tmtp_delivery"
     verbose_name = _("Delivery")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def import_models(self) -> None:
+        require_tmtp(self)
+        super().import_models()
 
     def ready(self) -> None:
         """Register the system checks, and connect the signals."""

@@ -28,6 +28,7 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import connection, transaction
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext
 
 from tmtp.email_spelling import normalise, to_ascii
 from tmtp.models import Node
@@ -189,7 +190,7 @@ def _send_message(mail: EmailMessage, members: Sequence[Any]) -> bool:
     if not members:
         return False
     with _survived("a mail could not be sent as a message"):
-        subject, text, files = str(mail.subject), text_of(mail), files_of(mail)
+        subject, text, files = str(mail.subject).strip() or gettext("(no subject)"), text_of(mail), files_of(mail)
         message_id = header(mail, "Message-ID")
         if message_id is None:
             send_message(members, subject, text, attachments=files)

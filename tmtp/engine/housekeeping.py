@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from ..services.groups import deletion
 from ..services.messages import sweeping
 from ..services.queue import leases, limit_counts, receipts
 from ..services.queue.batch import without_batch
@@ -60,6 +61,7 @@ class Housekeeping:
             try:
                 await self._store.run(None, without_batch(leases.end_dead))
                 await self._store.run(None, limit_counts.purge)
+                await self._store.run(None, without_batch(deletion.finish))
                 found = await asyncio.to_thread(sweeper.look)
                 if found:
                     await self._store.run(None, without_batch(sweeping.apply, found))

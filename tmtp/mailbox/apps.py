@@ -3,6 +3,8 @@
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
+from ..optional_app import require_tmtp
+
 
 class MailboxConfig(AppConfig):
     """A mailbox in the browser for each member."""
@@ -11,6 +13,10 @@ class MailboxConfig(AppConfig):
     label = "tmtp_mailbox"
     verbose_name = _("Mailboxes")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def import_models(self) -> None:
+        require_tmtp(self)
+        super().import_models()
 
     def ready(self) -> None:
         """Register the system checks."""

@@ -3,6 +3,8 @@
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
+from ..optional_app import require_tmtp
+
 
 class PagesConfig(AppConfig):
     """Pages about a member's devices, names, groups and privacy."""
@@ -10,6 +12,11 @@ class PagesConfig(AppConfig):
     name = "tmtp.pages"
     label = "tmtp_pages"
     verbose_name = _("Members’ pages")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def import_models(self) -> None:
+        require_tmtp(self)
+        super().import_models()
 
     def ready(self) -> None:
         """Register the system checks."""

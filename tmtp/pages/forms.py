@@ -68,7 +68,7 @@ class InviteForm(PageForm):
     """An invitation."""
 
     to = NameOfOtherField(label=_("Member to invite"), help_text=_("The name of a member."))
-    text = forms.CharField(label=_("Message (optional)"), required=False, max_length=PING_MAX_UNITS)
+    text = forms.CharField(label=_("Message"), required=False, max_length=PING_MAX_UNITS)
 
     def clean_text(self) -> str:
         """Raise ValidationError if the text is longer than 140 UTF-16 units. Some characters take two."""

@@ -77,6 +77,7 @@ TEXTS: dict[str, Text] = {
     "device_not_connected": Text(_("the device is not connected; it receives its waiting messages when it logs in")),
     "cannot_block_oneself": Text("one cannot block oneself", _("You cannot block yourself.")),
     "cannot_block_site": Text("the site itself cannot be blocked", _("The website cannot be blocked.")),
+    "cannot_delete_site": Text("the site itself cannot be deleted", _("The website cannot be deleted.")),
     "cannot_report_oneself": Text("one cannot report oneself", _("You cannot report yourself.")),
     "cannot_report_site": Text("the site itself cannot be reported", _("The website cannot be reported.")),
     "too_many_abuse_reports": Text(
@@ -185,7 +186,10 @@ TEXTS: dict[str, Text] = {
     "too_many_uids": Text(_("for must have %(most)s elements or fewer")),
     # messages
     "no_recipient": Text(_("there is no recipient")),
-    "recipient_unknown": Text(_("%(recipient)s is not a user, an alias or a group")),
+    "recipient_unknown": Text(
+        _("%(recipient)s is not an alias, a uid or a group. Pass a User object to write to a member of the website.")
+    ),
+    "subject_empty": Text(_("the subject must not be empty")),
     "recipient_not_saved": Text(_("%(recipient)s is not saved, or has been deleted")),
     "sender_not_one_user": Text(_("the sender must be one user")),
     "key_too_long": Text(_("the key has %(length)s characters; %(most)s are the most")),

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 from channels.routing import ProtocolTypeRouter
+from django.apps import apps
 from django.core.asgi import get_asgi_application
 from django.core.checks import ERROR, run_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.utils import timezone
 
 from tmtp import checks, conf
 from tmtp.checks import databases, files, monitoring, options, site
 from tmtp.models import ServerLease
+from tmtp.optional_app import require_tmtp
 from tmtp.server.certificate import make_self_signed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -369,6 +372,34 @@ def test_tasks(settings, cluster, found):
     assert ids(site.check_tasks()) == found
 
 
+@pytest.mark.parametrize(
+    "layers",
+    [
+        {"default": {"BACKEND": "nothing.here"}},
+        {"default": {}},
+        {"default": 7},
+        {"other": {"BACKEND": "channels.layers.InMemoryChannelLayer"}},
+        {"default": {"BACKEND": "builtins.dict"}},
+        7,
+    ],
+)
+def test_a_channel_layer_that_is_none(settings, layers):
+    settings.CHANNEL_LAYERS = layers
+    assert [message.id for message in site.check_layer()] == ["tmtp.E015"]
+
+
+@pytest.mark.parametrize("layers", [{}, {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}])
+def test_a_channel_layer(settings, layers):
+    settings.CHANNEL_LAYERS = layers
+    assert not site.check_layer()
+
+
+def test_an_optional_app_without_the_app_itself(monkeypatch):
+    monkeypatch.setattr(apps, "is_installed", lambda name: name != "tmtp")
+    with pytest.raises(ImproperlyConfigured, match="needs the app “tmtp”"):
+        require_tmtp(apps.get_app_config("tmtp"))
+
+
 def test_no_tasks(settings):
     settings.INSTALLED_APPS = [name for name in settings.INSTALLED_APPS if name != "django_q"]
     settings.Q_CLUSTER = {}
@@ -404,5 +435,5 @@ def test_every_id_is_documented():
     used |= {f"tmtp.E{int(number):03}" for number in re.findall(r"messages\.error\(\s*(\d+),", text)}
     used |= {f"tmtp.W{int(number):03}" for number in re.findall(r"messages\.warning\(\s*(\d+),", text)}
     page = (ROOT / "docs/reference/checks.md").read_text()
-    assert len(used) == 27
+    assert len(used) == 28
     assert used == set(re.findall(r"^\| (tmtp\.[EW]\d{3})", page, re.MULTILINE))

@@ -31,7 +31,7 @@ FLOORS = (
     {"logs", "store"},
     {"openid", "services", "server"},
     {"models", "markup", "signals", "email_spelling"},
-    {"conf", "routers", "times"},
+    {"conf", "optional_app", "routers", "times"},
     {"protocol"},
 )
 SERVICE_FLOORS = (

@@ -241,6 +241,21 @@ def test_recipients_who_are_none() -> None:
     assert not waiting(ann)
 
 
+@pytest.mark.parametrize("to", ["bob@example.org", 1])
+def test_what_is_no_recipient_is_told_to_be_a_user(to) -> None:
+    with pytest.raises(Refused, match=f"{to} is not an alias, .*Pass a User object"):
+        send_message(to, "Hello", "Bob")
+
+
+@pytest.mark.parametrize("subject", ["", " \n"])
+def test_only_an_answer_has_no_subject(subject) -> None:
+    ann = someone()
+    with pytest.raises(Refused, match="the subject must not be empty"):
+        send_message(ann.uid, subject, "Hello")
+    (first,) = send_message(ann.uid, "Hello", "Ann")
+    assert send_message(ann.uid, subject, "Ann?", thread=first)
+
+
 def test_large_attachments_are_spooled_and_read_back() -> None:
     ann = member()
     mailbox = mailbox_of(user_of(ann))

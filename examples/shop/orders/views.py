@@ -1,5 +1,6 @@
 """The shop's pages, for its staff."""
 
+from django.contrib import messages
 from django.contrib.admin.views.decorators import staff_member_required
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -24,10 +25,14 @@ def orders(request: HttpRequest) -> HttpResponse:
 def ship(request: HttpRequest, pk: int) -> HttpResponse:
     """Mark an order as shipped and send the customer a message, exactly once, if the transaction commits."""
     order = get_object_or_404(Order.objects.select_for_update(), pk=pk)
+    if order.shipped:
+        messages.info(request, f"{order} had already shipped.")
+        return redirect("orders")
     order.shipped = timezone.now()
     text = f"**{order.what}** has left our shop. Is anything not as it should be? Just answer."
     (order.thread,) = send_message(
         order.customer, f"Your order {order.pk} has shipped", text, key=f"order {order.pk} shipped"
     )
     order.save()
+    messages.success(request, f"{order} has shipped, and {order.customer} has been told.")
     return redirect("orders")

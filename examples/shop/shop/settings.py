@@ -58,6 +58,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LOGIN_URL = "admin:login"
 STATIC_URL = "static/"
 USE_TZ = True
+TIME_ZONE = "Europe/London"  # Django's default is Chicago
 
 # -- messages
 

@@ -43,7 +43,7 @@ def test_the_list(admin_client, ann, bob):
     acknowledged(ann, first)
     send_message(["ann of rome", "bob of rome"], "News", "x", together=True)
     mailbox = mailbox_of(User.objects.get(pk=bob.user))
-    (third,) = send_message("bob of rome", "", "without a subject")
+    (third,) = send_message("bob of rome", "", "without a subject", thread=first)
     has_read(mailbox.pk, [number_of(third)])
     assert rows(admin_client.get(url("sentmessage_changelist"))) == [
         (third, "bob of rome", "read"),

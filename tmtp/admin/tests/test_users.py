@@ -4,6 +4,7 @@ from tmtp.admin.tests import admin_pages
 from tmtp.admin.tests.admin_pages import Account, filled, text, url, waiting_for
 from tmtp.models import Alias, User
 from tmtp.services.people import linking, privacy
+from tmtp.services.people.site import site_user
 
 pytestmark = [pytest.mark.once, pytest.mark.django_db]
 ann, bob = admin_pages.ann, admin_pages.bob
@@ -75,3 +76,12 @@ def test_whom_a_user_blocks_and_who_sees_them_is_shown(admin_client, ann, bob):
     assert bob.uid in page
     assert "contacts" in page
     assert "Blocked users" not in text(admin_client.get(url("user_change", bob.user)))
+
+
+def test_delete(admin_client, ann):
+    user = User.objects.get(aliases__name="ann of rome")
+    page = url("user_delete", user.pk)
+    assert "ann of rome" in text(admin_client.get(page))
+    admin_client.post(page, {"post": "yes"})
+    assert not User.objects.filter(pk=user.pk).exists()
+    assert admin_client.get(url("user_delete", site_user().pk)).status_code == 403

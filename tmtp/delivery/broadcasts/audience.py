@@ -1,7 +1,8 @@
 """Find the audience of a broadcast: users of TMTP, and accounts of the website that are no users yet.
 
-The site itself and inactive accounts never belong to it. Conditions on fields that the account model does not have
-(`is_staff`, `groups` and so on) are not offered.
+The site itself and inactive accounts never belong to it. Nor do users that nobody owns: without an account, a name and
+an identity, as a program leaves them that registers anew at every start. Conditions on
+fields that the account model does not have (`is_staff`, `groups` and so on) are not offered.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from tmtp.models import Member, User
+from tmtp.models import Alias, Identity, Member, User
 from tmtp.times import site_time
 
 from ..errors import Refused
@@ -44,6 +45,10 @@ def users(broadcast: Broadcast) -> QuerySet[User]:
         found = found.filter(account__in=_accounts(broadcast))
     elif _account_has("is_active"):
         found = found.filter(Q(account=None) | Q(account__is_active=True))
+    if broadcast.everyone:
+        named = Alias.objects.filter(user=OuterRef("pk"), dropped=None)
+        shown = Identity.objects.filter(user=OuterRef("pk"))
+        found = found.filter(Q(account__isnull=False) | Exists(named) | Exists(shown))
     groups = list(broadcast.groups.values_list("pk", flat=True))
     if groups:
         joined = Member.objects.filter(group__in=groups, status=Member.Status.JOINED)

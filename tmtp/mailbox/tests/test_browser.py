@@ -147,7 +147,7 @@ def test_a_member_reads_and_answers(site, other, member, device):
     page.get_by_role("link", name="Tonight").click()
     page.get_by_role("link", name="Delete thread").click()
     page.get_by_role("button", name="Delete").click()
-    expect(page.get_by_text("3 messages are deleted.")).to_be_visible()
+    expect(page.get_by_text("3 messages deleted.")).to_be_visible()
     expect(page.get_by_role("link", name="Tonight")).to_have_count(0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from accounts.tests.pages import alias, connect_device, dial, sign_up, take
+from accounts.tests.pages import connect_device, dial, sign_up, take
 from tmtp.testing import Closed
 
 pytestmark = pytest.mark.once
@@ -37,8 +37,7 @@ def test_a_device_is_connected_seen_and_dropped(site, page):
 
 def test_a_group_a_block_and_who_sees_whom(site, new_page):
     ann, bob = new_page(), new_page()
-    sign_up(ann, "anna"), sign_up(bob, "bobby")
-    alias(ann, "anna of rome"), alias(bob, "bobby of rome")
+    sign_up(ann, "anna", "anna of rome"), sign_up(bob, "bobby", "bobby of rome")
     anns, bobs = connect_device(site, ann, "Laptop"), connect_device(site, bob, "Phone")
 
     ann.goto("/groups/new/")

@@ -50,10 +50,11 @@ def send_message(
     same message, which is stored once, and do not see each other. A message to a member without a device waits for
     their first one.
 
-    `body` is CommonMark. `attachments` are paths, Django's `File`s or tuples (name, content). `thread` is the msgid of
-    the first message of the thread, or empty to begin a thread. `sender` is a member in whose name the message is
-    sent, in any form that `to` takes, or None for the site itself. With a `key`, the message is sent once: another
-    call with the same key sends nothing, and returns the msgids of the first call.
+    `body` is CommonMark. Only an answer in a thread may have an empty subject. `attachments` are paths, Django's
+    `File`s or tuples (name, content). `thread` is the msgid of the first message of the thread, or empty to begin a
+    thread. `sender` is a member in whose name the message is sent, in any form that `to` takes, or None for the site
+    itself. With a `key`, the message is sent once: another call with the same key sends nothing, and returns the
+    msgids of the first call.
 
     The message is sent if and only if the caller's transaction commits. Raise Refused, with the name, if a recipient
     does not exist or blocks the sender. Raise Refused, too, for content that cannot be sent. Then nothing is sent to
@@ -64,6 +65,8 @@ def send_message(
         return before
     room.check()
     subject, body, thread = checked(subject, body, thread)
+    if not subject.strip() and not thread:
+        raise Refused("subject_empty")
     author = _author(sender)
     users, groups = resolve(to)
     check_all(users, author.user.pk)
