@@ -88,14 +88,14 @@ def test_everyone_is_members_of_the_website_and_those_who_only_have_a_device():
     with_device, without, left = accounts(2)[0], accounts(1)[0], accounts(1, is_active=False)[0]
     device = users.register("phone").sender
     link_account(User.objects.get(pk=device.user), with_device)
-    stranger = users.register("phone").sender
+    stranger, ghost = (users.register("phone", alias).sender for alias in ("carl of rome", "short"))
     site_user(), user_of(left)
     one = running()
     expected = audience.count(one)
     assert not sending.send(one.pk, always)
     assert state(one) == Broadcast.State.DONE
     assert got(one).keys() >= {device.user, stranger.user, user_of(without).pk}
-    assert not got(one).keys() & {site_user().pk, user_of(left).pk}
+    assert not got(one).keys() & {site_user().pk, user_of(left).pk, ghost.user}
     assert set(got(one).values()) == {1}
     assert len(got(one)) == one.total == one.sent == expected == 4
 

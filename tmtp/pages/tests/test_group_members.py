@@ -97,7 +97,7 @@ def test_who_may_bar_does() -> None:
     assert "Bar from" not in go("bob", "group_member", place(ANN).pk)[1]
     assert "Only the owner and moderators can bar" in go("bob", "group_bar", place(ANN).pk, x=1)[1]
     assert "Bar from" in go("ann", "group_member", place(BOB).pk)[1]
-    assert "“bob of rome” is barred" in go("ann", "group_bar", place(BOB).pk, x=1)[1]
+    assert "“bob of rome” has been barred" in go("ann", "group_bar", place(BOB).pk, x=1)[1]
     assert place(BOB).status == Member.Status.BARRED
     assert "Invite again" in go("ann", "group_member", place(BOB).pk)[1]
     go("ann", "group_invite", to=BOB)
