@@ -57,7 +57,7 @@ PARAMETERS = {
     "_RECEIPTS": [(SOME,)],
     "_ADD_RECEIPTS": [[(USERS + n, b"digest", n) for n in SOME]],
     "_NODE_BY_SECRET": [(b"000150",)],
-    "_ADD_NAME": [("a new name", "a new name", 150, None, NOW)],
+    "_ADD_NAME": [("a new name", "a new name", "anewname", 150, None, NOW)],
     "_NODES_OF_USERS": [(SOME,)],
     "_DEVICES_OF_USERS": [(SOME,)],
     "_USERS_WITHOUT_NODE": [(SOME,)],
