@@ -319,7 +319,7 @@ def test_staff_keep_a_second_factor(client, ann, settings):
     client.force_login(ann)
     add_app(client)
     page = client.post(url("app_remove"), follow=True)
-    assert "Add another one before you remove the last one" in page.text
+    assert "Add another one before you remove this one" in page.text
     assert AuthenticatorApp.objects.exists()
 
 
