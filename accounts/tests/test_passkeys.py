@@ -77,7 +77,7 @@ def test_a_passkey_is_made_and_signs_in_alone_and_as_the_second_step(site: Any, 
     expect(page.get_by_role("heading", level=1, name="Your recovery codes")).to_be_visible()
     assert violations(page) == []
     code = re.findall(r"[a-z2-7]{4}(?:-[a-z2-7]{4}){3}", page.locator("#codes").inner_text())[0]
-    page.get_by_role("link", name="Done").click()
+    page.get_by_role("link", name="I have saved the codes").click()
     expect(page.get_by_text("My laptop", exact=True)).to_be_visible()
 
     add_passkey(page, "My laptop again")  # the browser knows that it has one

@@ -405,8 +405,8 @@ def test_what_is_no_answer_of_a_browser_is_refused(client, ann, text):
 
 def test_an_answer_without_a_question_or_too_late_is_refused(client, ann):
     page = url("sign_in_passkey")
-    assert "took too long" in client.post(page, {"answer": "{}"}).text
+    assert "has expired" in client.post(page, {"answer": "{}"}).text
     session = client.session
     session[passkeys.STATES]["alone"]["begun"] -= passkeys.LIFE + 1
     session.save()
-    assert "took too long" in client.post(page, {"answer": "{}"}).text
+    assert "has expired" in client.post(page, {"answer": "{}"}).text

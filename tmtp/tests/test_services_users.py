@@ -23,7 +23,7 @@ from tmtp.services.messages.posts import Post
 from tmtp.services.people import devices, identities, users
 from tmtp.services.people.actors import Sender
 from tmtp.services.people.lookalikes import forms, skeleton
-from tmtp.services.people.names import holder, typed
+from tmtp.services.people.names import holder, similar, typed
 from tmtp.services.queue import leases
 from tmtp.services.storage.sql import nodes as node_statements
 
@@ -140,15 +140,23 @@ def test_a_name_that_people_type_is_the_registered_one(name: str, form: str) -> 
 def test_what_people_type_does_not_find_other_names() -> None:
     someone("ann of rome")
     for other in (
-        "Ann of rome",
         "\u0430nn of rome",
         "ann of rom",
         "",
         "nobody at all",
-    ):  # the second with a Cyrillic a
+    ):  # the first with a Cyrillic a
         assert typed(other) == other
     uid = someone().uid
     assert typed(f" {uid.lower()}") == uid
+
+
+def test_what_people_type_finds_a_name_in_any_case_if_it_is_the_only_one() -> None:
+    someone("Straße of Rome")
+    assert {typed(one) for one in ("STRASSE OF ROME", "straße of rome")} == {"Straße of Rome"}
+    someone("straße OF rome")
+    assert typed("STRASSE OF ROME") == "STRASSE OF ROME"
+    assert similar("STRASSE OF ROME") == ["Straße of Rome", "straße OF rome"]
+    assert typed("straße OF rome") == "straße OF rome"
 
 
 def test_what_differs_for_the_eye_is_not_alike() -> None:
