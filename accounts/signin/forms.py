@@ -15,6 +15,7 @@ from tmtp.conf import conf
 from tmtp.email_spelling import normalise
 
 from .. import email_addresses, usernames
+from ..names import FirstNameForm
 
 
 class UsernameField(auth_forms.UsernameField):
@@ -51,10 +52,11 @@ class AddressField(forms.EmailField):
         return address
 
 
-class SignUpForm(auth_forms.UserCreationForm):
+class SignUpForm(FirstNameForm, auth_forms.UserCreationForm):
     """Sign up. The password is asked for once, and can be shown (pages.js)."""
 
     password2 = None
+    field_order = ["username", "name", "email"]
     email = AddressField(
         label=_("E-mail address"),
         help_text=_("We will send you a link to confirm it. You need it to reset your password."),

@@ -13,7 +13,7 @@ PASSWORD = "correct horse battery"
 
 
 def sign_up(client, username, **more):
-    given = {"username": username, "email": f"{username}@example.org", "password1": PASSWORD, "password2": PASSWORD}
+    given = {"username": username, "email": f"{username}@example.org", "password1": PASSWORD}
     return client.post(reverse("accounts:sign_up"), given | more)
 
 

@@ -33,7 +33,7 @@ def main() -> None:
     """Fuzz each target, or be the process that fuzzes one."""
     parser = argparse.ArgumentParser(prog="python -m tmtp.tests.fuzz", description=__doc__)
     parser.add_argument("--only", help="names of targets, separated by commas", default="")
-    parser.add_argument("--minutes", type=float, default=5, help="for each target")
+    parser.add_argument("--minutes", type=float, default=5, help="scheduled for each target")
     parser.add_argument("--repeat", type=Path, help="run this input once")
     parser.add_argument("--inside", help=argparse.SUPPRESS)  # the options of libFuzzer
     options = parser.parse_args()
