@@ -1,4 +1,4 @@
-// The page “Watch a device live”: a device whose program is the browser. What it logs in with goes to the TMTP service
+// The page “Web client”: a device whose program is the browser. What it logs in with goes to the TMTP service
 // alone, and is kept, if at all, in this tab's sessionStorage.
 import { Link, text } from "../tmtp/tmtp.js";
 
