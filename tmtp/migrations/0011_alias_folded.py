@@ -7,7 +7,7 @@ from tmtp.services.people.lookalikes import folded
 
 def fold(apps: Any, schema_editor: Any) -> None:
     """Fold the names that exist."""
-    found = apps.get_model("tmtp", "Alias").objects
+    found = apps.get_model("tmtp", "Alias").objects.using(schema_editor.connection.alias)
     for alias in found.filter(folded="").iterator(chunk_size=2000):
         found.filter(pk=alias.pk).update(folded=folded(alias.name))
 
