@@ -64,7 +64,7 @@ def test_each_command(site: Site, console: dict[str, str]) -> None:
     assert not [name for name, text in said.items() if "UnicodeEncodeError" in text or "Traceback" in text], said
     assert "made a self-signed certificate" in said["tmtpcert"]
     assert r"\u201c\u0141" in said["broadcast"]
-    assert "There is no broadcast 7000" in said["wrong"]
+    assert "Broadcast 7000 does not exist" in said["wrong"]
     assert "missing" in said["missing"]
 
 

@@ -82,7 +82,7 @@ def test_an_account_that_exists_stays_as_it_is(run):
         ("dan,nobody,,,", "email: "),
         ("dan,,,short,", "8 characters"),
         ("dan,,,ann of rome,", "taken"),
-        ("dan,,,,chess club", "need a name"),
+        ("dan,,,,chess club", "Choose a name for"),
         ("dan,,,dan of oslo,ann of rome", "taken"),
         ("ann,,,,", "line 2"),
         ("dan,,", "3 values"),
