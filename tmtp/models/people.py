@@ -49,8 +49,10 @@ class User(models.Model):
 
     def __str__(self) -> str:
         """Return the oldest alias, else the name of the account, else the uid."""
-        alias = self.aliases.filter(dropped=None).order_by("pk").first()
-        return alias.name if alias else str(self.account or self.uid)
+        aliases = vars(self).get("first_aliases")  # prefetched by lists, to save a query for each row
+        if aliases is None:
+            aliases = self.aliases.filter(dropped=None).order_by("pk")[:1]
+        return next((alias.name for alias in aliases), None) or str(self.account or self.uid)
 
 
 class Block(models.Model):

@@ -93,7 +93,7 @@ def test_each_recipient_and_device(admin_client, ann, bob):
     page = text(admin_client.get(url("sentmessage_change", number_of(msgid))))
     assert "1 queued, 1 delivered" in page
     assert page.count("ann of rome") == page.count("bob of rome") == 1
-    assert "tablet" in page and "the device was dropped" in page
+    assert "tablet" in page and "the device was removed" in page
     assert msgid in page and "the website" in page
 
 

@@ -183,7 +183,7 @@ def test_nobody_can_be_answered_who_is_gone(ann):
     Message.objects.update(sender=None)
     tasks.answers()
     assert taken[0].author is taken[0].account is None
-    with pytest.raises(Refused, match="is gone"):
+    with pytest.raises(Refused, match="no longer exists"):
         taken[0].reply("Hello?")
 
 
