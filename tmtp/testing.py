@@ -100,7 +100,7 @@ class Frame:
 
     @property
     def is_queued(self) -> bool:
-        """Whether the server keeps it until it is acknowledged (op 10)."""
+        """Return whether the server keeps it until it is acknowledged (op 10)."""
         return "from" in self.header and "id" in self.header
 
 

@@ -52,7 +52,7 @@ def installed(requirements: list[Requirement]) -> dict[str, str]:
 
 
 def applies(requirement: Requirement, extras: frozenset[str] = frozenset()) -> bool:
-    """Whether a requirement applies on this Python and system, with these extras."""
+    """Return whether a requirement applies on this Python and system, with these extras."""
     return requirement.marker is None or any(requirement.marker.evaluate({"extra": one}) for one in ("", *extras))
 
 

@@ -16,12 +16,12 @@ STAFF, EVERYONE, NOBODY = "staff", "everyone", "nobody"  # the values of ACCOUNT
 
 
 def has_one(user: Any) -> bool:
-    """Whether the member has an authenticator app or a passkey."""
+    """Return whether the member has an authenticator app or a passkey."""
     return AuthenticatorApp.objects.filter(user=user).exists() or Passkey.objects.filter(user=user).exists()
 
 
 def must_have_one(user: Any) -> bool:
-    """Whether the member may use nothing else of the site until they have one (ACCOUNTS_SECOND_FACTOR)."""
+    """Return whether the member may use nothing else of the site until they have one (ACCOUNTS_SECOND_FACTOR)."""
     who = getattr(settings, "ACCOUNTS_SECOND_FACTOR", NOBODY)
     return who == EVERYONE or (who == STAFF and (user.is_staff or user.is_superuser))
 

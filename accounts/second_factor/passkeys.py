@@ -41,7 +41,7 @@ MOST = 20  # passkeys of a member
 
 
 def are_possible(request: HttpRequest) -> bool:
-    """Whether browsers offer passkeys for the site's host: it must be a name."""
+    """Return whether browsers offer passkeys for the site's host: it must be a name."""
     host = split_domain_port(request.get_host())[0].strip("[]")
     try:
         ipaddress.ip_address(host)

@@ -25,7 +25,7 @@ def make(user: Any) -> list[str]:
 
 
 def spend(user: Any, text: str) -> bool:
-    """Whether this is a recovery code of the member. It is none any more afterwards."""
+    """Return whether this is a recovery code of the member. It is none any more afterwards."""
     code = "".join(text.replace("-", "").split()).lower()
     return RecoveryCode.objects.filter(user=user, digest=digest(user, code)).delete()[0] == 1
 

@@ -59,7 +59,7 @@ def note_confirmed(request: HttpRequest) -> None:
 
 
 def is_confirmed(request: HttpRequest) -> bool:
-    """Whether the member has shown a moment ago who they are."""
+    """Return whether the member has shown a moment ago who they are."""
     return bool(time.time() - request.session.get(CONFIRMED, 0) < RECENT)
 
 

@@ -34,7 +34,7 @@ class Proof:
         self.form = CodeForm()
 
     def is_given(self) -> bool:
-        """Whether the posted form holds it. Otherwise the form says what is wrong."""
+        """Return whether the posted form holds it. Otherwise the form says what is wrong."""
         data = self.request.POST
         self.form = PasskeyForm(data) if "answer" in data else CodeForm(data)
         if not self.form.is_valid():
@@ -141,7 +141,7 @@ class Confirm(RedirectURLMixin, View):
         return HttpResponseRedirect(self.get_success_url())
 
     def _has_password(self) -> bool:
-        """Whether the password is right. Wrong ones count as at sign-in."""
+        """Return whether the password is right. Wrong ones count as at sign-in."""
         if not self.form.is_valid():
             return False
         name = self.request.user.get_username()

@@ -46,7 +46,7 @@ class ServiceAdmin(admin.ModelAdmin):
         return False
 
     def has_act_permission(self, request: HttpRequest) -> bool:
-        """Whether the user may run this page's actions: those who may change the model may."""
+        """Return whether the user may run this page's actions: those who may change the model may."""
         return bool(request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}"))
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:

@@ -39,7 +39,7 @@ class OnlineFilter(YesNoFilter):
 
 
 class WaitingFilter(YesNoFilter):
-    """Whether messages wait: one look-up in an index per node, however many there are."""
+    """Return whether messages wait: one look-up in an index per node, however many there are."""
 
     title = _("messages waiting")
     parameter_name = "waits"
@@ -47,7 +47,7 @@ class WaitingFilter(YesNoFilter):
 
 
 class UserOnlineFilter(YesNoFilter):
-    """Whether any of a user's nodes is connected."""
+    """Return whether any of a user's nodes is connected."""
 
     title = _("online")
     parameter_name = "online"
@@ -55,7 +55,7 @@ class UserOnlineFilter(YesNoFilter):
 
 
 class UserWithAccountFilter(YesNoFilter):
-    """Whether a user is linked to an account."""
+    """Return whether a user is linked to an account."""
 
     title = _("member of the website")
     parameter_name = "member"

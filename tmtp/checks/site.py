@@ -46,7 +46,7 @@ def check_route(**_: Any) -> list[checks.CheckMessage]:
 
 
 def has_route(application: Any) -> bool | None:
-    """Whether an ASGI application has a route "tcp", or None if that cannot be known."""
+    """Return whether an ASGI application has a route "tcp", or None if that cannot be known."""
     for _layer in range(LAYERS):
         if isinstance(application, ProtocolTypeRouter):
             return "tcp" in application.application_mapping

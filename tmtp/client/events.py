@@ -29,7 +29,7 @@ class Event:
 
     @property
     def is_own(self) -> bool:
-        """Whether another device of the same user has caused it, or this one in a message to itself."""
+        """Return whether another device of the same user has caused it, or this one in a message to itself."""
         return self.sender == self.client.uid
 
 

@@ -227,7 +227,7 @@ class Link(asyncio.Protocol):
 
     @property
     def acknowledges(self) -> bool:
-        """Whether queued messages are acknowledged."""
+        """Return whether queued messages are acknowledged."""
         return self._acknowledge and not self._leaving
 
     # called by asyncio

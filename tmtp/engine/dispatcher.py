@@ -109,7 +109,7 @@ class Lane:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no message is in flight or waits to be."""
+        """Return whether no message is in flight or waits to be."""
         return not (self.flight or self.waiting or self.behind)
 
     def sent(self, parcel: Parcel, now: float) -> None:

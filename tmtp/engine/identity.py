@@ -29,7 +29,7 @@ class IdentityCheck:
 
     @property
     def needed(self) -> bool:
-        """Whether a login needs an identity that was shown recently (`auth` 2)."""
+        """Return whether a login needs an identity that was shown recently (`auth` 2)."""
         return self._openid.auth == 2 and not self._openid.optional
 
     async def shown(self, oidc: OidcToken | None, *, to_register: bool) -> IdentityShown | None:

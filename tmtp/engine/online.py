@@ -41,7 +41,7 @@ class Link(Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request, answer or message is in flight, in either direction."""
+        """Return whether no request, answer or message is in flight, in either direction."""
 
     def close(self, reason: str | None = None) -> None:
         """End the link."""

@@ -107,7 +107,7 @@ class Session:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request, answer or message is in flight, in either direction."""
+        """Return whether no request, answer or message is in flight, in either direction."""
         if self._receiving or self._pending or self.unsent_octets or not self.connection.is_between_requests:
             return False
         return self.lane is None or self.lane.is_idle

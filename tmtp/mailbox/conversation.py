@@ -58,7 +58,7 @@ class Item:
 
     @cached_property
     def is_cut(self) -> bool:
-        """Whether the text is longer than SHOWN_MAX."""
+        """Return whether the text is longer than SHOWN_MAX."""
         return self.received.head.text_size > SHOWN_MAX and len(self.received.text) > SHOWN_MAX
 
     @cached_property
@@ -91,12 +91,12 @@ class Item:
 
     @property
     def is_member(self) -> bool:
-        """Whether the member has joined the group."""
+        """Return whether the member has joined the group."""
         return self.membership == Member.Status.JOINED
 
     @property
     def is_open_invitation(self) -> bool:
-        """Whether the message is an invitation that the member may still accept."""
+        """Return whether the message is an invitation that the member may still accept."""
         return self.kind == "invite" and not self.own and self.membership == Member.Status.INVITED
 
 

@@ -112,5 +112,5 @@ class Member(models.Model):
 
     @property
     def moderates(self) -> bool:
-        """Whether this is the owner or a moderator."""
+        """Return whether this is the owner or a moderator."""
         return self.role > self.Role.MEMBER

@@ -95,6 +95,9 @@ def _choice(label: Any, choices: list[tuple[int, Any]], help_text: Any = "") -> 
     )
 
 
+RIGHTS = [(Group.Right.MEMBERS.value, _("All members")), (Group.Right.MODERATORS.value, MODERATORS_ONLY)]
+
+
 class RulesForm(PageForm):
     """The rules of a group."""
 
@@ -108,17 +111,11 @@ class RulesForm(PageForm):
     )
     posting = _choice(
         _("Who can write to the group?"),
-        [
-            (Group.Right.MEMBERS.value, _("All members")),
-            (Group.Right.MODERATORS.value, MODERATORS_ONLY),
-        ],
+        RIGHTS,
     )
     barring = _choice(
         _("Who can bar members?"),
-        [
-            (Group.Right.MEMBERS.value, _("All members")),
-            (Group.Right.MODERATORS.value, MODERATORS_ONLY),
-        ],
+        RIGHTS,
         _("Barred members receive nothing from the group until they are invited again."),
     )
 

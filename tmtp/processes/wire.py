@@ -243,7 +243,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def has_unsent(self) -> bool:
-        """Whether something was put in this turn of the event loop."""
+        """Return whether something was put in this turn of the event loop."""
         return bool(self._unsent)
 
     def finish(self) -> None:

@@ -69,17 +69,17 @@ class Connection:
 
     @property
     def may_say_quit(self) -> bool:
-        """Whether the client may be sent a `quit` with the reason: only after it has completed op 0."""
+        """Return whether the client may be sent a `quit` with the reason: only after it has completed op 0."""
         return self._greeted
 
     @property
     def expects_more(self) -> bool:
-        """Whether part of the data of a request has not arrived yet."""
+        """Return whether part of the data of a request has not arrived yet."""
         return len(self._buffer) - self._at < self._left
 
     @property
     def is_between_requests(self) -> bool:
-        """Whether no part of a request has arrived that is not complete yet."""
+        """Return whether no part of a request has arrived that is not complete yet."""
         return not (self._left or self._ending) and self._at >= len(self._buffer)
 
     @property

@@ -150,13 +150,13 @@ def _fold(value: Any, known: frozenset[str]) -> Any:
 
 
 def _in_range(request: Request) -> bool:
-    """Whether the op is known, its required fields are present, and all fields are in range."""
+    """Return whether the op is known, its required fields are present, and all fields are in range."""
     op = request.op
     return 0 <= op <= Op.QUIT and _lengths_fit(request) and _COMPLETE[op](request) and _id_fits(request)
 
 
 def _lengths_fit(request: Request) -> bool:
-    """Whether all lengths are in range, and zero for ops without data."""
+    """Return whether all lengths are in range, and zero for ops without data."""
     if not request.datalen | request.datahead | request.datasum | request.notelen | request.notehead | request.notesum:
         return True
     return (

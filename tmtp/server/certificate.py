@@ -36,7 +36,7 @@ def make_self_signed(cert_path: str | Path, key_path: str | Path, names: Iterabl
 
 
 def is_self_signed(cert_path: str | Path) -> bool:
-    """Whether the certificate in this PEM file is its own issuer. False if there is no readable certificate."""
+    """Return whether the certificate in this PEM file is its own issuer. False if there is no readable certificate."""
     try:
         certificate = x509.load_pem_x509_certificate(Path(cert_path).read_bytes())
     except (OSError, ValueError):

@@ -36,7 +36,7 @@ class Unavailable(CodedError):
 
     @property
     def may_wait(self) -> bool:
-        """Whether a request that has not waited for long may be tried again."""
+        """Return whether a request that has not waited for long may be tried again."""
         return type(self) is Unavailable and self.code == "store_unavailable"
 
 
@@ -206,7 +206,7 @@ class Transactions:
 
     @property
     def is_connected(self) -> bool:
-        """Whether there is a connection, which may have been lost since it was used."""
+        """Return whether there is a connection, which may have been lost since it was used."""
         return connection.connection is not None
 
     def _renew(self, renewed: Collection[int]) -> None:

@@ -98,7 +98,7 @@ class Broadcast(Claimable):
 
     @property
     def editable(self) -> bool:
-        """Whether it is a draft, and can be changed."""
+        """Return whether it is a draft, and can be changed."""
         return self.state == self.State.DRAFT
 
     @property

@@ -93,7 +93,7 @@ class Received:
 
     @property
     def is_from_site(self) -> bool:
-        """Whether the site itself sent the message. No member can forge this."""
+        """Return whether the site itself sent the message. No member can forge this."""
         return self.sender is not None and self.sender.is_site
 
     @property

@@ -18,7 +18,7 @@ from .privacy import changed
 
 
 def is_active(account: Any) -> bool:
-    """Whether an account is active. A model of accounts need not have `is_active`: then all are."""
+    """Return whether an account is active. A model of accounts need not have `is_active`: then all are."""
     return bool(getattr(account, "is_active", True))
 
 
