@@ -75,7 +75,7 @@ def _choose_email(user: Any) -> None:
 
 
 def may_mail(address: str) -> bool:
-    """Whether a link may be mailed to this address now. If so, count it: anyone can ask for links to any address."""
+    """Return whether a link may be mailed to this address now. If so, count it: anyone can ask for a link."""
     now = timezone.now()
     MailedLink.objects.filter(mailed__lt=now - timedelta(days=1)).delete()
     before = MailedLink.objects.filter(address=address)

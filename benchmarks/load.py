@@ -33,7 +33,7 @@ class Load:
     """Users, their links, and the posts that have not arrived yet."""
 
     def __init__(self, target: Target, others: Sequence[Target] = ()) -> None:
-        """Users log in to the servers in turn; all have the same certificate and users."""
+        """Use the servers in turn for the links of users. All servers have the same certificate and users."""
         self.target = target
         self._addresses = [one.address for one in (target, *others)]
         self.world = World(target.address, ssl.create_default_context(cadata=target.cert))

@@ -96,7 +96,7 @@ def discovery(request: HttpRequest) -> HttpResponse:
 
 
 def is_understood(request: HttpRequest) -> bool:
-    """Whether the toolkit can parse and store the parameters: valid encoding and URLs, no NUL, nothing too long."""
+    """Return whether the toolkit can parse and store the parameters: valid encoding and URLs, no NUL, not too long."""
     try:
         urldecode(request.META.get("QUERY_STRING", ""))
         for parameters in (request.GET, request.POST):

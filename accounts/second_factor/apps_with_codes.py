@@ -50,7 +50,7 @@ def add(user: Any, secret: str, text: str) -> None:
 
 
 def accept(user: Any, text: str) -> bool:
-    """Whether this is a code of the member's app now. It is none any more afterwards, and neither are earlier ones."""
+    """Return whether this is a code of the member's app now. Do not accept it, or an earlier one, again."""
     app = AuthenticatorApp.objects.filter(user=user).first()
     secret = unseal(app.secret) if app else None
     step = step_of(secret, text) if secret else None

@@ -73,7 +73,7 @@ class SignUpForm(FirstNameForm, auth_forms.UserCreationForm):
         self.fields["password1"].widget.attrs |= {"data-show": _("Show"), "data-hide": _("Hide")}
 
     def validate_passwords(self, *args: Any, **kwargs: Any) -> None:
-        """There is nothing to compare the password with."""
+        """Do nothing: there is no second field to compare the password with."""
 
     def validate_password_for_user(self, user: Any, *args: Any, **kwargs: Any) -> None:
         super().validate_password_for_user(user, "password1")

@@ -40,7 +40,7 @@ def on_disk(transactional_db, django_db_blocker, tmp_path):
 
 @pytest.fixture
 def posts(on_disk):
-    """Makes a batch of posts, each to two of 100 users."""
+    """Return a batch of posts, each to two of 100 users."""
     with transaction.atomic():
         senders = [register("laptop").sender for _ in range(100)]
 

@@ -104,7 +104,7 @@ def check_options(**_: Any) -> list[checks.CheckMessage]:
 
 
 def _check_path(key: str, path: str) -> Iterable[checks.CheckMessage]:
-    """E004: the dotted path cannot be imported, or lacks functions."""
+    """Check that a dotted path can be imported and has all functions (E004)."""
     try:
         target = import_dotted(path)
     except Exception as error:  # whatever the site's module does
@@ -120,7 +120,7 @@ def _check_path(key: str, path: str) -> Iterable[checks.CheckMessage]:
 
 @checks.register("tmtp_delivery")
 def check_workers(**_: Any) -> list[checks.CheckMessage]:
-    """E005: check that django-q2 is installed. tmtp.W012 checks its `timeout` and `retry`."""
+    """Check that django-q2 is installed (E005). tmtp.W012 checks its `timeout` and `retry`."""
     if apps.is_installed("django_q"):
         return []
     hint = 'pip install "mnm-django[delivery]", add "django_q" to INSTALLED_APPS, and run manage.py migrate.'
@@ -129,7 +129,7 @@ def check_workers(**_: Any) -> list[checks.CheckMessage]:
 
 @checks.register("tmtp_delivery")
 def check_pool(**_: Any) -> list[checks.CheckMessage]:
-    """W002: workers are forked, and each then has a pool of connections of its own (`tmtp.delivery.workers`)."""
+    """Warn of pools: workers are forked, and each then has one of its own (W002; `tmtp.delivery.workers`)."""
     pool = (settings.DATABASES.get(DEFAULT_DB_ALIAS, {}).get("OPTIONS") or {}).get("pool")
     if not pool or not apps.is_installed("django_q"):
         return []
@@ -143,7 +143,7 @@ def check_pool(**_: Any) -> list[checks.CheckMessage]:
 
 @checks.register("tmtp_delivery")
 def check_email(**_: Any) -> list[checks.CheckMessage]:
-    """W001: the e-mail backend lacks the addresses of members."""
+    """Check that the e-mail backend knows the addresses of members (W001)."""
     is_known = DEFAULTS["EMAIL_ADDRESSES"] != conf.EMAIL_ADDRESSES or allauth_is_installed()
     if is_known or not _own_backend_is_used():
         return []
@@ -158,7 +158,7 @@ def check_email(**_: Any) -> list[checks.CheckMessage]:
 
 @checks.register("tmtp_delivery")
 def check_notices(**_: Any) -> list[checks.CheckMessage]:
-    """E006: the links in notices lead nowhere."""
+    """Check that links in notices lead somewhere (E006)."""
     if not isinstance(getattr(settings, "TMTP_DELIVERY", {}), dict) or conf.NOTICE_AFTER is None:
         return []
     if not conf.SITE_URL:
@@ -177,7 +177,7 @@ def check_notices(**_: Any) -> list[checks.CheckMessage]:
 
 @checks.register("tmtp_delivery")
 def check_webhook(**_: Any) -> list[checks.CheckMessage]:
-    """E007: the webhook has no address or no secret."""
+    """Check that the webhook has an address and a secret (E007)."""
     if conf.HANDLER != "tmtp.delivery.inbound.webhook.post" or (conf.WEBHOOK_URL and conf.WEBHOOK_SECRET):
         return []
     hint = "Set TMTP_DELIVERY[“WEBHOOK_URL”] and TMTP_DELIVERY[“WEBHOOK_SECRET”]."

@@ -69,7 +69,7 @@ class Background:
                 log.warning("a notice is not understood: %.100r", notice)
 
     async def _tick(self) -> None:
-        """Each second, close silent links, send unacknowledged messages again, and check the lease."""
+        """Close silent links, send unacknowledged messages again, and check the lease, each second."""
         tidy_at = 0.0
         while True:
             due = time.monotonic() + TICK
@@ -97,7 +97,7 @@ class Background:
             self._store.do(None, partial(figures.record, self._lease.id, self._own.values()))
 
     async def _sample(self) -> None:
-        """At the beginning of each minute, keep the figures for the plots, and measure the whole service."""
+        """Keep the figures for the plots, and measure the whole service, at the beginning of each minute."""
         while True:
             await asyncio.sleep(samples.until_next())
             try:

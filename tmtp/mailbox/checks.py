@@ -15,7 +15,7 @@ from ..web import checks as web
 
 @checks.register("tmtp")
 def check_mailbox(**_: Any) -> list[checks.CheckMessage]:
-    """W001 to W003."""
+    """Check for W001 to W003."""
     found = web.check_urls("tmtp_mailbox", "mailbox", 'path("mailbox/", include("tmtp.mailbox.urls"))')
     if has_news() is False:
         message = f"{settings.ASGI_APPLICATION} has no route to live news, so members reload to see what is new."

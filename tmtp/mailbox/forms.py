@@ -116,7 +116,7 @@ class PingReplyForm(WritingForm):
     )
 
     def clean_text(self) -> str:
-        """At most 140 UTF-16 units: some characters count twice (tmtp.md op 9)."""
+        """Allow at most 140 UTF-16 units: some characters count twice (tmtp.md op 9)."""
         text = str(self.cleaned_data["text"])
         if utf16_units(text) > PING_MAX_UNITS:
             raise forms.ValidationError(_("This is too long for a ping. Some characters count twice."))

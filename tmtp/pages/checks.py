@@ -12,7 +12,7 @@ from ..web import checks as web
 
 @checks.register("tmtp")
 def check_pages(**_: Any) -> list[checks.CheckMessage]:
-    """W001 and E002."""
+    """Check for W001 and E002."""
     found = web.check_urls("tmtp_pages", "devices", 'path("", include("tmtp.pages.urls"))')
     if find_spec("segno") is None:
         message = "The page for a new device shows a QR code, and the package segno is not installed."

@@ -24,7 +24,7 @@ BLOCKS = ("title", "head", "content")
 
 @checks.register("tmtp")
 def check_base_template(**_: Any) -> list[checks.CheckMessage]:
-    """E001 and E002: check that TMTP["BASE_TEMPLATE"] can be loaded, and has the blocks that pages fill."""
+    """Check that TMTP["BASE_TEMPLATE"] can be loaded (E001), and has the blocks that pages fill (E002)."""
     name = conf.BASE_TEMPLATE
     try:
         template = get_template(name)
@@ -58,7 +58,7 @@ def blocks_of(template: Any) -> set[str] | None:
 
 @checks.register("tmtp")
 def check_messages(**_: Any) -> list[checks.CheckMessage]:
-    """E003: check that django.contrib.messages is installed, with which pages report what they have done."""
+    """Check that django.contrib.messages is installed, with which pages report what they have done (E003)."""
     middleware = "django.contrib.messages.middleware.MessageMiddleware"
     if apps.is_installed("django.contrib.messages") and middleware in settings.MIDDLEWARE:
         return []
@@ -68,7 +68,7 @@ def check_messages(**_: Any) -> list[checks.CheckMessage]:
 
 @checks.register("tmtp")
 def check_login_url(**_: Any) -> list[checks.CheckMessage]:
-    """W004: check that LOGIN_URL exists, to which visitors are redirected."""
+    """Check that LOGIN_URL exists, to which visitors are redirected (W004)."""
     try:
         url = resolve_url(settings.LOGIN_URL)
         if url.startswith("/"):
@@ -81,7 +81,7 @@ def check_login_url(**_: Any) -> list[checks.CheckMessage]:
 
 
 def check_urls(label: str, page: str, include: str) -> list[checks.CheckMessage]:
-    """W001 of an app: check that its URL patterns are included. `page` is the name of one of them."""
+    """Check that the URL patterns of an app are included (its W001). `page` is the name of one of them."""
     try:
         reverse(f"{label}:{page}")
     except NoReverseMatch:

@@ -143,7 +143,7 @@ def run(procfile: str) -> int:
 
 @contextlib.contextmanager
 def own_process_group() -> Iterator[None]:
-    """On a terminal, receive Ctrl-C in this process alone. If `make` received it too, it would report a failure.
+    """Receive Ctrl-C of a terminal in this process alone. If `make` received it too, it would report a failure.
 
     Ctrl-Z is ignored: it would stop this process alone, while `make` waits for it and the shell for `make`.
     """
