@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 
 from tmtp.tests.people import someone
+from tmtp.web import limits
 
 from .mailboxes import member
+
+
+@pytest.fixture(autouse=True)
+def fresh_limits():
+    """Forget how much the members of earlier tests have sent."""
+    limits.limits.cache_clear()
+    yield
+    limits.limits.cache_clear()
 
 
 @pytest.fixture

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from django.contrib.auth import get_user_model
+from django.urls import reverse
 
 from tmtp.mailbox import index
 from tmtp.mailbox.access import mailbox_for
@@ -15,7 +18,7 @@ from tmtp.services.messages.post_format import Person, compose
 from tmtp.services.messages.posts import Post
 from tmtp.services.people.actors import Sender
 from tmtp.services.people.users import add_alias
-from tmtp.tests.people import forget, to, unique
+from tmtp.tests.people import forget, to, unique, waiting
 
 
 def member(alias=""):
@@ -78,3 +81,26 @@ def group(*users):
     for user in users:
         Member.objects.create(group=its, user_id=user.user, alias=unique("one of no "), status=Member.Status.JOINED)
     return its.gid
+
+
+def url(name, *args, query=""):
+    """Return the URL of a page of the mailbox."""
+    return reverse(f"tmtp_mailbox:{name}", args=args) + query
+
+
+def page(browser, name, *args, query="", **options):
+    """Return the HTML of a page of the mailbox."""
+    answer = browser.get(url(name, *args, query=query), **options)
+    assert answer.status_code == 200, answer
+    return answer.text
+
+
+def head_of(message):
+    """Return the head of a post, parsed, and its text."""
+    at = message["datahead"]
+    return json.loads(message["data"][:at]), message["data"][at:].decode()
+
+
+def deliveries(node):
+    """Return the posts that wait for a node: (head, text) each."""
+    return [head_of(message) for message in waiting(node) if message["op"] == "delivery"]

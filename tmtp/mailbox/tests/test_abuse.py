@@ -9,16 +9,10 @@ from tmtp.models import AbuseReport, User
 from tmtp.services.groups import groups
 from tmtp.services.messages import posting
 from tmtp.services.messages.sending import send_message
-from tmtp.web import limits
 
 from .mailboxes import entries, letter, received, sender_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
-
-
-@pytest.fixture(autouse=True)
-def fresh_limits():
-    limits.limits.cache_clear()
 
 
 def where(msgid):
