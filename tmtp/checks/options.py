@@ -14,7 +14,7 @@ from ..conf import DEFAULT_LIMITS, DEFAULT_NTP, DEFAULTS, conf, ntp_address
 from ..openid.providers import parse_settings
 from ..server.proxy import Proxies
 from ..services.people.names import is_name
-from .rules import FLAG, SECONDS, Messages, Rule, check_settings, did_you_mean, is_whole
+from .rules import FLAG, SECONDS, Messages, Rule, check_settings, did_you_mean, is_between, is_whole
 
 messages = Messages("tmtp")
 
@@ -35,11 +35,13 @@ def _is_ntp_address(value: Any) -> bool:
 
 
 def _are_networks(value: Any) -> bool:
+    if not isinstance(value, list | tuple) or not all(isinstance(network, str) for network in value):
+        return False
     try:
         Proxies(value)
-        return isinstance(value, list | tuple) and all(isinstance(network, str) for network in value)
-    except (TypeError, ValueError):
+    except ValueError:
         return False
+    return True
 
 
 def _octets(value: str) -> int:
@@ -83,13 +85,13 @@ NETWORKS = Rule(_are_networks, "a list of networks, such as [“10.0.0.0/8”, �
 TEMPLATE = Rule(lambda value: isinstance(value, str) and value != "", "the name of a template")
 PATH = Rule(lambda value: value is None or _is_path(value), "a path")
 WINDOW = Rule(lambda value: is_whole(value) and 1 <= value <= 1000, "a whole number from 1 to 1000")
-OCTETS = Rule(lambda value: is_whole(value) and value >= 1, "a whole number of octets, 1 or more")
-FREE = Rule(lambda value: is_whole(value) and value >= 0, "a whole number of octets, 0 or more")
+OCTETS = Rule(lambda value: is_between(1, value), "a whole number of octets from 1 to 10**18")
+FREE = Rule(lambda value: is_between(0, value), "a whole number of octets from 0 to 10**18")
 NAMES = Rule(
     lambda value: isinstance(value, list | tuple) and all(isinstance(one, str) and one for one in value),
     "a list of e-mail addresses, aliases and gids",
 )
-LIMIT = Rule(lambda value: value is None or (is_whole(value) and value >= 1), "None or a whole number, 1 or more")
+LIMIT = Rule(lambda value: value is None or is_between(1, value), "None or a whole number from 1 to 10**18")
 
 HOSTS = Rule(
     lambda value: isinstance(value, list | tuple) and all(_is_ntp_address(host) for host in value),

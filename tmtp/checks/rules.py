@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core import checks
+
+LONGEST = 10**9  # seconds; clocks and the database take no more than centuries
+LARGEST = 10**18  # the database takes no larger whole numbers
 
 
 class Rule(NamedTuple):
@@ -24,13 +26,20 @@ def is_whole(value: Any) -> bool:
 
 
 def _is_seconds(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= LONGEST
+
+
+def is_between(least: int, value: Any) -> bool:
+    """Return whether a value is an int, at least `least`, which the database takes."""
+    return is_whole(value) and least <= value <= LARGEST
 
 
 FLAG = Rule(lambda value: isinstance(value, bool), "True or False")
-SECONDS = Rule(_is_seconds, "a number of seconds above 0")
-SECONDS_OR_NONE = Rule(lambda value: value is None or _is_seconds(value), "a number of seconds above 0, or None")
-COUNT = Rule(lambda value: is_whole(value) and value >= 1, "a whole number, 1 or more")
+SECONDS = Rule(_is_seconds, "a number of seconds above 0, at most 1,000,000,000")
+SECONDS_OR_NONE = Rule(
+    lambda value: value is None or _is_seconds(value), "a number of seconds above 0, at most 1,000,000,000, or None"
+)
+COUNT = Rule(lambda value: is_between(1, value), "a whole number from 1 to 10**18")
 DOTTED_PATH = Rule(lambda value: isinstance(value, str) and value != "", "a dotted path, such as “shop.mail.Backend”")
 DOTTED_PATH_OR_NONE = Rule(lambda value: value is None or DOTTED_PATH.fits(value), "a dotted path, or None")
 

@@ -72,11 +72,21 @@ def check_layer(**_: Any) -> list[checks.CheckMessage]:
         return [messages.error(15, "CHANNEL_LAYERS has no entry “default”.", hint)]
     try:
         layer = get_channel_layer()
+        _parse_hosts(given["default"])
     except Exception as error:  # whatever the layer's module does
         return [messages.error(15, f"CHANNEL_LAYERS cannot be used: {error}", hint)]
     if not callable(getattr(layer, "group_send", None)):
         return [messages.error(15, "The BACKEND in CHANNEL_LAYERS is not a channel layer with groups.", hint)]
     return []
+
+
+def _parse_hosts(layer: dict[str, Any]) -> None:
+    """Raise ValueError or another error if the hosts of channels-redis are not valid: its layers only note them."""
+    if layer["BACKEND"].startswith("channels_redis."):
+        from channels_redis.utils import create_pool, decode_hosts
+
+        for host in decode_hosts(layer.get("CONFIG", {}).get("hosts")):
+            create_pool(host)  # connects with the first request only
 
 
 @checks.register("tmtp")

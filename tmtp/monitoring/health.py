@@ -14,7 +14,6 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from ..conf import conf
-from ..services.queue.leases import LIFETIME
 from ..services.storage import room
 from .status import Server, Status
 
@@ -110,8 +109,7 @@ def _of_server(server: Server) -> Iterator[Problem]:
     if not server.runs:
         yield Problem(
             Level.WARNING,
-            _("The server %(name)s has not reported for %(seconds)d s. It was killed or cannot reach the database.")
-            % {**values, "seconds": LIFETIME.total_seconds()},
+            _("The server %(name)s was killed, or cannot reach the database.") % values,
         )
         return
     if server.values.get("draining"):

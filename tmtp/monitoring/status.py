@@ -14,12 +14,11 @@ from datetime import datetime
 from typing import Any
 
 from django.db import DatabaseError, connection
-from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.utils import timezone
 
 from ..models import ServerFigures, ServerLease
 from ..services.monitoring import samples, survey
-from ..services.queue.leases import fresh
+from ..services.queue import leases
 from ..times import SECOND
 
 
@@ -91,12 +90,11 @@ def age_of(number: int) -> float:
 
 
 def _servers() -> list[Server]:
-    renewed = ExpressionWrapper(Q(seen__gte=fresh()), BooleanField())
-    leases: list[Any] = list(ServerLease.objects.annotate(renewed=renewed).order_by("started", "pk"))
+    alive = leases.alive()
     latest = {figures.server_id: figures for figures in ServerFigures.objects.all()}
     servers = []
-    for lease in leases:
-        server = Server(lease.pk, lease.host, lease.address, lease.pid, lease.started, lease.renewed)
+    for lease in ServerLease.objects.order_by("started", "pk"):
+        server = Server(lease.pk, lease.host, lease.address, lease.pid, lease.started, lease.pk in alive)
         figures = latest.get(lease.pk)
         if figures:
             server.values = figures.values

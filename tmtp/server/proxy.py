@@ -20,6 +20,7 @@ ADDRESSES = {0x11: 12, 0x21: 36}  # octets of the addresses of TCP over IPv4 and
 FAMILIES = range(4)  # of version 2: unspecified, IPv4, IPv6, UNIX
 KINDS = range(3)  # unspecified, stream, datagram
 LOCAL, PROXY = 0x20, 0x21
+MAPPED = 96  # bits before an IPv4 address in IPv6 notation
 Client = tuple[str, int]  # address and port
 
 
@@ -32,7 +33,7 @@ class Proxies:
 
     def __init__(self, networks: Iterable[str]) -> None:
         """Raise ValueError if one of them is not a network."""
-        self._networks = [ipaddress.ip_network(network) for network in networks]
+        self._networks = [_network(network) for network in networks]
 
     def __contains__(self, address: str) -> bool:
         if not self._networks:
@@ -43,6 +44,16 @@ class Proxies:
             return False
         known = getattr(known, "ipv4_mapped", None) or known
         return any(known in network for network in self._networks)
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Return a network as addresses are compared with it: without a zone, and IPv4 in IPv6 notation as IPv4."""
+    address, slash, length = text.partition("/")
+    network = ipaddress.ip_network(address.partition("%")[0] + slash + length)
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped and network.prefixlen >= MAPPED:
+        return ipaddress.IPv4Network((mapped, network.prefixlen - MAPPED))
+    return network
 
 
 async def read_header(sock: socket.socket) -> Client | None:
@@ -86,7 +97,7 @@ def parse(header: bytes) -> Client | None:
 def _parse_1(header: bytes) -> Client | None:
     """Parse "PROXY TCP4 source destination port port" or "PROXY UNKNOWN …"."""
     try:
-        words = header[:-2].decode("ascii").split(" ")
+        words = header[:-2].decode("latin-1").split(" ")  # whatever follows UNKNOWN is to be ignored
         if words[1] == "UNKNOWN":
             return None
         _, kind, source, destination, *ports = words

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any
 
-from django.db import OperationalError, connection
+from django.db import Error, OperationalError, connection
 
 from ..services.storage.dialect import is_pooled
 from .waiting import lock_wait
 
+Stamp = tuple[int, int]  # a file's device and inode
 PREPARE_AFTER = 5  # executions of a statement for which `dialect.run` does not ask
 
 
@@ -49,26 +51,57 @@ def rewrite_log() -> None:
 
 
 class DatabaseFile:
-    """SQLite's database file. If it is removed or replaced, SQLite goes on writing to a file without a name."""
+    """SQLite's database file and its log.
+
+    If one is removed or replaced, SQLite goes on writing to a file without a name, and whoever connects meanwhile
+    begins an empty database at the old path, and takes the log for its own.
+    """
 
     def __init__(self) -> None:
-        self._opened: tuple[int, int] | None = None
+        self._opened: Stamp | None = None
+        self._log_path = ""
+        self._log: Stamp | None = None
+        self._is_saved = False
 
     def note(self) -> None:
-        """Remember the file that the connection has opened, if this is the first call."""
-        self._opened = self._opened or self._found()
+        """Remember the files that were just opened; of the database, the one that was opened first."""
+        if connection.vendor == "sqlite":
+            name = connection.settings_dict["NAME"]
+            self._opened = self._opened or _stamp(name)
+            self._log_path = os.path.realpath(name) + "-wal"
+            self._log = _stamp(self._log_path)
+
+    def forget_log(self) -> None:
+        """Expect no log: the store is not connected, and whoever closed the last connection has removed it."""
+        self._log = None
 
     def check(self) -> None:
-        """Raise OperationalError if the file at the database's path is not the one that was opened."""
-        if self._opened and self._found() != self._opened:
-            raise OperationalError("the file of the database was removed or replaced: put it back, or restart")
+        """Raise OperationalError if the files at the database's path are not those that were opened.
 
-    @staticmethod
-    def _found() -> tuple[int, int] | None:
-        if connection.vendor != "sqlite":
-            return None
-        try:
-            status = os.stat(connection.settings_dict["NAME"])
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
+        What the log holds is copied into the database first, so that nothing is lost with the log.
+        """
+        if self.is_there:
+            self._is_saved = False
+            return
+        if connection.connection is not None and not self._is_saved:
+            self._is_saved = True
+            with suppress(Error):
+                rewrite_log()
+        raise OperationalError("the file of the database or its log was removed or replaced: put it back, or restart")
+
+    @property
+    def is_there(self) -> bool:
+        """Whether both are at their paths."""
+        if self._opened is None:
+            return True
+        if _stamp(connection.settings_dict["NAME"]) != self._opened:
+            return False
+        return self._log is None or _stamp(self._log_path) == self._log
+
+
+def _stamp(path: str | os.PathLike[str]) -> Stamp | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

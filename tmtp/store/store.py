@@ -36,6 +36,7 @@ from ..services.queue.reports import Note
 from ..services.storage.spool import discard, discard_soon
 from .batching import Job, Order, PostJob, ServiceJob, fail_overdue
 from .counters import StoreCounters
+from .durability import DatabaseFile
 from .reserve import Reserve
 from .transactions import Committed, Entry, LeaseLost, Transactions, Unavailable, Uncertain
 from .wal import Checkpoints
@@ -89,9 +90,9 @@ class Store:
         self._order = Order()
         self._settled = threading.Event()  # whether the loop has dealt with the last report
         self._settled.set()
-        reserve = Reserve()
-        self._checkpoints = Checkpoints(reserve)
-        self._transactions = Transactions(self._checkpoints, reserve, self.counters)
+        reserve, file = Reserve(), DatabaseFile()
+        self._checkpoints = Checkpoints(reserve, file)
+        self._transactions = Transactions(self._checkpoints, reserve, file, self.counters)
         self._reads: list[Read[Any]] = []
         self._worked = 0.0  # the time.monotonic() at which the database did its work last
         self._overdue: list[Entry | Note] = []  # acknowledgements of batches that were not committed

@@ -60,11 +60,13 @@ class Committed(NamedTuple):
 class Transactions:
     """The transactions of one store. Use them in one thread only, which has its own connection."""
 
-    def __init__(self, checkpoints: Checkpoints, reserve: Reserve, counters: StoreCounters) -> None:
+    def __init__(
+        self, checkpoints: Checkpoints, reserve: Reserve, file: DatabaseFile, counters: StoreCounters
+    ) -> None:
         self._checkpoints = checkpoints
         self._reserve = reserve
         self._counters = counters
-        self._file = DatabaseFile()
+        self._file = file
         self.cutter = Cutter()
         self._durable: Any = None  # the connection that is set up
         self._is_pooled = False
@@ -91,6 +93,9 @@ class Transactions:
 
     def _set_up(self) -> None:
         """Set up a connection that is not yet: Django connects by itself, with commits that may not be durable."""
+        if connection.connection is None:
+            self._file.forget_log()
+            self._file.check()  # SQLite would make a new one
         connection.ensure_connection()
         if connection.connection is not self._durable:
             with connection.wrap_database_errors:
@@ -193,6 +198,7 @@ class Transactions:
         while True:
             try:
                 with self.cutter.until(give_up):
+                    self._file.check()
                     return function()
             except Error as error:
                 if failure_of(error) is None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import Error, connection
 
+from .durability import DatabaseFile
 from .reserve import Reserve
 
 ROWS = 4000  # a checkpoint is made when so many rows have changed
@@ -22,8 +23,9 @@ LOG_PAGES = 16_000  # 64 MB; with so many pages, if writers never pause, a commi
 class Checkpoints:
     """The checkpoints of the store's database. They do nothing on other databases than SQLite."""
 
-    def __init__(self, reserve: Reserve) -> None:
+    def __init__(self, reserve: Reserve, file: DatabaseFile) -> None:
         self._reserve = reserve
+        self._file = file
         self._due = threading.Event()
         self._changed = 0  # rows, as the store's connection counts them
         self._done = 0
@@ -61,7 +63,7 @@ class Checkpoints:
             self._due.wait(IDLE)
             self._due.clear()
             self._reserve.keep()
-            if self._changed != self._done:
+            if self._changed != self._done and self._file.is_there:
                 self._done = self._changed
                 with suppress(Error):  # the next checkpoint includes this one
                     connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

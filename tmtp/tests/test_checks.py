@@ -20,6 +20,7 @@ from tmtp.optional_app import require_tmtp
 from tmtp.server.certificate import make_self_signed
 
 ROOT = Path(__file__).resolve().parents[2]
+PUBSUB = "channels_redis.pubsub.RedisPubSubChannelLayer"
 PROVIDER = {
     "label": "Example",
     "login": ["https://id.example/login", "a=b"],
@@ -107,7 +108,11 @@ def test_what_is_no_dict_has_the_defaults_so_that_checks_can_say_so(settings):
         ({"LIMITS": {"links_per_adress": 5}}, "tmtp.E004", "“links_per_address”"),
         ({"LIMITS": {"links_per_address": 0}}, "tmtp.E005", "None lifts"),
         ({"LIMITS": {"links_per_address": "5"}}, "tmtp.E005", "None lifts"),
+        ({"LIMITS": {"pings_per_pair": 10**400}}, "tmtp.E005", "from 1 to 10**18"),
         ({"LIMITS": 5}, "tmtp.E005", "None"),
+        ({"STORE_PATIENCE": 10**400}, "tmtp.E003", "at most 1,000,000,000"),
+        ({"MIN_FREE": 10**19}, "tmtp.E003", "from 0 to 10**18"),
+        ({"PROXIES": [10]}, "tmtp.E003", "networks"),
         ({"OPENID": {"auth": 3, "authby": []}}, "tmtp.E006", "OPENID"),
         ({"OPENID": {"auth": 1, "authby": []}}, "tmtp.E006", "OPENID"),
         ({"OPENID": {"auth": 1, "authby": [without("iss")]}}, "tmtp.E006", "OPENID"),
@@ -380,6 +385,10 @@ def test_tasks(settings, cluster, found):
         {"default": 7},
         {"other": {"BACKEND": "channels.layers.InMemoryChannelLayer"}},
         {"default": {"BACKEND": "builtins.dict"}},
+        {"default": {"BACKEND": PUBSUB, "CONFIG": {"hosts": ["localhost"]}}},
+        {"default": {"BACKEND": PUBSUB, "CONFIG": {"hosts": "redis://localhost"}}},
+        {"default": {"BACKEND": PUBSUB, "CONFIG": {"hosts": [7]}}},
+        {"default": {"BACKEND": PUBSUB, "CONFIG": 7}},
         7,
     ],
 )
@@ -388,7 +397,15 @@ def test_a_channel_layer_that_is_none(settings, layers):
     assert [message.id for message in site.check_layer()] == ["tmtp.E015"]
 
 
-@pytest.mark.parametrize("layers", [{}, {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}])
+@pytest.mark.parametrize(
+    "layers",
+    [
+        {},
+        {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}},
+        {"default": {"BACKEND": PUBSUB}},
+        {"default": {"BACKEND": PUBSUB, "CONFIG": {"hosts": ["redis://localhost:1", ("localhost", 2)]}}},
+    ],
+)
 def test_a_channel_layer(settings, layers):
     settings.CHANNEL_LAYERS = layers
     assert not site.check_layer()

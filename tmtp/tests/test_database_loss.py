@@ -233,15 +233,36 @@ async def comes_back(server, client):
 
 
 @sqlite
-async def test_file_of_the_database_is_removed_and_put_back():
+@pytest.mark.parametrize("which", ["mnm.sqlite3", "mnm.sqlite3-wal"])
+async def test_file_of_the_database_is_removed_and_put_back(which):
+    with installation(STORE_PATIENCE=0.1) as site, site.serve() as server:
+        client = await server.register()
+        there, away = site.folder / which, site.folder / "away"
+        there.rename(away)
+        for number in "12":
+            client.post(number, [client.uid], b"lost?")
+            assert "error" in (await client.expect(op="ack", id=number))[0]
+        assert "was removed or replaced" in server.log
+        await asyncio.sleep(1.2)  # the log is copied once a second
+        assert not there.exists()
+        away.rename(there)
+        client.post("3", [client.uid], b"kept")
+        assert "error" not in (await client.expect(op="ack", id="3"))[0]
+        client.close()
+
+
+@sqlite
+async def test_whoever_makes_another_database_in_its_place_takes_nothing_along():
+    """As a page of the website does: SQLite takes the log that it finds for that of the new file, and removes it."""
     with installation(STORE_PATIENCE=0.1) as site, site.serve() as server:
         client = await server.register()
         there, away = site.folder / "mnm.sqlite3", site.folder / "away.sqlite3"
         there.rename(away)
-        client.post("1", [client.uid], b"lost?")
-        assert "error" in (await client.expect(op="ack", id="1"))[0]
-        assert "was removed or replaced" in server.log
-        away.rename(there)
-        client.post("2", [client.uid], b"kept")
-        assert "error" not in (await client.expect(op="ack", id="2"))[0]
+        await until(lambda: "error" in server.log.lower())
+        with contextlib.closing(sqlite3.connect(there)) as another:
+            another.execute("CREATE TABLE another (id)")
+        away.replace(there)
         client.close()
+        server.kill()
+        await server.restart()
+        (await server.login(client.uid, client.nodeid)).close()

@@ -83,3 +83,12 @@ def test_no_server(server: ServerLease) -> None:
 @pytest.mark.django_db
 def test_a_service_that_never_ran() -> None:
     assert status()[0] == status("--json")[0] == 2
+
+
+def test_a_server_that_was_killed_does_not_run(server: ServerLease, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lease is fresh for half a minute, but its lock is gone at once."""
+    monkeypatch.setattr("tmtp.services.storage.locks.held_among", lambda numbers: set())
+    code, said = status()
+    assert code == 2
+    assert f"The server {server.host}:{server.pid} was killed, or cannot reach the database." in said
+    assert "not reporting" in said

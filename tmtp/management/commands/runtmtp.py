@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
 from functools import partial
@@ -103,7 +104,7 @@ class Command(TmtpCommand):
             raise CommandError(_("The database cannot be used: %s") % error) from error
         if not done:
             raise CommandError(_("The service failed; see its log. Start it again: no acknowledged message is lost."))
-        self.stdout.write(_("stopped"))
+        self._print(_("stopped"))
 
     def _certificate(self, cert: str | None, key: str | None) -> Certificate:
         cert, key = cert or conf.CERT, key or conf.KEY
@@ -156,8 +157,15 @@ class Command(TmtpCommand):
         if count > 1:
             line += _(", %(count)s processes for links and one for the store") % {"count": count}
         setup.predecessor.tell_ready()
-        self.stdout.write(line)
-        self.stdout.flush()
+        self._print(line)
+
+    def _print(self, line: str) -> None:
+        """Print a line at once, unless nobody reads it any more."""
+        try:
+            self.stdout.write(line)
+            self.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes there once more at its end
 
 
 def processes(argument: str) -> int:

@@ -96,7 +96,7 @@ def fresh() -> CombinedExpression:
     return Now() - LIFETIME
 
 
-def alive(besides: int) -> set[int]:
+def alive(besides: int = 0) -> set[int]:
     """Return the leases of all servers that are alive, `besides` one."""
     renewed = ServerLease.objects.filter(seen__gte=fresh()).exclude(pk=besides).values_list("pk", flat=True)
     return locks.held_among(renewed) if renewed and locks.are_possible() else set(renewed)
