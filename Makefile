@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL = $(PY) -m pip install --disable-pip-version-check --no-compile --progress-bar off
 PRINT = awk '/^Collecting / { print "  " $$2 } /^Installing / { print "  unpacking them" } { fflush() }'
 
-.PHONY: help setup run hello test test-app test-slow test-site test-postgresql lint bench bench-cluster faults fuzz soak screenshots requirements clean
+.PHONY: help setup run hello test test-app test-slow test-site test-postgresql lint bench bench-cluster faults fuzz soak docs screenshots requirements clean
 
 help:
 	@echo 'make setup   install in .venv what the site and its tests need'
@@ -25,6 +25,7 @@ help:
 	@echo 'make faults  kill, stop, cut off and fill what the service needs, many times, while clients post'
 	@echo 'make fuzz    look for octets that break a promise, some minutes for each target (MINUTES=5)'
 	@echo 'make soak    see whether the service gives everything back when clients have gone, for an hour (MINUTES=60)'
+	@echo 'make docs    make a website of the documentation, build/docs/index.html'
 	@echo 'make screenshots   make the pictures in docs/ again'
 	@echo 'make requirements  make requirements*.txt from pyproject.toml'
 	@echo 'make clean   remove what was built, and .venv; var/ stays'
@@ -103,6 +104,17 @@ fuzz: setup
 
 soak: setup
 	$(PY) -m benchmarks.soak $(MINUTES:%=--minutes %)
+
+# The packages that make the website import nothing of the project: they have an environment of their own.
+build/docs-tools/installed: requirements-docs.txt
+	$(PYTHON) -m venv build/docs-tools
+	@echo 'Installing the packages of requirements-docs.txt in build/docs-tools:'
+	@build/docs-tools/bin/python -m pip install --disable-pip-version-check --progress-bar off -r $< | $(PRINT)
+	@touch $@
+
+# NO_MKDOCS_2_WARNING: Material will be maintained for security alone from May 2027 on; its successor reads the same mkdocs.yml.
+docs: build/docs-tools/installed
+	NO_MKDOCS_2_WARNING=1 build/docs-tools/bin/mkdocs build
 
 screenshots: setup
 	$(PY) -m mnmsite.tests.screenshots docs

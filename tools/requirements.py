@@ -1,6 +1,7 @@
-"""Write requirements.txt and requirements-test.txt from pyproject.toml: `make requirements`.
+"""Write requirements.txt, requirements-test.txt and requirements-docs.txt from pyproject.toml: `make requirements`.
 
-requirements.txt is what the site runs on, requirements-test.txt what its tests need besides.
+requirements.txt is what the site runs on, requirements-test.txt what its tests need besides, and requirements-docs.txt
+what makes the website of the documentation.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RUN = ("postgresql", "provider", "redis", "delivery", "ntp", "site")  # the extras of pyproject.toml that the site uses
 TEST = ("test",)
+DOCS = ("docs",)
 HEADER = "# Made from pyproject.toml by `make requirements`.\n"
 
 
@@ -22,6 +24,7 @@ def render(project: dict[str, Any]) -> dict[str, str]:
     return {
         "requirements.txt": HEADER + _lines(run),
         "requirements-test.txt": HEADER + "-r requirements.txt\n" + _lines(test),
+        "requirements-docs.txt": HEADER + _lines(_of_extras(project, DOCS)),
     }
 
 

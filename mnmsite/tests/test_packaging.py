@@ -30,7 +30,7 @@ def classified(prefix):
     return {name.removeprefix(prefix) for name in PROJECT["classifiers"] if re.match(rf"{prefix}\d+\.\d+$", name)}
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-test.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-test.txt", "requirements-docs.txt"])
 def test_requirements_are_those_of_pyproject(name):
     assert (ROOT / name).read_text() == render(PROJECT)[name], "run `make requirements`"
 
