@@ -62,11 +62,12 @@ def navigation(context: dict[str, Any]) -> list[Entry]:
     if user is None or not user.is_authenticated:
         return [Entry(url, label, request.path.startswith(url)) for url, label in _there(FOR_VISITORS)]
     entries = [Entry(url, label, request.path.startswith(url)) for url, label in _there(FOR_MEMBERS)]
-    return [replace(entry, count=_unread(user)) if entry.label == MAILBOX else entry for entry in entries]
+    number = context.get("unread")  # of a page of the mailbox, which has counted
+    count = _shown(unread(user) if number is None else number)
+    return [replace(entry, count=count) if entry.label == MAILBOX else entry for entry in entries]
 
 
-def _unread(user: Any) -> str:
-    number = unread(user)
+def _shown(number: int) -> str:
     return f"{UNREAD_MAX}+" if number > UNREAD_MAX else str(number or "")
 
 

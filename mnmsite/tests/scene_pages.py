@@ -116,6 +116,11 @@ def list_pages(on: Any, anna: Any, node: Any, newcomer: Any) -> dict[str, list[t
     add("tmtp_pages:group_leave", "group-leave", groups["Tuesday"])
     add("tmtp_mailbox:mailbox", "mailbox")
     add("tmtp_mailbox:mailbox", "mailbox-empty", who=NEW)
+    add("tmtp_mailbox:mailbox", "mailbox-archived", query="?show=archived")
+    add("tmtp_mailbox:mailbox", "mailbox-sent", query="?show=sent")
+    add("tmtp_mailbox:mailbox", "mailbox-deleted", query="?show=deleted")
+    add("tmtp_mailbox:deleted_empty", "mailbox-deleted-empty")
+    add("tmtp_mailbox:shortcuts", "mailbox-shortcuts")
     add("tmtp_mailbox:search", "search", query="?q=uppsala")
     add("tmtp_mailbox:search", "search-nothing", query="?q=checkmate")
     add("tmtp_mailbox:compose", "write")
@@ -127,9 +132,9 @@ def list_pages(on: Any, anna: Any, node: Any, newcomer: Any) -> dict[str, list[t
     for key, thread in threads.items():
         if ":" in thread.key:
             add("tmtp_mailbox:thread", f"thread-{slugify(key)}", thread.pk)
-    add("tmtp_mailbox:thread_delete", "thread-delete", drive.pk)
+    add("tmtp_mailbox:thread", "thread-deleted", threads["Chairs"].pk, query="?show=deleted")
+    add("tmtp_mailbox:thread_delete", "thread-delete", threads["Chairs"].pk)
     add("tmtp_mailbox:message_report", "report-message", format_msgid(letter.number))
-    add("tmtp_mailbox:message_delete", "message-delete", format_msgid(hall.latest))
     add("tmtp_delivery:no_notices", "no-notices", signing.dumps(anna.pk, salt=notices.SALT), who=VISITOR)
     add("tmtp_delivery:no_notices", "no-notices-wrong", "nonsense", who=VISITOR)
     add("oauth2_provider:authorize", "device-allow", query="?" + urlencode(authorize))

@@ -146,6 +146,10 @@ def _letters(on: Stage, anna: Any, node: Any) -> None:
 
     with ago(40 * DAY):
         sending.send_message(anna, "Welcome to the club", "Good to have you with us, **Anna**.")
+    with ago(12 * DAY):
+        on.post("chiara", ["anna"], "Chairs", "There are four chairs in the cellar that nobody wants.")
+    with ago(11 * DAY):
+        on.post("elsa", ["anna"], "Minutes of the board, October", "Nothing was decided.")
     with ago(9 * DAY):
         subject = "Can anyone drive to Uppsala on the 28th? I have room for two boards and the clocks, not for five"
         thread = on.post("boris", ["anna", "chiara"], subject, "The bus goes at seven. I can take the *boards*.")
@@ -207,14 +211,22 @@ def _people(on: Stage, anna: Any) -> None:
 
 
 def _read(node: Any) -> None:
-    """Mark all of Anna's messages as read, except for today's."""
-    from tmtp.mailbox import index
-    from tmtp.mailbox.models import Entry
+    """Mark all of Anna's messages as read, except for today's, and put some threads away."""
+    from tmtp.mailbox import actions, index
+    from tmtp.mailbox.models import Entry, Thread
 
     while not index.catch_up(node):
         pass
     today = time.time_ns() - 12 * HOUR * 10**9
-    index.mark_read(node, Entry.objects.filter(node=node, number__lt=today).values_list("number", flat=True))
+    actions.mark_read(node, list(Entry.objects.filter(node=node, number__lt=today).values_list("number", flat=True)))
+    for action, beginning in [
+        ("delete", "Chairs"),
+        ("archive", "Minutes"),
+        ("star", "Can anyone"),
+        ("mute", "Pairings"),
+    ]:
+        threads = Thread.objects.filter(node=node, subject__startswith=beginning)
+        actions.act(node, action, threads.values_list("pk", flat=True))
 
 
 def _waiting(phone: Any, tablet: Any) -> None:

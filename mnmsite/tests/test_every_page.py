@@ -23,7 +23,7 @@ NO_PAGES = {
     "leads elsewhere": "start message openid_sign_in openid_callback",
     "takes what a form sends, and leads elsewhere": "sign_out link add_address mail_again remove_address unblock "
     "group_join group_name group_invite session_end sessions_end group_role group_bar invitation_accept "
-    "invitation_decline thread_unread",
+    "invitation_decline act undo message_delete",
     "a file": "message_text attachment",
     "for programs": "token oidc-connect-discovery-info jwks-info healthz readyz metrics",
 }

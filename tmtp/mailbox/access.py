@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Exists, OuterRef
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 
@@ -12,7 +13,7 @@ from ..protocol.values import parse_msgid
 from ..services.messages.mailbox import Received, messages_of
 from ..services.people.linking import user_of
 from ..services.people.placeholders import mailbox_of
-from .models import Entry, Thread
+from .models import Entry, Mailbox, Thread
 
 NUMBER_MAX = 2**63 - 1
 
@@ -20,8 +21,14 @@ NUMBER_MAX = 2**63 - 1
 def mailbox_for(account: Any) -> Node:
     """Return the mailbox of a member of the website, with its user. The first call creates it."""
     mine = Node.objects.filter(user__account=account, kind=Node.Kind.MAILBOX, dropped=None)
+    off = Exists(Mailbox.objects.filter(node=OuterRef("pk"), shortcuts=False))
     # First without a transaction: on SQLite it would wait for whoever writes.
-    return mine.select_related("user").first() or mailbox_of(user_of(account))
+    return mine.select_related("user").annotate(shortcuts_off=off).first() or mailbox_of(user_of(account))
+
+
+def has_shortcuts(mailbox: Node) -> bool:
+    """Return whether single keys do something on the pages of a mailbox, which `mailbox_for` has returned."""
+    return not getattr(mailbox, "shortcuts_off", False)
 
 
 def thread_of(mailbox: Node, pk: int) -> Thread:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.db.models import QuerySet
 from django.utils.functional import cached_property
 from django.utils.safestring import SafeString
 
@@ -16,6 +17,7 @@ from ..services.messages.post_format import FILE, Attached
 from .models import Entry, Thread
 
 AT_ONCE = 30
+MOST = 300  # messages on one page, however many the reader has loaded
 SHOWN_MAX = 32 * 1024  # characters of a text that are shown; a longer text can be downloaded
 
 
@@ -128,21 +130,32 @@ class Part:
         return self.items[0].entry.number if self.items else 0
 
 
-def until(mailbox: Node, thread: Thread, before: int | None = None) -> Part:
-    """Return the last messages of a thread, or the last ones before a number."""
-    entries = thread.entries.order_by("-number")
-    if before is not None:
-        entries = entries.filter(number__lt=before)
-    found = list(entries[: AT_ONCE + 1])
-    part = _part(mailbox, found[:AT_ONCE][::-1])
-    part.earlier = len(found) > AT_ONCE
-    part.later = before is not None and thread.entries.filter(number__gte=before).exists()
+def until(
+    mailbox: Node, thread: Thread, before: int | None = None, since: int | None = None, *, deleted: bool = False
+) -> Part:
+    """Return the last messages of a thread, or the last ones before a number: AT_ONCE, or more.
+
+    With `since`, these are all messages from this number on, at most MOST. `deleted` means the deleted messages,
+    instead of those that are not.
+    """
+    every = entries_of(thread, deleted=deleted)
+    entries = (every if before is None else every.filter(number__lt=before)).order_by("-number")
+    many = AT_ONCE if since is None else max(AT_ONCE, entries.filter(number__gte=since)[:MOST].count())
+    found = list(entries[: many + 1])
+    part = _part(mailbox, found[:many][::-1])
+    part.earlier = len(found) > many
+    part.later = before is not None and every.filter(number__gte=before).exists()
     return part
 
 
 def after(mailbox: Node, thread: Thread, number: int) -> Part:
     """Return the messages of a thread after a number."""
-    return _part(mailbox, list(thread.entries.filter(number__gt=number).order_by("number")[:AT_ONCE]))
+    return _part(mailbox, list(entries_of(thread).filter(number__gt=number).order_by("number")[:AT_ONCE]))
+
+
+def entries_of(thread: Thread, *, deleted: bool = False) -> QuerySet[Entry]:
+    """Return the messages of a thread: those that are deleted, or those that are not."""
+    return thread.entries.filter(deleted__isnull=not deleted)
 
 
 def _part(mailbox: Node, entries: Sequence[Entry]) -> Part:

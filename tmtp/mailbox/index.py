@@ -12,15 +12,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db import transaction
-from django.db.models import Aggregate, Count, Exists, Max, Min, OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from ..models import Alias, Message, Node, QueueEntry, User
 from ..services.messages.fanout import LATE
 from ..services.messages.mailbox import Received, look_up_names, remove
-from ..services.queue import reports
 from . import search
 from .models import Entry, Mailbox, Thread
 from .participation import Participation
@@ -62,7 +60,7 @@ def _catch_up_some(node: Node) -> bool:
     found = _read(node, numbers)
     with transaction.atomic():
         mailbox = Mailbox.objects.select_for_update().get(node=node)  # if two pages find a message, one indexes it
-        forget(node.pk, gone_by)
+        forget(node, gone_by)
         _acknowledge(node, [*first, *found.silent])
         _index(node, found)
         _note(mailbox, numbers, due)
@@ -171,7 +169,8 @@ def _index(node: Node, all_found: Found) -> None:
         for one, _ in found
     )
     search.add([(entry.pk, its) for entry, (_, its) in zip(entries, found, strict=True)])
-    count(thread.pk for thread in threads.values())
+    _return_to_inbox([one for one, _ in found], threads)
+    count(node, [thread.pk for thread in threads.values()])
 
 
 def _acknowledge(node: Node, numbers: Iterable[int]) -> None:
@@ -195,7 +194,7 @@ def _threads(node: Node, found: Sequence[Summary], participation: Participation)
     for one in found:
         thread = threads.get(one.key)
         if thread is None:
-            thread = changed[one.key] = threads[one.key] = Thread(node=node, key=one.key, first=one.number, latest=0)
+            thread = changed[one.key] = threads[one.key] = Thread(node=node, key=one.key, first=one.number)
         if one.number <= thread.first or not thread.subject:
             thread.subject, thread.first = one.subject, min(one.number, thread.first)
             changed[one.key] = thread
@@ -215,17 +214,47 @@ def _threads(node: Node, found: Sequence[Summary], participation: Participation)
     return threads
 
 
-def count(threads: Iterable[int]) -> None:
-    """Count the messages of these threads again, and delete threads without any."""
-    counted = Thread.objects.filter(pk__in=set(threads))
-    entries = Entry.objects.filter(thread=OuterRef("pk")).order_by().values("thread")
+def _return_to_inbox(found: Sequence[Summary], threads: dict[str, Thread]) -> None:
+    """Move archived threads with new messages of others back to the inbox, unless they are muted.
 
-    def value(of: Aggregate) -> Coalesce:
-        return Coalesce(Subquery(entries.annotate(value=of).values("value")), 0)
+    A message that is much older than the thread's newest one is not new, only found late.
+    """
+    back = set()
+    for one in found:
+        thread = threads[one.key]
+        if one.news and thread.archived and not thread.muted and one.number > (thread.latest or 0) - LATE:
+            back.add(thread.pk)
+    if back:
+        Thread.objects.filter(pk__in=back).update(archived=False)
 
-    unread = value(Count("pk", filter=Q(read=None)))
-    counted.update(messages=value(Count("pk")), unread=unread, latest=value(Max("number")), first=value(Min("number")))
-    counted.filter(messages=0).delete()
+
+def count(node: Node, threads: Iterable[int]) -> None:
+    """Count the messages of these threads again, and forget threads without any, deleted ones included."""
+    wanted = sorted(set(threads))
+    if not wanted:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT.format(", ".join(["%s"] * len(wanted))), [node.user.uid, *wanted])
+        if cursor.rowcount < len(wanted):
+            Thread.objects.filter(~Exists(Entry.objects.filter(thread=OuterRef("pk"))), pk__in=wanted).delete()
+
+
+# With the ORM, each of these would be a subquery, which reads all messages of a thread again.
+_COUNT = """
+UPDATE tmtp_mailbox_thread SET
+  messages = found.messages, unread = found.unread, first = found.first, latest = found.latest, sent = found.sent,
+  deleted = found.deleted
+FROM (
+  SELECT thread_id, MIN(number) AS first,
+    COUNT(*) FILTER (WHERE deleted IS NULL) AS messages,
+    COUNT(*) FILTER (WHERE deleted IS NULL AND read IS NULL) AS unread,
+    MAX(number) FILTER (WHERE deleted IS NULL) AS latest,
+    MAX(number) FILTER (WHERE deleted IS NULL AND uid = %s AND kind <> 'member') AS sent,
+    MAX(number) FILTER (WHERE deleted IS NOT NULL) AS deleted
+  FROM tmtp_mailbox_entry WHERE thread_id IN ({}) GROUP BY thread_id
+) AS found
+WHERE tmtp_mailbox_thread.id = found.thread_id
+"""
 
 
 def gone(node: Node, numbers: Iterable[int]) -> list[int]:
@@ -236,47 +265,29 @@ def gone(node: Node, numbers: Iterable[int]) -> list[int]:
     return [number for number in numbers if number not in here]
 
 
-# what members do with messages
-
-
-def mark_read(node: Node, numbers: Iterable[int]) -> None:
-    """Mark messages as read: the member has opened them."""
-    unread = list(Entry.objects.filter(node=node, number__in=list(numbers), read=None).values_list("number", "thread"))
-    if not unread:
-        return
-    opened = [number for number, _ in unread]
-    with transaction.atomic():
-        Entry.objects.filter(node=node, number__in=opened).update(read=timezone.now())
-        count({thread for _, thread in unread})
-        reports.has_read(node.pk, opened)
-
-
-@transaction.atomic
-def mark_unread(node: Node, thread: Thread) -> None:
-    """Mark the newest message of others in a thread as unread. The site's report still says that it was read."""
-    newest = thread.entries.exclude(uid=node.user.uid).exclude(kind="member").order_by("-number").first()
-    if newest:
-        Entry.objects.filter(pk=newest.pk).update(read=None)
-        count([thread.pk])
+def lock(node: Node) -> None:
+    """Lock the mailbox's index until the end of the transaction: counts are of what nobody changes meanwhile."""
+    Mailbox.objects.select_for_update().get_or_create(node=node)
 
 
 def delete(node: Node, numbers: Iterable[int]) -> None:
-    """Delete messages from the mailbox, AT_ONCE in each transaction. This acknowledges them."""
+    """Delete messages for good, AT_ONCE in each transaction. This acknowledges them."""
     numbers = list(numbers)
     for start in range(0, len(numbers), AT_ONCE):
         some = numbers[start : start + AT_ONCE]
         with transaction.atomic():
-            forget(node.pk, some)
+            forget(node, some)
             remove(node, some)
 
 
 @transaction.atomic
-def forget(node: int, numbers: Iterable[int]) -> None:
+def forget(node: Node, numbers: Iterable[int]) -> None:
     """Remove messages from the index."""
+    lock(node)
     entries = Entry.objects.filter(node=node, number__in=list(numbers))
     rows = list(entries.values_list("pk", "thread"))
     if not rows:
         return
     search.forget([pk for pk, _ in rows])
     Entry.objects.filter(pk__in=[pk for pk, _ in rows]).delete()
-    count({thread for _, thread in rows})
+    count(node, {thread for _, thread in rows})

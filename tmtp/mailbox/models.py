@@ -12,7 +12,8 @@ KEY_MAX = 300
 class Mailbox(models.Model):
     """The state of a mailbox's index: the `newest` number in it, and whether it has all older ones (`complete`).
 
-    While it has not, older messages are indexed step by step, and `reached` is the lowest number so far.
+    While it has not, older messages are indexed step by step, and `reached` is the lowest number so far. `shortcuts`
+    says whether the member wants single keys to do something.
     """
 
     node = models.OneToOneField("tmtp.Node", on_delete=models.CASCADE, primary_key=True, related_name="+")
@@ -20,6 +21,7 @@ class Mailbox(models.Model):
     reached = models.BigIntegerField(null=True)
     complete = models.BooleanField(default=False)
     checked = models.DateTimeField(null=True)
+    shortcuts = models.BooleanField(default=True)
 
     def __str__(self) -> str:
         return str(self.node_id)
@@ -31,6 +33,9 @@ class Thread(models.Model):
     A `group:` thread has the messages about a group's members. `people` are the names of the others in the thread.
     `participants` are the uids and gids that may write in it, or None while its first message is not known.
     `from_site` says whether the site began it.
+
+    `messages`, `unread` and `latest` do not count deleted messages. `sent` is the number of the newest one that the
+    member wrote, and `deleted` that of the newest deleted one. `archived`, `muted` and `starred`: see `actions`.
     """
 
     node = models.ForeignKey("tmtp.Node", on_delete=models.CASCADE, db_index=False, related_name="+")
@@ -40,9 +45,14 @@ class Thread(models.Model):
     participants = models.JSONField(null=True)
     from_site = models.BooleanField(default=False)
     first = models.BigIntegerField()
-    latest = models.BigIntegerField()
+    latest = models.BigIntegerField(null=True)
     messages = models.PositiveIntegerField(default=0)
     unread = models.PositiveIntegerField(default=0)
+    sent = models.BigIntegerField(null=True)
+    deleted = models.BigIntegerField(null=True)
+    archived = models.BooleanField(_("archived"), default=False)
+    muted = models.BooleanField(_("muted"), default=False)
+    starred = models.BooleanField(_("starred"), default=False)
 
     class Meta:
         verbose_name = _("thread")
@@ -50,7 +60,18 @@ class Thread(models.Model):
         constraints = [models.UniqueConstraint(fields=["node", "key"], name="tmtp_mailbox_thread_once")]
         indexes = [
             models.Index(fields=["node", "latest"], name="tmtp_mailbox_thread_latest"),
-            models.Index(fields=["node"], condition=Q(unread__gt=0), name="tmtp_mailbox_thread_unread"),
+            models.Index(
+                fields=["node", "unread"],
+                condition=Q(unread__gt=0, archived=False, muted=False),
+                name="tmtp_mailbox_thread_unread",
+            ),
+            models.Index(fields=["node", "latest"], condition=Q(archived=False), name="tmtp_mailbox_thread_inbox"),
+            models.Index(fields=["node", "latest"], condition=Q(archived=True), name="tmtp_mailbox_thread_archived"),
+            models.Index(fields=["node", "latest"], condition=Q(starred=True), name="tmtp_mailbox_thread_starred"),
+            models.Index(fields=["node", "sent"], condition=Q(sent__isnull=False), name="tmtp_mailbox_thread_sent"),
+            models.Index(
+                fields=["node", "deleted"], condition=Q(deleted__isnull=False), name="tmtp_mailbox_thread_deleted"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -58,7 +79,7 @@ class Thread(models.Model):
 
 
 class Entry(models.Model):
-    """A message in a mailbox: its thread and author, and when it was read.
+    """A message in a mailbox: its thread and author, when it was read, and when the member deleted it (`trash`).
 
     Its words are in the database's full-text index (`tmtp.mailbox.search`).
     """
@@ -71,12 +92,16 @@ class Entry(models.Model):
     alias = models.CharField(_("alias"), max_length=255)
     subject = models.TextField(_("subject"))
     read = models.DateTimeField(_("read"), null=True)
+    deleted = models.DateTimeField(_("deleted"), null=True)
 
     class Meta:
         verbose_name = _("message in a mailbox")
         verbose_name_plural = _("messages in mailboxes")
         constraints = [models.UniqueConstraint(fields=["node", "number"], name="tmtp_mailbox_entry_once")]
-        indexes = [models.Index(fields=["thread", "number"], name="tmtp_mailbox_entry_of_thread")]
+        indexes = [
+            models.Index(fields=["thread", "number"], name="tmtp_mailbox_entry_of_thread"),
+            models.Index(fields=["deleted"], condition=Q(deleted__isnull=False), name="tmtp_mailbox_entry_deleted"),
+        ]
 
     def __str__(self) -> str:
         return self.subject

@@ -85,10 +85,10 @@ def forget(entries: Sequence[int]) -> None:
 def entries_with(node: int, text: str, fields: Sequence[str] = FIELDS) -> QuerySet[Entry]:
     """Return the entries of a mailbox that contain all that is in `text`, each part in any field, newest first.
 
-    There are none if `text` has no word, run or symbol in it.
+    There are none if `text` has no word, run or symbol in it. Deleted messages are left out.
     """
     terms = terms_of(text)
-    mine = Entry.objects.filter(node=node).order_by("-number")
+    mine = Entry.objects.filter(node=node, deleted=None).order_by("-number")
     if not any(terms):
         return mine.none()
     if not is_there():

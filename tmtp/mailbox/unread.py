@@ -15,8 +15,9 @@ UNREAD_MAX = 99
 def unread(account: Any, most: int = UNREAD_MAX + 1) -> int:
     """Return the number of threads with unread messages of a member of the website, at most `most`.
 
-    This costs one short query. It creates no mailbox and indexes nothing, so the number is that of the last time the
-    mailbox was opened.
+    Archived and muted threads are not counted. This costs one short query. It creates no mailbox and indexes nothing,
+    so the number is that of the last time the mailbox was opened.
     """
     mine = Node.objects.filter(user__account=account, kind=Node.Kind.MAILBOX, dropped=None).values("pk")[:1]
-    return len(Thread.objects.filter(node=Subquery(mine), unread__gt=0).values_list("pk", flat=True)[:most])
+    threads = Thread.objects.filter(node=Subquery(mine), unread__gt=0, archived=False, muted=False)
+    return len(threads.values_list("pk", flat=True)[:most])

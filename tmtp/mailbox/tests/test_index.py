@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from tmtp.mailbox import index, search
+from tmtp.mailbox import actions, index, search
 from tmtp.mailbox.models import Entry, Mailbox, Thread
 from tmtp.mailbox.polling import QueueChanges
 from tmtp.models import QueueEntry, Report
@@ -202,7 +202,7 @@ def test_another_s_messages_cannot_be_deleted(ann, bob):
 def test_reading_is_reported(ann):
     (msgid,) = send_message(ann.account, "Read me", "text")
     (entry,) = entries(ann)
-    index.mark_read(ann, [entry.number])
+    actions.mark_read(ann, [entry.number])
     report = Report.objects.get(message_id=int(msgid, 16), node=ann)
     assert report.read is not None
     assert threads(ann)[0].unread == 0

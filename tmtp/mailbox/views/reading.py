@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import urlencode
+
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db.models import F, Q, QuerySet, TextField
-from django.db.models.functions import Cast
+from django.db.models import F
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -15,8 +17,8 @@ from ...models import Node
 from ...protocol.values import format_msgid
 from ...services.errors import Refused
 from ...web.rendering import render_page
-from .. import conversation, index, sending
-from ..access import NUMBER_MAX, entry_of, thread_of
+from .. import actions, conversation, index, listing, sending
+from ..access import entry_of, has_shortcuts, thread_of
 from ..conversation import Part
 from ..decorators import asks_for_part, mailbox_page
 from ..forms import PingReplyForm, ReplyForm, SearchForm, WritingForm
@@ -24,57 +26,18 @@ from ..models import Thread
 from ..preview import previews
 from ..search import FIELDS, entries_with
 from ..summary import GROUP, PING
-from ..unread import UNREAD_MAX, unread
+from .lists import more_rows, number_in, place_in, show_list
 
-AT_ONCE = 30
-WITH_GROUP = r'[\[ ]"(?![%+1-9B-Z]{32}")'  # in the JSON of participants: one that is no uid, so a gid
-FILTERS = {
-    "unread": Q(unread__gt=0),
-    "groups": Q(key__startswith=GROUP) | Q(members__regex=WITH_GROUP),
-    "pings": Q(key__startswith=PING),
-}
+AT_ONCE = 30  # results of a search
 
 
 @mailbox_page("GET")
 def mailbox(request: HttpRequest, node: Node) -> HttpResponse:
-    """List the threads, newest first."""
-    complete = index.catch_up(node)
-    before = _number(request, "before")
-    shown = request.GET.get("show", "")
-    threads, more = _threads(node, before, shown)
-    context = {
-        "threads": threads,
-        "previews": previews(node, [thread.latest for thread in threads]),
-        "shown": shown if shown in FILTERS else "",
-        "before": before,
-        "next": threads[-1].latest if more else None,
-        "complete": complete,
-        "unread": unread(request.user),
-        "unread_max": UNREAD_MAX,
-        "me": node.user,
-        "is_part": asks_for_part(request),
-    }
-    template = "_threads.html" if context["is_part"] else "threads.html"
-    return render_page(request, f"tmtp_mailbox/{template}", context)
-
-
-def _threads(node: Node, before: int | None, shown: str) -> tuple[list[Thread], bool]:
-    """Return a page of the threads that a filter shows, and whether there are more.
-
-    Threads whose newest message is gone are counted again.
-    """
-    threads: QuerySet[Thread] = Thread.objects.filter(node=node).order_by("-latest")
-    if shown in FILTERS:
-        shown_ones = Thread.objects.alias(members=Cast("participants", TextField())).filter(FILTERS[shown], node=node)
-        threads = threads.filter(pk__in=shown_ones.values("pk"))
-    if before is not None:
-        threads = threads.filter(latest__lt=before)
-    found = list(threads[: AT_ONCE + 1])
-    gone = index.gone(node, [thread.latest for thread in found])
-    if gone:
-        index.forget(node.pk, gone)
-        found = list(threads[: AT_ONCE + 1])
-    return found[:AT_ONCE], len(found) > AT_ONCE
+    """List threads, newest first: the inbox, or one of the other lists. With `?more=`, return the next rows only."""
+    place = place_in(request.GET)
+    if "more" in request.GET and asks_for_part(request):
+        return more_rows(request, node, place)
+    return show_list(request, node, place)
 
 
 @mailbox_page("GET", "POST")
@@ -82,7 +45,9 @@ def thread(request: HttpRequest, node: Node, pk: int) -> HttpResponse:
     """Show a thread, and accept an answer. With `?after=`, return only the messages after that number."""
     index.catch_up(node)
     the = thread_of(node, pk)
-    after = _number(request, "after")
+    if request.GET.get("show") == listing.DELETED:
+        return show_deleted(request, node, the)
+    after = number_in(request.GET, "after")
     if after is not None:
         return _news(request, node, the, after)
     form, done = _answered(request, node, the)
@@ -93,14 +58,10 @@ def thread(request: HttpRequest, node: Node, pk: int) -> HttpResponse:
 
 def show_thread(request: HttpRequest, node: Node, the: Thread, form: WritingForm | None) -> HttpResponse:
     """Render the page of a thread, with a form and its errors."""
-    before = _number(request, "before")
-    part = conversation.until(node, the, before)
-    if part.gone:
-        index.forget(node.pk, part.gone)
+    part = _part(request, node, the)
     if not part.items:
-        messages.info(request, _("These messages have been deleted or recalled."))
-        return redirect("tmtp_mailbox:mailbox")
-    index.mark_read(node, part.unread)
+        return _nothing_left(request, the)
+    actions.mark_read(node, part.unread)
     readers = sending.readers_of(node, the) if isinstance(form, ReplyForm) else None
     context = {
         "thread": the,
@@ -111,8 +72,51 @@ def show_thread(request: HttpRequest, node: Node, the: Thread, form: WritingForm
         "may_write": the.key.startswith(GROUP) and sending.may_write(node.user, the.key.removeprefix(GROUP)),
         "me": node.user,
         "live": not part.later,
+        "shortcuts": has_shortcuts(node),
     }
-    return render_page(request, "tmtp_mailbox/thread.html", context)
+    return _render_thread(request, the, context)
+
+
+def show_deleted(request: HttpRequest, node: Node, the: Thread) -> HttpResponse:
+    """Render the page of a thread with its deleted messages."""
+    part = _part(request, node, the, deleted=True)
+    if not part.items:
+        return _nothing_left(request, the)
+    context = {"thread": the, "part": part, "me": node.user, "deleted": True, "shortcuts": has_shortcuts(node)}
+    return _render_thread(request, the, context)
+
+
+def _part(request: HttpRequest, node: Node, the: Thread, *, deleted: bool = False) -> Part:
+    """Return the messages that a page shows: the last ones, those before a number, or all since a number."""
+    before, since = number_in(request.GET, "before"), number_in(request.GET, "since")
+    part = conversation.until(node, the, before, since, deleted=deleted)
+    if part.gone:
+        index.forget(node, part.gone)
+    return part
+
+
+def _nothing_left(request: HttpRequest, the: Thread) -> HttpResponse:
+    """Redirect to what is left of a thread, or to the list."""
+    left = Thread.objects.filter(pk=the.pk).first()
+    where = reverse("tmtp_mailbox:thread", args=[the.pk])
+    if left and left.messages:
+        return redirect(where)
+    if left and left.deleted is not None:
+        return redirect(f"{where}?show={listing.DELETED}")
+    messages.info(request, _("These messages have been deleted or recalled."))
+    return redirect("tmtp_mailbox:mailbox")
+
+
+def _render_thread(request: HttpRequest, the: Thread, context: dict[str, Any]) -> HttpResponse:
+    """Render the page, or with `?more=` only its messages; then the address of what the reader has loaded follows."""
+    part: Part = context["part"]
+    context["loads_more"] = len(part.items) < conversation.MOST and not part.later
+    if "more" not in request.GET or not asks_for_part(request):
+        return render_page(request, "tmtp_mailbox/thread.html", context)
+    answer = render_page(request, "tmtp_mailbox/_earlier.html", context)
+    query = {"since": part.first, **({"show": listing.DELETED} if context.get("deleted") else {})}
+    answer["HX-Replace-Url"] = reverse("tmtp_mailbox:thread", args=[the.pk]) + "?" + urlencode(query)
+    return answer
 
 
 def _news(request: HttpRequest, node: Node, the: Thread, after: int) -> HttpResponse:
@@ -120,7 +124,7 @@ def _news(request: HttpRequest, node: Node, the: Thread, after: int) -> HttpResp
     part: Part = conversation.after(node, the, after)
     if not part.items:
         return HttpResponse(status=204)
-    index.mark_read(node, part.unread)
+    actions.mark_read(node, part.unread)
     context = {"thread": the, "part": part, "me": node.user, "live": True, "news": True}
     return render_page(request, "tmtp_mailbox/_messages.html", context)
 
@@ -164,9 +168,12 @@ def message(request: HttpRequest, node: Node, msgid: str) -> HttpResponse:
     index.catch_up(node)
     entry = entry_of(node, msgid)
     where = reverse("tmtp_mailbox:thread", args=[entry.thread_id])
-    newer = entry.thread.entries.filter(number__gt=entry.number)[: conversation.AT_ONCE]
-    before = f"?before={entry.number + 1}" if len(newer) == conversation.AT_ONCE else ""
-    return redirect(f"{where}{before}#m{msgid}")
+    deleted = entry.deleted is not None
+    newer = conversation.entries_of(entry.thread, deleted=deleted).filter(number__gt=entry.number)
+    query = {"show": listing.DELETED} if deleted else {}
+    if len(newer[: conversation.AT_ONCE]) == conversation.AT_ONCE:
+        query["before"] = str(entry.number + 1)
+    return redirect(f"{where}{'?' if query else ''}{urlencode(query)}#m{msgid}")
 
 
 @mailbox_page("GET")
@@ -176,7 +183,7 @@ def search(request: HttpRequest, node: Node) -> HttpResponse:
     form = SearchForm(request.GET)
     form.is_valid()
     wanted, where = form.cleaned_data.get("q", ""), form.cleaned_data.get("where", "")
-    before = _number(request, "before")
+    before = number_in(request.GET, "before")
     entries = entries_with(node.pk, wanted, [where] if where else FIELDS).select_related("thread")
     if before is not None:
         entries = entries.filter(number__lt=before)
@@ -193,11 +200,6 @@ def search(request: HttpRequest, node: Node) -> HttpResponse:
         "next": found[AT_ONCE - 1].number if len(found) > AT_ONCE else None,
         "complete": complete,
         "me": node.user,
+        "shortcuts": has_shortcuts(node),
     }
     return render_page(request, "tmtp_mailbox/search.html", context)
-
-
-def _number(request: HttpRequest, name: str) -> int | None:
-    """Return a number from the query string, or None."""
-    text = request.GET.get(name, "")
-    return int(text) if text.isascii() and text.isdecimal() and int(text) <= NUMBER_MAX else None

@@ -1,4 +1,4 @@
-"""Pages on which a member writes to others, answers an invitation, or deletes."""
+"""Pages on which a member writes to others, answers an invitation, or reports a message."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from ...models import Member, Node
 from ...protocol.values import format_msgid
@@ -19,7 +18,7 @@ from ...services.messages.mailbox import Received
 from ...web.abuse import abuse_page
 from ...web.rendering import render_page
 from .. import index, sending
-from ..access import entry_of, message_of, thread_of
+from ..access import entry_of, message_of
 from ..decorators import mailbox_page
 from ..forms import MessageForm, PingForm
 from ..models import Thread
@@ -125,36 +124,3 @@ def _text_of(received: Received) -> str:
         return "\n\n".join(filter(None, (received.subject, received.text)))
     except FileNotFoundError as error:
         raise Http404 from error
-
-
-@mailbox_page("POST")
-def mark_thread_unread(request: HttpRequest, node: Node, pk: int) -> HttpResponse:
-    """Mark the newest message that others have written in a thread as unread, and return to the list."""
-    index.mark_unread(node, thread_of(node, pk))
-    return redirect("tmtp_mailbox:mailbox")
-
-
-@mailbox_page("GET", "POST")
-def delete_message(request: HttpRequest, node: Node, msgid: str) -> HttpResponse:
-    """Delete a message, after confirmation."""
-    entry = entry_of(node, msgid)
-    if request.method != "POST":
-        return render_page(request, "tmtp_mailbox/delete.html", {"thread": entry.thread, "entry": entry})
-    index.delete(node, [entry.number])
-    messages.success(request, _("Message deleted."))
-    if Thread.objects.filter(pk=entry.thread_id).exists():
-        return redirect("tmtp_mailbox:thread", entry.thread_id)
-    return redirect("tmtp_mailbox:mailbox")
-
-
-@mailbox_page("GET", "POST")
-def delete_thread(request: HttpRequest, node: Node, pk: int) -> HttpResponse:
-    """Delete all messages of a thread, after confirmation."""
-    the = thread_of(node, pk)
-    if request.method != "POST":
-        return render_page(request, "tmtp_mailbox/delete.html", {"thread": the})
-    numbers = list(the.entries.values_list("number", flat=True))
-    index.delete(node, numbers)
-    count = len(numbers)
-    messages.success(request, ngettext("%d message deleted.", "%d messages deleted.", count) % count)
-    return redirect("tmtp_mailbox:mailbox")
