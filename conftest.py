@@ -117,8 +117,6 @@ def setup_site() -> None:
     settings.INSTALLED_APPS += provider.APPS
     settings.OAUTH2_PROVIDER = provider.oauth2_settings("https://testserver", provider.make_key())
     django.setup()
-    # fast, and safe enough for tests only
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     # Look for static files when they are asked for: otherwise each Client of a test reads all of them first.
     settings.WHITENOISE_AUTOREFRESH = True
 

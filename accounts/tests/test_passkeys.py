@@ -69,7 +69,7 @@ def is_in(page: Any) -> None:
     expect(page.get_by_role("heading", level=1, name="Account")).to_be_visible()
 
 
-def test_a_passkey_is_made_and_signs_in_alone_and_as_the_second_step(site: Any, new_page: Any) -> None:
+def test_a_passkey_is_made_and_signs_in_alone_and_as_the_second_step(site: Any, other: Any, new_page: Any) -> None:
     page = new_page(base_url=named(site))
     authenticator = Authenticator(page)
     sign_up(page, "paula")
@@ -114,8 +114,7 @@ def test_a_passkey_is_made_and_signs_in_alone_and_as_the_second_step(site: Any, 
     # somebody else who has stolen a copy: the counter shows it
     sign_out(page)
     authenticator.verifies(True)
-    with site.other_process() as other:
-        assert other.run(FORGET.format(name="paula")) == 1
+    assert other.run(FORGET.format(name="paula")) == 1
     page.goto("/sign-in-passkey/")
     page.get_by_role("button", name="Use a passkey").click()
     expect(page.get_by_text("This passkey is not valid here.")).to_be_visible()

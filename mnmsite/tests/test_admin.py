@@ -37,22 +37,21 @@ def test_it_bears_the_sites_name(admin_client, settings):
     assert "Django administration" not in page
 
 
-def test_a_broadcast_in_a_browser(site, page):
+def test_a_broadcast_in_a_browser(other, page):
     """From its preview to the end: the page shows the progress, and reloads when it is done."""
-    with site.other_process() as other:
-        pk = other.run(BEGIN)
-        page.goto(f"/admin/login/?next=/admin/tmtp_delivery/broadcast/{pk}/review/")
-        page.get_by_label("Username").fill("editor")
-        page.get_by_label("Password").fill("an editor's password")
-        page.locator("main").get_by_role("button", name="Sign in").click()
-        expect(page.get_by_role("heading", name="Hello")).to_be_visible()
-        page.get_by_role("button", name="Send now to 5 members").click()
-        bar = page.get_by_role("progressbar")
-        expect(bar).not_to_have_attribute("value", "0")
-        page.evaluate("document.title = 'not loaded anew'")
-        other.run(SEND % {"pk": pk, "until": 2})
-        expect(bar).to_have_attribute("value", "2")
-        expect(page).to_have_title("not loaded anew")
-        other.run(SEND % {"pk": pk, "until": 5})
-        expect(page.get_by_text("done", exact=True)).to_be_visible()
-        expect(page.get_by_role("button", name="Pause")).to_have_count(0)
+    pk = other.run(BEGIN)
+    page.goto(f"/admin/login/?next=/admin/tmtp_delivery/broadcast/{pk}/review/")
+    page.get_by_label("Username").fill("editor")
+    page.get_by_label("Password").fill("an editor's password")
+    page.locator("main").get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Hello")).to_be_visible()
+    page.get_by_role("button", name="Send now to 5 members").click()
+    bar = page.get_by_role("progressbar")
+    expect(bar).not_to_have_attribute("value", "0")
+    page.evaluate("document.title = 'not loaded anew'")
+    other.run(SEND % {"pk": pk, "until": 2})
+    expect(bar).to_have_attribute("value", "2")
+    expect(page).to_have_title("not loaded anew")
+    other.run(SEND % {"pk": pk, "until": 5})
+    expect(page.get_by_text("done", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Pause")).to_have_count(0)

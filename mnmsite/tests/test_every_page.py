@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 
 from mnmsite.tests.people import ANNA, VISITOR
 from mnmsite.tests.scene import Scene, staged_site
-from tmtp.tests.axe import violations
+from tmtp.tests.axe import load_with_pages, violations
 
 pytestmark = pytest.mark.once
 
@@ -60,6 +60,7 @@ def problems(page: Any) -> list[str]:
 
 def test_every_page_is_accessible(scene: Scene, new_page: Any) -> None:
     page = new_page(base_url=scene.site.url)
+    load_with_pages(page)
     found = {}
     for shown in scene.every_page():
         scene.open(page, shown)

@@ -18,6 +18,11 @@ RUN = """async (only) => {
 }"""
 
 
+def load_with_pages(page: Any) -> None:
+    """Load axe-core with each document that `page` opens from now on: for many, that is faster than afterwards."""
+    page.add_init_script(AXE_SCRIPT)
+
+
 def violations(page: Any, *, look_alone: bool = False) -> list[str]:
     """Return what axe-core finds in the current page, a line for each rule and element that violates it.
 

@@ -9,13 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
+from tmtp.tests.servers import ROOT, Other, sqlite_template
+
 pytestmark = pytest.mark.once
 
-ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = """
 import os
 from mnmsite.settings import *
@@ -58,9 +58,9 @@ from tmtp.delivery.inbound.handling import site_mailbox
 from tmtp.delivery.models import Attempt
 from tmtp.services.messages.mailbox import Received, messages_of
 
-print([Received(message).text for message in messages_of(site_mailbox())])
-for attempt in Attempt.objects.all():
-    print(attempt.tries, bool(attempt.dead), attempt.error.strip().split("\\n")[-1])
+waiting = [Received(message).text for message in messages_of(site_mailbox())]
+dead = [(attempt.tries, attempt.error.strip().split("\\n")[-1]) for attempt in Attempt.objects.exclude(dead=None)]
+result = waiting, dead
 """
 
 
@@ -77,8 +77,10 @@ def made(tmp_path_factory):
     (folder / "settings_of_the_test.py").write_text(SETTINGS)
     (folder / "handler_of_the_test.py").write_text(HANDLER)
     (folder / "log").touch()
-    manage(environment(folder), "migrate", "-v0")
-    manage(environment(folder), "shell", "-v0", "-c", WRITE)
+    (folder / "var").mkdir()
+    shutil.copy(sqlite_template(), folder / "var" / "mnm.sqlite3")
+    with contextlib.closing(Other(environment(folder))) as other:
+        other.run(WRITE)
     return folder
 
 
@@ -87,13 +89,6 @@ def site(made, tmp_path):
     """Return the environment of such a site for one test."""
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return environment(tmp_path)
-
-
-def manage(env, *words):
-    command = [sys.executable, str(ROOT / "manage.py"), *words]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
 
 
 @contextlib.contextmanager
@@ -119,16 +114,18 @@ def wait_for(log, said):
 
 def test_a_worker_is_killed_while_the_handler_runs(site, tmp_path):
     log = tmp_path / "log"
-    with worker(site, tmp_path / "said"):  # it polls as soon as it starts
-        wait_for(log, ["slow"])
-    assert manage(site, "shell", "-v0", "-c", LOOK).startswith("['slow', 'poison']\n")
-    time.sleep(1)  # until its claim has expired
-    with worker(site, tmp_path / "said"):
-        wait_for(log, ["slow", "slow", "poison", "poison"])
-        deadline = time.monotonic() + 30
-        while "True" not in (found := manage(site, "shell", "-v0", "-c", LOOK)):
-            assert time.monotonic() < deadline, found
-    assert found == "['poison']\n2 True ValueError: it tastes bad\n"
+    with contextlib.closing(Other(site)) as other:
+        with worker(site, tmp_path / "said"):  # it polls as soon as it starts
+            wait_for(log, ["slow"])
+        assert other.run(LOOK) == [["slow", "poison"], []]
+        time.sleep(1)  # until its claim has expired
+        with worker(site, tmp_path / "said"):
+            wait_for(log, ["slow", "slow", "poison", "poison"])
+            deadline = time.monotonic() + 30
+            while not (found := other.run(LOOK))[1]:
+                assert time.monotonic() < deadline, found
+                time.sleep(0.05)
+    assert found == [["poison"], [[2, "ValueError: it tastes bad"]]]
 
 
 def test_redis_as_broker(site, tmp_path, redis_url):

@@ -50,13 +50,6 @@ RUNS = """path => new Promise(done => {
 })"""
 
 
-@pytest.fixture(scope="module")
-def other(site):
-    """Return another process of the site."""
-    with site.other_process() as process:
-        yield process
-
-
 @pytest.fixture
 def member(site, other, new_page):
     """Sign a member in. Return the page, username, uid and alias."""
