@@ -29,6 +29,12 @@ pytestmark = pytest.mark.once
 ROOT = Path(__file__).resolve().parents[3]
 MANAGE = ROOT / "examples" / "shop" / "manage.py"
 PATIENCE = 30
+PREPARE = """
+from django.core.management import call_command
+
+call_command("tmtpcert")
+call_command("migrate", verbosity=0)
+"""
 SET_UP = """
 from django.contrib.auth import get_user_model
 from orders.models import Order
@@ -53,8 +59,7 @@ class Shop:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("MNM_", "TMTP_", "DJANGO"))}
         own = {"SHOP_VAR": str(folder), "SHOP_TMTP": f"127.0.0.1:{self.tmtp_port}", "DATABASE_URL": ""}
         self.env = kept | own | {"DJANGO_SETTINGS_MODULE": "shop.settings"}
-        self.manage("tmtpcert")
-        self.manage("migrate", "-v0")
+        self.manage("shell", "-v0", "-c", PREPARE)
 
     def manage(self, *words: str) -> str:
         done = subprocess.run([sys.executable, MANAGE, *words], env=self.env, capture_output=True, text=True)
