@@ -96,13 +96,15 @@ class Connection:
             self._now = link
             self._changed.set()
             await self._stay(link)
-            return link.reason or "it was cut"
+            return str(LinkEnded(link.reason))
         except ssl.SSLCertVerificationError as error:
             raise CertificateRefused(
                 f"{self.server} has no certificate that is valid for it: {error.verify_message}. If it is self-signed,"
                 " write “=” in front of the address."
             ) from error
-        except (OSError, LinkEnded) as error:  # of which TimeoutError is one
+        except TimeoutError as error:
+            return str(error) or "it does not answer"
+        except (OSError, LinkEnded) as error:
             return str(error) or type(error).__name__
         finally:
             self._now = None
@@ -147,6 +149,8 @@ class Connection:
         self._file.save()  # if it cannot be written, nobody is registered
         more = {"oidc": dict(self._oidc)} if self._oidc else {}
         head = await link.register(self._label or "device", self._alias or NO_ALIAS, **more)
+        if not head.uid or not head.nodeid:
+            raise LinkEnded("the server has registered the device without a uid or a nodeid")
         self.device.uid, self.device.nodeid = head.uid, head.nodeid
         self.device.alias = "" if head.error else self._alias
         self._file.save()

@@ -17,6 +17,7 @@ from typing import IO, Any, cast
 import msgspec
 
 from ..protocol.messages import frame
+from ..services.text import visible
 
 Address = tuple[str, int]
 TIMEOUT = 60.0  # seconds
@@ -24,6 +25,9 @@ TIMEOUT = 60.0  # seconds
 
 class LinkEnded(Exception):
     """The server has ended the link. The text is the reason it gave, if any."""
+
+    def __str__(self) -> str:
+        return super().__str__() or "it was cut"
 
 
 class NotTmtp(Exception):
@@ -118,8 +122,8 @@ class Link(asyncio.Protocol):
             self._held.append(octets)
         elif self._outbox is not None:
             self._outbox.append(octets)
-        elif self._transport and not self.ended.done():
-            self._transport.write(octets)
+        else:
+            self._write(octets)
 
     def call(self, request_id: str, octets: bytes, done: Callable[[Head], None]) -> None:
         """Send a request, and call `done` with its ack when it arrives."""
@@ -154,7 +158,7 @@ class Link(asyncio.Protocol):
         return await self._result(future)
 
     def _write(self, octets: bytes) -> None:
-        if self._transport and not self.ended.done():
+        if self._transport and not self._transport.is_closing():  # asyncio logs what is written after the end
             self._transport.write(octets)
 
     async def answer(self, op: str, members: dict[str, Any]) -> Head:
@@ -258,8 +262,8 @@ class Link(asyncio.Protocol):
         finally:
             outbox, self._outbox = self._outbox, None
         del self._received[:at]
-        if outbox and self._transport:
-            self._transport.write(b"".join(outbox))
+        if outbox:
+            self._write(b"".join(outbox))
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.ended.done():
@@ -321,7 +325,7 @@ class Link(asyncio.Protocol):
             if done:
                 done(head)
         elif head.op == "quit":
-            self.reason = head.error
+            self.reason = visible(head.error)
         else:
             self._on_message(self, head, data)
             if head.from_ and head.id and self.acknowledges:

@@ -110,7 +110,7 @@ class World:
             progress("logging out")
             await _all(self._leave(user) for user in self.users)
         except LinkEnded as error:
-            raise CannotBegin(str(error) or "the link has ended") from error
+            raise CannotBegin(str(error)) from error
         except OSError as error:
             raise CannotBegin(str(error) or type(error).__name__) from error
 

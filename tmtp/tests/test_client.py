@@ -39,6 +39,7 @@ from tmtp.client import (
 )
 from tmtp.client.link import Link, LinkEnded
 from tmtp.client.server_address import ServerAddress
+from tmtp.protocol.messages import frame
 from tmtp.server.certificate import make_self_signed
 from tmtp.testing import Server
 
@@ -317,6 +318,40 @@ async def test_a_server_that_does_not_speak_tmtp(octets: bytes, caplog: pytest.L
         with pytest.raises(LinkEnded, match=r"does not speak TMTP|invalid header"):
             await link.greet()
     assert not caplog.records
+
+
+HELLO = frame(b'{"op":"tmtprev","name":"x"}')
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ([], "it was cut"),
+        ([HELLO, frame(rb'{"op":"quit","error":"go \u001b[31m\naway"}')], "go \ufffd[31m away"),
+        ([HELLO, frame(b'{"op":"registered","uid":"1111"}')], "without a uid or a nodeid"),
+    ],
+    ids=["cut", "quit", "registered"],
+)
+async def test_what_a_strange_server_does_is_told_in_a_line(
+    answers: list[bytes], said: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for octets in answers:
+            await reader.read(1000)  # a request
+            writer.write(octets)
+        writer.close()
+
+    monkeypatch.setattr(ServerAddress, "checked_pin", lambda self, certificate, pin: "")
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        device = Device()
+        client = Client("=127.0.0.1:{1}".format(*server.sockets[0].getsockname()), device)
+        client._connection._tls = None
+        running = asyncio.ensure_future(client.run())
+        while not caplog.records:
+            await asyncio.sleep(0.01)
+        running.cancel()
+    assert said in caplog.records[0].getMessage()
+    assert not device.uid
 
 
 # who one is, and who the server is
