@@ -49,6 +49,7 @@ setup: .venv/installed-test
 
 run: .venv/installed
 	@$(PY) manage.py tmtpcert
+	@$(PY) manage.py tmtpvapid --verbosity=0
 	@$(PY) manage.py serve
 
 # The service may be running already (make run): this one then ends, and the device connects to that one.
@@ -72,7 +73,7 @@ test-slow: setup
 	$(PY) -m pytest $(SLOW)
 
 test-site: setup
-	$(PY) -m pytest tmtp/admin tmtp/delivery tmtp/mailbox tmtp/pages tmtp/web accounts mnmsite
+	$(PY) -m pytest tmtp/admin tmtp/delivery tmtp/mailbox tmtp/notices tmtp/pages tmtp/web accounts mnmsite
 
 # And again, what has to do with the database.
 test-postgresql: setup

@@ -64,6 +64,7 @@ INSTALLED_APPS = [
     "tmtp",
     "tmtp.delivery",
     "tmtp.mailbox",
+    "tmtp.notices",
     "tmtp.pages",
     "accounts",
     "mnmsite",
@@ -171,6 +172,8 @@ TMTP_DELIVERY: dict[str, Any] = {
     "EMAIL_ADDRESSES": "accounts.email_addresses",
     "FALLBACK_EMAIL_BACKEND": EMAIL["EMAIL_BACKEND"],
 }
+
+TMTP_NOTICES: dict[str, Any] = {"VAPID_KEY": str(VAR / "vapid.pem")}  # made by manage.py tmtpvapid
 
 # -- the database, and messages between processes
 

@@ -21,6 +21,7 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("", include("tmtp.pages.urls")),
     path("mailbox/", include("tmtp.mailbox.urls")),
+    path("notifications/", include("tmtp.notices.urls")),
     path("", include("tmtp.monitoring.urls")),
 ]
 

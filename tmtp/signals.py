@@ -5,6 +5,9 @@ whichever process queued them. Argument: `number`, the number of the newest mess
 stand for several messages, each running server sends it, and it is not repeated if a receiver fails. Receivers run in
 a thread and may use the database; the next signal waits for them.
 
+`messages_arrived` is sent by each server process soon after new messages of any kind are in the database. Argument:
+`number`, the number of the newest one. It is a hint like `site_received`.
+
 `messages_expired` is sent after a process has let messages of the site expire (`services.messages.expiry`) and has
 committed that. Argument: `msgids`, a list. Each of them has recipients who will never receive it; see
 `services.queue.reports.report`.
@@ -13,4 +16,5 @@ committed that. Argument: `msgids`, a list. Each of them has recipients who will
 from django.dispatch import Signal
 
 site_received = Signal()
+messages_arrived = Signal()
 messages_expired = Signal()

@@ -29,8 +29,12 @@ def time_of(number: int) -> datetime:
 
 def number_at(moment: datetime) -> int:
     """Return the number of a message that came at a time of the site."""
-    aware = moment if timezone.is_aware(moment) else timezone.make_aware(moment, timezone.get_default_timezone())
-    return int(aware.timestamp() * SECOND)
+    return int(aware(moment).timestamp() * SECOND)
+
+
+def aware(moment: datetime) -> datetime:
+    """Return a time of the site with its zone."""
+    return moment if timezone.is_aware(moment) else timezone.make_aware(moment, timezone.get_default_timezone())
 
 
 def local_time(moment: datetime) -> datetime:

@@ -36,6 +36,7 @@ OF_AN_ACCOUNT = (
     ("tmtp_pages:aliases", _("Names")),
     ("tmtp_pages:presence", _("Visibility")),
     ("tmtp_pages:blocked", _("Blocked")),
+    ("tmtp_notices:preferences", _("Notifications")),
 )
 
 

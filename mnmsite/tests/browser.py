@@ -171,14 +171,15 @@ def launch(playwright: Playwright) -> Browser:
 def new_page(chromium: Browser, site: Site) -> Iterator[Any]:
     """Return a function that opens a page in a new browser profile. Relative URLs are the site's.
 
-    Its options are those of Browser.new_context. At the end, the test fails if a script of a page has failed, or has
+    Its options are those of Browser.new_context. Service workers are blocked, since
+    requests pass by Playwright in them. At the end, the test fails if a script of a page has failed, or has
     violated the page's content security policy.
     """
     wrong: list[str] = []
     with contextlib.ExitStack() as contexts:
 
         def open_page(**options: Any) -> Page:
-            context = chromium.new_context(**{"base_url": site.url, **options})
+            context = chromium.new_context(**{"base_url": site.url, "service_workers": "block", **options})
             contexts.callback(context.close)
             context.set_default_timeout(PATIENCE_MS)
             page = context.new_page()

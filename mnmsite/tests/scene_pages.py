@@ -24,6 +24,7 @@ def list_pages(on: Any, anna: Any, node: Any, newcomer: Any) -> dict[str, list[t
     from tmtp.delivery import notices
     from tmtp.mailbox.models import Thread
     from tmtp.models import Alias, Group, Member, Node
+    from tmtp.notices import digests
     from tmtp.protocol.values import format_msgid
 
     pages: dict[str, list[tuple[str, str, str]]] = {}
@@ -137,6 +138,12 @@ def list_pages(on: Any, anna: Any, node: Any, newcomer: Any) -> dict[str, list[t
     add("tmtp_mailbox:message_report", "report-message", format_msgid(letter.number))
     add("tmtp_delivery:no_notices", "no-notices", signing.dumps(anna.pk, salt=notices.SALT), who=VISITOR)
     add("tmtp_delivery:no_notices", "no-notices-wrong", "nonsense", who=VISITOR)
+    add("tmtp_notices:preferences", "notifications")
+    add("tmtp_notices:preferences", "notifications-none", who=NEW)
+    add("tmtp_notices:thread", "thread-notifications", hall.pk)
+    add("tmtp_notices:no_digest", "no-digest", signing.dumps(str(anna.pk), salt=digests.SALT), who=VISITOR)
+    add("tmtp_notices:no_digest", "no-digest-wrong", "nonsense", who=VISITOR)
+    add("tmtp_notices:offline", "offline", who=VISITOR)
     add("oauth2_provider:authorize", "device-allow", query="?" + urlencode(authorize))
     add("oauth2_provider:authorize", "device-refuse")
     pages["404.html"] = [("nowhere", VISITOR, "/nowhere/")]

@@ -83,7 +83,11 @@ def take(browser: Any, scene: Any, shown: Any, look: Look, *, whole: bool) -> by
     """Return a screenshot (PNG) of a whole page, or of the part that fits on the screen."""
     size = {"width": look.width, "height": look.height}
     with browser.new_context(
-        base_url=scene.site.url, color_scheme=look.scheme, viewport=size, reduced_motion="reduce"
+        base_url=scene.site.url,
+        color_scheme=look.scheme,
+        viewport=size,
+        reduced_motion="reduce",
+        service_workers="block",
     ) as context:
         page = context.new_page()
         scene.open(page, shown)
@@ -108,7 +112,7 @@ def tour(browser: Any, scene: Any, folder: Path) -> None:
 
 def every_page(browser: Any, scene: Any, docs: Path) -> None:
     """Write docs/pages.md and its pictures. A visit marks messages as read, so a page's looks follow each other."""
-    tool, page = browser.new_page(), browser.new_page(base_url=scene.site.url)
+    tool, page = browser.new_page(), browser.new_page(base_url=scene.site.url, service_workers="block")
     lines = [EVERY_PAGE]
     for shown in scene.every_page():
         looks = [take(browser, scene, shown, look, whole=False) for _, look in every_look()]

@@ -98,12 +98,28 @@ def stage() -> dict[str, Any]:
     newcomer = on.member("newcomer", password=PASSWORD)
     sessions = {ANNA: _session(anna), NEW: _session(newcomer), COMING: _coming(), BETWEEN: _between(anna)}
     _second_factor(anna)
+    _notices(anna)
     return {
         "sessions": sessions,
         "laptop": [node.user.uid, nodeid],
         "pages": list_pages(on, anna, node, newcomer),
         "rendered": {name: render_to_string(name) for name in RENDERED},
     }
+
+
+def _notices(anna: Any) -> None:
+    """Make the key for Web Push, and what Anna has chosen."""
+    import datetime
+
+    from django.core.management import call_command
+
+    from tmtp.notices.models import Override, Preferences
+
+    call_command("tmtpvapid", verbosity=0)
+    night = {"quiet_from": datetime.time(22), "quiet_until": datetime.time(7), "time_zone": "Europe/Stockholm"}
+    Preferences.objects.create(account=anna, push=["messages", "pings"], **night)
+    for group, choice in (("Tuesday night blitz", "never"), ("Board of the chess club", "always")):
+        Override.objects.create(account=anna, what="group", key=group, choice=choice)
 
 
 def _devices(user: Any) -> list[Any]:

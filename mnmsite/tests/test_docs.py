@@ -25,6 +25,7 @@ from tmtp.delivery.conf import DEFAULTS as DELIVERY_DEFAULTS
 from tmtp.delivery.tests.mailers import use_backend
 from tmtp.messaging import mailbox_of, user_of
 from tmtp.models import User
+from tmtp.notices.conf import DEFAULTS as NOTICES_DEFAULTS
 from tmtp.openid.providers import parse_settings
 from tmtp.protocol import errors
 from tmtp.testing import running_server
@@ -39,7 +40,7 @@ DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 SETTINGS = (DOCS / "reference" / "settings.md").read_text()
-NAME = re.compile(r"\b(?!TMTP_DELIVERY\b)(?:MNM|TMTP)_[A-Z_]+\b|\b(?:DATABASE|REDIS)_URL\b")
+NAME = re.compile(r"\b(?!TMTP_(?:DELIVERY|NOTICES)\b)(?:MNM|TMTP)_[A-Z_]+\b|\b(?:DATABASE|REDIS)_URL\b")
 
 
 def page_id(page):
@@ -74,7 +75,12 @@ def rows(text, cells):
 
 @pytest.mark.parametrize(
     ("section", "cells", "column", "defaults"),
-    [("`TMTP`", 5, 2, DEFAULTS), ("`TMTP`", 4, 1, DEFAULT_LIMITS), ("`TMTP_DELIVERY`", 5, 2, DELIVERY_DEFAULTS)],
+    [
+        ("`TMTP`", 5, 2, DEFAULTS),
+        ("`TMTP`", 4, 1, DEFAULT_LIMITS),
+        ("`TMTP_DELIVERY`", 5, 2, DELIVERY_DEFAULTS),
+        ("`TMTP_NOTICES`", 5, 2, NOTICES_DEFAULTS),
+    ],
 )
 def test_each_setting_is_documented_with_its_default(section, cells, column, defaults):
     documented = rows(SETTINGS.split(f"\n## {section}\n")[1].split("\n## ")[0], cells)

@@ -12,19 +12,15 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
-from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core import signing
 from django.core.exceptions import ValidationError
 from django.core.mail import EmailMessage
-from django.core.mail.backends.base import BaseEmailBackend
 from django.db.models import Q
 from django.template.loader import render_to_string
-from django.urls import get_script_prefix, reverse
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.module_loading import import_string
 
 from tmtp.conf import conf as tmtp_conf
 from tmtp.models import Message, Node, QueueEntry, User
@@ -37,6 +33,7 @@ from .budget import Budget, repeat
 from .conf import conf
 from .email_addresses import address_by_user
 from .models import Notice
+from .site_email import mail_server, on_site
 
 log = logging.getLogger("tmtp.delivery")
 LAST_RUN = "noticed"
@@ -109,7 +106,7 @@ def _tell(accounts: Sequence[Any]) -> int:
     """Mail each of them. Mark each as told before, so that two workers do not tell them twice."""
     addresses = address_by_user(accounts)
     sent = 0
-    with _mail_server() as connection:
+    with mail_server() as connection:
         for account in accounts:
             address = addresses.get(account.pk)
             before = _mark_told(account) if address else None
@@ -123,17 +120,6 @@ def _tell(accounts: Sequence[Any]) -> int:
     return sent
 
 
-def _mail_server() -> BaseEmailBackend:
-    """Return the backend TMTP_DELIVERY["FALLBACK_EMAIL_BACKEND"], for mails that are never sent as messages.
-
-    If the site has MAILERS (Django 6.1 and later), the options of its mailer “default” are the backend's.
-    """
-    mailer = getattr(settings, "MAILERS", {}).get("default")
-    options = {} if mailer is None else {"alias": "default", **mailer.get("OPTIONS", {})}
-    backend: BaseEmailBackend = import_string(conf.FALLBACK_EMAIL_BACKEND)(**options)
-    return backend
-
-
 def _mark_told(account: Any) -> Notice | None:
     """Record that a member is told now. Return the row as it was before; None when the member must not be told."""
     before, _new = Notice.objects.get_or_create(account=account)
@@ -142,20 +128,19 @@ def _mark_told(account: Any) -> Notice | None:
     return before if free.update(last=now) else None
 
 
+def note_told(account: Any) -> None:
+    """Record that another mail has told a member now of what waits."""
+    Notice.objects.update_or_create(account=account, defaults={"last": timezone.now()})
+
+
 def notice(account: Any, address: str) -> EmailMessage:
     """Return the mail to a member. Mail programs offer a button that unsubscribes (RFC 8058)."""
-    end = _on_site(reverse("tmtp_delivery:no_notices", args=[signing.dumps(str(account.pk), salt=SALT)]))
+    end = on_site(reverse("tmtp_delivery:no_notices", args=[signing.dumps(str(account.pk), salt=SALT)]))
     context = {"site_name": tmtp_conf.SITE_NAME, "site_url": conf.SITE_URL, "end": end, "account": account}
     subject = render_to_string("tmtp_delivery/notice_subject.txt", context).strip()
     headers = {"List-Unsubscribe": f"<{end}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
     text = render_to_string("tmtp_delivery/notice.txt", context)
     return EmailMessage(subject, text, to=[address], headers={**headers, "Auto-Submitted": "auto-generated"})
-
-
-def _on_site(path: str) -> str:
-    """Return the address of a path that `reverse` returned. SITE_URL may contain the path that the site is below."""
-    site, below = str(conf.SITE_URL).rstrip("/"), get_script_prefix().rstrip("/")
-    return site + (path.removeprefix(below) if below and urlsplit(site).path.endswith(below) else path)
 
 
 def member_of(token: str) -> Any:

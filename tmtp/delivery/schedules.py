@@ -1,11 +1,13 @@
 """When each task runs. `migrate` makes django-q2's schedules match this list: it adds, changes and removes rows.
 
-A row is known by its name, which begins with “tmtp_delivery: ”. Other schedules of the site are left alone, and so are
-the time when a row is due next and the number of repeats, with which somebody has switched it off.
+A row is known by its name, which begins with “tmtp_delivery: ”. Another app with tasks has a list and a prefix of its
+own. Other schedules of the site are left alone, and so are the time when a row is due next and the number of repeats,
+with which somebody has switched it off.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from django.apps import apps as installed
@@ -35,17 +37,22 @@ SCHEDULES = (
 
 
 def make_schedules(using: str = "default", apps: Any = installed, **_: Any) -> None:
-    """Create, update and delete rows. Receives `post_migrate`."""
+    """Make the rows of this app. Receives `post_migrate`."""
+    update(PREFIX, SCHEDULES, using, apps)
+
+
+def update(prefix: str, schedules: Sequence[Every], using: str, apps: Any) -> None:
+    """Create, update and delete rows, so that those with this prefix are these."""
     try:
         Schedule = apps.get_model("django_q", "Schedule")
     except LookupError:
         return  # migrated back to before there was one
     if not router.allow_migrate_model(using, Schedule):
         return
-    rows = Schedule.objects.using(using).filter(name__startswith=PREFIX)
+    rows = Schedule.objects.using(using).filter(name__startswith=prefix)
     with transaction.atomic(using=using):
-        rows.exclude(name__in=[PREFIX + every.name for every in SCHEDULES]).delete()
-        for every in SCHEDULES:
+        rows.exclude(name__in=[prefix + every.name for every in schedules]).delete()
+        for every in schedules:
             wanted = {"func": every.function, "schedule_type": "I", "minutes": every.minutes}
-            if not rows.filter(name=PREFIX + every.name).update(**wanted):
-                Schedule.objects.using(using).create(name=PREFIX + every.name, **wanted)
+            if not rows.filter(name=prefix + every.name).update(**wanted):
+                Schedule.objects.using(using).create(name=prefix + every.name, **wanted)

@@ -16,7 +16,7 @@ from ..services.storage.numbers import largest_number, numbers
 from ..store.store import Store
 from ..store.transactions import Unavailable
 from .clock import compare_with_database
-from .site_signal import SiteSignal
+from .site_signal import ArrivalSignal, SiteSignal
 
 log = logging.getLogger("tmtp")
 HEARTBEAT = 5.0  # seconds
@@ -34,7 +34,8 @@ class Housekeeping:
         """Start the store and the tasks. Raise Unavailable if the database is."""
         self._store.start()
         await self._store.run(None, without_batch(_prepare))
-        self._tasks = [asyncio.create_task(loop) for loop in (self._tidy(), self._sweep(), SiteSignal().work())]
+        signals = SiteSignal().work(), ArrivalSignal().work()
+        self._tasks = [asyncio.create_task(loop) for loop in (self._tidy(), self._sweep(), *signals)]
 
     def stop(self) -> None:
         """Cancel all tasks."""

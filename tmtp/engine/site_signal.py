@@ -1,4 +1,4 @@
-"""Send `signals.site_received` when a message for the site itself has arrived.
+"""Send `signals.site_received` when a message for the site itself has arrived, and `messages_arrived` for any message.
 
 The database is polled, so it does not matter which process queued the message. A look reads one entry of an index, in
 a thread with its own connection, and only if the signal has receivers.
@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from django.db import Error, connection
 
 from ..conf import conf
-from ..models import Node, QueueEntry
+from ..models import Message, Node, QueueEntry
 from ..services.messages.fanout import LATE
-from ..signals import site_received
+from ..signals import messages_arrived, site_received
 
 log = logging.getLogger("tmtp")
 LOOK_FOR_SITE = 10.0  # seconds between queries for the site's mailbox while there is none
@@ -24,10 +24,13 @@ COUNTED = 10_000  # messages, at most
 
 
 class SiteSignal:
-    """The sender of the signal. It remembers the newest message that it sent the signal for.
+    """The sender of `site_received`. It remembers the newest message that it sent the signal for.
 
     A message may commit after one with a higher number. So it also remembers how many of about the same age waited.
     """
+
+    signal = site_received
+    unknown = "nobody knows whether something came for the site: %s"
 
     def __init__(self) -> None:
         self._newest = self._count = 0
@@ -36,7 +39,7 @@ class SiteSignal:
 
     async def work(self) -> None:
         """Look every TMTP["POLL"] seconds, until the task is cancelled. Return at once if there are no receivers."""
-        if not site_received.has_listeners():
+        if not self.signal.has_listeners():
             return
         thread = ThreadPoolExecutor(1, "tmtp-site-signal")
         try:
@@ -52,13 +55,13 @@ class SiteSignal:
         try:
             newest, count = self._look_up()
         except Error as error:
-            log.warning("nobody knows whether something came for the site: %s", error)
+            log.warning(self.unknown, error)
             connection.close()
             return
         is_news = newest > self._newest or count > self._count
         self._newest, self._count = max(newest, self._newest), count
         if is_news:
-            site_received.send_robust(sender=SiteSignal, number=newest)
+            self.signal.send_robust(sender=type(self), number=newest)
 
     def _look_up(self) -> tuple[int, int]:
         """Return the number of the newest message in the site's mailbox, and how many wait that are not much older.
@@ -75,3 +78,13 @@ class SiteSignal:
         newest = entries.values_list("message_id", flat=True).first() or 0
         recent = entries.filter(message_id__gt=max(newest, self._newest) - LATE)
         return newest, len(recent.values_list("message_id", flat=True)[:COUNTED])
+
+
+class ArrivalSignal(SiteSignal):
+    """The sender of `messages_arrived`. A message that commits after one with a higher number causes no signal."""
+
+    signal = messages_arrived
+    unknown = "nobody knows whether new messages came: %s"
+
+    def _look_up(self) -> tuple[int, int]:
+        return Message.objects.order_by("-pk").values_list("pk", flat=True).first() or 0, 0

@@ -1,0 +1,44 @@
+"""The Django app."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig, apps
+from django.contrib.auth.signals import user_logged_out
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy as _
+
+from tmtp.optional_app import require_tmtp
+
+NEEDED = ("tmtp.mailbox", "tmtp.delivery")
+
+
+class NoticesConfig(AppConfig):
+    """Notices about new messages: on open pages, by Web Push, and as a digest by e-mail."""
+
+    name = "tmtp.notices"
+    label = "tmtp_notices"
+    verbose_name = _("Notifications")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def import_models(self) -> None:
+        require_tmtp(self)
+        for needed in NEEDED:
+            if not apps.is_installed(needed):
+                raise ImproperlyConfigured(f'“{self.name}” needs the app “{needed}”: INSTALLED_APPS += ["{needed}"].')
+        super().import_models()
+
+    def ready(self) -> None:
+        """Register the system checks, and connect the signals."""
+        from tmtp.signals import messages_arrived
+
+        from . import checks  # noqa: F401
+        from .conf import conf
+        from .schedules import make_schedules
+        from .subscriptions import end_at_sign_out
+        from .tasks import request_pushes
+
+        post_migrate.connect(make_schedules, sender=self, dispatch_uid="tmtp.notices.schedules")
+        user_logged_out.connect(end_at_sign_out, dispatch_uid="tmtp.notices.sign_out")
+        if conf.VAPID_KEY:  # while this signal has no receiver, the service does not look for messages
+            messages_arrived.connect(request_pushes, dispatch_uid="tmtp.notices.pushes")

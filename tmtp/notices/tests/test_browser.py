@@ -1,0 +1,77 @@
+"""The service worker, the offline page and notices of open pages, in Chromium."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tmtp.mailbox.tests.test_browser import MEMBER, SENT
+from tmtp.tests.people import unique
+
+pytestmark = pytest.mark.once
+SHOWN = """async () => {
+  const registration = await navigator.serviceWorker.ready;
+  for (let tries = 0; tries < 300; tries++) {
+    const shown = await registration.getNotifications();
+    if (shown.length) return shown.map((one) => [one.title, one.body, one.data.url]);
+    await new Promise((again) => setTimeout(again, 50));
+  }
+  return [];
+}"""
+KEPT = """async () => {
+  const found = [];
+  for (const name of await caches.keys()) {
+    for (const request of await (await caches.open(name)).keys()) found.push(new URL(request.url).pathname);
+  }
+  return found;
+}"""
+WIDTH = """async (src) => (await createImageBitmap(await (await fetch(src)).blob())).width"""
+HIDE = """() => {
+  Object.defineProperty(document, "visibilityState", { value: "hidden", configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_installed_offline_and_told(site, new_page):
+    name = unique("reader")
+    with site.other_process() as other:
+        session, _uid = other.run(MEMBER.format(name=name))
+        page = new_page(service_workers="allow", permissions=["notifications"])
+        page.context.add_cookies([{"name": "sessionid", "value": session, "url": site.url}])
+        page.goto("/notifications/")
+
+        # The manifest and the service worker
+        manifest = page.request.get(page.locator("link[rel=manifest]").get_attribute("href")).json()
+        assert (manifest["display"], manifest["start_url"], manifest["scope"]) == ("standalone", "/mailbox/", "/")
+        for icon in manifest["icons"]:
+            width = page.evaluate(WIDTH, icon["src"])
+            assert f"{width}x{width}" == icon["sizes"]
+        page.wait_for_function("() => navigator.serviceWorker.controller")
+
+        # A notice of an open page in the background: from one of two tabs
+        page.get_by_role("button", name="Turn on in this browser").click()
+        expect(page.get_by_text("Notifications are on in this browser while a page")).to_be_visible()
+        second = page.context.new_page()
+        second.goto("/devices/")
+        page.wait_for_function("() => Object.keys(localStorage).some((key) => key.startsWith('tmtp_notices_last'))")
+        for one in (page, second):
+            one.evaluate(HIDE)
+        other.run(SENT.format(name=name, subject="Shipped", text="Today"))
+        ((title, body, url),) = page.evaluate(SHOWN)
+        assert (title, body) == ("mnm website", "Shipped")
+        second.goto(url)
+        expect(second.get_by_role("heading", level=1)).to_have_text("Shipped")
+
+        # Without a connection
+        page.context.set_offline(True)
+        page.goto("/mailbox/")
+        expect(page.get_by_role("heading", level=1)).to_have_text("No connection")
+        assert "rgb" in page.get_by_role("link", name="Try again").evaluate(
+            "it => getComputedStyle(it).backgroundColor"
+        )
+        kept = page.evaluate(KEPT)
+        assert sorted(path.rsplit("/", 1)[-1].split(".")[0] for path in kept) == ["", "icon-192", "offline"]
+        assert "/notifications/offline/" in kept
+        page.context.set_offline(False)
+        page.get_by_role("link", name="Try again").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Mailbox")
