@@ -48,6 +48,7 @@ DEFAULTS: dict[str, Any] = {
     # limits
     "MAX_BODY": 4 * 2**30,
     "MIN_FREE": 256 * 2**20,
+    "DRAFTS_KEPT": 90 * 86400,
     "LIMITS": {},
 }
 
@@ -76,6 +77,8 @@ DEFAULT_LIMITS: dict[str, int] = {
     "nodes_per_user": 100,
     "aliases_per_user": 100,
     "abuse_reports_per_user": 20,  # per day
+    "drafts_per_user": 100,
+    "draft_octets_per_user": 2**30,
     "waiting_per_node": 1_000_000,
     "waiting_octets_per_node": 16 * 2**30,
     "groups_per_user": 1000,

@@ -11,6 +11,9 @@ a thread and may use the database; the next signal waits for them.
 `messages_expired` is sent after a process has let messages of the site expire (`services.messages.expiry`) and has
 committed that. Argument: `msgids`, a list. Each of them has recipients who will never receive it; see
 `services.queue.reports.report`.
+
+`housekeeping` is sent about every ten seconds by each process that writes for links. A receiver deletes some rows that
+its app does not need any more, and returns soon: messages wait for it. It runs in a transaction of its own.
 """
 
 from django.dispatch import Signal
@@ -18,3 +21,4 @@ from django.dispatch import Signal
 site_received = Signal()
 messages_arrived = Signal()
 messages_expired = Signal()
+housekeeping = Signal()

@@ -22,7 +22,7 @@ def list_pages(on: Any, anna: Any, node: Any, newcomer: Any) -> dict[str, list[t
     from accounts.openid.identities import identities_of
     from accounts.provider.conf import CLIENT_ID, REDIRECT
     from tmtp.delivery import notices
-    from tmtp.mailbox.models import Thread
+    from tmtp.mailbox.models import Draft, Thread
     from tmtp.models import Alias, Group, Member, Node
     from tmtp.notices import digests
     from tmtp.protocol.values import format_msgid
@@ -126,6 +126,9 @@ def list_pages(on: Any, anna: Any, node: Any, newcomer: Any) -> dict[str, list[t
     add("tmtp_mailbox:search", "search-nothing", query="?q=checkmate")
     add("tmtp_mailbox:compose", "write")
     add("tmtp_mailbox:compose", "write-nameless", who=NEW)
+    add("tmtp_mailbox:drafts", "drafts")
+    add("tmtp_mailbox:drafts", "drafts-empty", who=NEW)
+    add("tmtp_mailbox:draft", "draft", Draft.objects.get(node=node, thread="").pk)
     add("tmtp_mailbox:ping", "ping")
     add("tmtp_mailbox:ping", "ping-nameless", who=NEW)
     add("tmtp_mailbox:thread", "thread", hall.pk)

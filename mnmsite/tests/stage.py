@@ -94,6 +94,7 @@ def stage() -> dict[str, Any]:
     _letters(on, anna, node)
     _people(on, anna)
     _read(node)
+    _drafts(node)
     _waiting(*devices)
     newcomer = on.member("newcomer", password=PASSWORD)
     sessions = {ANNA: _session(anna), NEW: _session(newcomer), COMING: _coming(), BETWEEN: _between(anna)}
@@ -243,6 +244,15 @@ def _read(node: Any) -> None:
     ]:
         threads = Thread.objects.filter(node=node, subject__startswith=beginning)
         actions.act(node, action, threads.values_list("pk", flat=True))
+
+
+def _drafts(node: Any) -> None:
+    from tmtp.mailbox import drafts
+    from tmtp.mailbox.drafts import Content, Version
+
+    text = "Shall we analyse round three together? I have put my game and the position after move 31 here."
+    draft = drafts.save(node, Content("Elsa Bergström\nTuesday night blitz", "", "Round three", text), Version())
+    drafts.add_file(node, draft, "round-three.pgn", 900, [b"1. e4 " * 150])
 
 
 def _waiting(phone: Any, tablet: Any) -> None:

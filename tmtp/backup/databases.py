@@ -10,19 +10,25 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from django.apps import apps
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
+from ..services.storage import spool
 from .archive import BackupError
 
-_NAMES = "SELECT spool FROM tmtp_message WHERE spool > ''"
+
+def _names() -> str:
+    """Return the query for the names of all spool files that rows have."""
+    tables = [apps.get_model(label)._meta.db_table for label in spool.models]
+    return " UNION ALL ".join(f"SELECT spool FROM {table} WHERE spool > ''" for table in tables)  # noqa: S608 - no input
 
 
 class Snapshot(Protocol):
     """The database as it was at one moment."""
 
     def spooled(self) -> set[str]:
-        """Return the names of the spool files that messages have."""
+        """Return the names of the spool files that rows have."""
 
     def copy(self, path: Path) -> None:
         """Write the database to a file."""
@@ -35,8 +41,8 @@ class SqliteSnapshot:
         self._database = database
 
     def spooled(self) -> set[str]:
-        """Return the names of the spool files that messages have."""
-        return {name for (name,) in self._database.execute(_NAMES)}
+        """Return the names of the spool files that rows have."""
+        return {name for (name,) in self._database.execute(_names())}
 
     def copy(self, path: Path) -> None:
         """Write the database to a file."""
@@ -49,9 +55,9 @@ class PostgresqlSnapshot:
     """An exported snapshot, which pg_dump reads, too."""
 
     def spooled(self) -> set[str]:
-        """Return the names of the spool files that messages have."""
+        """Return the names of the spool files that rows have."""
         with connection.cursor() as cursor:
-            cursor.execute(_NAMES)
+            cursor.execute(_names())
             return {name for (name,) in cursor.fetchall()}
 
     def copy(self, path: Path) -> None:
@@ -109,7 +115,7 @@ def _check_sqlite(path: Path) -> None:
     try:
         with closing(sqlite3.connect(path)) as database:
             ((result,),) = database.execute("PRAGMA quick_check(1)").fetchall()
-            database.execute(_NAMES)
+            database.execute(_names())
     except sqlite3.Error as error:
         result = str(error)
     if result != "ok":

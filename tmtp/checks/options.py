@@ -14,7 +14,17 @@ from ..conf import DEFAULT_LIMITS, DEFAULT_NTP, DEFAULTS, conf, ntp_address
 from ..openid.providers import parse_settings
 from ..server.proxy import Proxies
 from ..services.people.names import is_name
-from .rules import FLAG, SECONDS, Messages, Rule, check_settings, did_you_mean, is_between, is_whole
+from .rules import (
+    FLAG,
+    SECONDS,
+    SECONDS_OR_NONE,
+    Messages,
+    Rule,
+    check_settings,
+    did_you_mean,
+    is_between,
+    is_whole,
+)
 
 messages = Messages("tmtp")
 
@@ -127,6 +137,7 @@ RULES: dict[str, Rule] = {
     "STORE_PATIENCE": SECONDS,
     "MAX_BODY": OCTETS,
     "MIN_FREE": FREE,
+    "DRAFTS_KEPT": SECONDS_OR_NONE,
 }
 CHECKED_ELSEWHERE = {"OPENID", "LIMITS", "NTP"}
 

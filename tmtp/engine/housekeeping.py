@@ -13,6 +13,7 @@ from ..services.messages import sweeping
 from ..services.queue import leases, limit_counts, receipts
 from ..services.queue.batch import without_batch
 from ..services.storage.numbers import largest_number, numbers
+from ..signals import housekeeping
 from ..store.store import Store
 from ..store.transactions import Unavailable
 from .clock import compare_with_database
@@ -66,6 +67,7 @@ class Housekeeping:
                 found = await asyncio.to_thread(sweeper.look)
                 if found:
                     await self._store.run(None, without_batch(sweeping.apply, found))
+                await self._store.run(None, without_batch(housekeeping.send, type(self)))
             except Unavailable as error:
                 log.warning("%s", error)
             except Exception:

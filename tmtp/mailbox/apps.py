@@ -19,5 +19,13 @@ class MailboxConfig(AppConfig):
         super().import_models()
 
     def ready(self) -> None:
-        """Register the system checks."""
-        from . import checks  # noqa: F401
+        """Register the system checks, and what keeps and removes the files of drafts."""
+        from ..services.storage import spool
+        from ..signals import housekeeping
+        from . import (
+            checks,  # noqa: F401
+            drafts,
+        )
+
+        spool.models.append("tmtp_mailbox.DraftFile")
+        housekeeping.connect(drafts.expire)

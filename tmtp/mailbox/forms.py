@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -15,9 +16,13 @@ from ..services.people.names import typed
 from ..web.fields import MessageTextField, NameOfOther
 from ..web.rendering import PageForm
 from . import sending
+from .access import NUMBER_MAX
+from .drafts import Content, Version
+from .models import Draft
 from .sending import Readers
 
 SUBJECT_MAX = 200
+TO_MAX = 2000
 TEXT_MAX = 1024 * 1024
 _COMMAS = re.compile("[,\uff0c\u3001\u060c]")  # of Chinese, Japanese and Arabic keyboards, too
 
@@ -73,12 +78,57 @@ class WritingForm(PageForm):
         return str(self.cleaned_data.get("alias") or self.names[0])
 
 
-class MessageForm(WritingForm):
+class DraftedForm(WritingForm):
+    """A message that is kept as a draft while it is written."""
+
+    draft = forms.IntegerField(widget=forms.HiddenInput, required=False, min_value=1, max_value=NUMBER_MAX)
+    revision = forms.IntegerField(widget=forms.HiddenInput, required=False, min_value=0, max_value=NUMBER_MAX)
+
+    @property
+    def version(self) -> Version:
+        """The draft that the page showed."""
+        number = self.fields["draft"]
+        return Version(_whole(number, self["draft"]), _whole(number, self["revision"]) or 0, self._typed("once"))
+
+    @property
+    def content(self) -> Content:
+        """What was typed, whether it can be sent or not. What is longer than a field may be is cut."""
+        text = self._typed("text").replace("\r\n", "\n")[:TEXT_MAX]
+        to, subject = self._typed("to")[:TO_MAX], self._typed("subject")[:SUBJECT_MAX]
+        return Content(to, self._typed("alias")[:255], subject, text)
+
+    def show(self, draft: Draft | None) -> None:
+        """Name the newest version of a draft in the form, so that the next save or sending is about that one.
+
+        None is a draft that is gone. A form that is not bound gets the content, too.
+        """
+        if self.is_bound:
+            data: Any = self.data
+            self.data = data = data.copy()
+            data["draft"] = str(draft.pk) if draft else ""
+            data["revision"] = str(draft.revision) if draft else ""
+        elif draft:
+            names = ("to", "alias", "subject", "text", "revision")
+            self.initial.update({name: value for name in names if (value := getattr(draft, name))}, draft=draft.pk)
+
+    def _typed(self, name: str) -> str:
+        return str(self[name].value() or "").replace("\0", "") if name in self.fields else ""
+
+
+def _whole(field: forms.Field, bound: forms.BoundField) -> int | None:
+    try:
+        number: int | None = field.clean(bound.value())
+    except forms.ValidationError:
+        return None
+    return number
+
+
+class MessageForm(DraftedForm):
     """A message to people and groups."""
 
     to = forms.CharField(
         label=_("To"),
-        max_length=2000,
+        max_length=TO_MAX,
         help_text=_("Names of members or groups, separated by commas."),
         widget=forms.TextInput(attrs={"list": "known", "autocomplete": "off", "autocapitalize": "none"}),
     )
@@ -87,21 +137,26 @@ class MessageForm(WritingForm):
     files = FilesField(label=_("Files"))  # type: ignore[assignment]  # the stubs take the name for Form.files
 
     def clean_to(self) -> Readers:
-        """Find those who have the names. A name with a comma in it is found when it is the only one."""
+        """Find those who have the names. A name with a comma in it is found when it is the only one, or on a line."""
         text = self.cleaned_data["to"].strip()
+        if "\n" in text:
+            return self._named(text.splitlines())
         try:
             return sending.named([typed(text)])
         except Refused as refused:
-            names = [typed(name) for name in _COMMAS.split(text) if name.strip()]
+            names = [name for name in _COMMAS.split(text) if name.strip()]
             if len(names) < 2:
                 raise forms.ValidationError(refused.text_for_people()) from refused
+        return self._named(names)
+
+    def _named(self, names: Iterable[str]) -> Readers:
         try:
-            return sending.named(names)
+            return sending.named([typed(name) for name in names if name.strip()])
         except Refused as refused:
             raise forms.ValidationError(refused.text_for_people()) from refused
 
 
-class ReplyForm(WritingForm):
+class ReplyForm(DraftedForm):
     """An answer in a thread."""
 
     text = text_field()

@@ -116,3 +116,56 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return self.text
+
+
+class Draft(models.Model):
+    """A message that a member is writing. The fields are as they were typed, whether they can be sent or not.
+
+    `thread` is the key of the thread that it answers in, or empty. `editor` is the form that has saved it last, and
+    `revision` counts how often it was saved. Of a draft that was sent, `sent`, the number of the message, is kept.
+    """
+
+    node = models.ForeignKey("tmtp.Node", on_delete=models.CASCADE, db_index=False, related_name="+")
+    thread = models.CharField(max_length=KEY_MAX, blank=True)
+    alias = models.CharField(_("alias"), max_length=255, blank=True)
+    to = models.TextField(_("recipients"), blank=True)
+    subject = models.TextField(_("subject"), blank=True)
+    text = models.TextField(_("text"), blank=True)
+    revision = models.PositiveIntegerField(default=1)
+    editor = models.CharField(max_length=64, blank=True)
+    changed = models.DateTimeField(_("changed"))
+    sent = models.BigIntegerField(null=True)
+
+    class Meta:
+        verbose_name = _("draft")
+        verbose_name_plural = _("drafts")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["node", "thread"], condition=Q(sent=None) & ~Q(thread=""), name="tmtp_mailbox_draft_of_thread"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["node", "changed"], name="tmtp_mailbox_draft_newest"),
+            models.Index(fields=["changed"], name="tmtp_mailbox_draft_old"),
+        ]
+
+    def __str__(self) -> str:
+        return self.subject
+
+
+class DraftFile(models.Model):
+    """A file of a draft, uploaded before the draft is sent. A large one is in the spool, as the body of a message."""
+
+    draft = models.ForeignKey(Draft, on_delete=models.CASCADE, related_name="files")
+    name = models.CharField(_("name"), max_length=255)
+    size = models.BigIntegerField(_("octets"))
+    body = models.BinaryField(null=True)
+    spool = models.CharField(max_length=64, default="")
+
+    class Meta:
+        verbose_name = _("file of a draft")
+        verbose_name_plural = _("files of drafts")
+        indexes = [models.Index(fields=["spool"], condition=Q(spool__gt=""), name="tmtp_mailbox_file_spooled")]
+
+    def __str__(self) -> str:
+        return self.name

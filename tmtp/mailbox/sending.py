@@ -9,7 +9,7 @@ recipients.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +35,8 @@ from ..services.queue import receipts
 from ..services.queue.batch import Service
 from ..services.storage.spool import keep
 from ..web.limits import spend, spend_ping, spend_post
-from .models import Thread
+from . import drafts
+from .models import Draft, DraftFile, Thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,30 +142,58 @@ def alias_in(mailbox: Node, thread: Thread) -> str:
 
 
 def write(
-    mailbox: Node, alias: str, to: Readers, subject: str, text: str, *, files: Iterable[Any] = (), once: str = ""
+    mailbox: Node,
+    alias: str,
+    to: Readers,
+    subject: str,
+    text: str,
+    *,
+    files: Iterable[Any] = (),
+    once: str = "",
+    draft: Draft | None = None,
 ) -> list[int]:
     """Begin one thread with all the users, and one with each group. Return the numbers of their first messages.
 
-    With `once`, the same call within ten minutes sends nothing, and returns the same numbers. Raise Refused if a
-    message cannot be sent. Then none is sent to anyone.
+    With `once`, the same call within ten minutes sends nothing, and returns the same numbers. Of a `draft`, the files
+    are sent, too, and then it is deleted. Raise Refused if a message cannot be sent. Then none is sent to anyone.
     """
     me = Person(alias, mailbox.user.uid)
-    attached = attachments_of(files)
+    drafted = _drafted(draft)
+    attached = [*drafts.attachments(drafted), *attachments_of(files)]
     begin = partial(compose, me, subject, text, attachments=attached)
     letters = [(Readers(groups=[group]), begin(readers=[group])) for group in to.groups]
     if to.users or not letters:
         others = [person for person in to.users if person.uid != me.uid]
         letters.insert(0, (Readers(others), begin(readers=[me, *others])))
-    return _post(mailbox, letters, once, alias, subject)
+    return _post(mailbox, letters, once, alias, subject, then=partial(_finish, draft, drafted))
 
 
 def reply(
-    mailbox: Node, thread: Thread, alias: str, text: str, *, files: Iterable[Any] = (), once: str = ""
+    mailbox: Node,
+    thread: Thread,
+    alias: str,
+    text: str,
+    *,
+    files: Iterable[Any] = (),
+    once: str = "",
+    draft: Draft | None = None,
 ) -> list[int]:
     """Write an answer in a thread. The other arguments are those of `write`."""
     me = Person(alias, mailbox.user.uid)
-    letter = compose(me, "", text, thread=thread.key, attachments=attachments_of(files))
-    return _post(mailbox, [(readers_of(mailbox, thread), letter)], once, alias, thread.key)
+    drafted = _drafted(draft)
+    attached = [*drafts.attachments(drafted), *attachments_of(files)]
+    letter = compose(me, "", text, thread=thread.key, attachments=attached)
+    letters = [(readers_of(mailbox, thread), letter)]
+    return _post(mailbox, letters, once, alias, thread.key, then=partial(_finish, draft, drafted))
+
+
+def _drafted(draft: Draft | None) -> list[DraftFile]:
+    return list(draft.files.order_by("pk")) if draft else []
+
+
+def _finish(draft: Draft | None, files: Sequence[DraftFile], numbers: Sequence[int]) -> None:
+    if draft:
+        drafts.finish(draft, files, numbers[0])
 
 
 def ping(mailbox: Node, alias: str, to: str, text: str, *, once: str = "") -> int:
@@ -186,7 +215,14 @@ def _once(mailbox: Node, once: str, make: Service[int], *content: str) -> int:
     return receipts.once(mailbox.pk, _digest(once, *content), make)
 
 
-def _post(mailbox: Node, letters: Sequence[tuple[Readers, Letter]], once: str, *identity: str) -> list[int]:
+def _post(
+    mailbox: Node,
+    letters: Sequence[tuple[Readers, Letter]],
+    once: str,
+    *identity: str,
+    then: Callable[[Sequence[int]], None],
+) -> list[int]:
+    """Post letters in one transaction, in which `then` is called with their numbers, and return the numbers."""
     me = mailbox.user
     sender = Sender(me.uid, me.pk, mailbox.pk)
     posts = []
@@ -205,7 +241,9 @@ def _post(mailbox: Node, letters: Sequence[tuple[Readers, Letter]], once: str, *
     with _with_names_in_errors(letters), transaction.atomic():
         uids = [person.uid for to, _letter in letters for person in to.users]
         hold(list(User.objects.filter(uid__in=uids).values_list("pk", flat=True)))
-        return [posting.post_whole(item) for item in posts]
+        numbers = [posting.post_whole(item) for item in posts]
+        then(numbers)
+        return numbers
 
 
 @contextmanager

@@ -5,7 +5,7 @@ path("mailbox/", include("tmtp.mailbox.urls"))
 
 from django.urls import path
 
-from .views import acting, downloads, reading, writing
+from .views import acting, downloads, drafts, reading, writing
 
 app_name = "tmtp_mailbox"
 
@@ -17,6 +17,13 @@ urlpatterns = [
     path("shortcuts/", acting.shortcuts, name="shortcuts"),
     path("search/", reading.search, name="search"),
     path("write/", writing.compose, name="compose"),
+    path("drafts/", drafts.drafts_list, name="drafts"),
+    path("drafts/save/", drafts.save, name="draft_save"),
+    path("drafts/<int:pk>/", writing.compose, name="draft"),
+    path("drafts/<int:pk>/delete/", drafts.delete, name="draft_delete"),
+    path("drafts/<int:pk>/files/", drafts.add_file, name="draft_file_add"),
+    path("drafts/<int:pk>/files/<int:file>/", drafts.file_download, name="draft_file"),
+    path("drafts/<int:pk>/files/<int:file>/remove/", drafts.remove_file, name="draft_file_remove"),
     path("ping/", writing.ping, name="ping"),
     path("thread/<int:pk>/", reading.thread, name="thread"),
     path("thread/<int:pk>/delete/", acting.delete_for_good, name="thread_delete"),

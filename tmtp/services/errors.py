@@ -216,6 +216,31 @@ TEXTS: dict[str, Text] = {
     "store_failed": Text(_("the server failed to store this")),
     "store_unavailable": Text(_("the server cannot store messages now, try again later")),
     "spool_unavailable": Text(_("the server has no room for so much data now")),
+    # drafts of the mailbox
+    "draft_changed": Text(
+        "the draft was changed elsewhere",
+        _(
+            "This draft was changed in another tab or on another device. Save or send again to replace that text with"
+            " this one, or open the draft again to see the other one."
+        ),
+    ),
+    "draft_sent": Text("the draft was sent already", _("This draft was already sent in another tab.")),
+    "draft_deleted": Text(
+        "the draft was deleted",
+        _("This draft was deleted in another tab, with its files. Send again to send the text without them."),
+    ),
+    "too_many_drafts": Text(
+        "there are too many drafts: %(most)s",
+        _("You have %(most)s drafts, which is the most. Send or delete some of them."),
+    ),
+    "too_many_draft_files": Text(
+        "a draft can have %(most)s files",
+        _("A message can have at most %(most)s files. Remove one, or put several into an archive."),
+    ),
+    "drafts_too_large": Text(
+        "the files of the drafts are too large",
+        _("Your drafts have too many or too large files. Remove some of them, or delete a draft."),
+    ),
     "store_uncertain": Text(_("the server does not know whether this is stored")),
     "database_error": Text("%(reason)s"),
 }

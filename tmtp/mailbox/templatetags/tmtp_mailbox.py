@@ -91,7 +91,18 @@ def news_path() -> str:
 @register.simple_tag
 def moment(number: int) -> SafeString:
     """Return the time of a message as <time>: the hour if it is from today, else the date."""
-    at = datetime.fromtimestamp(number // 1_000_000_000, UTC)
+    return time_of(datetime.fromtimestamp(number // 1_000_000_000, UTC))
+
+
+@register.filter
+def recipients(to: str) -> str:
+    """Return the names in the field of recipients of a draft, with commas between them."""
+    return ", ".join(to.splitlines())
+
+
+@register.simple_tag
+def time_of(at: datetime) -> SafeString:
+    """Return a time as <time>: the hour if it is from today, else the date."""
     here, today = local_time(site_time(at)), local_time(timezone.now())
     if here.date() == today.date():
         shown = date_format(here, "TIME_FORMAT")

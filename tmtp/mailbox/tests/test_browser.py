@@ -154,10 +154,15 @@ def test_a_mistyped_recipient_loses_no_file_and_leaving_asks(member, device):
     expect(page.locator("#id_to_error")).to_be_visible()
     expect(page.locator("#id_to")).to_be_focused()
     assert violations(page) == []
+    expect(page.get_by_role("link", name="notes.txt")).to_be_visible()
     asked = []
     page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
-    page.get_by_role("link", name="Devices").click()
+    page.route("**/drafts/save/", lambda route: route.abort())
     page.locator("#id_to").fill(device.alias)
+    page.get_by_role("button", name="Save draft").click()
+    expect(page.get_by_text("The draft could not be saved.")).to_be_visible()
+    page.get_by_role("link", name="Devices").click()
+    page.unroute("**/drafts/save/")
     assert asked == ["beforeunload"]
     page.get_by_role("button", name="Send").click()
     expect(page.get_by_role("link", name="notes.txt")).to_be_visible()

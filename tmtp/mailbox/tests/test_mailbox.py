@@ -100,7 +100,7 @@ def test_a_page_costs_the_same_however_much_is_on_it(browser, ann, bob, django_a
     for _ in range(35):
         letter(bob, "bob", "", "text", ann.user, thread=first)
     thread = threads(ann)[0]
-    with django_assert_max_num_queries(26):
+    with django_assert_max_num_queries(27):
         page(browser, "thread", thread.pk)
 
 

@@ -35,7 +35,7 @@ def attachment(request: HttpRequest, node: Node, msgid: str, place: int) -> Http
         raise Http404 from error
     if attached.kind != FILE:
         raise Http404
-    return _download(request, safe_name(attached.name), attached.size, first, pieces)
+    return download(request, safe_name(attached.name), attached.size, first, pieces)
 
 
 @mailbox_page("GET")
@@ -49,10 +49,10 @@ def text(request: HttpRequest, node: Node, msgid: str) -> HttpResponseBase:
         first = next(pieces, b"")
     except FileNotFoundError as error:
         raise Http404 from error
-    return _download(request, f"{msgid}.txt", whole.size, first, pieces)
+    return download(request, f"{msgid}.txt", whole.size, first, pieces)
 
 
-def _download(
+def download(
     request: HttpRequest, name: str, size: int, first: bytes, pieces: Iterator[bytes]
 ) -> StreamingHttpResponse:
     """Return a download with this file name, which keeps one piece in memory at a time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,7 +18,7 @@ from ...models import Node
 from ...protocol.values import format_msgid
 from ...services.errors import Refused
 from ...web.rendering import render_page
-from .. import actions, conversation, index, listing, sending
+from .. import actions, conversation, drafts, index, listing, sending
 from ..access import entry_of, has_shortcuts, thread_of
 from ..conversation import Part
 from ..decorators import asks_for_part, mailbox_page
@@ -26,6 +27,7 @@ from ..models import Thread
 from ..preview import previews
 from ..search import FIELDS, entries_with
 from ..summary import GROUP, PING
+from . import drafts as views_of_drafts
 from .lists import more_rows, number_in, place_in, show_list
 
 AT_ONCE = 30  # results of a search
@@ -74,6 +76,8 @@ def show_thread(request: HttpRequest, node: Node, the: Thread, form: WritingForm
         "live": not part.later,
         "shortcuts": has_shortcuts(node),
     }
+    if isinstance(form, ReplyForm):
+        context |= views_of_drafts.context_of(request, node, form)
     return _render_thread(request, the, context)
 
 
@@ -140,21 +144,29 @@ def _answered(request: HttpRequest, node: Node, the: Thread) -> tuple[WritingFor
         form = PingReplyForm(*data, names=names)
     else:
         return None, None
-    if not form.is_valid():
+    if isinstance(form, ReplyForm) and not form.is_bound:
+        form.show(drafts.of_thread(node, the.key))
+    if not form.is_bound:
         return form, None
     try:
+        done = views_of_drafts.answer_buttons(request, node, form, the.key) if isinstance(form, ReplyForm) else None
+        if done or not form.is_valid():
+            return form, done
         number = _answer(node, the, form)
     except Refused as refused:
         form.add_error("text", ValidationError(refused.text_for_people()))
         return form, None
+    if number is None:
+        return form, None
     return form, redirect(reverse("tmtp_mailbox:thread", args=[the.pk]) + f"#m{format_msgid(number)}")
 
 
-def _answer(node: Node, the: Thread, form: WritingForm) -> int:
+def _answer(node: Node, the: Thread, form: WritingForm) -> int | None:
+    """Send an answer, and return its number, or None if the form has an error now. Raise Refused."""
     said = form.cleaned_data
     if isinstance(form, ReplyForm):
-        numbers = sending.reply(node, the, form.alias, said["text"], files=said["files"], once=said["once"])
-        return numbers[0]
+        post = partial(sending.reply, node, the, form.alias, said["text"], files=said["files"], once=said["once"])
+        return views_of_drafts.send(node, form, lambda draft: post(draft=draft), "text")
     last = the.entries.order_by("-number").first()
     if last is None:
         raise Http404

@@ -7,7 +7,7 @@ from functools import partial
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -21,30 +21,55 @@ from .. import index, sending
 from ..access import entry_of, message_of
 from ..decorators import mailbox_page
 from ..forms import MessageForm, PingForm
-from ..models import Thread
+from ..models import Draft, Thread
+from . import drafts
 
 KNOWN_MAX = 50
 
 
 @mailbox_page("GET", "POST")
-def compose(request: HttpRequest, node: Node) -> HttpResponse:
-    """Write a message that starts a thread."""
+def compose(request: HttpRequest, node: Node, pk: int | None = None) -> HttpResponse:
+    """Write a message that starts a thread, or go on writing the draft `pk`."""
     names = sending.aliases(node.user)
     data = (request.POST, request.FILES) if request.method == "POST" else ()
     form = MessageForm(*data, names=names or [node.user.uid], initial=_given(request, "to", "subject"))
-    if form.is_valid():
-        said = form.cleaned_data
-        try:
-            numbers = sending.write(
-                node, form.alias, said["to"], said["subject"], said["text"], files=said["files"], once=said["once"]
-            )
-        except Refused as refused:
-            form.add_error("to", ValidationError(refused.text_for_people()))
-        else:
-            index.catch_up(node)
-            messages.success(request, _("Sent."))
-            return redirect("tmtp_mailbox:message", format_msgid(numbers[0]))
-    return render_page(request, "tmtp_mailbox/compose.html", {"form": form, "names": names, "known": _known(node)})
+    done = _written(request, node, form) if form.is_bound else _shown(node, form, pk)
+    if done:
+        return done
+    context = {"form": form, "names": names, "known": _known(node), **drafts.context_of(request, node, form)}
+    return render_page(request, "tmtp_mailbox/compose.html", context)
+
+
+def _shown(node: Node, form: MessageForm, pk: int | None) -> HttpResponse | None:
+    """Show a draft in the form. Return a redirect if it was sent, or answers in a thread. Raise Http404."""
+    if pk is None:
+        return None
+    draft = get_object_or_404(Draft, node=node, pk=pk)
+    if draft.sent is not None:
+        return redirect("tmtp_mailbox:message", format_msgid(draft.sent))
+    form.show(draft)
+    where = drafts.address_of(node, draft)
+    return redirect(where + "#reply") if draft.thread and where != reverse("tmtp_mailbox:draft", args=[pk]) else None
+
+
+def _written(request: HttpRequest, node: Node, form: MessageForm) -> HttpResponse | None:
+    """Do what the pressed button asks for, and return a redirect. Return None if the form has errors."""
+    try:
+        done = drafts.answer_buttons(request, node, form)
+    except Refused as refused:
+        form.add_error(None, ValidationError(refused.text_for_people()))
+        return None
+    if done or not form.is_valid():
+        return done
+    said = form.cleaned_data
+    content = said["to"], said["subject"], said["text"]
+    post = partial(sending.write, node, form.alias, *content, files=said["files"], once=said["once"])
+    number = drafts.send(node, form, lambda draft: post(draft=draft), "to")
+    if number is None:
+        return None
+    index.catch_up(node)
+    messages.success(request, _("Sent."))
+    return redirect("tmtp_mailbox:message", format_msgid(number))
 
 
 @mailbox_page("GET", "POST")

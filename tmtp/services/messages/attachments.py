@@ -59,6 +59,8 @@ def attachments_of(files: Iterable[Any]) -> list[Attachment]:
 
 
 def _attachment(file: Any) -> Attachment:
+    if isinstance(file, Attachment):
+        return file
     if isinstance(file, File):
         return Attachment(safe_name(file.name), _size_of(file), lambda: _pieces_of(file))
     if isinstance(file, tuple) and len(file) >= 2 and isinstance(file[1], bytes | str):

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from django.apps import apps
+
 from ...conf import conf
 from ..errors import Refused
 from . import room
@@ -26,6 +28,8 @@ INLINE_OCTETS = 64 * 1024  # a larger body is spooled
 FOLDERS = 256
 _remover = ThreadPoolExecutor(1, thread_name_prefix="tmtp-spool-remover")
 _lasting: set[Path] = set()  # folders whose names this process has synced to disk
+# The models whose column `spool` names files. An optional app adds its own when it is ready.
+models = ["tmtp.Message"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +170,7 @@ def finish_discarding() -> None:
 
 
 def sweep(folders: Iterable[int] = range(FOLDERS), older_than: float = 3600) -> int:
-    """Remove files older than `older_than` seconds that no message names from some folders, and return how many."""
+    """Remove files older than `older_than` seconds that no row names from some folders, and return how many."""
     removed = 0
     for number in folders:
         folder = conf.spool_dir / f"{number:02x}"
@@ -178,12 +182,13 @@ def sweep(folders: Iterable[int] = range(FOLDERS), older_than: float = 3600) -> 
 
 
 def _named(files: list[str]) -> set[str]:
-    """Return those of the files that messages name."""
-    from ...models import Message
-
-    # This condition lets the database use the partial index of spooled messages.
-    spooled = Message.objects.extra(where=["spool > ''"])
-    return set(spooled.filter(spool__in=files).values_list("spool", flat=True)) if files else set()
+    """Return those of the files that rows name."""
+    named: set[str] = set()
+    for model in map(apps.get_model, models if files else ()):
+        # This condition lets the database use the partial index of spooled rows.
+        spooled = model._default_manager.extra(where=["spool > ''"]).filter(spool__in=files)
+        named.update(spooled.values_list("spool", flat=True))
+    return named
 
 
 def _age(file: Path) -> float:

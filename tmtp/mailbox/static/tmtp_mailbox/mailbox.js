@@ -44,47 +44,6 @@
     }
   });
 
-  // Whoever leaves a page with something half written on it is asked first.
-  const sending = new WeakSet();
-  function isWritten(field) {
-    if (field.type === "file") return field.files.length > 0;
-    return field.value !== (field.closest("[data-failed]") ? "" : field.defaultValue);
-  }
-  window.addEventListener("beforeunload", (event) => {
-    const forms = [...document.querySelectorAll("form[data-writing]")].filter((form) => !sending.has(form));
-    const fields = forms.flatMap((form) => [...form.querySelectorAll("textarea, [type=text], [type=file]")]);
-    if (fields.some(isWritten)) event.preventDefault();
-  });
-
-  // A form with files is sent by script, since a page with errors would come back without the files. Its new form takes
-  // over the fields with the files. A page that is no answer of this form is shown as the browser would.
-  document.addEventListener("submit", async (event) => {
-    const form = event.target;
-    if (event.defaultPrevented || !form.matches("[data-writing]")) return;
-    const files = [...form.querySelectorAll("[type=file]")];
-    if (!files.some((field) => field.files.length)) return sending.add(form);
-    event.preventDefault();
-    if (form.getAttribute("aria-busy")) return;
-    form.setAttribute("aria-busy", "true");
-    try {
-      const answer = await fetch(form.action, { method: "POST", body: new FormData(form) });
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const again = !answer.redirected && answer.ok && page.querySelector("form[data-writing]");
-      sending.add(form);
-      if (answer.redirected) return location.assign(answer.url);
-      if (!again) return HTMLFormElement.prototype.submit.call(form);
-      for (const field of files) again.querySelector(`[name="${field.name}"]`)?.replaceWith(field);
-      again.dataset.failed = "";
-      form.replaceWith(document.adoptNode(again));
-      (again.querySelector("[aria-invalid=true]") ?? again).focus();
-    } catch {  // no connection: let the browser say so
-      sending.add(form);
-      HTMLFormElement.prototype.submit.call(form);
-    } finally {
-      form.removeAttribute("aria-busy");
-    }
-  });
-
   // The number of unread threads, in the title and wherever the site's own template shows it.
   document.addEventListener("htmx:afterSettle", () => {
     const unread = document.querySelector("[data-unread]")?.dataset.unread;
