@@ -82,17 +82,25 @@ def register(place, token):
     return device, device.receive().header
 
 
-def test_the_whole_way(place, provider, other, new_page):
-    ann, bob = (new_page(base_url=place.url) for _ in range(2))
+def sign_up_with_the_provider(page, username, name):
+    page.goto("/sign-in/")
+    page.get_by_role("link", name="Sign in with Example University").click()
+    enter(page, username)
+    expect(page.get_by_role("heading", name="Welcome")).to_be_visible()
+    page.get_by_label("Name (optional)").fill(name)
+    page.get_by_role("button", name="Sign up").click()
+    expect(page.get_by_role("heading", name="No messages yet")).to_be_visible()
 
-    # Ann signs up, and follows the link in the mail
-    sign_up(ann, "ann-of-rome", "ann of rome")
-    expect(ann.get_by_role("heading", name="No messages yet")).to_be_visible()
+
+def confirm_the_address(ann, place):
+    """Follow the link in the mail."""
     ann.goto(mailed_link(place))
     ann.get_by_role("button", name="Confirm").click()
     expect(ann.get_by_text("ann-of-rome@example.org has been confirmed.")).to_be_visible()
 
-    # the site writes, in another process: the message appears by itself; Ann's answer reaches the site
+
+def answer_the_site(ann, other):
+    """Answer a message that the site sends in another process: it appears by itself, and the answer arrives."""
     mailbox(ann)
     other.run(SEND)
     ann.get_by_role("link", name="The hall is closed").click()
@@ -102,14 +110,9 @@ def test_the_whole_way(place, provider, other, new_page):
     expect(ann.locator(".letter.own")).to_contain_text("Then in the library.")
     assert other.run(ANSWERS) == ["Then in the library."]
 
-    # Bob signs up with the provider, and pings her; both see the other's ping at once
-    bob.goto("/sign-in/")
-    bob.get_by_role("link", name="Sign in with Example University").click()
-    enter(bob, "bob")
-    expect(bob.get_by_role("heading", name="Welcome")).to_be_visible()
-    bob.get_by_label("Name (optional)").fill("bob of rome")
-    bob.get_by_role("button", name="Sign up").click()
-    expect(bob.get_by_role("heading", name="No messages yet")).to_be_visible()
+
+def ping_each_other(ann, bob):
+    """Send a ping, and answer with one. Both see the other's at once."""
     mailbox(ann)
     bob.goto("/mailbox/ping/")
     bob.get_by_label("To", exact=True).fill("ann of rome")
@@ -120,7 +123,9 @@ def test_the_whole_way(place, provider, other, new_page):
     ann.get_by_role("button", name="Send").click()
     expect(bob.get_by_text("I am")).to_be_visible()
 
-    # a group: Ann starts it, Bob accepts, and reads what she writes to it
+
+def write_to_a_group(ann, bob):
+    """Create a group as Ann, accept as Bob, and read as Bob what she writes to it."""
     mailbox(bob)
     ann.goto("/groups/")
     ann.get_by_role("link", name="Create group").click()
@@ -138,7 +143,9 @@ def test_the_whole_way(place, provider, other, new_page):
     bob.get_by_role("link", name="Friday at eight").click()
     expect(bob.get_by_text("To friends of ann")).to_be_visible()
 
-    # Ann links the provider; a device that shows its token becomes hers, and gets Bob's answer
+
+def connect_a_device(ann, place, provider, other):
+    """Link the provider: a device that shows its token becomes Ann's. Return its link and its login."""
     ann.goto("/account/")
     ann.get_by_role("button", name="Link Example University").click()
     enter(ann, "ann")
@@ -148,11 +155,11 @@ def test_the_whole_way(place, provider, other, new_page):
     stranger.close()
     device, said = register(place, provider.device_token("ann"))
     assert (said["op"], said["uid"]) == ("registered", other.run(UID))
-    bob.get_by_label("Message", exact=True).fill("I do.")
-    bob.get_by_role("button", name="Send").click()
-    assert device.next_queued("delivery").data.endswith(b"I do.")
+    return device, (said["uid"], said["nodeid"])
 
-    # she sees it online, and drops it: its link is closed, and it cannot log in any more
+
+def drop_the_device(ann, place, device, login):
+    """Drop it on the page that shows it online. Its link is closed, and it cannot log in any more."""
     ann.goto("/devices/")
     expect(ann.get_by_role("listitem").filter(has_text="Phone").get_by_text("online")).to_be_visible()
     assert violations(ann) == []
@@ -163,11 +170,30 @@ def test_the_whole_way(place, provider, other, new_page):
         while True:
             device.receive()
     again = dial(place)
-    assert again.log_in(said["uid"], said["nodeid"]) == {"op": "quit", "error": "login failed"}
+    assert again.log_in(*login) == {"op": "quit", "error": "login failed"}
 
-    # she signs in with the provider, which remembers her
+
+def sign_in_with_the_provider(ann):
+    """Sign in again: the provider remembers her."""
     ann.get_by_role("button", name="Sign out").click()
     ann.goto("/sign-in/")
     ann.get_by_role("link", name="Sign in with Example University").click()
     expect(ann.get_by_role("heading", level=1, name="Mailbox")).to_be_visible()
     expect(ann.get_by_role("link", name="Friday at eight")).to_be_visible()
+
+
+def test_the_whole_way(place, provider, other, new_page):
+    ann, bob = (new_page(base_url=place.url) for _ in range(2))
+    sign_up(ann, "ann-of-rome", "ann of rome")
+    expect(ann.get_by_role("heading", name="No messages yet")).to_be_visible()
+    confirm_the_address(ann, place)
+    answer_the_site(ann, other)
+    sign_up_with_the_provider(bob, "bob", "bob of rome")
+    ping_each_other(ann, bob)
+    write_to_a_group(ann, bob)
+    device, login = connect_a_device(ann, place, provider, other)
+    bob.get_by_label("Message", exact=True).fill("I do.")
+    bob.get_by_role("button", name="Send").click()
+    assert device.next_queued("delivery").data.endswith(b"I do.")
+    drop_the_device(ann, place, device, login)
+    sign_in_with_the_provider(ann)
