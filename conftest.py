@@ -210,14 +210,14 @@ def django_db_modify_db_settings() -> None:
     """Copy the migrated database that servers have, too, to where pytest-django looks: to migrate takes seconds."""
     from django.db import connection
 
-    from tmtp.tests import servers
+    from tmtp.tests import databases
 
     name = connection.creation._get_test_db_name()
-    if servers.on_postgresql():
-        with servers.administer() as admin:
-            admin.execute(f"CREATE DATABASE {name} TEMPLATE {servers.postgresql_template()}")
+    if databases.on_postgresql():
+        with databases.administer() as admin:
+            admin.execute(f"CREATE DATABASE {name} TEMPLATE {databases.postgresql_template()}")
     else:
-        shutil.copy(servers.sqlite_template(), name)
+        shutil.copy(databases.sqlite_template(), name)
 
 
 @pytest.fixture(scope="session")

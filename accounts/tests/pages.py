@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from tmtp.testing import Client
-from tmtp.tests.servers import TLS
+from tmtp.tests.raw_client import TLS
 
 PASSWORD = "correct horse battery"
 

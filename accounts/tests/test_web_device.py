@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from tmtp.testing import Client
 from tmtp.tests.axe import violations
-from tmtp.tests.servers import TLS
+from tmtp.tests.raw_client import TLS
 
 pytestmark = pytest.mark.once
 

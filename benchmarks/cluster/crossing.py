@@ -6,7 +6,8 @@ import asyncio
 import time
 from statistics import median
 
-from tmtp.tests.servers import Client, Server
+from tmtp.tests.raw_client import Client
+from tmtp.tests.servers import Server
 
 from .place import Databases, redis
 

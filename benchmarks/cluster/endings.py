@@ -11,7 +11,9 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from tmtp.tests.ledger import Crowd
-from tmtp.tests.servers import Client, LoginRefused, Server, until
+from tmtp.tests.processes import until
+from tmtp.tests.raw_client import Client, LoginRefused
+from tmtp.tests.servers import Server
 
 from .place import Databases
 

@@ -9,7 +9,8 @@ import time
 from statistics import median
 
 from tmtp.client.link import Link
-from tmtp.tests.servers import Other, Server
+from tmtp.tests.processes import Other
+from tmtp.tests.servers import Server
 
 from .place import Databases
 

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tmtp.tests.databases import postgresql_template
 from tmtp.tests.faults.postgresql import Postgresql
-from tmtp.tests.servers import Installation, Server, children_of, free_port, installation, postgresql_template
+from tmtp.tests.processes import children_of, free_port
+from tmtp.tests.servers import Installation, Server, installation
 
 TICKS = os.sysconf("SC_CLK_TCK")
 

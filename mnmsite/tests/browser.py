@@ -51,19 +51,19 @@ class Site:
 
     def start(self) -> None:
         """Start the website, as the Procfile does, and wait until it answers."""
-        from tmtp.tests import servers
+        from tmtp.tests import processes
 
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "daphne", "-v", "0", "-p", str(self.port), "mnmsite.asgi:application"],
-                cwd=servers.ROOT,
+                cwd=processes.ROOT,
                 env=self.place.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=servers.die_with_parent(),
+                preexec_fn=processes.die_with_parent(),
             )
-        servers.wait_for_port(self.port, lambda: f"{self.process and self.process.poll()}: {self.log}")
+        processes.wait_for_port(self.port, lambda: f"{self.process and self.process.poll()}: {self.log}")
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Stop the website, and return its exit code."""
@@ -79,21 +79,22 @@ class Site:
 
     def manage(self, *words: str, **env: str) -> str:
         """Run `manage.py` and return its output. Raise CalledProcessError if it fails."""
-        from tmtp.tests.servers import ROOT
+        from tmtp.tests.processes import ROOT
 
         command = [sys.executable, "manage.py", *words]
         done = subprocess.run(command, cwd=ROOT, env={**self.place.env, **env}, check=True, stdout=subprocess.PIPE)
         return done.stdout.decode()
 
     def other_process(self) -> contextlib.AbstractContextManager[Any]:
-        """Return a process with this site's Django, to run code in (see tmtp.tests.servers.Other)."""
+        """Return a process with this site's Django, to run code in (see tmtp.tests.processes.Other)."""
         return self.place.other_process()
 
 
 @contextlib.contextmanager
 def running_site(env: dict[str, str] | None = None, **tmtp: Any) -> Iterator[Site]:
     """Run a site until the block ends, with these environment variables and TMTP settings besides the defaults."""
-    from tmtp.tests.servers import free_port, installation
+    from tmtp.tests.processes import free_port
+    from tmtp.tests.servers import installation
 
     with installation(**tmtp) as place:
         port = free_port()

@@ -72,7 +72,7 @@ class Scene:
 def staged_site() -> Iterator[Scene]:
     """Run the site in processes of its own, with Anna's laptop connected."""
     from tmtp.testing import Client
-    from tmtp.tests.servers import TLS
+    from tmtp.tests.raw_client import TLS
 
     env = {
         "MNM_PROVIDER": "on",

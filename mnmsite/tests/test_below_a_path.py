@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from tmtp.tests.servers import die_with_parent, free_port, sqlite_template, wait_for_port
+from tmtp.tests.databases import sqlite_template
+from tmtp.tests.processes import die_with_parent, free_port, wait_for_port
 
 pytestmark = pytest.mark.once
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tmtp.tests.servers import ROOT, certificate, sqlite_template
+from tmtp.tests.databases import sqlite_template
+from tmtp.tests.processes import ROOT
+from tmtp.tests.servers import certificate
 
 pytestmark = pytest.mark.once
 

@@ -15,11 +15,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from mnmsite.tests.browser import Site, running_site
 from mnmsite.tests.test_docs import DOCS, blocks, run_block
-from tmtp.tests import servers
-from tmtp.tests.servers import LoginRefused, Other
+from tmtp.tests.processes import Other
+from tmtp.tests.raw_client import Client, LoginRefused
 
 
-class Link(servers.Client):
+class Link(Client):
     """A link of the test client over WebSocket."""
 
     def __init__(self, socket: ClientConnection) -> None:
@@ -53,7 +53,7 @@ async def dial(site: Site) -> Link:
     return link
 
 
-async def login(site: Site, link: Link) -> servers.Client:
+async def login(site: Site, link: Link) -> Client:
     """Log the same device in over TCP, as soon as the other process has freed its node."""
     async with asyncio.timeout(20):
         while True:

@@ -17,7 +17,8 @@ import pytest
 from tmtp.simulation.verification.website import Website
 from tmtp.testing import Server, running_server
 
-from .servers import ROOT, on_postgresql, postgresql_template, sqlite_template
+from .databases import on_postgresql, postgresql_template, sqlite_template
+from .processes import ROOT
 
 FreshDatabase = Callable[[], dict[str, str]]
 

@@ -21,7 +21,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .servers import ROOT, TLS, Client, Installation, Server, children_of, die_with_parent, shared_folder
+from .databases import shared_folder
+from .processes import ROOT, children_of, die_with_parent
+from .raw_client import TLS, Client
+from .servers import Installation, Server
 
 CLONE_NEWNET = 0x40000000
 NETWORK = "192.0.2"  # reserved for documentation (RFC 5737)

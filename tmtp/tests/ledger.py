@@ -20,7 +20,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from .servers import Client, LoginRefused, Server, until
+from .processes import until
+from .raw_client import Client, LoginRefused
+from .servers import Server
 
 PATIENCE = 30.0
 

@@ -18,8 +18,9 @@ import conftest
 from tmtp.backup import databases
 from tmtp.backup.archive import BackupError, Writer, read_manifest
 
+from .databases import administer, on_postgresql, url_of
 from .ledger import Device, Ledger
-from .servers import Installation, administer, certificate, installation, on_postgresql, url_of
+from .servers import Installation, certificate, installation
 
 CALL = """
 import io

@@ -16,7 +16,9 @@ import pytest
 
 from tmtp.protocol import errors
 
-from .servers import PATIENCE, TLS, Client, Server, frame, installation, until
+from .processes import PATIENCE, until
+from .raw_client import TLS, Client, frame
+from .servers import Server, installation
 
 pytestmark = pytest.mark.once
 MOST = 40  # links of an address

@@ -26,7 +26,7 @@ from tmtp.services.people.users import LoggedIn
 from tmtp.services.storage import spool
 from tmtp.services.storage.spool import INLINE_OCTETS, Spooled
 
-from .servers import frame
+from .raw_client import frame
 
 pytestmark = [pytest.mark.once, pytest.mark.usefixtures("spool_folder")]
 

@@ -13,7 +13,7 @@ from tmtp.simulation.verification.differences import Differs
 from tmtp.simulation.verification.player import Player
 from tmtp.simulation.verification.script import FOLDER, parse, read_conversations
 
-from .servers import on_postgresql
+from .databases import on_postgresql
 
 CONVERSATIONS = {conversation.name: conversation for conversation in read_conversations()}
 NEVER_SAID = errors.TMTPREV_OMITTED  # before op 0 is complete, the client gets no reason

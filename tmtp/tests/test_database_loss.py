@@ -10,8 +10,12 @@ import time
 
 import pytest
 
+from .databases import administer
 from .ledger import Crowd
-from .servers import LoginRefused, Relay, administer, installation, until
+from .processes import until
+from .raw_client import LoginRefused
+from .relay import Relay
+from .servers import installation
 
 postgresql = pytest.mark.skipif("not __import__('os').environ.get('DATABASE_URL')", reason="for PostgreSQL")
 sqlite = pytest.mark.skipif("__import__('os').environ.get('DATABASE_URL')", reason="for SQLite")

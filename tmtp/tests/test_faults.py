@@ -18,7 +18,8 @@ from .faults.mutants import AFTER_A_FAILED_SYNC, BUGS, SOUND
 from .faults.power import Disk, shim
 from .faults.scenarios import LARGE, Place
 from .ledger import Crowd, Device, Ledger
-from .servers import installation, until
+from .processes import until
+from .servers import installation
 
 pytestmark = pytest.mark.once  # the disk that is recorded is SQLite's
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from .fuzz.targets import TARGETS, environment, seeds, stream
-from .servers import frame
+from .raw_client import frame
 
 pytestmark = pytest.mark.once
 

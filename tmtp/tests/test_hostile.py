@@ -12,7 +12,9 @@ import pytest
 from tmtp.links.session import Session
 from tmtp.protocol import errors, messages
 
-from .servers import PATIENCE, LoginRefused, frame, installation, until
+from .processes import PATIENCE, until
+from .raw_client import LoginRefused, frame
+from .servers import installation
 
 pytestmark = pytest.mark.once
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from .servers import PATIENCE, frame, installation, until
+from .processes import PATIENCE, until
+from .raw_client import frame
+from .servers import installation
 
 pytestmark = pytest.mark.once
 

@@ -24,7 +24,8 @@ from tmtp.monitoring.prometheus import metrics
 from tmtp.services.monitoring import figures, samples, survey
 from tmtp.services.queue import leases
 from tmtp.services.storage import room
-from tmtp.tests.servers import ROOT, Server, free_port, installation
+from tmtp.tests.processes import ROOT, free_port
+from tmtp.tests.servers import Server, installation
 
 TOKEN = "a token of sixteen letters"
 

@@ -16,7 +16,8 @@ import pytest
 from tmtp.processes.commands import FUNCTIONS
 
 from .ledger import Crowd
-from .servers import Server, free_port, installation, is_running, until
+from .processes import free_port, is_running, until
+from .servers import Server, installation
 
 SIDE = free_port()
 TMTP = Path(__file__).resolve().parents[1]

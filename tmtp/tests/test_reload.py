@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from .servers import Installation, Server, installation, until
+from .processes import until
+from .servers import Installation, Server, installation
 
 pytestmark = pytest.mark.once
 

@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from .servers import PATIENCE, Client, LoginRefused, Server, installation
+from .processes import PATIENCE
+from .raw_client import Client, LoginRefused
+from .servers import Server, installation
 
 SECONDS = 4.0  # a second or two, if the computer is not busy
 

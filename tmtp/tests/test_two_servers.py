@@ -17,8 +17,9 @@ from tmtp.simulation.verification.verify import USUAL, verify
 from tmtp.simulation.verification.website import Website
 from tmtp.testing import Client
 
-from .servers import TLS, Installation, Server, installation
-from .servers import Client as Member
+from .raw_client import TLS
+from .raw_client import Client as Member
+from .servers import Installation, Server, installation
 
 Address = tuple[str, int]
 PINGS = 40

@@ -6,7 +6,9 @@ import time
 
 import pytest
 
-from .servers import LoginRefused, installation, until
+from .processes import until
+from .raw_client import LoginRefused
+from .servers import installation
 
 SEND = """
 import time

@@ -19,7 +19,7 @@ from tmtp.routing import PagesOfThisSite, websocket_urlpatterns
 from tmtp.server.flow import UNREAD_MAX, DaphneFlow, Flow, flow_of
 from tmtp.server.websocket import as_tcp
 
-from .servers import frame
+from .raw_client import frame
 
 CONNECT = {"type": "websocket.connect"}
 DISCONNECT = {"type": "websocket.disconnect", "code": 1006}

@@ -19,7 +19,8 @@ from accounts.provider.conf import CLIENT_ID, make_key
 from mnmsite.tests.browser import Site
 from tmtp.testing import Client, Closed
 from tmtp.tests.axe import violations
-from tmtp.tests.servers import free_port, installation
+from tmtp.tests.processes import free_port
+from tmtp.tests.servers import installation
 
 from .device import FORM, Device
 

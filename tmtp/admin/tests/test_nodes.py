@@ -7,7 +7,8 @@ from tmtp.admin.tests.admin_pages import connect, node_of, send, text, url, wait
 from tmtp.models import Message
 from tmtp.services.people import devices, users
 from tmtp.services.queue import leases
-from tmtp.tests.servers import LoginRefused, installation
+from tmtp.tests.raw_client import LoginRefused
+from tmtp.tests.servers import installation
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 ann, bob = admin_pages.ann, admin_pages.bob

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tmtp.tests.servers import ROOT, die_with_parent, installation
+from tmtp.tests.processes import ROOT, die_with_parent
+from tmtp.tests.servers import installation
 
 pytestmark = pytest.mark.once
 

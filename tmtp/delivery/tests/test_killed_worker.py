@@ -12,7 +12,8 @@ import time
 
 import pytest
 
-from tmtp.tests.servers import ROOT, Other, sqlite_template
+from tmtp.tests.databases import sqlite_template
+from tmtp.tests.processes import ROOT, Other
 
 pytestmark = pytest.mark.once
 

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from tmtp.testing import Client
 from tmtp.tests.axe import violations
 from tmtp.tests.people import unique
-from tmtp.tests.servers import TLS
+from tmtp.tests.raw_client import TLS
 
 pytestmark = pytest.mark.once
 

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tmtp.tests.axe import violations
-from tmtp.tests.servers import die_with_parent, free_port, wait_for_port
+from tmtp.tests.processes import die_with_parent, free_port, wait_for_port
 from tmtp.tests.sites import new_project
 
 pytestmark = pytest.mark.once

@@ -18,8 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import conftest
+from tmtp.tests.databases import postgresql_template
 from tmtp.tests.hosts import NoHosts, check_programs, check_rights
-from tmtp.tests.servers import Installation, installation, postgresql_template
+from tmtp.tests.servers import Installation, installation
 
 from .postgresql import Postgresql
 from .power import shim

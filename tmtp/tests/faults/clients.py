@@ -14,7 +14,9 @@ from functools import partial
 from typing import Any
 
 from tmtp.tests.ledger import Device, Ledger, Posted
-from tmtp.tests.servers import ROOT, TLS, Server, die_with_parent, frame
+from tmtp.tests.processes import ROOT, die_with_parent
+from tmtp.tests.raw_client import TLS, frame
+from tmtp.tests.servers import Server
 
 
 class Records:

@@ -22,7 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tmtp.tests.servers import PATIENCE, ROOT, Installation, Server, die_with_parent, free_port
+from tmtp.tests.processes import PATIENCE, ROOT, die_with_parent, free_port
+from tmtp.tests.servers import Installation, Server
 
 READY = "TMTP service"
 

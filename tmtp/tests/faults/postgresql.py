@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 import conftest
-from tmtp.tests.servers import shared_folder
+from tmtp.tests.databases import shared_folder
 
 
 @cache

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from tmtp.tests.servers import shared_folder
+from tmtp.tests.databases import shared_folder
 
 HEADER = struct.Struct("<cIQQ")
 SECTOR = 512

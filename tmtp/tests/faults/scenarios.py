@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from tmtp.tests.ledger import Crowd
-from tmtp.tests.servers import Installation, Server, until
+from tmtp.tests.processes import until
+from tmtp.tests.servers import Installation, Server
 
 from . import workers
 from .clients import an_octet_a_second, cut_in_a_record, strangers

@@ -14,7 +14,10 @@ import pytest
 
 from tmtp.tests.hosts import Host, HostServer, two_hosts
 from tmtp.tests.ledger import Crowd
-from tmtp.tests.servers import Client, Installation, LoginRefused, Relay, until
+from tmtp.tests.processes import until
+from tmtp.tests.raw_client import Client, LoginRefused
+from tmtp.tests.relay import Relay
+from tmtp.tests.servers import Installation
 
 ONLINE, OFFLINE = 1, 2
 LIFETIME = 30  # seconds; of a lease

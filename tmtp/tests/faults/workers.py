@@ -9,7 +9,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from tmtp.tests.servers import ROOT, Installation, die_with_parent
+from tmtp.tests.processes import ROOT, die_with_parent
+from tmtp.tests.servers import Installation
 
 CLAIM_FOR = 1
 SETTINGS = f"""

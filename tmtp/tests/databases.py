@@ -1,0 +1,67 @@
+"""The databases of a test run: its PostgreSQL, if there is one, and templates that were migrated once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from .processes import ROOT
+
+
+def on_postgresql() -> bool:
+    """Return whether this test run uses PostgreSQL."""
+    return bool(os.environ.get("DATABASE_URL"))
+
+
+def url_of(name: str) -> str:
+    """Return the URL of a database in this run's PostgreSQL."""
+    return os.environ["DATABASE_URL"].replace("/mnm?", f"/{name}?")
+
+
+def administer(name: str = "postgres") -> Any:
+    """Open a connection to this run's PostgreSQL without Django."""
+    import psycopg
+
+    return psycopg.connect(url_of(name), autocommit=True)
+
+
+@cache
+def sqlite_template() -> Path:
+    """Return a migrated database file to copy."""
+    folder = shared_folder() / "template"
+    folder.mkdir()
+    _migrate(MNM_VAR=str(folder), DATABASE_URL="")
+    with contextlib.closing(sqlite3.connect(folder / "mnm.sqlite3")) as database:
+        database.execute("PRAGMA journal_mode = DELETE")  # so that everything is in one file
+    return folder / "mnm.sqlite3"
+
+
+@cache
+def postgresql_template() -> str:
+    """Return the name of a migrated database to copy."""
+    name = f"template_{os.getpid()}"
+    folder = shared_folder() / "template"
+    folder.mkdir()
+    with administer() as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+    _migrate(MNM_VAR=str(folder), DATABASE_URL=url_of(name))
+    return name
+
+
+def shared_folder() -> Path:
+    """Return a folder that is removed at the end of the run (its MNM_VAR is in one)."""
+    folder = Path(os.environ["MNM_VAR"]).parent / "real"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _migrate(**env: str) -> None:
+    """Run `migrate` with all apps that a site of the run may have, those of a provider too."""
+    command = [sys.executable, "manage.py", "migrate", "--verbosity=0", "--skip-checks"]
+    subprocess.run(command, cwd=ROOT, env={**os.environ, "MNM_PROVIDER": "on", **env}, check=True)

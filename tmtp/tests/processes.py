@@ -1,0 +1,124 @@
+"""Processes that tests start: how they end with the tests, and one that runs code of a site."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 20.0
+
+
+def free_port() -> int:
+    """Return a free loopback port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_port(port: int, said: Callable[[], str]) -> None:
+    """Wait until a server listens at a loopback port. Fail with the result of `said` if none does."""
+    last = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            assert time.monotonic() < last, f"nobody listens: {said()}"
+            time.sleep(0.05)
+
+
+async def until(condition: Callable[[], bool], timeout: float = PATIENCE) -> float:
+    """Poll until a condition holds, and return the seconds it took."""
+    begun = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begun < timeout, "it did not come true"
+        await asyncio.sleep(0.02)
+    return time.monotonic() - begun
+
+
+def die_with_parent(then: Callable[[], None] | None = None) -> Callable[[], None]:
+    """Return what a child runs first, so that it is killed together with this process."""
+    prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+
+    def prepare() -> None:
+        if prctl:
+            prctl(1, int(signal.SIGKILL))
+        if then:
+            then()
+
+    return prepare
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the ids of the processes that a process has started and that run."""
+    pids = [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+    return sorted(one for one in pids if _state_and_parent(one)[1] == pid and is_running(one))
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process has not ended."""
+    return _state_and_parent(pid)[0] not in "Z"
+
+
+def _state_and_parent(pid: int) -> tuple[str, int]:
+    try:
+        state, parent, *_ = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return "Z", 0
+    return state, int(parent)
+
+
+class Other:
+    """A process that is not the server. It runs code with Django set up, like a web worker or a shell."""
+
+    SCRIPT = """
+import json, sys, traceback
+import django
+django.setup()
+print("ready", flush=True)
+for line in sys.stdin:
+    scope = {}
+    try:
+        exec(json.loads(line), scope)
+        print(json.dumps(scope.get("result")), flush=True)
+    except BaseException:
+        print(json.dumps({"raised": traceback.format_exc()}), flush=True)
+"""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", self.SCRIPT],
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            preexec_fn=die_with_parent(),
+        )
+        assert self._process.stdout
+        assert self._process.stdout.readline() == b"ready\n"
+
+    def run(self, code: str) -> Any:
+        """Run code, and return the value of its variable `result`."""
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write(json.dumps(code).encode() + b"\n")
+        self._process.stdin.flush()
+        result = json.loads(self._process.stdout.readline())
+        assert not (isinstance(result, dict) and "raised" in result), result["raised"]
+        return result
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
