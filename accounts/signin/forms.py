@@ -52,9 +52,33 @@ class AddressField(forms.EmailField):
         return address
 
 
-class SignUpForm(FirstNameForm, auth_forms.UserCreationForm):
-    """Sign up. The password is asked for once, and can be shown (pages.js)."""
+class OnePasswordMixin:
+    """Ask for a new password once. A button shows what was typed (pages.js). `asked_once` is the field's name."""
 
+    asked_once = "password1"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields[self.asked_once].widget.attrs |= {"data-show": _("Show"), "data-hide": _("Hide")}
+
+    def validate_passwords(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: there is no second field to compare the password with."""
+
+    def validate_password_for_user(self, user: Any, *args: Any, **kwargs: Any) -> None:
+        super().validate_password_for_user(user, self.asked_once)
+
+
+class SetPasswordForm(OnePasswordMixin, auth_forms.SetPasswordForm):
+    asked_once = "new_password1"
+    new_password2 = None
+
+
+class ChangePasswordForm(OnePasswordMixin, auth_forms.PasswordChangeForm):
+    asked_once = "new_password1"
+    new_password2 = None
+
+
+class SignUpForm(OnePasswordMixin, FirstNameForm, auth_forms.UserCreationForm):
     password2 = None
     field_order = ["username", "name", "email"]
     email = AddressField(
@@ -67,16 +91,6 @@ class SignUpForm(FirstNameForm, auth_forms.UserCreationForm):
         fields = ["username", "email"]
         field_classes = {"username": NewUsernameField}
         help_texts = {"username": _("Letters, digits and . + - _ only. Other members may see it.")}
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["password1"].widget.attrs |= {"data-show": _("Show"), "data-hide": _("Hide")}
-
-    def validate_passwords(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: there is no second field to compare the password with."""
-
-    def validate_password_for_user(self, user: Any, *args: Any, **kwargs: Any) -> None:
-        super().validate_password_for_user(user, "password1")
 
     def save(self, commit: bool = True) -> Any:
         """Return the new member. The address is unconfirmed."""
@@ -143,4 +157,4 @@ class AddressForm(forms.Form):
 
 def password_form(user: Any) -> type[forms.Form]:
     """Return the form to change the password, or to set one for a member who only signs in with a provider."""
-    return auth_forms.PasswordChangeForm if user.has_usable_password() else auth_forms.SetPasswordForm
+    return ChangePasswordForm if user.has_usable_password() else SetPasswordForm

@@ -28,7 +28,7 @@ from ..errors import Refused
 from ..second_factor import confirmation, passkeys, signing_in
 from ..second_factor.signing_in import BACKEND
 from ..sessions import browsers
-from .forms import PasswordResetForm, SignInForm, SignUpForm, password_form
+from .forms import PasswordResetForm, SetPasswordForm, SignInForm, SignUpForm, password_form
 
 
 @method_decorator([sensitive_post_parameters(), never_cache], name="dispatch")  # as Django's LoginView
@@ -136,6 +136,7 @@ class ResetPasswordDone(views.PasswordResetDoneView):
 
 
 class SetPassword(SuccessMessageMixin, views.PasswordResetConfirmView):
+    form_class = SetPasswordForm
     template_name = "accounts/password_reset_confirm.html"
     success_url = reverse_lazy("accounts:sign_in")
     success_message = _("Your password has been set. You can now sign in.")

@@ -287,7 +287,7 @@ def test_a_first_password_needs_that_too(client, ann):
     session = client.session
     session[signing_in.CONFIRMED] = 0
     session.save()
-    form = {"new_password1": "another horse battery", "new_password2": "another horse battery"}
+    form = {"new_password1": "another horse battery"}
     assert client.post(url("password_change"), form).url.startswith(url("reauthenticate"))
     assert "no provider that still exists" in client.get(url("reauthenticate")).text
 

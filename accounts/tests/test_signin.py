@@ -316,7 +316,7 @@ def test_a_forgotten_password(ann, stranger):
     (message,) = mail.outbox
     assert message.to == ["ann@example.org"]
     page = stranger.get(links(message.body)[0])
-    new = {"new_password1": "staple " + PASSWORD, "new_password2": "staple " + PASSWORD}
+    new = {"new_password1": "staple " + PASSWORD}
     assert stranger.post(page.url, new).url == url("sign_in")
     assert stranger.post(url("sign_in"), {"username": "ann", "password": new["new_password1"]}).status_code == 302
     assert "no longer valid" in stranger.get(links(message.body)[0]).text
@@ -340,11 +340,21 @@ def test_the_reset_goes_to_the_address_asked_for(ann, client, stranger):
 
 def test_change_the_password(ann, client, stranger):
     stranger.force_login(ann)
-    old = {"old_password": PASSWORD, "new_password1": "staple " + PASSWORD, "new_password2": "staple " + PASSWORD}
+    old = {"old_password": PASSWORD, "new_password1": "staple " + PASSWORD}
     assert client.post(url("password_change"), {**old, "old_password": "x"}).status_code == 200
     assert client.post(url("password_change"), old).url == url("account")
     assert client.get(url("account")).status_code == 200
     assert stranger.get(url("account")).status_code == 302, "other browsers are signed out"
+
+
+def test_a_new_password_is_asked_for_once_and_must_be_a_good_one(ann, client):
+    page = client.get(url("password_change"))
+    assert page.text.count('autocomplete="new-password"') == 1
+    answer = client.post(url("password_change"), {"old_password": PASSWORD, "new_password1": "password"})
+    assert "too common" in str(answer.context["form"].errors["new_password1"])
+    assert client.post(url("password_change"), {"old_password": PASSWORD}).context["form"].errors.keys() == {
+        "new_password1"
+    }
 
 
 def test_a_first_password(ann, client):
@@ -352,7 +362,7 @@ def test_a_first_password(ann, client):
     ann.save()
     client.force_login(ann)
     assert "old_password" not in client.get(url("password_change")).text
-    client.post(url("password_change"), {"new_password1": PASSWORD, "new_password2": PASSWORD})
+    client.post(url("password_change"), {"new_password1": PASSWORD})
     ann.refresh_from_db()
     assert ann.check_password(PASSWORD)
 
@@ -412,7 +422,7 @@ def test_a_new_password_by_mail_lets_one_in_again(ann, stranger):
     later(minutes=3)
     stranger.post(url("password_reset"), {"email": "ann@example.org"})
     page = stranger.get(links(mail.outbox[0].body)[0])
-    stranger.post(page.url, {"new_password1": PASSWORD + "!", "new_password2": PASSWORD + "!"})
+    stranger.post(page.url, {"new_password1": PASSWORD + "!"})
     assert stranger.post(url("sign_in"), {"username": "ann", "password": PASSWORD + "!"}).status_code == 302
 
 
