@@ -7,7 +7,8 @@ store does the reading.
 
 No message is missed or sent twice, because the store reports batches and pages in the order in which it made them.
 While a page is being read, its node takes no other messages. A page that is complete includes every batch reported
-before it.
+before it. Messages that others handed over are read beside all that: they wait for the page, and those that were
+acknowledged meanwhile are left out (`recent_acks`).
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from ..services.queue.reports import Note
 from ..store.interface import AnyStore
 from ..store.transactions import Unavailable
 from ..times import SECOND
-from .polling import Due, Held, News, Poller, Question
+from .polling import Due, HandedOver, Held, News, Poller, Question
+from .recent_acks import RecentAcks
 
 log = logging.getLogger("tmtp")
 WAITING_OCTETS = 64 * 1024
@@ -65,6 +67,7 @@ class Lane:
     loading: bool = False
     pages: int = 0  # how many were read
     outdated: bool = False  # whether the page that is being read is from before `forget`
+    beside: list[Parcel] = field(default_factory=list)  # handed over while a page is read, which may be without them
 
     def offer(self, parcel: Parcel) -> None:
         """Send a new message to the node, keep it in memory, or, if too many are there, leave it in the database."""
@@ -159,9 +162,10 @@ class Dispatcher:
         self._contested = contested
         self.lanes: dict[int, Lane] = {}
         self._poller = Poller()
-        self._acked_meanwhile: set[tuple[int, int]] | None = None  # since the look began; None if no look is running
-        self._reads_posted = False  # whether the look that is running reads messages that were handed over
+        self._acks = RecentAcks(store)
+        self._handed_over = HandedOver()
         self._due = Due()
+        self._looking = False
 
     def attach(self, node: int, send: Callable[[Parcel], None], drop: Callable[[], None]) -> Lane:
         """Add a connected node, and send it the messages that wait for it, then new ones."""
@@ -186,7 +190,7 @@ class Dispatcher:
         If others have handed over messages before that are not read yet, these go first.
         """
         lanes = self.lanes
-        if self._reads_posted or self._due.posted:
+        if self._handed_over:
             for parcel in parcels:
                 self._hold(parcel)
             return
@@ -207,7 +211,7 @@ class Dispatcher:
                     lane.offer(parcel)
 
         if waiting:
-            self._due.posted.append(Held(parcel, deliver))
+            self._handed_over.add([Held(parcel, deliver)])
 
     def acknowledge(self, lane: Lane, msgid: str) -> None:
         """Delete a message from the queue of the node that has acknowledged it. Ignore one that is not in flight."""
@@ -217,8 +221,7 @@ class Dispatcher:
         if flight.tracked:  # first, so that no entry is deleted without its report
             self._store.note(Note(lane.node, flight.number, timezone.now(), True))
         self._store.acknowledge((lane.node, flight.rank, flight.number))
-        if self._acked_meanwhile is not None:
-            self._acked_meanwhile.add((lane.node, flight.number))
+        self._acks.add((lane.node, flight.number))
         self._go_on(lane)
 
     def sent(self, lane: Lane, parcel: Parcel, now: float) -> None:
@@ -257,8 +260,8 @@ class Dispatcher:
 
     def read(self, numbers: Iterable[int]) -> None:
         """Read messages that others handed over, and send them to the nodes that are connected here."""
-        self._due.posted.extend(numbers)
-        self._look()
+        self._handed_over.add(numbers)
+        self._read()
 
     def look(self) -> None:
         """Look for changes to the connected nodes by other processes."""
@@ -269,29 +272,66 @@ class Dispatcher:
         """Look for changes, and sweep the next nodes."""
         self._due.marks = self._due.slice = True
         self._look()
+        self._read()
+        self._acks.forget()
+
+    def _read(self) -> None:
+        """Have what was handed over read. Only one such query runs at a time."""
+        if not self.lanes:
+            self._handed_over.clear()
+        if not self._handed_over or self._handed_over.is_reading:
+            return
+        numbers = self._handed_over.begin()
+        if not numbers:
+            self._have_read([])
+            return
+        self._acks.begin("read")
+        self._store.read_beside(partial(queue.read_messages, numbers, self.lanes), self._have_read)
+
+    def _have_read(self, parcels: list[Parcel] | Unavailable) -> None:
+        """Send messages that were handed over, and those of this server that waited for them."""
+        if isinstance(parcels, Unavailable):
+            self._handed_over.repeat()
+            self._acks.end("read")
+            return
+        for held in self._handed_over.end([Held(parcel, partial(self._offer, parcel)) for parcel in parcels]):
+            held.deliver()
+        self._acks.end("read")
+        self._read()
+
+    def _offer(self, parcel: Parcel) -> None:
+        """Send a message that was handed over, unless the queue is read and has it, or the node knows it."""
+        for node in parcel.nodes:
+            lane = self.lanes.get(node)
+            if lane and lane.loading:
+                lane.beside.append(parcel)
+            elif lane and not lane.behind and self._unknown(lane, [parcel.number]):
+                lane.offer(parcel)
 
     def _look(self) -> None:
         """Have what is due read. Only one look runs at a time."""
-        if self._acked_meanwhile is not None:
+        if self._looking or not self.lanes:
             return
-        if not self.lanes:
-            self._due.posted.clear()  # a node that comes now has its queue read
-            return
-        self._acked_meanwhile = set()
+        self._looking = True
+        self._acks.begin("look")
         question = self._due.next(self.lanes)
         question.caught_up = [node for node in question.swept if not self.lanes[node].behind]
-        self._reads_posted = bool(question.posted or self._due.held)
         look = partial(self._poller.look, self._store.lease, self.lanes, question)
         self._store.read(look, partial(self._looked, question))
 
     def _looked(self, question: Question, news: News | Unavailable) -> None:
-        acked, self._acked_meanwhile = self._acked_meanwhile or set(), None
-        self._reads_posted = False
+        self._looking = False
         if isinstance(news, Unavailable):
             self._due.repeat(question)
-            return
-        self._due.again |= news.wrote or not news.complete
-        self._take(news, acked)
+        else:
+            self._due.again |= news.wrote or not news.complete
+            self._take(news)
+        self._acks.end("look")
+        if self._due.marks and not isinstance(news, Unavailable):
+            self._look()
+
+    def _take(self, news: News) -> None:
+        self._find(news.waiting)
         for node in news.gone:
             lane = self.lanes.get(node)
             if lane:
@@ -305,47 +345,35 @@ class Dispatcher:
             self._contested(node)
         if news.privacy:
             self._protect(news.privacy)
-        if self._due:
-            self._look()
 
-    def _take(self, news: News, acked: set[tuple[int, int]]) -> None:
-        """Send messages that were handed over or waited for these, and have those read that a sweep has found.
+    def _find(self, waiting: dict[int, list[int]]) -> None:
+        """Have those messages read that a sweep has found and a node does not know.
 
         A node that is behind finds all of them in its queue.
         """
-        handed_over = [Held(parcel, partial(self._offer, parcel, acked)) for parcel in news.parcels]
-        # A sweep may have found what this server held: it is sent first, and then known.
-        own, self._due.held = self._due.held, []
-        for held in sorted([*own, *handed_over], key=lambda held: held.parcel.number):
-            held.deliver()
         found: set[int] = set()
-        pending = self._due.pending() if news.waiting else set()
-        for node, numbers in news.waiting.items():
+        pending = self._handed_over.numbers() if waiting else set()
+        for node, numbers in waiting.items():
             lane = self.lanes.get(node)
-            unknown = self._unknown(lane, numbers, acked) if lane and not lane.behind else []
+            unknown = self._unknown(lane, numbers) if lane and not lane.behind else []
             if lane and len(unknown) > WAITING_MAX:
                 lane.behind = True
                 self._load(lane)
             else:
                 found.update(number for number in unknown if number not in pending)
-        self._due.posted.extend(sorted(found))  # as if they had been handed over, which may be happening just now
+        if found:
+            self.read(sorted(found))  # as if they had been handed over, which may be happening just now
 
-    def _offer(self, parcel: Parcel, acked: set[tuple[int, int]]) -> None:
-        for node in parcel.nodes:
-            lane = self.lanes.get(node)
-            if lane and not lane.behind and self._unknown(lane, [parcel.number], acked):
-                lane.offer(parcel)
-
-    @staticmethod
-    def _unknown(lane: Lane, numbers: list[int], acked: set[tuple[int, int]]) -> list[int]:
+    def _unknown(self, lane: Lane, numbers: list[int]) -> list[int]:
         known = lane.known()
-        return [number for number in numbers if number not in known and (lane.node, number) not in acked]
+        return [number for number in numbers if number not in known and (lane.node, number) not in self._acks]
 
     def _load(self, lane: Lane) -> None:
         """Have the store read the next page of a node's queue."""
         if lane.loading:
             return
         lane.loading = True
+        lane.beside.clear()
         known = lane.known()
         read_page = partial(queue.read_page, lane.node, PAGE + len(known), known)
         self._store.read(read_page, partial(self._loaded, lane))
@@ -365,7 +393,12 @@ class Dispatcher:
         page, complete = result
         lane.pages += 1
         lane.behind = not complete
-        if complete and self._acked_meanwhile is not None:
+        if complete and self._looking:
             self._due.again = True  # the look that is running left this node out
         lane.extend(page)
+        if complete:
+            for parcel in lane.beside:
+                if self._unknown(lane, [parcel.number]):
+                    lane.offer(parcel)
+        lane.beside.clear()
         self._go_on(lane)

@@ -1,8 +1,10 @@
 """Read what other processes have changed: new messages for connected nodes, and nodes to disconnect.
 
-A look costs the same however many nodes are connected. It reads the messages that others handed over, each one once,
-and, with an index, the nodes that others have marked. If a hand-over was lost, its messages are found by a sweep over
-the queues of all connected nodes. Every TMTP["POLL"] seconds, a look includes the next slice of the sweep.
+A look costs the same however many nodes are connected. It reads, with an index, the nodes that others have marked. If
+a hand-over was lost, its messages are found by a sweep over the queues of all connected nodes. Every TMTP["POLL"]
+seconds, a look includes the next slice of the sweep.
+
+Messages that others handed over are read at once, each one once, and need not wait for a look.
 
 On SQLite, a look reads no marks and no new sweep begins unless another connection has written.
 """
@@ -10,7 +12,7 @@ On SQLite, a look reads no marks and no new sweep begins unless another connecti
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Container, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -18,7 +20,6 @@ from django.db import transaction
 
 from ..models import Node
 from ..services.people.privacy import Privacy, privacy_of
-from ..services.queue import queue
 from ..services.queue.batch import Parcel
 from ..services.storage import sql
 from ..services.storage.dialect import Seen, others_wrote
@@ -44,11 +45,10 @@ class Held:
 class Question:
     """What a look reads.
 
-    `posted` has the numbers of messages that were handed over. `swept` are the nodes of a slice of the sweep, and
-    `caught_up` those of them that know all messages in their queues, as far as this server knows.
+    `swept` are the nodes of a slice of the sweep. `caught_up` are those of them that know all messages in their
+    queues, as far as this server knows.
     """
 
-    posted: Sequence[int] = ()
     swept: Sequence[int] = ()
     caught_up: Sequence[int] = ()
     marks: bool = True  # whether to look for marked nodes
@@ -59,13 +59,11 @@ class Question:
 class News:
     """The result of a look.
 
-    `parcels` are messages that were handed over, for their nodes that are connected here. `waiting` has the numbers of
-    waiting messages by node. `gone` are nodes that were dropped or are connected to another server, `start_over` are
-    nodes whose queue must be read again, and `contested` are nodes that log in at another server. `privacy` is that of
-    users for whom it may have changed, by uid.
+    `waiting` has the numbers of waiting messages by node. `gone` are nodes that were dropped or are connected to
+    another server, `start_over` are nodes whose queue must be read again, and `contested` are nodes that log in at
+    another server. `privacy` is that of users for whom it may have changed, by uid.
     """
 
-    parcels: list[Parcel] = field(default_factory=list)
     waiting: dict[int, list[int]] = field(default_factory=dict)
     gone: list[int] = field(default_factory=list)
     start_over: list[int] = field(default_factory=list)
@@ -75,50 +73,76 @@ class News:
     wrote: bool = False  # whether another connection may have written since the last look
 
 
+class HandedOver:
+    """Messages that others handed over and that are still to be read, and messages of this server among them."""
+
+    def __init__(self) -> None:
+        self._due: deque[int | Held] = deque()
+        self._held: list[Held] = []  # those among what is being read
+        self._reading: list[int] = []  # numbers
+        self.is_reading = False
+
+    def __bool__(self) -> bool:
+        """Return whether some are to be read, or are being read."""
+        return bool(self._due or self.is_reading)
+
+    def add(self, items: Iterable[int | Held]) -> None:
+        """Add numbers of messages, or messages of this server that come after all that is there."""
+        self._due.extend(items)
+
+    def begin(self) -> list[int]:
+        """Return the numbers to read next. They are being read until `end` or `repeat`."""
+        numbers: list[int] = []
+        while self._due and (len(numbers) < AT_ONCE or isinstance(self._due[0], Held)):
+            item = self._due.popleft()
+            if isinstance(item, Held):
+                self._held.append(item)
+            else:
+                numbers.append(item)
+        self._reading, self.is_reading = numbers, True
+        return numbers
+
+    def end(self, found: Iterable[Held]) -> list[Held]:
+        """Return, in the order of their numbers, what was read and the messages of this server among it."""
+        held, self._held = self._held, []
+        self._reading, self.is_reading = [], False
+        return sorted([*held, *found], key=lambda one: one.parcel.number)
+
+    def repeat(self) -> None:
+        """Read later what could not be read."""
+        self._due.extendleft(reversed([*self._reading, *self._held]))
+        self.end(())
+
+    def clear(self) -> None:
+        """Forget what is to be read: a node that comes now has its queue read."""
+        self._due.clear()
+
+    def numbers(self) -> set[int]:
+        """Return the numbers of all that is not sent yet."""
+        items = [*self._due, *self._held, *self._reading]
+        return {item.parcel.number if isinstance(item, Held) else item for item in items}
+
+
 class Due:
     """What the next looks have to read. Each takes a bounded part of it."""
 
     def __init__(self) -> None:
-        self.posted: deque[int | Held] = deque()  # numbers of messages, and messages of this server among them
-        self.held: list[Held] = []  # those among what the last look has read
         self.marks = False
         self.slice = False
         self.again = True  # whether the sweep must begin again after this round
         self._round: deque[int] = deque()  # the nodes that are left of this round
         self._whoever_wrote = False
 
-    def __bool__(self) -> bool:
-        """Return whether the next look is due at once."""
-        return bool(self.posted or self.marks)
-
     def next(self, connected: Collection[int]) -> Question:
-        """Return what the next look reads. `held` are then the messages that come next."""
-        posted: list[int] = []
-        self.held = []
-        while self.posted and (len(posted) < AT_ONCE or isinstance(self.posted[0], Held)):
-            item = self.posted.popleft()
-            if isinstance(item, Held):
-                self.held.append(item)
-            else:
-                posted.append(item)
-        question = Question(
-            posted=posted,
-            swept=self._next_slice(connected) if self.slice else [],
-            marks=self.marks,
-        )
+        """Return what the next look reads."""
+        question = Question(swept=self._next_slice(connected) if self.slice else [], marks=self.marks)
         if self.marks:
             question.whoever_wrote, self._whoever_wrote = self._whoever_wrote, False
         self.marks = self.slice = False
         return question
 
-    def pending(self) -> set[int]:
-        """Return the numbers of all messages that are handed over or held, and not sent yet."""
-        return {item.parcel.number if isinstance(item, Held) else item for item in self.posted}
-
     def repeat(self, question: Question) -> None:
         """Read later what a look could not read."""
-        self.posted.extendleft(reversed([*question.posted, *self.held]))
-        self.held = []
         self.again |= bool(question.swept)
         self._whoever_wrote |= question.marks
 
@@ -142,8 +166,6 @@ class Poller:
     def look(self, lease: int, connected: Container[int], question: Question) -> News:
         """Return the news for the `connected` nodes. `lease` is the lease under which they are connected."""
         news = News()
-        if question.posted:
-            news.parcels = queue.read_messages(question.posted, connected)
         if question.marks:
             self._seen, news.wrote = others_wrote(self._seen)
             if news.wrote or question.whoever_wrote:

@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from ..engine.recent_acks import all_committed
 from ..services.groups import groups, ohi
 from ..services.messages import posting
 from ..services.monitoring import figures
@@ -20,6 +21,7 @@ from ..services.people import devices, old_secrets, users
 from ..services.queue import leases, limit_counts, queue
 
 FUNCTIONS: tuple[Callable[..., Any], ...] = (
+    all_committed,
     devices.add_node,
     figures.record,
     groups.drop,

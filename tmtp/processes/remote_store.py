@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from ..engine.polling import Poller
 from ..services.messages.posts import Post
 from ..services.people.actors import Sender
-from ..services.queue import receipts
+from ..services.queue import queue, receipts
 from ..services.queue.batch import Service
 from ..services.queue.reports import Note
 from ..store.counters import StoreCounters
@@ -128,6 +128,11 @@ class RemoteStore:
         command, arguments = command_of(function)
         self._put(wire.Read(self._job(done, command), command.name, arguments))
 
+    def read_beside(self, function: Callable[[], T], done: Callable[[T | Unavailable], None]) -> None:
+        assert isinstance(function, partial)
+        assert function.func is queue.read_messages
+        self._put(wire.ReadMessages(self._job(done), function.args[0]))
+
     def figures(self) -> dict[str, Any]:
         age = time.monotonic() - self._figures_of if self._shows_figures else 0.0
         return {**self._figures, "since_commit": round(self._figures["since_commit"] + age, 3)}
@@ -159,6 +164,8 @@ class RemoteStore:
                 self._jobs.pop(item.job)(self._commands.pop(item.job).result(item.value))
             case wire.Looked():
                 self._jobs.pop(item.job)(item.news)
+            case wire.Messages():
+                self._jobs.pop(item.job)(item.parcels)
             case wire.Failed():
                 self._commands.pop(item.job, None)
                 self._jobs.pop(item.job)(wire.error_of(item))

@@ -15,7 +15,7 @@ from ..engine.handover import HandOver
 from ..engine.housekeeping import Housekeeping
 from ..engine.polling import News, Poller
 from ..services.errors import CodedError
-from ..services.queue import receipts
+from ..services.queue import queue, receipts
 from ..services.queue.batch import Parcel
 from ..store.store import Store, log_failure
 from ..store.transactions import Unavailable
@@ -46,6 +46,7 @@ class LinkProcess:
             wire.Run: self._run,
             wire.Read: self._read,
             wire.Look: self._look,
+            wire.ReadMessages: self._read_messages,
             wire.Connected: self._connect,
             wire.Disconnected: self._disconnect,
             wire.TakeLease: lambda item: service.spawn(self._take_lease(item)),
@@ -87,6 +88,10 @@ class LinkProcess:
         look = partial(self._poller.look, item.lease, self.nodes, item.question)
         self._store.read(look, partial(self._answer_look, item.job))
 
+    def _read_messages(self, item: wire.ReadMessages) -> None:
+        read = partial(queue.read_messages, item.numbers, self.nodes)
+        self._store.read_beside(read, partial(self._answer_messages, item.job))
+
     def _connect(self, item: wire.Connected) -> None:
         self.nodes.add(item.node)
         self._service.process_of[item.node] = self
@@ -123,6 +128,9 @@ class LinkProcess:
 
     def _answer_look(self, job: int, news: News | Unavailable) -> None:
         self.put(wire.failed(job, news) if isinstance(news, Unavailable) else wire.Looked(job, news))
+
+    def _answer_messages(self, job: int, parcels: list[Parcel] | Unavailable) -> None:
+        self.put(wire.failed(job, parcels) if isinstance(parcels, Unavailable) else wire.Messages(job, parcels))
 
     def _forget(self, node: int) -> None:
         self.nodes.discard(node)

@@ -116,6 +116,13 @@ class Look(Item, tag="look"):
     question: Question
 
 
+class ReadMessages(Item, tag="read_messages"):
+    """`Store.read_beside` for messages that were handed over."""
+
+    job: int
+    numbers: list[int]
+
+
 class Acknowledged(Item, tag="ack"):
     """`Store.acknowledge`."""
 
@@ -152,6 +159,13 @@ class Looked(Item, tag="looked"):
 
     job: int
     news: News
+
+
+class Messages(Item, tag="messages"):
+    """Messages that were handed over, for their nodes that are connected to the process."""
+
+    job: int
+    parcels: list[Parcel]
 
 
 class Failed(Item, tag="failed"):
@@ -200,10 +214,11 @@ FromLinks = (
     | Run
     | Read
     | Look
+    | ReadMessages
     | Acknowledged
     | Noted
 )
-FromStore = Number | Result | Looked | Failed | Deliver | State | StoreFigures | EndOfBatch
+FromStore = Number | Result | Looked | Messages | Failed | Deliver | State | StoreFigures | EndOfBatch
 
 
 def failed(job: int, error: errors.CodedError) -> Failed:

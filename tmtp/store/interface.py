@@ -79,6 +79,12 @@ class AnyStore(Protocol):
         `done` is called with its result, or with Unavailable.
         """
 
+    def read_beside(self, function: Callable[[], T], done: Callable[[T | Unavailable], None]) -> None:
+        """Run a query at once. It may not see what was submitted before.
+
+        `done` is called with its result, or with Unavailable.
+        """
+
     async def stop(self) -> None:
         """Commit all that was submitted, and end. Wait for a moment if the database is away."""
 

@@ -37,6 +37,7 @@ from ..services.storage.spool import discard, discard_soon
 from .batching import Job, Order, PostJob, ServiceJob, fail_overdue
 from .counters import StoreCounters
 from .durability import DatabaseFile
+from .reader import Reader
 from .reserve import Reserve
 from .transactions import Committed, Entry, LeaseLost, Transactions, Unavailable, Uncertain
 from .wal import Checkpoints
@@ -94,6 +95,7 @@ class Store:
         self._checkpoints = Checkpoints(reserve, file)
         self._transactions = Transactions(self._checkpoints, reserve, file, self.counters)
         self._reads: list[Read[Any]] = []
+        self._reader = Reader(self._tell)
         self._worked = 0.0  # the time.monotonic() at which the database did its work last
         self._overdue: list[Entry | Note] = []  # acknowledgements of batches that were not committed
 
@@ -104,6 +106,7 @@ class Store:
 
     async def stop(self) -> None:
         """Commit all that was submitted, and end the thread. Wait at most STOP_PATIENCE seconds for the database."""
+        self._reader.stop()
         self._items.put(None)
         last = time.monotonic() + STOP_PATIENCE
         while self._thread.is_alive() and time.monotonic() < last:
@@ -111,6 +114,7 @@ class Store:
 
     def end(self) -> None:
         """Do the same as `stop`, in a process whose event loop has ended."""
+        self._reader.stop()
         self._items.put(None)
         self._thread.join(STOP_PATIENCE)
 
@@ -197,6 +201,13 @@ class Store:
         `done` is called with its result, or with Unavailable.
         """
         self._items.put(Read(function, done))
+
+    def read_beside(self, function: Callable[[], T], done: Callable[[T | Unavailable], None]) -> None:
+        """Run a query at once. It may not see what was submitted before.
+
+        `done` is called with its result, or with Unavailable.
+        """
+        self._reader.read(function, done)
 
     # The following methods run in the thread.
 

@@ -12,7 +12,7 @@ from tmtp.engine.polling import SLICE, Due, News, Poller
 from tmtp.models import Node, User
 from tmtp.protocol.values import make_uid
 from tmtp.services.people import devices
-from tmtp.services.queue.queue import Outgoing, enqueue
+from tmtp.services.queue.queue import Outgoing, enqueue, read_messages
 from tmtp.services.storage.sql import nodes as node_statements
 from tmtp.services.storage.sql import queue as queue_statements
 
@@ -100,15 +100,11 @@ def test_what_is_handed_over_is_read_once_for_all_nodes(lease: int, monkeypatch:
     offline = connect(lease, 10)
     number = send([*nodes, *offline])
     looks = Looks(monkeypatch, lease, nodes)
-    looks.due.posted.append(number)
-    question = looks.due.next(looks.nodes)
-    (parcel,) = looks.poller.look(lease, looks.nodes, question).parcels
+    (parcel,) = read_messages([number], looks.nodes)
     assert (parcel.number, sorted(parcel.nodes)) == (number, nodes)
     assert parcel.frame.endswith(b"x")
     assert looks.cost == [2, 31], "an entry for each node, and the message once"
 
 
-def test_a_message_that_waits_for_nobody_any_more_is_not_read(lease: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = Looks(monkeypatch, lease, connect(lease, 1))
-    looks.due.posted.append(12345)
-    assert looks.poller.look(lease, looks.nodes, looks.due.next(looks.nodes)).parcels == []
+def test_a_message_that_waits_for_nobody_any_more_is_not_read(lease: int) -> None:
+    assert read_messages([12345], connect(lease, 1)) == []

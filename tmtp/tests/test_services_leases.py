@@ -174,7 +174,7 @@ def test_a_look_finds_what_waits_and_who_must_go(lease: int) -> None:
     numbers_of = list(post([Post(bob, to(ann), b"1"), Post(bob, to(ann, cat), b"2")]))
     devices.drop_node(Node.objects.get(pk=bob.node))
     Node.objects.filter(pk=dan.node).update(server=other_server())
-    news = Poller().look(lease, nodes, Question([], nodes, nodes[:2]))
+    news = Poller().look(lease, nodes, Question(nodes, nodes[:2]))
     assert news.waiting == {ann.node: numbers_of}, "only of those who have caught up"
     assert sorted(set(news.gone)) == [bob.node, dan.node]
     assert news.start_over == []
@@ -193,11 +193,11 @@ def test_a_look_says_when_too_much_waits(lease: int, monkeypatch: pytest.MonkeyP
     people = [connected(lease) for _ in range(5)]
     post([Post(people[0], to(*people), b"x")] * 3)
     nodes = [person.node or 0 for person in people]
-    news = Poller().look(lease, nodes, Question([], nodes, nodes))
+    news = Poller().look(lease, nodes, Question(nodes, nodes))
     assert news.waiting.keys() == set(nodes)
     assert news.complete
     monkeypatch.setattr(polling, "LOOK_LIMIT", 4)
-    assert not Poller().look(lease, nodes, Question([], nodes, nodes)).complete
+    assert not Poller().look(lease, nodes, Question(nodes, nodes)).complete
 
 
 def test_on_sqlite_nothing_is_read_unless_someone_else_has_written(lease: int) -> None:
