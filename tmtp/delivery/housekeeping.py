@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 
 from django.db import transaction
@@ -13,6 +12,7 @@ from tmtp.models import Message
 from tmtp.services.messages import expiry, sweeping
 from tmtp.services.people import accounts, identities
 from tmtp.services.queue import leases, receipts, reports
+from tmtp.services.storage.clock import clock
 from tmtp.times import number_at
 
 from . import last_runs
@@ -38,7 +38,7 @@ def expire() -> int:
     run = f"expired, members {members}"
     if last_runs.start("expiry begun anew", DAY):
         last_runs.record(run, 0)
-    before = time.time_ns() - int(conf.EXPIRE_AFTER * 1e9)
+    before = clock.now() - int(conf.EXPIRE_AFTER * 1e9)
     dropped, budget = 0, Budget()
 
     def step() -> int:

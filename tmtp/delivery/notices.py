@@ -8,7 +8,6 @@ is in the message.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,6 +25,7 @@ from tmtp.conf import conf as tmtp_conf
 from tmtp.models import Message, Node, QueueEntry, User
 from tmtp.services.messages.expiry import OPS
 from tmtp.services.messages.fanout import LATE
+from tmtp.services.storage.clock import clock
 from tmtp.times import number_at
 
 from . import last_runs
@@ -50,8 +50,8 @@ def send_notices() -> int:
     """
     if conf.NOTICE_AFTER is None:
         return 0
-    before = time.time_ns() - int(conf.NOTICE_AFTER * 1e9)
-    all_committed = time.time_ns() - LATE  # a message with a lower number may still commit after one that is newer
+    before = clock.now() - int(conf.NOTICE_AFTER * 1e9)
+    all_committed = clock.now() - LATE  # a message with a lower number may still commit after one that is newer
     sent, budget = 0, Budget()
     if not last_runs.progress_of(LAST_RUN):
         last_runs.record(LAST_RUN, before)  # on a site that has just turned this on, skip what waited before

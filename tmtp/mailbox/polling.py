@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from django.db.models import Count, Exists, Max, OuterRef
 from ..conf import conf
 from ..models import Message, QueueEntry
 from ..services.messages.fanout import LATE
+from ..services.storage.clock import clock
 from ..services.storage.dialect import others_wrote
 from ..services.storage.hints import listen
 
@@ -51,7 +51,7 @@ class QueueChanges:
         if not wrote and nodes <= self.nodes:
             self.nodes = nodes
             return []
-        later = time.time_ns() - LATE
+        later = clock.now() - LATE
         moved = later - self.since > REBASE_SECONDS * 1_000_000_000
         # Query this first: a message that arrives between the two queries is reported twice rather than never.
         base = self._queues(nodes, later) if moved else {}

@@ -7,14 +7,19 @@ import os
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.db import connection
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tmtp.engine import clock
 from tmtp.engine.clock import ClockFailed, compare_with_database, compare_with_ntp
 from tmtp.models import Message, Receipt
 from tmtp.protocol.values import format_msgid, format_posted
+from tmtp.services.storage import clock as module
+from tmtp.services.storage.clock import Clock, _ask_database
 from tmtp.services.storage.numbers import STEP, Numbers, largest_number
 from tmtp.testing import Client, ServerFailed, running_server
 
@@ -132,8 +137,8 @@ def test_a_server_starts_or_does_not(migrated_site: dict[str, str]) -> None:
 def test_the_databases_clock_is_compared(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     compare_with_database()
     assert not caplog.records
-    real = time.time
-    monkeypatch.setattr(time, "time", lambda: real() + 40)
+    real = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real() + 40 * 10**9)
     compare_with_database()
     warnings = [record.getMessage() for record in caplog.records]
     if connection.vendor == "sqlite":  # it is the same clock
@@ -143,12 +148,40 @@ def test_the_databases_clock_is_compared(monkeypatch: pytest.MonkeyPatch, caplog
         assert warning.startswith("the clock of this host is 40.0 seconds ahead of the database's")
 
 
+@pytest.mark.django_db
+def test_messages_are_numbered_by_the_databases_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So those of two hosts are in order, whatever their clocks say."""
+    real = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real() + 40 * 10**9)
+    ahead = (Numbers(Clock(_ask_database).now).next() - real()) / 1e9
+    assert ahead == pytest.approx(40 if connection.vendor == "sqlite" else 0, abs=1)
+
+
+@pytest.mark.once
+@given(st.lists(st.tuples(st.integers(0, 10**7), st.integers(0, 10**7)), min_size=1, max_size=20), st.integers())
+def test_a_measurement_corrects_the_clock_by_as_much_as_it_is_surely_wrong(
+    delays: list[tuple[int, int]], offset: int
+) -> None:
+    """However long the query takes on its way and back, it is never off by more than the shortest took."""
+    at = [0]
+    with mock.patch.object(module, "running", lambda: at[0]):
+        known = Clock(lambda: at[0] + offset)
+        for there, back in delays:
+            asked, at[0] = at[0], at[0] + there
+            told = at[0] + offset
+            at[0] += back
+            known.learn(told, asked)
+        assert abs(known.now() - (at[0] + offset)) <= min(there + back for there, back in delays)
+        known.learn(at[0] + offset - HOUR * 10**9, at[0])
+        assert known.now() == at[0] + offset - HOUR * 10**9, "the database's clock was set back"
+
+
 # numbers
 
 
-def test_a_clock_that_is_set_back_while_a_server_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    numbers, now = Numbers(), [time.time_ns()]
-    monkeypatch.setattr(time, "time_ns", lambda: now[0])
+def test_a_clock_that_is_set_back_while_a_server_runs() -> None:
+    now = [time.time_ns()]
+    numbers = Numbers(lambda: now[0])
     given = [numbers.next()]
     for step in (-1, -HOUR, 0, 10, -2 * HOUR, 0):
         now[0] += step * 10**9

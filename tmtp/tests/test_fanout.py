@@ -145,10 +145,10 @@ def test_entries_of_what_came_to_nothing_are_swept_but_not_of_what_is_under_way(
 ) -> None:
     step = begin(Post(ann, CROWD, b"hello")).step()
     monkeypatch.setattr("tmtp.services.messages.sweeping.connection.close", lambda: None)
-    now = fanout.time.time_ns()
-    monkeypatch.setattr(fanout.time, "time_ns", lambda: now + fanout.PATIENCE - HOUR // 3600)
+    now = fanout.clock.now()
+    monkeypatch.setattr(fanout.clock, "now", lambda: now + fanout.PATIENCE - HOUR // 3600)
     assert not Sweeper().look()
-    monkeypatch.setattr(fanout.time, "time_ns", lambda: now + 2 * fanout.PATIENCE + HOUR)
+    monkeypatch.setattr(fanout.clock, "now", lambda: now + 2 * fanout.PATIENCE + HOUR)
     found = Sweeper().look()
     assert 0 < len(found.entries) == QueueEntry.objects.count() <= AT_ONCE
     with pytest.raises(Refused, match="too long"):

@@ -30,8 +30,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.passed = 0
-        now, monotonic = sweeping.time.time_ns(), sweeping.time.monotonic_ns()
-        monkeypatch.setattr(sweeping.time, "time_ns", lambda: now + self.passed)
+        now, monotonic = sweeping.clock.now(), sweeping.time.monotonic_ns()
+        monkeypatch.setattr(sweeping.clock, "now", lambda: now + self.passed)
         monkeypatch.setattr(sweeping.time, "monotonic_ns", lambda: monotonic + self.passed)
 
 

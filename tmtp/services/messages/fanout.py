@@ -7,7 +7,6 @@ without a message, which are swept later (services.messages.sweeping).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from ..queue.batch import Batch
 from ..queue.queue import Outgoing, discard_on_commit, publish
 from ..queue.receipts import Receipts
 from ..storage import sql
+from ..storage.clock import clock
 from ..storage.spool import Spooled
 
 AT_ONCE = 250  # entries in one transaction
@@ -87,7 +87,7 @@ class Fanout:
         if known:
             self._discard(self.messages)
             return known
-        if time.time_ns() - number > PATIENCE:
+        if clock.now() - number > PATIENCE:
             self._discard(self.messages)
             raise Refused("took_too_long")
         for message in self.messages:  # devices that were added before the entries of their user were written

@@ -29,6 +29,7 @@ from ...models import Message, Node, QueueEntry
 from ..queue.queue import discard_on_commit
 from ..queue.quota import with_count, with_octets
 from ..storage import spool, sql
+from ..storage.clock import clock
 from . import fanout
 
 log = logging.getLogger("tmtp")
@@ -81,7 +82,7 @@ class Sweeper:
     def _entries(self) -> tuple[list[Entry], list[int]]:
         """Return those of the next few entries that have no message or no node in use, and the nodes that are full."""
         entries = sql.entries_after(self._entry, ENTRIES)
-        before, abandoned = _settled(), time.time_ns() - 2 * fanout.PATIENCE
+        before, abandoned = _settled(), clock.now() - 2 * fanout.PATIENCE
         nodes = Node.objects.filter(pk__in={entry[0] for entry in entries}, dropped=None)
         in_use = dict(nodes.values_list("pk", "full_since"))
         numbers = {entry[2] for entry in entries}
@@ -157,4 +158,4 @@ def _limits() -> tuple[float, float]:
 
 
 def _settled() -> int:
-    return time.time_ns() - SETTLED
+    return clock.now() - SETTLED

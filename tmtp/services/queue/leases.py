@@ -21,6 +21,7 @@ from django.db.models.functions import Now
 
 from ...models import LimitCount, Node, ServerLease
 from ..storage import handover, locks, sql
+from ..storage.clock import clock, running
 from .batch import Batch
 
 LIFETIME = timedelta(seconds=30)
@@ -39,7 +40,10 @@ def take(address: str, pid: int = 0) -> ServerLease:
 
 def renew(leases: Collection[int], batch: int) -> set[int]:
     """Renew leases, and note the batch that commits with this. Return those that were ended by another process."""
-    renewed = sql.renew_leases(leases, batch)
+    asked = running()
+    renewed, told = sql.renew_leases(leases, batch)
+    if told is not None:
+        clock.learn(told, asked)
     for lease in renewed:
         locks.hold(lease)  # again, if the connection was lost with its locks
     return {*leases} - renewed

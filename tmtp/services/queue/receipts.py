@@ -7,10 +7,10 @@ one. A receipt is written in the transaction of its request, so both are kept or
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
 from ..storage import sql
+from ..storage.clock import clock
 from .batch import Batch, Service
 
 KEPT_NANOSECONDS = 600 * 1_000_000_000
@@ -25,7 +25,7 @@ class Receipts:
 
     def __init__(self, requests: Iterable[tuple[int | None, bytes]]) -> None:
         keys = {key_of(node, digest) for node, digest in requests if node is not None and digest}
-        oldest = time.time_ns() - KEPT_NANOSECONDS
+        oldest = clock.now() - KEPT_NANOSECONDS
         rows = sql.receipts(keys) if keys else []
         self._known = {(key, bytes(digest)): number for key, digest, number in rows if number > oldest}
         self._new: list[tuple[int, bytes, int]] = []
@@ -66,4 +66,4 @@ def key_of(node: int, digest: bytes) -> int:
 
 def purge() -> int:
     """Delete some receipts older than ten minutes, and return how many: PURGED_AT_ONCE if there may be more."""
-    return sql.purge_receipts(time.time_ns() - KEPT_NANOSECONDS, PURGED_AT_ONCE)
+    return sql.purge_receipts(clock.now() - KEPT_NANOSECONDS, PURGED_AT_ONCE)

@@ -1,30 +1,39 @@
-"""The numbers of messages: nanoseconds since the epoch, always rising (tmtp.md section 2, `msgid`)."""
+"""The numbers of messages: nanoseconds since the epoch, always rising (tmtp.md section 2, `msgid`).
+
+All processes of a cluster number by the same clock.
+"""
 
 from __future__ import annotations
 
 import secrets
 import threading
-import time
+from collections.abc import Callable
 
 from django.db.models import Max
 
 from ...models import Message, QueueEntry, Receipt, SentMessage
+from .clock import clock
 
 STEP = 1024
 
 
 class Numbers:
-    """A source of numbers. Each process chooses the last ten bits at random, so that two processes rarely collide."""
+    """A source of numbers. Each process chooses the last ten bits at random, so that two processes rarely collide.
 
-    def __init__(self) -> None:
+    `now` returns nanoseconds since the epoch.
+    """
+
+    def __init__(self, now: Callable[[], int]) -> None:
+        self._now = now
         self._slot = secrets.randbelow(STEP)
         self._last = 0
         self._lock = threading.Lock()
 
     def next(self) -> int:
         """Return a number that is higher than all before it, and close to the current time."""
+        now = self._now()
         with self._lock:
-            self._last = max(self._last + STEP, time.time_ns() // STEP * STEP)
+            self._last = max(self._last + STEP, now // STEP * STEP)
             return self._last + self._slot
 
     def start_after(self, number: int) -> None:
@@ -33,7 +42,7 @@ class Numbers:
             self._last = max(self._last, number // STEP * STEP + STEP)
 
 
-numbers = Numbers()
+numbers = Numbers(lambda: clock.now())
 
 
 def largest_number() -> int:

@@ -63,9 +63,9 @@ _SERVERS_OF_NODES = {
 }
 _RENEW_LEASES = {
     "sqlite": "UPDATE tmtp_serverlease SET seen = strftime('%Y-%m-%d %H:%M:%f', 'now'), suspected = NULL, batch = ?"
-    " WHERE id IN (SELECT value FROM json_each(?)) RETURNING id",
+    " WHERE id IN (SELECT value FROM json_each(?)) RETURNING id, NULL",
     "postgresql": "UPDATE tmtp_serverlease SET seen = statement_timestamp(), suspected = NULL, batch = %s"
-    " WHERE id = ANY(%s::bigint[]) RETURNING id",
+    " WHERE id = ANY(%s::bigint[]) RETURNING id, (extract(epoch FROM clock_timestamp()) * 1e9)::bigint",
 }
 _LEASE_BATCH = {
     "sqlite": "SELECT batch FROM tmtp_serverlease WHERE id = ?",
@@ -124,9 +124,13 @@ def add_name(name: str, skeleton: str, folded: str, user: int | None, group: int
     return bool(fetch(_ADD_NAME, (name, skeleton, folded, user, group, stored_time(created))))
 
 
-def renew_leases(leases: Iterable[int], batch: int) -> set[int]:
-    """Note that servers were seen now, and which batch commits with this. Return the leases that still exist."""
-    return {lease for (lease,) in fetch(_RENEW_LEASES, (batch, array(leases)))}
+def renew_leases(leases: Iterable[int], batch: int) -> tuple[set[int], int | None]:
+    """Note that servers were seen now, and which batch commits with this.
+
+    Return the leases that still exist, and the time of the database's own clock in nanoseconds, if it has one.
+    """
+    rows = fetch(_RENEW_LEASES, (batch, array(leases)))
+    return {lease for lease, _ in rows}, max((told for _, told in rows if told), default=None)
 
 
 def lease_batch(lease: int) -> int:
