@@ -7,8 +7,8 @@ store does the reading.
 
 No message is missed or sent twice, because the store reports batches and pages in the order in which it made them.
 While a page is being read, its node takes no other messages. A page that is complete includes every batch reported
-before it. Messages that others handed over are read beside all that: they wait for the page, and those that were
-acknowledged meanwhile are left out (`recent_acks`).
+before it. Messages that others handed over are read before the acknowledgements that wait in the store are committed:
+those that were acknowledged lately are left out (`recent_acks`).
 """
 
 from __future__ import annotations
@@ -67,7 +67,6 @@ class Lane:
     loading: bool = False
     pages: int = 0  # how many were read
     outdated: bool = False  # whether the page that is being read is from before `forget`
-    beside: list[Parcel] = field(default_factory=list)  # handed over while a page is read, which may be without them
 
     def offer(self, parcel: Parcel) -> None:
         """Send a new message to the node, keep it in memory, or, if too many are there, leave it in the database."""
@@ -286,7 +285,7 @@ class Dispatcher:
             self._have_read([])
             return
         self._acks.begin("read")
-        self._store.read_beside(partial(queue.read_messages, numbers, self.lanes), self._have_read)
+        self._store.read_soon(partial(queue.read_messages, numbers, self.lanes), self._have_read)
 
     def _have_read(self, parcels: list[Parcel] | Unavailable) -> None:
         """Send messages that were handed over, and those of this server that waited for them."""
@@ -300,12 +299,10 @@ class Dispatcher:
         self._read()
 
     def _offer(self, parcel: Parcel) -> None:
-        """Send a message that was handed over, unless the queue is read and has it, or the node knows it."""
+        """Send a message that was handed over, unless the node knows it, or is behind and finds it in its queue."""
         for node in parcel.nodes:
             lane = self.lanes.get(node)
-            if lane and lane.loading:
-                lane.beside.append(parcel)
-            elif lane and not lane.behind and self._unknown(lane, [parcel.number]):
+            if lane and not lane.behind and self._unknown(lane, [parcel.number]):
                 lane.offer(parcel)
 
     def _look(self) -> None:
@@ -373,7 +370,6 @@ class Dispatcher:
         if lane.loading:
             return
         lane.loading = True
-        lane.beside.clear()
         known = lane.known()
         read_page = partial(queue.read_page, lane.node, PAGE + len(known), known)
         self._store.read(read_page, partial(self._loaded, lane))
@@ -396,9 +392,4 @@ class Dispatcher:
         if complete and self._looking:
             self._due.again = True  # the look that is running left this node out
         lane.extend(page)
-        if complete:
-            for parcel in lane.beside:
-                if self._unknown(lane, [parcel.number]):
-                    lane.offer(parcel)
-        lane.beside.clear()
         self._go_on(lane)

@@ -4,7 +4,7 @@ A look costs the same however many nodes are connected. It reads, with an index,
 a hand-over was lost, its messages are found by a sweep over the queues of all connected nodes. Every TMTP["POLL"]
 seconds, a look includes the next slice of the sweep.
 
-Messages that others handed over are read at once, each one once, and need not wait for a look.
+Messages that others handed over are read before the store's next batch, each one once, and need not wait for a look.
 
 On SQLite, a look reads no marks and no new sweep begins unless another connection has written.
 """

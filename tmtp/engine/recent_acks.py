@@ -1,4 +1,4 @@
-"""The acknowledgements that a query may not see, because the store has not committed them, or had not as it began.
+"""The acknowledgements that a query may not see, because the store had not committed them when it ran.
 
 Those before some point are forgotten when the store has committed them, and all queries that began before that have
 ended. So there are those of a few looks, however long a link lasts.

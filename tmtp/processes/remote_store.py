@@ -128,7 +128,7 @@ class RemoteStore:
         command, arguments = command_of(function)
         self._put(wire.Read(self._job(done, command), command.name, arguments))
 
-    def read_beside(self, function: Callable[[], T], done: Callable[[T | Unavailable], None]) -> None:
+    def read_soon(self, function: Callable[[], T], done: Callable[[T | Unavailable], None]) -> None:
         assert isinstance(function, partial)
         assert function.func is queue.read_messages
         self._put(wire.ReadMessages(self._job(done), function.args[0]))

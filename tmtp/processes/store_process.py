@@ -90,7 +90,7 @@ class LinkProcess:
 
     def _read_messages(self, item: wire.ReadMessages) -> None:
         read = partial(queue.read_messages, item.numbers, self.nodes)
-        self._store.read_beside(read, partial(self._answer_messages, item.job))
+        self._store.read_soon(read, partial(self._answer_messages, item.job))
 
     def _connect(self, item: wire.Connected) -> None:
         self.nodes.add(item.node)

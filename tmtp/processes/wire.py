@@ -117,7 +117,7 @@ class Look(Item, tag="look"):
 
 
 class ReadMessages(Item, tag="read_messages"):
-    """`Store.read_beside` for messages that were handed over."""
+    """`Store.read_soon` for messages that were handed over."""
 
     job: int
     numbers: list[int]

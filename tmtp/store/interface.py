@@ -79,8 +79,8 @@ class AnyStore(Protocol):
         `done` is called with its result, or with Unavailable.
         """
 
-    def read_beside(self, function: Callable[[], T], done: Callable[[T | Unavailable], None]) -> None:
-        """Run a query at once. It may not see what was submitted before.
+    def read_soon(self, function: Callable[[], T], done: Callable[[T | Unavailable], None]) -> None:
+        """Run a query before the next batch. It may not see what was submitted before (`engine.recent_acks`).
 
         `done` is called with its result, or with Unavailable.
         """

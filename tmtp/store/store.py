@@ -19,11 +19,12 @@ import os
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from django.db import connection
 
@@ -37,7 +38,6 @@ from ..services.storage.spool import discard, discard_soon
 from .batching import Job, Order, PostJob, ServiceJob, fail_overdue
 from .counters import StoreCounters
 from .durability import DatabaseFile
-from .reader import Reader
 from .reserve import Reserve
 from .transactions import Committed, Entry, LeaseLost, Transactions, Unavailable, Uncertain
 from .wal import Checkpoints
@@ -59,7 +59,8 @@ class Read(Generic[T]):
     since: float = field(default_factory=time.monotonic)
 
 
-Item = Job | Read[Any] | Entry | Note
+SOON: Final = "soon"  # an item that wakes the thread
+Item = Job | Read[Any] | Entry | Note | Literal["soon"]
 
 
 class Store:
@@ -95,7 +96,7 @@ class Store:
         self._checkpoints = Checkpoints(reserve, file)
         self._transactions = Transactions(self._checkpoints, reserve, file, self.counters)
         self._reads: list[Read[Any]] = []
-        self._reader = Reader(self._tell)
+        self._soon: deque[Read[Any]] = deque()  # those that are run before the next batch
         self._worked = 0.0  # the time.monotonic() at which the database did its work last
         self._overdue: list[Entry | Note] = []  # acknowledgements of batches that were not committed
 
@@ -106,7 +107,6 @@ class Store:
 
     async def stop(self) -> None:
         """Commit all that was submitted, and end the thread. Wait at most STOP_PATIENCE seconds for the database."""
-        self._reader.stop()
         self._items.put(None)
         last = time.monotonic() + STOP_PATIENCE
         while self._thread.is_alive() and time.monotonic() < last:
@@ -114,7 +114,6 @@ class Store:
 
     def end(self) -> None:
         """Do the same as `stop`, in a process whose event loop has ended."""
-        self._reader.stop()
         self._items.put(None)
         self._thread.join(STOP_PATIENCE)
 
@@ -202,12 +201,13 @@ class Store:
         """
         self._items.put(Read(function, done))
 
-    def read_beside(self, function: Callable[[], T], done: Callable[[T | Unavailable], None]) -> None:
-        """Run a query at once. It may not see what was submitted before.
+    def read_soon(self, function: Callable[[], T], done: Callable[[T | Unavailable], None]) -> None:
+        """Run a query before the next batch. It may not see what was submitted before (`engine.recent_acks`).
 
         `done` is called with its result, or with Unavailable.
         """
-        self._reader.read(function, done)
+        self._soon.append(Read(function, done))
+        self._items.put(SOON)
 
     # The following methods run in the thread.
 
@@ -225,11 +225,13 @@ class Store:
     def _work(self) -> None:
         self._transactions.prepare()
         for batch in self._batches():
+            self._read_soon()
             jobs = self._order.admit([item for item in batch if isinstance(item, (PostJob, ServiceJob))])
             acked = [item for item in batch if isinstance(item, tuple)]
             if jobs or acked:
                 self._commit(jobs, acked)
                 self._checkpoints.note()
+                self._read_soon()
             self._reads += [item for item in batch if isinstance(item, Read)]
             if not self._overdue:  # otherwise the queries would find messages that are acknowledged
                 reads, self._reads = self._reads, []
@@ -286,6 +288,11 @@ class Store:
         discard_soon(done.spools)
         for job in jobs:
             discard_failed(job)
+
+    def _read_soon(self) -> None:
+        if self._soon:
+            reads = [self._soon.popleft() for _ in range(len(self._soon))]
+            self._read_all(reads)
 
     def _read_all(self, reads: list[Read[Any]]) -> None:
         """Run queries. While the database is away, those that have waited for too long are not tried again."""

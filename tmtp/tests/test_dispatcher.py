@@ -40,8 +40,7 @@ class World:
         self.number = 0
         self.handed_in: deque[Any] = deque()
         self.coming: deque[Callable[[], Any]] = deque()  # reports to the loop, in order
-        self.beside: deque[Any] = deque()  # for the other thread, which only reads
-        self.coming_from_beside: deque[Callable[[], Any]] = deque()  # its reports
+        self.soon: deque[Any] = deque()  # queries that are run before all that was handed in
         self.down: Unavailable | None = None
         self.lease = 1
         self.dispatcher = Dispatcher(self, lambda chosen: None, lambda node: None)  # type: ignore[arg-type]
@@ -55,8 +54,8 @@ class World:
     def read(self, function: Callable[[], Any], done: Callable[[Any], None]) -> None:
         self.handed_in.append((function, done))
 
-    def read_beside(self, function: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        self.beside.append((function, done))
+    def read_soon(self, function: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        self.soon.append((function, done))
 
     def read_messages(self, numbers: list[int], nodes: Container[int]) -> list[Parcel]:
         parcels = []
@@ -101,22 +100,17 @@ class World:
                 result = self.down or function()
                 self.coming.append(lambda done=done, result=result: done(result))  # type: ignore[misc]
 
-    def work_beside(self) -> None:
-        """Run the next query of the other thread, at any time."""
-        if self.beside:
-            function, done = self.beside.popleft()
+    def read_first(self) -> None:
+        """Run the thread: it runs those queries, and no batch."""
+        while self.soon:
+            function, done = self.soon.popleft()
             result = self.down or function()
-            self.coming_from_beside.append(lambda: done(result))
+            self.coming.append(lambda done=done, result=result: done(result))  # type: ignore[misc]
 
     def turn(self) -> None:
         """Run the loop for the next report of the thread."""
         if self.coming:
             self.coming.popleft()()
-
-    def turn_beside(self) -> None:
-        """Run the loop for the next report of the other thread."""
-        if self.coming_from_beside:
-            self.coming_from_beside.popleft()()
 
 
 class Link:
@@ -197,12 +191,8 @@ class Dispatching(RuleBasedStateMachine):
             self.world.turn()
 
     @rule()
-    def work_beside(self) -> None:
-        self.world.work_beside()
-
-    @rule()
-    def turn_beside(self) -> None:
-        self.world.turn_beside()
+    def read_first(self) -> None:
+        self.world.read_first()
 
     @rule()
     def look(self) -> None:
@@ -266,8 +256,8 @@ class Dispatching(RuleBasedStateMachine):
     @rule(error=st.sampled_from([AWAY, BROKEN]))
     def a_read_fails(self, error: Unavailable) -> None:
         self.world.down = error
+        self.world.read_first()
         self.world.work()
-        self.world.work_beside()
         self.world.down = None
         while self.world.coming:
             self.world.turn()
@@ -304,9 +294,8 @@ class Dispatching(RuleBasedStateMachine):
                 for index in reversed(range(len(self.links[node].unacked))):
                     self.acknowledge(node, index)
             self.look()
+            self.world.read_first()
             self.world.work()
-            self.world.work_beside()
-            self.world.turn_beside()
             while self.world.coming:
                 self.world.turn()
             if not any(self.world.waiting.values()) and not self.world.handed_in:
@@ -335,10 +324,9 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def settle(world: World) -> None:
-    while world.handed_in or world.coming or world.beside or world.coming_from_beside:
+    while world.handed_in or world.coming or world.soon:
+        world.read_first()
         world.work()
-        world.work_beside()
-        world.turn_beside()
         while world.coming:
             world.turn()
 
@@ -415,9 +403,9 @@ def test_what_is_handed_over_is_sent_without_reading_queues(world: World) -> Non
     settle(world)
     number = world.write(NODES, 1, 1).number
     world.dispatcher.read([number])
-    world.work_beside()
+    world.read_first()
     assert [parcel.number for link in links for parcel in link.leaving] == []
-    world.turn_beside()
+    world.turn()
     assert [link.first_sent for link in links] == [[(1, number)], [(1, number)]]
     assert not world.handed_in
 
@@ -444,8 +432,8 @@ def test_what_is_acknowledged_is_not_sent_again_before_the_ack_is_committed(worl
     parcel = world.write([1], 1, 1)
     for _ in range(3):
         world.dispatcher.read([parcel.number])
-        world.work_beside()
-        world.turn_beside()
+        world.read_first()
+        world.turn()
         world.dispatcher.acknowledge(link.lane, parcel.msgid)
         world.dispatcher.poll()
     settle(world)
@@ -457,8 +445,7 @@ def test_what_is_handed_over_while_a_page_is_read_that_is_without_it(world: Worl
     world.work()  # the page is read, and not reported yet
     parcel = world.write([1], 1, 1)
     world.dispatcher.read([parcel.number])
-    world.work_beside()
-    world.turn_beside()
+    world.read_first()
     while world.coming:
         world.turn()
     assert link.first_sent == [(1, parcel.number)]
