@@ -148,6 +148,18 @@ def test_a_batch_is_reported_when_it_is_on_disk_and_its_parcels_go_last(
 
 
 @on_disk
+def test_a_query_that_may_see_less_does_not_wait_for_the_next_batch(bench: Bench) -> None:
+    ann, bob = someone(), someone()
+    bench.post(ann, bob)
+    bench.store.read_soon(lambda: len(waiting(bob)), bench.seen.append)
+    found = bench.work()
+    assert found[0] == 0, "it waits for nothing"
+    assert type(found[1]) is int
+    bench.call(lambda: bench.store.read_soon(lambda: len(waiting(bob)), bench.seen.append))
+    assert bench.work() == [None, [], 1], "one that comes during a batch is run after it"
+
+
+@on_disk
 def test_acknowledgements_go_first(bench: Bench) -> None:
     ann, bob = someone(), someone()
     bench.post(ann, bob)
