@@ -34,7 +34,7 @@ def administer(name: str = "postgres") -> Any:
 @cache
 def sqlite_template() -> Path:
     """Return a migrated database file to copy."""
-    folder = shared_folder() / "template"
+    folder = shared_folder() / "sqlite"
     folder.mkdir()
     _migrate(MNM_VAR=str(folder), DATABASE_URL="")
     with contextlib.closing(sqlite3.connect(folder / "mnm.sqlite3")) as database:
@@ -46,8 +46,8 @@ def sqlite_template() -> Path:
 def postgresql_template() -> str:
     """Return the name of a migrated database to copy."""
     name = f"template_{os.getpid()}"
-    folder = shared_folder() / "template"
-    folder.mkdir()
+    folder = shared_folder() / "postgresql"
+    folder.mkdir(exist_ok=True)
     with administer() as admin:
         admin.execute(f"CREATE DATABASE {name}")
     _migrate(MNM_VAR=str(folder), DATABASE_URL=url_of(name))
