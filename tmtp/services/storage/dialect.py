@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 
 Row = tuple[Any, ...]
 Statement = dict[str, str]
@@ -21,13 +21,14 @@ CHUNKS = (256, 128, 64, 32, 16, 8, 4, 2, 1)  # few sizes, so that SQLite's state
 
 def run(statement: Statement, parameters: Sequence[Any]) -> Any:
     """Run a statement and return the cursor."""
-    connection.ensure_connection()
-    with connection.wrap_database_errors:
-        if connection.vendor == "postgresql":
+    database: Any = connections[DEFAULT_DB_ALIAS]  # `connection` looks it up anew for each attribute
+    database.ensure_connection()
+    with database.wrap_database_errors:
+        if database.vendor == "postgresql":
             from psycopg import Cursor  # Django's own cursor would write all values into the statement's text
 
-            return Cursor(connection.connection).execute(statement["postgresql"], parameters, prepare=True)
-        return connection.connection.execute(statement["sqlite"], parameters)
+            return Cursor(database.connection).execute(statement["postgresql"], parameters, prepare=True)
+        return database.connection.execute(statement["sqlite"], parameters)
 
 
 def fetch(statement: Statement, parameters: Sequence[Any]) -> list[Row]:
@@ -61,18 +62,19 @@ def run_many(statement: Statement, rows: Sequence[Row]) -> None:
     """
     if not rows:
         return
-    if connection.vendor == "postgresql":
+    database: Any = connections[DEFAULT_DB_ALIAS]
+    if database.vendor == "postgresql":
         run(statement, [list(column) for column in zip(*rows, strict=True)])
         return
-    connection.ensure_connection()
+    database.ensure_connection()
     row = f"({', '.join('?' * len(rows[0]))})"
     at = 0
     for size in CHUNKS:
         text = statement["sqlite"].format(rows=", ".join([row] * size))
         while len(rows) - at >= size:
             values = [value for values in rows[at : at + size] for value in values]
-            with connection.wrap_database_errors:
-                connection.connection.execute(text, values)
+            with database.wrap_database_errors:
+                database.connection.execute(text, values)
             at += size
 
 
