@@ -46,7 +46,10 @@ def measure(databases: Databases, counts: list[int]) -> list[tuple[str, ...]]:
     counts = [min(count, allowed - 500) for count in counts]
     rows: list[tuple[str, ...]] = [HEADINGS]
     for database in ("SQLite", "PostgreSQL"):
-        with databases.place(database, arguments=("--plain",)) as place, place.site.other_process() as other:
+        with (
+            databases.place(database, arguments=("--plain",), IDLE_TIMEOUT=3600) as place,
+            place.site.other_process() as other,
+        ):
             rows += asyncio.run(_measure(database, place.servers[0], other, counts))
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return rows
