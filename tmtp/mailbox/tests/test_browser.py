@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from playwright.sync_api import expect
@@ -168,3 +169,116 @@ def test_a_mistyped_recipient_loses_no_file_and_leaving_asks(member, device):
     expect(page.get_by_role("link", name="notes.txt")).to_be_visible()
     assert asked == ["beforeunload"]
     assert device.next_queued("delivery").data.endswith(b"First")
+
+
+MANY = """
+from django.contrib.auth import get_user_model
+from tmtp.messaging import send_message
+to = get_user_model().objects.get(username={name!r})
+for place in range({count}):
+    send_message(to, f"No {{place:02}}", f"text {{place}}")
+result = True
+"""
+SPEAKS = """() => {
+  const link = document.activeElement;
+  return [link.textContent.trim(), getComputedStyle(link.closest(".row")).outlineStyle];
+}"""
+
+
+def looks(page):
+    """Return what axe finds in light and wide, and in dark and narrow; that nothing is wider than the screen."""
+    found = []
+    for scheme, width in (("light", 1280), ("dark", 360)):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        page.set_viewport_size({"width": width, "height": 800})
+        found += violations(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    return found
+
+
+def test_threads_are_put_away_with_the_keyboard_alone(other, member):
+    page, name, _, _ = member()
+    other.run(MANY.format(name=name, count=33))
+    page.goto("/mailbox/?show=unread")
+    rows, keys, done = page.locator("#threads .row"), page.keyboard, page.locator("#done")
+    expect(rows).to_have_count(30)
+
+    # select two, archive them, undo
+    keys.press("j")
+    assert page.evaluate(SPEAKS) == ["No 32", "solid"]
+    keys.press("x")
+    keys.press("j")
+    keys.press("x")
+    expect(page.get_by_role("button", name="Archive")).to_be_visible()
+    assert looks(page) == []
+    keys.press("e")
+    expect(done).to_contain_text("2 threads archived.")
+    expect(rows.first).to_contain_text("No 30")
+    assert page.evaluate(SPEAKS)[0] == "No 30"  # the focus goes on from where it was
+    assert looks(page) == []
+    keys.press("z")
+    expect(done).to_contain_text("Undone.")
+    expect(rows.first).to_contain_text("No 32")
+
+    # more rows, and back to the same place from a thread
+    page.set_viewport_size({"width": 1280, "height": 600})
+    page.get_by_role("link", name="Show more").focus()
+    keys.press("Enter")
+    expect(rows).to_have_count(33)
+    expect(page.locator("#threads a", has_text="No 02")).to_be_focused()
+    keys.press("k")
+    keys.press("s")
+    expect(done).to_contain_text("1 thread starred.")
+    expect(rows).to_have_count(33)
+    assert page.evaluate(SPEAKS)[0] == "No 03"
+    keys.press("o")
+    expect(page.get_by_role("heading", level=1, name="No 03")).to_be_visible()
+    keys.press("m")
+    expect(page.get_by_text("1 thread muted.")).to_be_visible()
+    page.get_by_role("link", name="Mailbox").last.click()
+    expect(page).to_have_url(re.compile(r"show=unread&to=\d+"))
+    expect(rows).to_have_count(32)  # it has been read
+    page.go_back()
+    page.go_back()
+    page.go_back()
+    expect(rows).to_have_count(32)
+    assert page.evaluate("scrollY") > 400
+
+    # a key is a letter in a field; help, and turning shortcuts off
+    page.get_by_label("Search messages").press_sequentially("e#")
+    expect(rows).to_have_count(32)
+    page.get_by_role("link", name="Write").focus()
+    keys.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    assert looks(page) == []
+    keys.press("e")
+    keys.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.get_by_role("link", name="Keyboard shortcuts").click()
+    page.get_by_role("link", name="Turn off shortcuts").click()
+    page.get_by_role("button", name="Turn off shortcuts").click()
+    page.goto("/mailbox/")
+    keys.press("j")
+    keys.press("c")
+    assert page.evaluate("document.activeElement === document.body")
+    expect(page.get_by_role("heading", level=1, name="Mailbox")).to_be_visible()
+
+
+def test_a_range_is_selected_with_shift_and_stays_when_news_arrive(other, member):
+    page, name, _, _ = member()
+    other.run(MANY.format(name=name, count=6))
+    page.goto("/mailbox/")
+    boxes = page.locator("#threads [name=thread]")
+    boxes.nth(1).click()
+    boxes.nth(4).click(modifiers=["Shift"])
+    checked = page.locator("#threads [name=thread]:checked")
+    expect(checked).to_have_count(4)
+    other.run(SENT.format(name=name, subject="News", text="text"))
+    expect(page.locator("#threads .row")).to_have_count(7)
+    expect(checked).to_have_count(4)
+    page.get_by_label("Select all").check()
+    page.get_by_role("button", name="Delete").click()
+    expect(page.locator("#done")).to_contain_text("7 threads deleted.")
+    expect(page.get_by_role("heading", name="No messages in the inbox")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#threads .row")).to_have_count(7)

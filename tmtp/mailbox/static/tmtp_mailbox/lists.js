@@ -56,6 +56,13 @@
     if (ids && !document.activeElement.closest("#threads")) focusNear(at, ids);
   });
 
+  for (const failure of ["htmx:responseError", "htmx:sendError"]) {
+    document.addEventListener(failure, (event) => {
+      const done = document.getElementById("done");
+      if (done && event.detail.requestConfig.verb === "post") done.textContent = done.dataset.failed;
+    });
+  }
+
   // Focus the row that was focused, or the next that is still there, or the one before it.
   function focusNear(at, ids) {
     const every = rows().map(linkOf);

@@ -41,8 +41,8 @@
       if (!meant.length) return;
       if (back && meant.every((one) => MARKS[back] in one.dataset)) action = back;
     }
-    const button = form.querySelector(`[value="${action}"]`) ?? (form.id === "of-thread" && form.querySelector(`[value="${back}"]`));
-    if (button) form.requestSubmit(button);
+    const button = form.querySelector(`button[value="${action}"]`) ?? (form.id === "of-thread" ? form.querySelector(`button[value="${back}"]`) : null);
+    button?.click();  // htmx learns from a click which button it was
   }
 
   function reply() {
