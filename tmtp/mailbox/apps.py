@@ -19,13 +19,15 @@ class MailboxConfig(AppConfig):
         super().import_models()
 
     def ready(self) -> None:
-        """Register the system checks, and what keeps and removes the files of drafts."""
+        """Register the system checks, and what removes old drafts, their files, and deleted messages."""
         from ..services.storage import spool
         from ..signals import housekeeping
         from . import (
             checks,  # noqa: F401
             drafts,
+            trash,
         )
 
         spool.models.append("tmtp_mailbox.DraftFile")
         housekeeping.connect(drafts.expire)
+        housekeeping.connect(trash.purge)
