@@ -277,7 +277,10 @@ def test_a_page_shows_all_that_has_been_loaded(browser, ann, bob, monkeypatch):
     assert more["HX-Replace-Url"] == f"{url}?to={found[3].latest}"
     shown = browser.get(more["HX-Replace-Url"])
     assert [row.thread.subject for row in shown.context["rows"]] == ["No 4", "No 3", "No 2", "No 1"]
+    assert "loaded=2" in more.text
     monkeypatch.setattr(listing, "MOST", 3)
+    most = browser.get(f"{url}?more=1&loaded=2&before={found[1].latest}", headers={"HX-Request": "true"})
+    assert ("Show more" in most.text, "hx-get" in most.text) == (True, False)
     assert len(browser.get(more["HX-Replace-Url"]).context["rows"]) == 3
 
 

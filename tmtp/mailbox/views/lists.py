@@ -75,13 +75,14 @@ def show_list(request: HttpRequest, node: Node, place: Place, done: str = "") ->
 
 def more_rows(request: HttpRequest, node: Node, place: Place) -> HttpResponse:
     """Render the rows that follow, for htmx. The address of the page becomes that of all that has been loaded."""
-    context = _rows(node, place)
+    context = _rows(node, place, number_in(request.GET, "loaded") or 0)
     answer = render_page(request, "tmtp_mailbox/_rows.html", context)
     answer["HX-Replace-Url"] = Place(place.show, None, context["last"]).url
     return answer
 
 
-def _rows(node: Node, place: Place) -> dict[str, Any]:
+def _rows(node: Node, place: Place, loaded: int = 0) -> dict[str, Any]:
+    """Return what the template of rows needs. `loaded` is the number of rows that the page has already."""
     part = listing.part(node, place.show, place.before, place.to)
     texts = previews(node, part.numbers)
     rows = [Row(*both, texts.get(both[1], "")) for both in zip(part.threads, part.numbers, strict=True)]
@@ -91,5 +92,6 @@ def _rows(node: Node, place: Place) -> dict[str, Any]:
         "before": place.before,
         "last": part.last,
         "next": part.last if part.more else None,
-        "loads_more": len(rows) < listing.MOST,
+        "loaded": loaded + len(rows),
+        "loads_more": loaded + len(rows) < listing.MOST,
     }

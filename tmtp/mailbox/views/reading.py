@@ -114,7 +114,8 @@ def _nothing_left(request: HttpRequest, the: Thread) -> HttpResponse:
 def _render_thread(request: HttpRequest, the: Thread, context: dict[str, Any]) -> HttpResponse:
     """Render the page, or with `?more=` only its messages; then the address of what the reader has loaded follows."""
     part: Part = context["part"]
-    context["loads_more"] = len(part.items) < conversation.MOST and not part.later
+    context["loaded"] = (number_in(request.GET, "loaded") or 0) + len(part.items)
+    context["loads_more"] = context["loaded"] < conversation.MOST
     if "more" not in request.GET or not asks_for_part(request):
         return render_page(request, "tmtp_mailbox/thread.html", context)
     answer = render_page(request, "tmtp_mailbox/_earlier.html", context)
