@@ -75,7 +75,8 @@ def show_list(request: HttpRequest, node: Node, place: Place, done: str = "") ->
 
 def more_rows(request: HttpRequest, node: Node, place: Place) -> HttpResponse:
     """Render the rows that follow, for htmx. The address of the page becomes that of all that has been loaded."""
-    context = _rows(node, place, number_in(request.GET, "loaded") or 0)
+    loaded = number_in(request.GET, "loaded") or 0
+    context = {**_rows(node, place, loaded), "before": None}  # the page begins with the newest threads
     answer = render_page(request, "tmtp_mailbox/_rows.html", context)
     answer["HX-Replace-Url"] = Place(place.show, None, context["last"]).url
     return answer
