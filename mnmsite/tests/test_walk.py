@@ -89,7 +89,7 @@ def sign_up_with_the_provider(page, username, name):
     expect(page.get_by_role("heading", name="Welcome")).to_be_visible()
     page.get_by_label("Name (optional)").fill(name)
     page.get_by_role("button", name="Sign up").click()
-    expect(page.get_by_role("heading", name="No messages yet")).to_be_visible()
+    expect(page.get_by_role("heading", name="No messages in the inbox")).to_be_visible()
 
 
 def confirm_the_address(ann, place):
@@ -185,7 +185,7 @@ def sign_in_with_the_provider(ann):
 def test_the_whole_way(place, provider, other, new_page):
     ann, bob = (new_page(base_url=place.url) for _ in range(2))
     sign_up(ann, "ann-of-rome", "ann of rome")
-    expect(ann.get_by_role("heading", name="No messages yet")).to_be_visible()
+    expect(ann.get_by_role("heading", name="No messages in the inbox")).to_be_visible()
     confirm_the_address(ann, place)
     answer_the_site(ann, other)
     sign_up_with_the_provider(bob, "bob", "bob of rome")

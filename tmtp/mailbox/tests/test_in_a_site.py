@@ -163,7 +163,7 @@ def test_a_member_signs_in_reads_and_writes(shop, page):
     page.goto("/mailbox/")  # not signed in: redirects to the sign-in page, and back
     page.get_by_role("link", name="sign up", exact=True).click()
     sign_up(page, "ann")
-    expect(page.get_by_role("heading", name="No messages yet")).to_be_visible()
+    expect(page.get_by_role("heading", name="No messages in the inbox")).to_be_visible()
     looks_right(page, "empty")
 
     shop.manage("shell", "--verbosity=0", "--command", SEND)
