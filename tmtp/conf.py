@@ -25,6 +25,8 @@ DEFAULTS: dict[str, Any] = {
     "CERT": None,
     "KEY": None,
     "SPOOL_DIR": None,
+    "SPOOL_STORAGE": "",
+    "SPOOL_CACHE": 2**30,
     "NTP": {},
     "METRICS": "",
     "METRICS_TOKEN": "",

@@ -47,13 +47,13 @@ def restore(path: Path) -> int:
 
 def _check_spool(files: dict[str, Any]) -> None:
     """Raise BackupError if the spool has files that are not those of the backup."""
-    for file in conf.spool_dir.glob("[0-9a-f][0-9a-f]/*"):
-        if f"spool/{file.name}" not in files:
-            raise BackupError(_("the spool %s is not empty: move it away first") % conf.spool_dir)
+    if any(f"spool/{name}" not in files for name in spool.all_names()):
+        where = conf.SPOOL_STORAGE or conf.spool_dir
+        raise BackupError(_("the spool %s is not empty: move it away first") % where)
 
 
 def _restore_file(name: str, file: BinaryIO) -> None:
-    spool.discard([name])
+    spool.discard([name], wait=True)
     target = spool.create(name)[1]
     with target:
         shutil.copyfileobj(file, target)

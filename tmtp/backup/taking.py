@@ -6,7 +6,6 @@ get a second link at once, and the snapshot is taken again if some were gone by 
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
@@ -89,11 +88,7 @@ def _link(names: Iterable[str], links: Path) -> set[str]:
     missing = set()
     for name in names:
         try:
-            os.link(spool.path(name), links / name)
-        except FileExistsError:
-            pass
+            spool.link(name, links / name)
         except FileNotFoundError:
             missing.add(name)
-        except OSError:  # a file system without links
-            shutil.copyfile(spool.path(name), links / name)
     return missing

@@ -94,6 +94,7 @@ TOKEN = Rule(
 NETWORKS = Rule(_are_networks, "a list of networks, such as [“10.0.0.0/8”, “192.0.2.1”]")
 TEMPLATE = Rule(lambda value: isinstance(value, str) and value != "", "the name of a template")
 PATH = Rule(lambda value: value is None or _is_path(value), "a path")
+STORAGE = Rule(lambda value: isinstance(value, str), "a key of STORAGES, or empty")
 WINDOW = Rule(lambda value: is_whole(value) and 1 <= value <= 1000, "a whole number from 1 to 1000")
 OCTETS = Rule(lambda value: is_between(1, value), "a whole number of octets from 1 to 10**18")
 FREE = Rule(lambda value: is_between(0, value), "a whole number of octets from 0 to 10**18")
@@ -122,6 +123,8 @@ RULES: dict[str, Rule] = {
     "CERT": PATH,
     "KEY": PATH,
     "SPOOL_DIR": PATH,
+    "SPOOL_STORAGE": STORAGE,
+    "SPOOL_CACHE": FREE,
     "OPEN_REGISTRATION": FLAG,
     "OPENID_MAX_AGE": SECONDS,
     "INVITED_MAY_POST": FLAG,

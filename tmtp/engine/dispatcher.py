@@ -230,6 +230,11 @@ class Dispatcher:
         lane.sent(parcel, now)
         self._go_on(lane)
 
+    def postpone(self, lane: Lane, parcel: Parcel, now: float) -> None:
+        """Send a message again after TMTP["RESEND_AFTER"] seconds, unless it is acknowledged by then."""
+        lane.sent(parcel, now)
+        self._go_on(lane)
+
     def _go_on(self, lane: Lane) -> None:
         """Send waiting messages, and read the next page before they run out."""
         lane.fill()

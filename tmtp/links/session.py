@@ -24,6 +24,7 @@ from ..services.errors import CodedError, Refused
 from ..services.messages.posts import Post, cost_of
 from ..services.people.users import LoggedIn
 from ..services.queue.batch import Parcel, Service
+from ..services.storage.object_storage import StorageUnavailable
 from ..services.storage.spool import INLINE_OCTETS
 from ..store.transactions import Unavailable
 from .uploads import SLOW_AFTER, Incoming, Whole
@@ -173,6 +174,8 @@ class Session:
         """Answer and discard a request whose data was not received. Return whether it is one."""
         if incoming.refused:
             self.refuse_over_limit(request, incoming.refused)
+        elif isinstance(incoming.error, StorageUnavailable):
+            self.refuse(request.id, Unavailable("storage_unavailable"))
         elif incoming.error:
             self.refuse(request.id, Unavailable("spool_unavailable"))
         else:
@@ -236,6 +239,12 @@ class Session:
         if self.lane and parcel.msgid in self.lane.flight:
             log.error("message %s cannot be delivered: its file in the spool is gone", parcel.msgid)
             self.engine.dispatcher.acknowledge(self.lane, parcel.msgid)
+
+    def postpone(self, parcel: Parcel) -> None:
+        """Send a message again later instead of now, since its body cannot be read."""
+        self.unsent_octets -= len(parcel.frame)
+        if self.lane:
+            self.engine.dispatcher.postpone(self.lane, parcel, time.monotonic())
 
     def was_sent(self, outbox: Outbox) -> None:
         """Note that these frames and messages have been sent."""
@@ -314,6 +323,8 @@ class Session:
         """Return whether the client has been silent for too long, or sends a request too slowly. Refuse it then."""
         if self.sender is None:
             return not self.asked_to_log_in and now - self.opened > float(conf.LOGIN_TIMEOUT)
+        if isinstance(self.incoming, Incoming) and self.incoming.is_busy:
+            return False  # nothing is read meanwhile
         return self._is_slow(now) or now - self.heard > float(conf.IDLE_TIMEOUT)
 
     def _is_slow(self, now: float) -> bool:

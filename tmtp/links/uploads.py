@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from ..services.errors import Refused
 from ..services.messages.posts import Body
-from ..services.storage import spool
+from ..services.storage import object_storage, spool
 from ..services.storage.spool import INLINE_OCTETS, Spooled
 
 WRITE_OCTETS = 128 * 1024
@@ -23,6 +23,9 @@ SLOW_AFTER = 30.0  # seconds in which data has to arrive at the lowest rate that
 # Read and write files, so that the loop need not wait. So many threads because they mostly wait for the disk, and the
 # file system writes what several of them sync at the same time together (docs/decisions/0005-spool.md).
 disk = ThreadPoolExecutor(16, thread_name_prefix="tmtp-spool")
+transfers = ThreadPoolExecutor(
+    16, thread_name_prefix="tmtp-storage"
+)  # to and from a storage of bodies, if there is one
 
 
 class Part:
@@ -69,7 +72,9 @@ class Part:
     async def _spool(self) -> None:
         pieces, self._pieces, self._octets = self._pieces, [], 0
         if self.error is None:
-            await asyncio.get_running_loop().run_in_executor(disk, self._write, pieces, not self.left)
+            last = not self.left
+            threads = transfers if last and object_storage.is_used() else disk
+            await asyncio.get_running_loop().run_in_executor(threads, self._write, pieces, last)
 
     def _write(self, pieces: Sequence[bytes], last: bool) -> None:
         """Append to the file. When the disk is full or broken, keep the error and skip the rest of the data."""
@@ -127,7 +132,7 @@ class Incoming:
         self.refused: Refused | None = None
         self._since = time.monotonic()  # when `_octets` were counted from
         self._octets = 0
-        self._busy = False  # whether the disk is waited for
+        self.is_busy = False  # whether the disk or the storage is waited for
 
     @property
     def spooled_octets(self) -> int:
@@ -139,7 +144,7 @@ class Incoming:
         self._octets += len(piece)
         if self.refused:
             return
-        self._busy = True
+        self.is_busy = True
         begun = time.monotonic()
         while piece:
             part = self.parts[self._at]
@@ -147,7 +152,7 @@ class Incoming:
             await part.add(mine)
             if not part.left:
                 self._at += 1
-        self._busy = False
+        self.is_busy = False
         self.excuse(time.monotonic() - begun)
 
     def excuse(self, seconds: float) -> None:
@@ -157,7 +162,7 @@ class Incoming:
     def is_slow(self, now: float, least: float) -> bool:
         """Return whether less than `least` octets per second have arrived in the last SLOW_AFTER seconds."""
         seconds = now - self._since
-        if self._busy or seconds < SLOW_AFTER:
+        if self.is_busy or seconds < SLOW_AFTER:
             return False
         slow = self._octets < least * seconds
         self._since, self._octets = now, 0

@@ -15,13 +15,16 @@ from typing import Any, BinaryIO, cast
 
 from ..services.queue.batch import Parcel
 from ..services.storage import spool
+from ..services.storage.object_storage import StorageUnavailable
+from ..services.storage.spool import Spooled
 from .session import Outbox, Session, nobody
-from .uploads import disk
+from .uploads import disk, transfers
 
 log = logging.getLogger("tmtp")
 READ_OCTETS = 128 * 1024
 CACHED_NANOSECONDS = 60 * 10**9  # the age of a message up to which the system surely still knows where its file is
 PIECE = 64 * 1024  # longer frames are sent in pieces of this size
+_fetching: dict[str, asyncio.Future[None]] = {}  # bodies that links of this process wait for
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
@@ -88,11 +91,12 @@ class Writer:
             await self._send({"type": "tcp.close", "unread": self._session.connection.expects_more})
 
     async def _send_all(self, outbox: Outbox) -> None:
-        for item in outbox:
+        for item in tuple(outbox):
             if not isinstance(item, Parcel):
                 await self._send_frame(item)
             elif item.spooled:
-                await self._send_spooled(item)
+                if not await self._send_spooled(item, item.spooled):
+                    outbox.remove(item)
             else:
                 await self._send_frame(item.frame)
 
@@ -103,18 +107,21 @@ class Writer:
             await self._send({"type": "tcp.send", "data": view[at : at + PIECE]})
             self._session.moved = time.monotonic()
 
-    async def _send_spooled(self, parcel: Parcel) -> None:
-        """Send a frame whose body is in the spool. The head goes together with the first piece of the body."""
-        assert parcel.spooled is not None
-        left = parcel.spooled.size
+    async def _send_spooled(self, parcel: Parcel, body: Spooled) -> bool:
+        """Send a frame whose body is in the spool. Return whether it is done with; if not, it was postponed.
+
+        The head goes together with the first piece of the body.
+        """
+        left = body.size
         try:
-            if time.time_ns() - parcel.number < CACHED_NANOSECONDS:
-                file = _open(parcel.spooled.name)
-            else:
-                file = await self._loop.run_in_executor(disk, _open, parcel.spooled.name)
+            file = await self._open(parcel, body)
         except FileNotFoundError:
             self._session.give_up(parcel)
-            return
+            return True
+        except OSError as error:
+            log.info("message %s is sent later: %s", parcel.msgid, error)
+            self._session.postpone(parcel)
+            return False
         with file:
             piece = await self._read(file)
             left -= len(piece)
@@ -123,9 +130,23 @@ class Writer:
             while left:
                 piece = await self._read(file)
                 if not piece:
-                    raise EOFError(f"the spool's file {parcel.spooled.name} is shorter than it was")
+                    raise EOFError(f"the spool's file {body.name} is shorter than it was")
                 left -= len(piece)
                 await self._send_frame(piece)
+        return True
+
+    async def _open(self, parcel: Parcel, body: Spooled) -> BinaryIO:
+        """Open a body, which may have to be fetched. Raise FileNotFoundError if it is gone, and OSError."""
+        try:
+            if time.time_ns() - parcel.number < CACHED_NANOSECONDS:
+                return spool.open_here(body.name)
+            return await self._loop.run_in_executor(disk, spool.open_here, body.name)
+        except FileNotFoundError:
+            await _fetch(body.name)
+        try:
+            return await self._loop.run_in_executor(disk, spool.open_here, body.name)
+        except FileNotFoundError:  # it has just been removed to make room, or with its message
+            raise StorageUnavailable from None
 
     async def _read(self, file: BinaryIO) -> bytes:
         """Return the next piece of a file."""
@@ -135,8 +156,13 @@ class Writer:
         return piece
 
 
-def _open(name: str) -> BinaryIO:
-    return open(spool.path(name), "rb", buffering=0)
+async def _fetch(name: str) -> None:
+    """Fetch a body, once for all links of this process that need it. Raise as `spool.fetch` does."""
+    fetching = _fetching.get(name)
+    if fetching is None:
+        fetching = _fetching[name] = asyncio.get_running_loop().run_in_executor(transfers, spool.fetch, name)
+        fetching.add_done_callback(lambda _: _fetching.pop(name))
+    await asyncio.shield(fetching)
 
 
 def _frames(outbox: Outbox) -> list[bytes] | None:

@@ -7,7 +7,9 @@ from functools import wraps
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.translation import gettext as _
 
+from ..services.storage.object_storage import StorageUnavailable
 from ..web.decorators import View, member_page
 from .access import mailbox_for
 
@@ -18,7 +20,11 @@ def mailbox_page(*methods: str) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         @wraps(view)
         def with_mailbox(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            return view(request, mailbox_for(request.user), *args, **kwargs)
+            try:
+                return view(request, mailbox_for(request.user), *args, **kwargs)
+            except StorageUnavailable:
+                text = _("Part of this page cannot be read at the moment. Try again in a minute.")
+                return HttpResponse(text, status=503, content_type="text/plain; charset=utf-8")
 
         guarded = member_page(*methods)(with_mailbox)
 

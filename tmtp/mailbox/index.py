@@ -19,6 +19,7 @@ from django.utils import timezone
 from ..models import Alias, Message, Node, QueueEntry, User
 from ..services.messages.fanout import LATE
 from ..services.messages.mailbox import Received, look_up_names, remove
+from ..services.storage.object_storage import StorageUnavailable
 from . import search
 from .models import Entry, Mailbox, Thread
 from .participation import Participation
@@ -35,13 +36,18 @@ NORMAL = QueueEntry.Rank.NORMAL
 def catch_up(node: Node) -> bool:
     """Index new messages, and remove those that are gone. Return False if there is more to do after PATIENCE.
 
+    There is more to do, too, if a new message is in a storage that does not answer.
+
     If there is nothing to do, this costs two short queries. Messages that have nothing for a person to read are
     acknowledged.
     """
     until = time.monotonic() + PATIENCE
-    while not _catch_up_some(node):
-        if time.monotonic() > until:
-            return False
+    try:
+        while not _catch_up_some(node):
+            if time.monotonic() > until:
+                return False
+    except StorageUnavailable:
+        return False
     return True
 
 

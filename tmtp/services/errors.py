@@ -216,6 +216,7 @@ TEXTS: dict[str, Text] = {
     "store_failed": Text(_("the server failed to store this")),
     "store_unavailable": Text(_("the server cannot store messages now, try again later")),
     "spool_unavailable": Text(_("the server has no room for so much data now")),
+    "storage_unavailable": Text(_("the server cannot store so much data now, try again later")),
     # drafts of the mailbox
     "draft_changed": Text(
         "the draft was changed elsewhere",

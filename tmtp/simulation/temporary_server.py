@@ -80,7 +80,7 @@ def temporary_site(
         folder = Path(name)
         with temporary_database(database or settings.DATABASES["default"], folder) as new:
             replaced: dict[str, Any] = {"LIMITS": None, "OPENID": {"auth": 0, "authby": []}, "OPEN_REGISTRATION": True}
-            replaced |= {"SPOOL_DIR": str(folder / "spool"), "NTP": {}, **(tmtp or {})}
+            replaced |= {"SPOOL_DIR": str(folder / "spool"), "SPOOL_STORAGE": "", "NTP": {}, **(tmtp or {})}
             yield TemporarySite(folder, prepare(folder, new, replaced))
 
 

@@ -18,7 +18,7 @@ from tmtp.protocol.requests import TO_GROUP, TO_GROUP_WITHOUT_ME, TO_USER, Recip
 from tmtp.protocol.values import format_posted
 from tmtp.services.errors import Refused
 from tmtp.services.groups import groups, ohi
-from tmtp.services.messages import posting
+from tmtp.services.messages import posting, spool_sweeping
 from tmtp.services.messages.posting import post
 from tmtp.services.messages.posts import Notification, Post
 from tmtp.services.people import devices, users
@@ -480,8 +480,8 @@ def test_a_discarded_queue_takes_its_files_along(
 def test_files_that_no_message_names_are_swept(ann: Sender, bob: Sender) -> None:
     named, orphan = spooled(), spooled()
     send(Post(ann, to(bob), named))
-    assert spool.sweep() == 0, "it may be on its way into the database"
-    assert spool.sweep(older_than=-1) == 1
+    assert spool_sweeping.sweep() == 0, "it may be on its way into the database"
+    assert spool_sweeping.sweep(older_than=-1) == 1
     assert spool.path(named.name).exists()
     assert not spool.path(orphan.name).exists()
     spool.discard([orphan.name])
@@ -492,7 +492,7 @@ def test_what_is_swept_meanwhile_does_not_matter(monkeypatch: pytest.MonkeyPatch
     body = spooled()
     iterdir = Path.iterdir
     monkeypatch.setattr(Path, "iterdir", lambda folder: [*iterdir(folder), folder / "gone"])
-    assert spool.sweep(older_than=60) == 0
+    assert spool_sweeping.sweep(older_than=60) == 0
     assert spool.path(body.name).exists()
 
 

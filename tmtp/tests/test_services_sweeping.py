@@ -12,7 +12,7 @@ from tmtp.models import Message, Node, QueueEntry
 from tmtp.protocol.requests import Recipient
 from tmtp.services.errors import Refused
 from tmtp.services.groups import groups
-from tmtp.services.messages import posting, sending, sweeping
+from tmtp.services.messages import posting, sending, spool_sweeping, sweeping
 from tmtp.services.messages.posting import post
 from tmtp.services.messages.posts import Post
 from tmtp.services.messages.sweeping import Found, Sweeper, apply
@@ -160,7 +160,7 @@ def test_it_goes_round_in_small_steps(
 
 def test_a_files_folder_is_looked_at_in_turn(pair: tuple[Sender, Sender], monkeypatch: pytest.MonkeyPatch) -> None:
     swept: list[int] = []
-    monkeypatch.setattr(sweeping.spool, "sweep", lambda folders: swept.extend(folders))
+    monkeypatch.setattr(spool_sweeping, "sweep", lambda folders: swept.extend(folders))
     sweeper = Sweeper()
     for _ in range(spool.FOLDERS):
         sweeper.look()
@@ -172,7 +172,7 @@ def test_what_is_away_is_looked_at_later(error: Exception, monkeypatch: pytest.M
     def fail(folders: Any) -> None:
         raise error
 
-    monkeypatch.setattr(sweeping.spool, "sweep", fail)
+    monkeypatch.setattr(spool_sweeping, "sweep", fail)
     assert not Sweeper().look()
 
 

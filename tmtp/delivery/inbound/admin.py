@@ -19,6 +19,7 @@ from tmtp.admin.base import ViewAdmin
 from tmtp.admin.confirm import ask
 from tmtp.models import QueueEntry
 from tmtp.services.messages.mailbox import Received
+from tmtp.services.storage.object_storage import StorageUnavailable
 
 from ..conf import conf
 from . import handling
@@ -72,6 +73,8 @@ class AttemptAdmin(ViewAdmin):
             return received.subject or received.op
         except FileNotFoundError:
             return str(_("its file is missing"))
+        except StorageUnavailable:
+            return str(_("its storage does not answer"))
 
     @admin.display(description=_("from"))
     def author(self, attempt: Attempt) -> str:

@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 
 from tmtp.models import Message, Node
 from tmtp.services.messages.mailbox import messages_of, remove
+from tmtp.services.storage.object_storage import StorageUnavailable
 
 from .. import claims, last_runs
 from ..budget import Budget
@@ -90,6 +91,9 @@ def handle(handler: Handler, message: InboundMessage) -> None:
     try:
         wanted = is_for_handler(message)
         message.text  # noqa: B018 - everything that the handler may read can be read
+    except StorageUnavailable:
+        fail(attempt, traceback.format_exc())
+        return
     except Exception:
         fail(attempt, traceback.format_exc(), give_up=True)  # its file is gone, and does not come back
         return

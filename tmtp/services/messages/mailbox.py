@@ -158,9 +158,12 @@ class Received:
             return data.read(size)
 
     def _data(self) -> BinaryIO:
-        """Open the data of the message. Raise FileNotFoundError if it has been removed meanwhile, with its file."""
+        """Open the data of the message. Raise FileNotFoundError if it has been removed meanwhile, with its file.
+
+        Raise StorageUnavailable if it is in a storage that does not answer.
+        """
         if self.message.spool:
-            return open(spool.path(self.message.spool), "rb")
+            return spool.open_body(self.message.spool)
         return io.BytesIO(bytes(self.message.body or b""))
 
 

@@ -13,7 +13,6 @@ if two looks a minute apart found no entry for it, and the statement that delete
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,9 +27,10 @@ from ...conf import conf
 from ...models import Message, Node, QueueEntry
 from ..queue.queue import discard_on_commit
 from ..queue.quota import with_count, with_octets
-from ..storage import spool, sql
+from ..storage import sql
 from ..storage.clock import clock
 from . import fanout
+from .spool_sweeping import SpoolSweeper
 
 log = logging.getLogger("tmtp")
 ENTRIES, MESSAGES, FULL = 5000, 2000, 20  # how many one look reads
@@ -59,7 +59,7 @@ class Sweeper:
     def __init__(self) -> None:
         self._entry = BEGINNING
         self._message = 0
-        self._folder = secrets.randbelow(spool.FOLDERS)
+        self._spool = SpoolSweeper()
         self._suspects: dict[int, int] = {}  # messages without an entry, and when that was seen
         self._counting = 0, 0, 0  # a node, and how many of its entries and of their octets have been counted
         self._full = 0  # the last of the full nodes that was looked at
@@ -67,8 +67,7 @@ class Sweeper:
     def look(self) -> Found:
         """Look at the next few rows, and remove leftover files. Run it in a thread: it waits for disk and database."""
         try:
-            self._folder = (self._folder + 1) % spool.FOLDERS
-            spool.sweep([self._folder])
+            self._spool.look()
             found = Found(no_longer_full=self._no_longer_full())
             found.entries, found.full = self._entries()
             found.messages = self._messages()

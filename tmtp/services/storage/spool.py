@@ -1,15 +1,17 @@
 """The spool: files for bodies that are too large for the database.
 
-They are plain files, since Django's file storage has no way to sync a file to disk. A file is complete and synced
-before the row that names it commits. A file that no row names is swept later.
+A file is complete and synced before the row that names it commits. A file that no row names is swept later. If there
+is a storage for bodies (`object_storage`), it has each body before the row commits, and this host keeps a copy.
 """
 
 from __future__ import annotations
 
+import errno
+import io
 import logging
 import os
 import secrets
-import time
+import shutil
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,16 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from django.apps import apps
-
 from ...conf import conf
 from ..errors import Refused
-from . import room
+from . import copies, object_storage, room
+from .object_storage import StorageUnavailable
 
 log = logging.getLogger("tmtp")
 INLINE_OCTETS = 64 * 1024  # a larger body is spooled
 FOLDERS = 256
 _remover = ThreadPoolExecutor(1, thread_name_prefix="tmtp-spool-remover")
+_deleter = ThreadPoolExecutor(4, thread_name_prefix="tmtp-storage-deleter")
 _lasting: set[Path] = set()  # folders whose names this process has synced to disk
 # The models whose column `spool` names files. An optional app adds its own when it is ready.
 models = ["tmtp.Message"]
@@ -69,14 +71,18 @@ def _make(folder: Path) -> None:
 
 
 def finish(name: str, file: BinaryIO) -> None:
-    """Sync a file and its folder to disk, and close the file. Raise OSError: then the file is to be discarded.
+    """Make a file last, and close it: sync it and its folder, or store it. Raise OSError: then discard the file.
 
     After a sync that failed, another one would succeed although nothing is on disk
     (docs/decisions/0022-full-disk-and-lost-database.md).
     """
     os.fsync(file.fileno())
     file.close()
-    _sync(path(name).parent)
+    if object_storage.is_used():
+        object_storage.store(name, path(name))
+        copies.adopt(name, path(name))
+    else:
+        _sync(path(name).parent)
 
 
 def _sync(folder: Path) -> None:
@@ -125,6 +131,53 @@ def write(file: BinaryIO, octets: bytes) -> int:
     return len(octets)
 
 
+def open_here(name: str) -> io.FileIO:
+    """Open a body, unbuffered. Raise FileNotFoundError if it is not on this host: then `fetch` it."""
+    return open(_here(name), "rb", buffering=0)
+
+
+def _here(name: str) -> Path:
+    """Return the file that a body has on this host, if it has any."""
+    if object_storage.is_used() and copies.path(name).exists():
+        return copies.path(name)
+    return path(name)
+
+
+def fetch(name: str) -> None:
+    """Get a body that is not on this host. It may take long. Raise FileNotFoundError if it is gone, and OSError."""
+    if not object_storage.is_used():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    with copies.new(name) as file:
+        for piece in object_storage.pieces(name):
+            write(file, piece)
+
+
+def open_body(name: str) -> BinaryIO:
+    """Open a body, which may have to be fetched. Raise FileNotFoundError if it is gone, and OSError."""
+    try:
+        return io.BufferedReader(open_here(name))
+    except FileNotFoundError:
+        fetch(name)
+    try:
+        return io.BufferedReader(open_here(name))
+    except FileNotFoundError:  # it has just been removed to make room, or with its message
+        raise StorageUnavailable from None
+
+
+def link(name: str, target: Path) -> None:
+    """Give a body a file of its own in the spool's file system. Raise FileNotFoundError if it is gone, and OSError."""
+    here = _here(name)
+    try:
+        os.link(here, target)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        fetch(name)
+        link(name, target)
+    except OSError:  # a file system without links
+        shutil.copyfile(here, target)
+
+
 def read_cached(file: BinaryIO, octets: int) -> bytes | None:
     """Return at most the next `octets` octets of an unbuffered file, or None if they must be read from disk.
 
@@ -149,51 +202,45 @@ def _check_size(there: int, size: int) -> None:
         raise ValueError(f"a body has {there} octets instead of {size}: a file has changed while it was read")
 
 
-def discard(names: Iterable[str]) -> None:
-    """Remove files. Ignore files that do not exist. A file that cannot be removed is logged, and swept later."""
+def discard(names: Iterable[str], *, wait: bool = False) -> None:
+    """Remove bodies. Ignore those that do not exist. One that cannot be removed is logged, and swept later.
+
+    Those in a storage are deleted by a thread, unless the caller can `wait`.
+    """
+    names = list(names)
     for name in names:
-        try:
-            path(name).unlink(missing_ok=True)
-        except OSError as error:
-            log.warning("a file stays in the spool: %s", error)
+        _unlink(name)
+    if names and object_storage.is_used():
+        deleted = _deleter.submit(object_storage.delete, names)
+        if wait:
+            deleted.result()
+
+
+def _unlink(name: str) -> None:
+    """Remove what this host has of a body."""
+    try:
+        path(name).unlink(missing_ok=True)
+        if object_storage.is_used():
+            copies.path(name).unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("a file stays in the spool: %s", error)
 
 
 def discard_soon(names: Iterable[str]) -> None:
-    """Remove files in a thread: it takes milliseconds until the file system has freed what a large file takes."""
+    """Remove bodies in a thread: it takes milliseconds until the file system has freed what a large file takes."""
     if names := list(names):
         _remover.submit(discard, names)
 
 
 def finish_discarding() -> None:
-    """Wait until the thread has removed all files, in a process that ends without Python's own way to end."""
+    """Wait until the threads have removed all files, in a process that ends without Python's own way to end."""
     _remover.shutdown()
+    _deleter.shutdown()
 
 
-def sweep(folders: Iterable[int] = range(FOLDERS), older_than: float = 3600) -> int:
-    """Remove files older than `older_than` seconds that no row names from some folders, and return how many."""
-    removed = 0
-    for number in folders:
-        folder = conf.spool_dir / f"{number:02x}"
-        old = [file.name for file in folder.glob("*") if _age(file) > older_than]
-        orphans = set(old) - _named(old)
-        discard(orphans)
-        removed += len(orphans)
-    return removed
-
-
-def _named(files: list[str]) -> set[str]:
-    """Return those of the files that rows name."""
-    named: set[str] = set()
-    for model in map(apps.get_model, models if files else ()):
-        # This condition lets the database use the partial index of spooled rows.
-        spooled = model._default_manager.extra(where=["spool > ''"]).filter(spool__in=files)
-        named.update(spooled.values_list("spool", flat=True))
-    return named
-
-
-def _age(file: Path) -> float:
-    """Return the seconds since the file was written, or 0 if another server has just removed it."""
-    try:
-        return time.time() - file.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
+def all_names() -> set[str]:
+    """Return the names of all bodies. Raise OSError."""
+    here = {file.name for file in conf.spool_dir.glob("[0-9a-f][0-9a-f]/*")}
+    if not object_storage.is_used():
+        return here
+    return here.union(*(object_storage.names(f"{number:02x}") for number in range(FOLDERS)))
