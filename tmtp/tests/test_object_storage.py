@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import random
 import re
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.files.storage import FileSystemStorage, storages
 
+from tmtp.backup import restoring, taking
+from tmtp.backup.archive import BackupError
 from tmtp.checks import object_storage as checks
 from tmtp.links.uploads import Incoming
 from tmtp.models import Message
@@ -25,6 +27,7 @@ from tmtp.services.storage import copies, object_storage, spool
 from tmtp.services.storage.object_storage import StorageUnavailable
 from tmtp.services.storage.spool import Spooled
 
+from .buckets import Bucket, use_bucket
 from .people import forget, someone
 from .servers import Client, Installation, free_port, installation, until
 
@@ -32,43 +35,9 @@ pytestmark = pytest.mark.once
 BODY = random.Random(1).randbytes(100_000)
 
 
-class Bucket(FileSystemStorage):
-    """A storage that a test can take away."""
-
-    is_away = False
-
-    def _check(self) -> None:
-        if self.is_away:
-            raise ConnectionError("nobody answers")
-
-    def _open(self, name: str, mode: str = "rb") -> Any:
-        self._check()
-        return super()._open(name, mode)
-
-    def _save(self, name: str, content: Any) -> str:
-        self._check()
-        return str(super()._save(name, content))
-
-    def listdir(self, path: str) -> tuple[list[str], list[str]]:
-        self._check()
-        return super().listdir(path)
-
-    def delete(self, name: str) -> None:
-        self._check()
-        super().delete(name)
-
-
 @pytest.fixture
 def bucket(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    backend = {"BACKEND": f"{__name__}.Bucket", "OPTIONS": {"location": str(tmp_path / "bucket")}}
-    settings.STORAGES = {**settings.STORAGES, "bodies": backend}
-    settings.TMTP = {**settings.TMTP, "SPOOL_DIR": str(tmp_path / "spool"), "SPOOL_STORAGE": "bodies"}
-    monkeypatch.setattr(object_storage, "PAUSE", 0)
-    monkeypatch.setattr(object_storage, "_failing", {})
-    monkeypatch.setattr(copies, "_added", 0)
-    storage = storages["bodies"]
-    assert isinstance(storage, Bucket)
-    return storage
+    return use_bucket(settings, tmp_path, monkeypatch)
 
 
 def keep(octets: bytes = BODY) -> str:
@@ -295,6 +264,30 @@ def test_a_bucket_that_fills_the_memory_is_warned_of(settings: Any) -> None:
         "s3": {**settings.STORAGES["s3"], "OPTIONS": {**options, "max_memory_size": 2**20}},
     }
     assert checks.check_storage() == []
+
+
+@pytest.mark.django_db
+def test_a_backup_has_bodies_that_are_not_here(bucket: Bucket, tmp_path: Path) -> None:
+    here, there, gone = keep(), keep(), "0" * 32
+    lose_copy(there)
+    assert taking._link([here, there, gone], tmp_path) == {gone}
+    assert [(tmp_path / name).read_bytes() for name in (here, there)] == [BODY, BODY]
+    bucket.is_away = True
+    with pytest.raises(StorageUnavailable):
+        taking._link([gone], tmp_path)
+
+
+def test_a_restored_body_is_in_the_storage(bucket: Bucket) -> None:
+    other = keep()
+    with pytest.raises(BackupError, match="bodies is not empty"):
+        restoring._check_spool({})
+    restoring._check_spool({f"spool/{other}": {}})
+    name = "0" * 32
+    for octets_of in (b"interrupted", BODY):
+        restoring._restore_file(name, io.BytesIO(octets_of))
+    assert stored(bucket) == {name, other}
+    lose_copy(name)
+    assert octets(name) == BODY
 
 
 # -- a bucket, over HTTP

@@ -26,7 +26,8 @@ from tmtp.services.people import linking
 from tmtp.services.people.placeholders import mailbox_of
 from tmtp.services.people.site import site_alias, site_user
 from tmtp.services.queue.queue import Outgoing, enqueue
-from tmtp.services.storage import spool
+from tmtp.services.storage import copies, spool
+from tmtp.tests.buckets import use_bucket
 from tmtp.tests.people import someone, waiting
 
 pytestmark = pytest.mark.django_db
@@ -251,6 +252,19 @@ def test_a_message_whose_file_is_gone_is_a_dead_letter_at_once(ann):
     attempt = Attempt.objects.get(pk=number)
     assert attempt.dead
     assert "FileNotFoundError" in attempt.error
+
+
+def test_a_message_in_a_bucket_that_is_away_is_handled_when_it_is_back(ann, settings, tmp_path, monkeypatch):
+    bucket = use_bucket(settings, tmp_path, monkeypatch)
+    number = write(ann, attached=b"x" * 100_000)
+    copies.path(Message.objects.get(pk=number).spool).unlink()
+    bucket.is_away = True
+    tasks.answers()
+    assert not Attempt.objects.get(pk=number).dead
+    bucket.is_away = False
+    later()
+    tasks.answers()
+    assert left() == []
 
 
 def test_what_a_killed_worker_had_begun_is_taken_up_when_its_claim_has_run_out(ann):

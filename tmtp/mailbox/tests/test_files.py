@@ -10,9 +10,12 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 from django.test import AsyncClient
 
+from tmtp.services.messages.sending import send_message
+from tmtp.services.storage import copies
+from tmtp.tests.buckets import use_bucket
 from tmtp.tests.people import someone
 
-from .mailboxes import letter, member, octets, page, threads, url
+from .mailboxes import letter, member, octets, page, received, threads, url
 
 pytestmark = pytest.mark.django_db
 
@@ -98,3 +101,18 @@ def test_a_long_text_is_cut_and_can_be_saved(browser, ann, bob):
     assert "end of it" not in shown
     assert url("message_text", msgid) in shown
     assert browser.get(url("message_text", msgid)).getvalue().decode() == text
+
+
+def test_a_message_in_a_bucket_that_is_away_is_shown_when_it_is_back(browser, ann, settings, tmp_path, monkeypatch):
+    bucket = use_bucket(settings, tmp_path, monkeypatch)
+    (msgid,) = send_message(ann.account, "A photo", "See it", attachments=[("photo.jpg", bytes(100_000))])
+    (message,) = received(ann)
+    copies.path(message.message.spool).unlink()
+    bucket.is_away = True
+    assert "A photo" not in page(browser, "mailbox")
+    answer = browser.get(url("attachment", msgid, 0))
+    assert answer.status_code == 503
+    assert "Try again" in answer.text
+    bucket.is_away = False
+    assert "A photo" in page(browser, "mailbox")
+    assert browser.get(url("attachment", msgid, 0)).getvalue() == bytes(100_000)
