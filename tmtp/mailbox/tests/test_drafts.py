@@ -14,6 +14,7 @@ from tmtp.mailbox import drafts
 from tmtp.mailbox.drafts import Content, Version
 from tmtp.mailbox.models import Draft, DraftFile
 from tmtp.services.errors import Refused
+from tmtp.services.messages import spool_sweeping
 from tmtp.services.storage import spool
 from tmtp.signals import housekeeping
 
@@ -99,7 +100,7 @@ def test_a_large_file_is_in_the_spool_until_it_is_not_needed(ann, django_capture
     draft = drafts.save(ann, HELLO, Version())
     file = add(ann, draft, LARGE)
     assert b"".join(drafts.pieces_of(file)) == LARGE
-    spool.sweep(older_than=-1)
+    spool_sweeping.sweep(older_than=-1)
     assert file.spool in spooled()
     with django_capture_on_commit_callbacks(execute=True):
         drafts.delete(ann, draft.pk)
