@@ -29,7 +29,9 @@ from tmtp.services.storage.spool import Spooled
 
 from .buckets import Bucket, use_bucket
 from .people import forget, someone
-from .servers import Client, Installation, free_port, installation, until
+from .processes import free_port, until
+from .raw_client import Client
+from .servers import Installation, installation
 
 pytestmark = pytest.mark.once
 BODY = random.Random(1).randbytes(100_000)
