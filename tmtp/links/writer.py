@@ -119,7 +119,7 @@ class Writer:
             self._session.give_up(parcel)
             return True
         except OSError as error:
-            log.info("message %s is sent later: %s", parcel.msgid, error)
+            log.debug("message %s is sent later: %s", parcel.msgid, error)
             self._session.postpone(parcel)
             return False
         with file:
