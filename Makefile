@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL = $(PY) -m pip install --disable-pip-version-check --no-compile --progress-bar off
 PRINT = awk '/^Collecting / { print "  " $$2 } /^Installing / { print "  unpacking them" } { fflush() }'
 
-.PHONY: help setup run hello test test-app test-slow test-site test-postgresql lint bench bench-cluster faults fuzz soak docs screenshots requirements clean
+.PHONY: help setup run hello test test-app test-slow test-site test-postgresql-app test-postgresql-site lint bench bench-cluster faults fuzz soak docs screenshots requirements clean
 
 help:
 	@echo 'make setup   install in .venv what the site and its tests need'
@@ -61,7 +61,8 @@ hello: .venv/installed
 
 # All runs at once: each waits for clocks and disks half of its time. What they say comes when one ends.
 test: setup
-	@$(MAKE) --no-print-directory --jobs=6 --output-sync=target test-app test-slow test-site test-postgresql lint
+	@$(MAKE) --no-print-directory --jobs=7 --output-sync=target \
+		test-postgresql-app test-site test-app test-slow test-postgresql-site lint
 
 # Everything runs on SQLite: the app on the smallest settings (tmtp/tests/settings.py), all else on the site's.
 test-app: setup
@@ -72,12 +73,16 @@ SLOW := $(patsubst %,tmtp/tests/test_%.py,before_login hostile sites tmtpsim ver
 test-slow: setup
 	$(PY) -m pytest $(SLOW)
 
+SITE := tmtp/admin tmtp/delivery tmtp/mailbox tmtp/notices tmtp/pages tmtp/web accounts mnmsite
 test-site: setup
-	$(PY) -m pytest tmtp/admin tmtp/delivery tmtp/mailbox tmtp/notices tmtp/pages tmtp/web accounts mnmsite
+	$(PY) -m pytest $(SITE)
 
 # And again, what has to do with the database.
-test-postgresql: setup
-	$(PY) -m pytest --database=postgresql -m "not once"
+test-postgresql-app: setup
+	$(PY) -m pytest --database=postgresql -m "not once" tmtp/tests
+
+test-postgresql-site: setup
+	$(PY) -m pytest --database=postgresql -m "not once" $(SITE)
 
 lint: lint-code lint-packages
 

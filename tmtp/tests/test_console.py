@@ -18,10 +18,11 @@ LATIN = {"PYTHONIOENCODING": "latin-1:strict"}
 
 # Run each command in a fork, as if in a process of its own. It writes to a file. Print the exit codes.
 EACH = """
-import json, os, sys
+import importlib, json, os, sys
 import django
 from django.core.management import execute_from_command_line
 django.setup()
+importlib.import_module(django.conf.settings.ROOT_URLCONF)  # once for all of them
 codes = {}
 for name, words in json.loads(sys.argv[1]).items():
     if child := os.fork():

@@ -27,13 +27,21 @@ def processes_for(name, option):
     return 1 + (list(CONVERSATIONS).index(name) + on_postgresql()) % 2
 
 
-@pytest.mark.parametrize("name", CONVERSATIONS)
+def conversations():
+    """Return the names of all, of which those about the settings of registration do not depend on the database."""
+    for name, conversation in CONVERSATIONS.items():
+        once = {"OPEN_REGISTRATION", "OPENID"} & conversation.server.keys()
+        yield pytest.param(name, marks=[pytest.mark.once] * bool(once))
+
+
+@pytest.mark.parametrize("name", conversations())
 def test_conversation(name, server_for, pytestconfig):
     conversation = CONVERSATIONS[name]
     server = server_for(conversation.server, processes_for(name, pytestconfig.getoption("processes")))
     Player(server.client, conversation, server_for.website if conversation.needs_website else None).play()
 
 
+@pytest.mark.once
 def test_every_reason_is_in_a_conversation():
     said = "".join(file.read_text("utf-8") for file in FOLDER.glob("*.conversation"))
     reasons = {value for name, value in vars(errors).items() if name.isupper()} - {NEVER_SAID}
@@ -61,6 +69,7 @@ WRONG = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("what", WRONG)
 def test_what_is_not_as_the_conversation_says_is_noticed(what, server_for):
     (good,), (wrong,) = parse(GOOD), parse(GOOD.replace(*WRONG[what]))
@@ -72,6 +81,7 @@ def test_what_is_not_as_the_conversation_says_is_noticed(what, server_for):
     assert {difference.line for difference in differs.value.differences} <= {4, 5, 6}
 
 
+@pytest.mark.once
 def test_a_line_that_is_none():
     with pytest.raises(ValueError, match=r"x\.conversation:3: Ann says hello"):
         list(parse("== a title\npeople ann\nAnn says hello\n", "x.conversation"))

@@ -19,7 +19,7 @@ async def test_kill_9_while_clients_post(server):
     crowd = Crowd(server, 50)
     await crowd.start()
     for _ in range(3):
-        await crowd.more(800)
+        await crowd.more(300)
         server.kill()
         await server.restart()
     await crowd.more(200)
@@ -31,7 +31,7 @@ async def test_kill_9_while_clients_post(server):
 async def test_sigterm_while_clients_post(server):
     crowd = Crowd(server, 50)
     await crowd.start()
-    await crowd.more(500)
+    await crowd.more(300)
     begun = time.monotonic()
     assert await server.stop() == 0
     assert time.monotonic() - begun < 5

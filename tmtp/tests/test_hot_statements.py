@@ -8,7 +8,7 @@ import json
 import re
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from tmtp.services.storage.sql import limits, nodes, queue, recipients, records
@@ -87,9 +87,16 @@ STATEMENTS = {
 }
 
 
-@pytest.fixture
-def rows(db):
-    """Insert thousands of rows into every table that grows."""
+@pytest.fixture(scope="module")
+def filled(django_db_setup, django_db_blocker):
+    """Insert thousands of rows into every table that grows, in a transaction, until the module's tests are over."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        insert()
+        yield
+        transaction.set_rollback(True)
+
+
+def insert():
     text, octets = TEXT[connection.vendor].format, OCTETS[connection.vendor].format
     member = "n, (n - 1) / 100 + 1, n, 'alias', 2"
     person = f"n, 'uid' || {text('n')}, n < 0, 1, n < 0, now"
@@ -106,6 +113,11 @@ def rows(db):
     fill(BACKLOG, "queueentry (node_id, rank, message_id)", "1, 1, n + 1")
     fill(USERS, "limitcount (key, server, amount, rate, counted, until)", "n, 0, 1, 1, 1, 20000000000 + n")
     fill(40, "serverlease (id, host, address, pid, started, seen, batch)", "n, 'host', 'address', n, now, now, 0")
+
+
+@pytest.fixture
+def rows(filled, db):
+    """Return nothing: thousands of rows. What a test does to them is rolled back."""
 
 
 def fill(count, into, values, where=""):
@@ -171,12 +183,17 @@ def test_a_scan_is_seen_in_sqlite(rows):
 # PostgreSQL
 
 
-@pytest.fixture
-def analyzed(rows):
+@pytest.fixture(scope="module")
+def statistics(filled, django_db_blocker):
     """Gather the statistics, as autovacuum does."""
-    with connection.cursor() as cursor:
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
         for table in TABLES:
             cursor.execute(f'ANALYZE "tmtp_{table}"')
+
+
+@pytest.fixture
+def analyzed(statistics, rows):
+    """Return nothing: the rows, of which PostgreSQL has statistics."""
 
 
 def scans_in_postgresql(statement, parameters, mode):

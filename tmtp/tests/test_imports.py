@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,7 @@ def sources(room: str) -> Iterator[Path]:
             yield path
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """Return the absolute names of everything that a file imports, in functions and for type checking too."""
     package = path.relative_to(ROOT).with_suffix("").parts[:-1]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,6 +16,7 @@ import pytest
 from conftest import free_port, spawn, wait_for
 from tmtp.tests import any_site
 from tmtp.tests.sites import Site, full_site, running
+from tmtp.tests.test_sites import BEHIND_PGBOUNCER, make_site
 
 pytestmark = pytest.mark.skipif(not os.environ.get("DATABASE_URL"), reason="is about PostgreSQL")
 
@@ -102,18 +101,21 @@ def pgbouncer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def behind(pgbouncer: int, tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """A site whose database is behind PgBouncer."""
+def site_and_found(pgbouncer: int, tmp_path_factory: pytest.TempPathFactory) -> tuple[Site, dict[str, str]]:
     settings = BEHIND.format(port=pgbouncer) + 'Q_CLUSTER["workers"] = 2\n'
-    return full_site(tmp_path_factory.mktemp("behind"), settings=settings)
+    return make_site(tmp_path_factory.mktemp("behind"), *BEHIND_PGBOUNCER, settings=settings)
 
 
 @pytest.fixture(scope="module")
-def found(behind: Site) -> dict[str, str]:
-    out = behind.folder / "found.json"
-    behind.python("-c", "from tmtp.tests.any_site import main; main()", out)
-    results: dict[str, str] = json.loads(out.read_text())
-    return results
+def behind(site_and_found: tuple[Site, dict[str, str]]) -> Site:
+    """A site whose database is behind PgBouncer."""
+    return site_and_found[0]
+
+
+@pytest.fixture(scope="module")
+def found(site_and_found: tuple[Site, dict[str, str]]) -> dict[str, str]:
+    """The tracebacks of its scenarios."""
+    return site_and_found[1]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -137,11 +139,11 @@ def exchange_messages(site: Site) -> None:
         assert " WARNING " not in server.said()
 
 
-def test_the_service_behind_pgbouncer(behind: Site, found: dict[str, str]) -> None:
+def test_the_service_behind_pgbouncer(behind: Site) -> None:
     exchange_messages(behind)
 
 
-def test_the_service_leaves_no_lock_in_pgbouncer(behind: Site, found: dict[str, str]) -> None:
+def test_the_service_leaves_no_lock_in_pgbouncer(behind: Site) -> None:
     """A lock of a session would be held for as long as PgBouncer keeps the session, though the server is killed."""
     with behind.server() as server:
         server.stop(signal.SIGKILL)
@@ -151,19 +153,19 @@ def test_the_service_leaves_no_lock_in_pgbouncer(behind: Site, found: dict[str, 
     assert count == 0
 
 
-def test_a_worker_behind_pgbouncer(behind: Site, found: dict[str, str]) -> None:
+def test_a_worker_behind_pgbouncer(behind: Site) -> None:
     send(behind)
 
 
-def test_prepared_statements_are_warned_of(pgbouncer: int, tmp_path: Path) -> None:
-    options = 'DATABASES["default"]["OPTIONS"] = {"prepare_threshold": 5}\n'
-    site = full_site(tmp_path, settings=BEHIND.format(port=pgbouncer) + options)
-    said = site.manage_all(["migrate", "-v0"], ["check", "--database", "default"])
+def test_prepared_statements_are_warned_of(behind: Site, pooled: Site) -> None:
+    prepared = 'from settings import *\nDATABASES["default"]["OPTIONS"] = {"prepare_threshold": 5}\n'
+    for site in (behind, pooled):
+        site.write({"prepared.py": prepared})
+    words = ("check", "--database", "default")
+    said = behind.manage(*words, DJANGO_SETTINGS_MODULE="prepared")
     assert "tmtp.W013" in said
     assert "prepare_threshold" in said
-    (tmp_path / "direct").mkdir()
-    direct = full_site(tmp_path / "direct", settings=options)
-    assert "tmtp.W013" not in direct.manage_all(["migrate", "-v0"], ["check", "--database", "default"])
+    assert "tmtp.W013" not in pooled.manage(*words, DJANGO_SETTINGS_MODULE="prepared")
 
 
 def send(site: Site) -> None:

@@ -43,7 +43,7 @@ async def test_the_side_port_shows_all_processes(server: Server) -> None:
 
 
 async def test_kill_9_of_any_process_while_clients_post(server: Server) -> None:
-    crowd = Crowd(server, 40)
+    crowd = Crowd(server, 40, pause=0.1)
     await crowd.start()
     await crowd.more(200)
 

@@ -158,6 +158,7 @@ def test_it_goes_round_in_small_steps(
     assert QueueEntry.objects.count() == 10
 
 
+@pytest.mark.once
 def test_a_files_folder_is_looked_at_in_turn(pair: tuple[Sender, Sender], monkeypatch: pytest.MonkeyPatch) -> None:
     swept: list[int] = []
     monkeypatch.setattr(spool_sweeping, "sweep", lambda folders: swept.extend(folders))

@@ -101,7 +101,7 @@ async def test_a_message_of_another_process_comes_within_a_second(here, other):
     assert max(taken) < 1
 
 
-@pytest.fixture(scope="module", params=["Redis", "without Redis"])
+@pytest.fixture(scope="module", params=[pytest.param("Redis", marks=pytest.mark.once), "without Redis"])
 def pair(request):
     """Two servers and another process, which do not find out anything by polling."""
     redis_url = request.getfixturevalue("redis_url") if request.param == "Redis" else ""

@@ -34,7 +34,8 @@ from tmtp.services.people import devices
 from tmtp.services.people.linking import user_of
 from tmtp.services.people.placeholders import mailbox_of
 
-pytestmark = pytest.mark.django_db
+# On PostgreSQL, `test_email_outage` and `any_site` send mail.
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 class Broken(Outbox):

@@ -111,6 +111,7 @@ def test_times_are_in_the_readers_zone(rf, settings, cookie, hour):
     assert "noon" in moment(NOON)
 
 
+@pytest.mark.once
 @given(st.text(), st.text(max_size=20))
 def test_any_text_becomes_a_short_line(text, wanted):
     line = around(as_line(text), wanted)
