@@ -27,14 +27,12 @@ def processes_for(name, option):
     return 1 + (list(CONVERSATIONS).index(name) + on_postgresql()) % 2
 
 
-def conversations():
-    """Return the names of all, of which those about the settings of registration do not depend on the database."""
-    for name, conversation in CONVERSATIONS.items():
-        once = {"OPEN_REGISTRATION", "OPENID"} & conversation.server.keys()
-        yield pytest.param(name, marks=[pytest.mark.once] * bool(once))
+def marks_of(conversation):
+    """Return the marks of a conversation: those about settings of registration do not depend on the database."""
+    return [pytest.mark.once] if {"OPEN_REGISTRATION", "OPENID"} & conversation.server.keys() else []
 
 
-@pytest.mark.parametrize("name", conversations())
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks_of(one)) for name, one in CONVERSATIONS.items()])
 def test_conversation(name, server_for, pytestconfig):
     conversation = CONVERSATIONS[name]
     server = server_for(conversation.server, processes_for(name, pytestconfig.getoption("processes")))
