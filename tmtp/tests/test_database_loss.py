@@ -9,6 +9,7 @@ import sqlite3
 import time
 
 import pytest
+from django.db import connections
 
 from .databases import administer
 from .ledger import Crowd
@@ -152,8 +153,15 @@ async def test_connections_are_terminated_while_clients_post(server):
         assert all(device.links == 1 for device in crowd.devices)
 
 
+@pytest.fixture
+def reconnected():
+    """Close this process's own connections, which end when PostgreSQL crashes, for the tests that follow."""
+    yield
+    connections.close_all()
+
+
 @postgresql
-async def test_postgresql_crashes_and_recovers_while_clients_post(server):
+async def test_postgresql_crashes_and_recovers_while_clients_post(server, reconnected):
     crowd = Crowd(server, 20)
     await crowd.start()
     for _ in range(2):
