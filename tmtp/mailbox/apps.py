@@ -24,6 +24,7 @@ class MailboxConfig(AppConfig):
         from ..signals import housekeeping
         from . import (
             checks,  # noqa: F401
+            delivery,
             drafts,
             trash,
         )
@@ -31,3 +32,4 @@ class MailboxConfig(AppConfig):
         spool.models.append("tmtp_mailbox.DraftFile")
         housekeeping.connect(drafts.expire)
         housekeeping.connect(trash.purge)
+        housekeeping.connect(delivery.forget_recalls)

@@ -14,6 +14,7 @@ from ..markup import render
 from ..models import Member, Message, Node, QueueEntry
 from ..services.messages.mailbox import Received
 from ..services.messages.post_format import FILE, Attached
+from .marks import Delivery
 from .models import Entry, Thread
 
 AT_ONCE = 30
@@ -29,6 +30,7 @@ class Item:
     received: Received
     own: bool
     membership: Member.Status | None = None  # in the group that it is about
+    delivery: Delivery | None = None  # of an own message (`delivery.add_deliveries`)
 
     @property
     def msgid(self) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django import forms
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from ..protocol.values import PING_MAX_UNITS, utf16_units
@@ -45,6 +46,24 @@ class FilesField(forms.FileField):
         """Check each."""
         given = data if isinstance(data, list | tuple) else [data]
         return [file for one in given if (file := super(FilesField, self).clean(one, initial))]
+
+
+class RecipientInput(forms.TextInput):
+    """For names of people and groups, which recipients.js completes."""
+
+    def __init__(self, attrs: dict[str, str] | None = None) -> None:
+        plain = {"list": "known", "autocomplete": "off", "autocapitalize": "none"}
+        super().__init__(attrs={**plain, **(attrs or {})})
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context(name, value, attrs)
+        context["widget"]["attrs"] |= {
+            "data-complete": reverse("tmtp_mailbox:known"),
+            "data-known": _("People and groups you know"),
+            "data-chosen": _("Recipients"),
+            "data-remove": _("Remove {name}"),
+        }
+        return context
 
 
 class TextArea(forms.Textarea):
@@ -111,6 +130,11 @@ class DraftedForm(WritingForm):
             names = ("to", "alias", "subject", "text", "revision")
             self.initial.update({name: value for name in names if (value := getattr(draft, name))}, draft=draft.pk)
 
+    def add_quote(self, quote: str) -> None:
+        """Add a quote below what is written already, for a form that is not bound."""
+        if quote:
+            self.initial["text"] = "\n\n".join(filter(None, (str(self.initial.get("text", "")).rstrip(), quote)))
+
     def _typed(self, name: str) -> str:
         return str(self[name].value() or "").replace("\0", "") if name in self.fields else ""
 
@@ -130,7 +154,7 @@ class MessageForm(DraftedForm):
         label=_("To"),
         max_length=TO_MAX,
         help_text=_("Names of members or groups, separated by commas."),
-        widget=forms.TextInput(attrs={"list": "known", "autocomplete": "off", "autocapitalize": "none"}),
+        widget=RecipientInput(),
     )
     subject = forms.CharField(label=_("Subject"), max_length=SUBJECT_MAX)
     text = text_field()
@@ -185,7 +209,7 @@ class PingForm(PingReplyForm):
         label=_("To"),
         max_length=255,
         help_text=_("The name of a member."),
-        widget=forms.TextInput(attrs={"list": "known", "autocomplete": "off", "autocapitalize": "none"}),
+        widget=RecipientInput({"data-single": ""}),
     )
     field_order = ["once", "to", "alias", "text"]
 

@@ -6,6 +6,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from ..protocol.values import format_msgid
+
 KEY_MAX = 300
 
 
@@ -169,3 +171,18 @@ class DraftFile(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Recall(models.Model):
+    """The note that a member has recalled the message `number` from a node that had not fetched it."""
+
+    number = models.BigIntegerField()
+    node = models.ForeignKey("tmtp.Node", on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        verbose_name = _("recall")
+        verbose_name_plural = _("recalls")
+        constraints = [models.UniqueConstraint(fields=["number", "node"], name="tmtp_mailbox_recalled_once")]
+
+    def __str__(self) -> str:
+        return format_msgid(self.number)

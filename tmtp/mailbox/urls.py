@@ -5,7 +5,7 @@ path("mailbox/", include("tmtp.mailbox.urls"))
 
 from django.urls import path
 
-from .views import acting, downloads, drafts, reading, writing
+from .views import acting, downloads, drafts, files, reading, writing
 
 app_name = "tmtp_mailbox"
 
@@ -18,6 +18,8 @@ urlpatterns = [
     path("search/", reading.search, name="search"),
     path("write/", writing.compose, name="compose"),
     path("drafts/", drafts.drafts_list, name="drafts"),
+    path("known/", writing.known_names, name="known"),
+    path("preview/", drafts.preview, name="preview"),
     path("drafts/save/", drafts.save, name="draft_save"),
     path("drafts/<int:pk>/", writing.compose, name="draft"),
     path("drafts/<int:pk>/delete/", drafts.delete, name="draft_delete"),
@@ -30,8 +32,12 @@ urlpatterns = [
     path("message/<msgid>/", reading.message, name="message"),
     path("message/<msgid>/delete/", acting.delete_message, name="message_delete"),
     path("message/<msgid>/report/", writing.report_message, name="message_report"),
+    path("message/<msgid>/recall/", writing.recall, name="message_recall"),
     path("message/<msgid>/accept/", writing.accept, name="invitation_accept"),
     path("message/<msgid>/decline/", writing.decline, name="invitation_decline"),
     path("message/<msgid>/text/", downloads.text, name="message_text"),
     path("message/<msgid>/files/<int:place>/", downloads.attachment, name="attachment"),
+    path("message/<msgid>/files/<int:place>/view/", files.view, name="attachment_view"),
+    path("message/<msgid>/files/<int:place>/picture/<str:size>/", files.picture, name="attachment_picture"),
+    path("message/<msgid>/files/<int:place>/pdf/", files.pdf, name="attachment_pdf"),
 ]

@@ -11,11 +11,13 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from ...protocol.values import format_msgid
+from ...services.messages.post_format import Attached
 from ...times import local_time, site_time
 from ...web.htmx import htmx_script
 from .. import NEWS
 from ..conversation import Item
 from ..models import Thread
+from ..previewable import kind_of
 from ..summary import GROUP, PING
 
 register = template.Library()
@@ -92,6 +94,12 @@ def news_path() -> str:
 def moment(number: int) -> SafeString:
     """Return the time of a message as <time>: the hour if it is from today, else the date."""
     return time_of(datetime.fromtimestamp(number // 1_000_000_000, UTC))
+
+
+@register.filter
+def shown_as(attached: Attached) -> str:
+    """Return how an attached file can be looked at: "picture", "pdf", "text", or an empty string."""
+    return kind_of(attached)
 
 
 @register.filter

@@ -155,6 +155,13 @@ def _refused(refused: Refused, **more: object) -> JsonResponse:
 
 
 @mailbox_page("POST")
+def preview(request: HttpRequest, node: Node) -> HttpResponse:
+    """Return a text as HTML, as readers will see it."""
+    spend(node.user)
+    return HttpResponse(render(request.POST.get("text", "")[:SHOWN_MAX]))
+
+
+@mailbox_page("POST")
 def add_file(request: HttpRequest, node: Node, pk: int) -> HttpResponse:
     """Add a file to a draft: the body of the request, whose name is in the query. Answer in JSON."""
     draft = get_object_or_404(drafts.open_drafts(node), pk=pk)

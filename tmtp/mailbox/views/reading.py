@@ -18,7 +18,7 @@ from ...models import Node
 from ...protocol.values import format_msgid
 from ...services.errors import Refused
 from ...web.rendering import render_page
-from .. import actions, conversation, drafts, index, listing, sending
+from .. import actions, conversation, delivery, drafts, index, listing, sending
 from ..access import entry_of, has_shortcuts, thread_of
 from ..conversation import Part
 from ..decorators import asks_for_part, mailbox_page
@@ -29,6 +29,7 @@ from ..search import FIELDS, entries_with
 from ..summary import GROUP, PING
 from . import drafts as views_of_drafts
 from .lists import more_rows, number_in, place_in, show_list
+from .quoting import quote_of
 
 AT_ONCE = 30  # results of a search
 
@@ -76,6 +77,7 @@ def show_thread(request: HttpRequest, node: Node, the: Thread, form: WritingForm
         "live": not part.later,
         "shortcuts": has_shortcuts(node),
     }
+    delivery.add_deliveries(node, the, readers, part.items)
     if isinstance(form, ReplyForm):
         context |= views_of_drafts.context_of(request, node, form)
     return _render_thread(request, the, context)
@@ -147,6 +149,7 @@ def _answered(request: HttpRequest, node: Node, the: Thread) -> tuple[WritingFor
         return None, None
     if isinstance(form, ReplyForm) and not form.is_bound:
         form.show(drafts.of_thread(node, the.key))
+        form.add_quote(quote_of(request, node))
     if not form.is_bound:
         return form, None
     try:

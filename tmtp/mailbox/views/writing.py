@@ -6,22 +6,23 @@ from functools import partial
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
-from ...models import Member, Node
+from ...models import Node
 from ...protocol.values import format_msgid
 from ...services.errors import Refused
 from ...services.messages.mailbox import Received
 from ...web.abuse import abuse_page
 from ...web.rendering import render_page
-from .. import index, sending
+from .. import delivery, index, known, sending
 from ..access import entry_of, message_of
 from ..decorators import mailbox_page
 from ..forms import MessageForm, PingForm
-from ..models import Draft, Thread
+from ..models import Draft
 from . import drafts
 
 KNOWN_MAX = 50
@@ -98,10 +99,37 @@ def _given(request: HttpRequest, *names: str) -> dict[str, str]:
 
 
 def _known(node: Node) -> list[str]:
-    """Return names to suggest: the member's groups, and the people in their latest threads."""
-    groups = Member.objects.filter(user=node.user_id, status=Member.Status.JOINED).values_list("group__gid", flat=True)
-    latest = Thread.objects.filter(node=node).order_by("-latest").values_list("people", flat=True)[:KNOWN_MAX]
-    return list(dict.fromkeys([*groups[:KNOWN_MAX], *(name for people in latest for name in people)]))[:KNOWN_MAX]
+    """Return names to suggest where there is no JavaScript."""
+    return [one.name for one in known.known(node, limit=KNOWN_MAX)]
+
+
+@mailbox_page("GET")
+def known_names(request: HttpRequest, node: Node) -> HttpResponse:
+    """Answer in JSON with names of people and groups that the member knows, and how many they are."""
+    found = known.known(node, request.GET.get("q", "")[:255])
+    count = len(found)
+    text = ngettext("%d suggestion", "%d suggestions", count) % count
+    rows = [{"name": one.name, "group": _("group") if one.is_group else ""} for one in found]
+    return JsonResponse({"found": rows, "text": text})
+
+
+@mailbox_page("POST")
+def recall(request: HttpRequest, node: Node, msgid: str) -> HttpResponse:
+    """Recall an own message from those who have not fetched it."""
+    entry = entry_of(node, msgid)
+    if entry.uid != node.user.uid or entry.kind not in delivery.KINDS:
+        raise Http404
+    count = delivery.recall(node, entry.number)
+    if count:
+        text = ngettext(
+            "The message was recalled from %d device or mailbox that had not fetched it. All others keep it.",
+            "The message was recalled from %d devices and mailboxes that had not fetched it. All others keep it.",
+            count,
+        )
+        messages.success(request, text % count)
+    else:
+        messages.warning(request, _("The message was not recalled: all devices and mailboxes have fetched it."))
+    return redirect("tmtp_mailbox:message", msgid)
 
 
 @mailbox_page("POST")

@@ -1,7 +1,8 @@
-"""Recall a message of the site from the devices that have not received it yet."""
+"""Recall a message from the devices that have not received it yet."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from django.db import transaction
@@ -32,12 +33,19 @@ def recall(msgid: str) -> Recalled:
     read = Report.objects.filter(message=message, read__isnull=False).values_list("node_id", flat=True)
     waiting = QueueEntry.objects.filter(message_id=message.pk).exclude(node_id__in=list(read))
     now = timezone.now()
-    # Servers that hold the message in memory read the queues again.
-    Node.objects.filter(pk__in=waiting.values("node_id"), server__isnull=False).update(start_over=now)
-    entries = [(node, rank, message.pk) for node, rank in waiting.values_list("node_id", "rank")]
-    sql.delete_entries(entries)
-    discard_on_commit(sql.delete_finished([message.pk]))
+    nodes = list(waiting.values_list("node_id", flat=True))
+    take_back(message.pk, nodes)
     message.reports.filter(OPEN).update(ended=now, end=Report.End.RECALLED)
     SentMessage.objects.filter(pk=message.pk).update(recalled=now)
+    return Recalled(len(nodes), message.reports.filter(KEPT).count())
+
+
+def take_back(number: int, nodes: Collection[int]) -> None:
+    """Remove a message from the queues of these nodes. Needs a transaction of the caller's."""
+    waiting = QueueEntry.objects.filter(message_id=number, node__in=nodes)
+    entries = [(node, rank, number) for node, rank in waiting.values_list("node_id", "rank")]
+    # Servers that hold the message in memory read the queues again.
+    Node.objects.filter(pk__in=nodes, server__isnull=False).update(start_over=timezone.now())
+    sql.delete_entries(entries)
+    discard_on_commit(sql.delete_finished([number]))
     tell_marked_on_commit()
-    return Recalled(len(entries), message.reports.filter(KEPT).count())
