@@ -169,6 +169,7 @@ def _add_mailbox(pages: Pages, node: Any) -> None:
             pages.add("tmtp_mailbox:thread", f"thread-{slugify(key)}", thread.pk)
     pages.add("tmtp_mailbox:thread", "thread-deleted", threads["Chairs"].pk, query="?show=deleted")
     pages.add("tmtp_mailbox:thread_delete", "thread-delete", threads["Chairs"].pk)
+    pages.add("tmtp_mailbox:attachment_view", "file", format_msgid(hall.latest), 0)
     pages.add("tmtp_mailbox:message_report", "report-message", format_msgid(letter.number))
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from tmtp.testing import Client
@@ -42,6 +45,13 @@ to = get_user_model().objects.get(username={name!r})
 files = [("notes.txt", "First line"), ("a.js", "document.title = 'owned'")]
 result = send_message(to, {subject!r}, {text!r}, attachments=files)
 """
+PASTE = """octets => {
+  const given = new DataTransfer();
+  const bytes = Uint8Array.from(atob(octets), one => one.charCodeAt(0));
+  given.items.add(new File([bytes], "board.png", {type: "image/png"}));
+  const options = {clipboardData: given, bubbles: true, cancelable: true};
+  document.activeElement.dispatchEvent(new ClipboardEvent("paste", options));
+}"""
 RUNS = """path => new Promise(done => {
   const script = document.createElement("script");
   script.onload = () => done([true, document.title]);
@@ -283,3 +293,63 @@ def test_a_range_is_selected_with_shift_and_stays_when_news_arrive(other, member
     expect(page.get_by_role("heading", name="No messages in the inbox")).to_be_visible()
     page.get_by_role("button", name="Undo").click()
     expect(page.locator("#threads .row")).to_have_count(7)
+
+
+def picture():
+    written = io.BytesIO()
+    Image.new("RGB", (900, 600), "teal").save(written, "PNG")
+    return base64.b64encode(written.getvalue()).decode()
+
+
+def test_a_member_writes_with_the_keyboard_alone(member, device):
+    page, _, uid, _ = member()
+    post(device, "When?", uid, subject="Hello", cc=[(device.alias, device.uid)])
+    page.goto("/mailbox/")
+    page.goto("/mailbox/write/")
+    keys = page.keyboard
+
+    # the name is completed
+    to = page.get_by_role("combobox", name="To")
+    to.focus()
+    keys.type(device.alias[:12])
+    expect(page.get_by_role("option", name=device.alias)).to_be_visible()
+    assert violations(page) == []
+    keys.press("ArrowDown")
+    keys.press("Enter")
+    expect(page.get_by_role("button", name=f"Remove {device.alias}")).to_be_visible()
+    keys.press("Tab")
+    keys.type("Friday")
+    keys.press("Tab")
+    keys.press("Tab")  # over the buttons that format
+    keys.type("With a ")
+    keys.press("Control+b")
+    keys.type("board")
+    page.evaluate(PASTE, picture())
+    expect(page.get_by_text("board.png is attached.")).to_be_visible()
+    page.get_by_role("button", name="Save draft").press("Enter")
+    expect(page.get_by_text("Draft saved at")).to_be_visible()
+
+    # all of it returns
+    page.goto("/mailbox/drafts/")
+    page.get_by_role("link", name="Friday", exact=True).press("Enter")
+    expect(page.get_by_label("Message", exact=True)).to_have_value("With a **board**")
+    expect(page.get_by_role("button", name=f"Remove {device.alias}")).to_be_visible()
+    expect(page.get_by_role("link", name="board.png")).to_be_visible()
+    page.get_by_label("Message", exact=True).press("Control+Enter")
+
+    # it is sent, and delivered when the device has acknowledged it
+    expect(page.get_by_role("img", name="The picture board.png")).to_be_visible()
+    expect(page.locator(".delivery summary")).to_have_text("Queued")
+    assert violations(page) == []
+    assert device.next_queued("delivery").data.count(b"board") >= 2
+    post(device, "Thanks", uid, subject="Thanks")  # stored after the acknowledgement
+    page.reload()
+    expect(page.locator(".delivery summary")).to_have_text("Delivered")
+    expect(page.get_by_role("button", name="Recall")).to_have_count(0)
+
+    # another one is recalled before the device has acknowledged it
+    page.get_by_label("Message", exact=True).fill("No, on Saturday")
+    page.get_by_label("Message", exact=True).press("Control+Enter")
+    page.get_by_role("button", name="Recall").press("Enter")
+    expect(page.get_by_text("The message was recalled from 1 device or mailbox")).to_be_visible()
+    expect(page.locator(".delivery summary").last).to_have_text("Recalled")
