@@ -79,6 +79,7 @@ class Background:
                 self._counters.tick(now - due)
                 self._links.close_overdue(now)
                 self._counters.resent += self._dispatcher.resend(now)
+                self._dispatcher.forget_acks()
                 self._servers.look()
                 self._peers.keep_alive()
                 await self._lease.check()

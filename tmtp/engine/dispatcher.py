@@ -253,6 +253,10 @@ class Dispatcher:
             self._load(lane)
         return len(overdue)
 
+    def forget_acks(self) -> None:
+        """Forget the acknowledgements that every query sees by now. Call it every second or so."""
+        self._acks.forget()
+
     def oldest_in_flight(self) -> float:
         """Return how many seconds ago the oldest message that is in flight was posted, 0 if there is none.
 
@@ -277,7 +281,6 @@ class Dispatcher:
         self._due.marks = self._due.slice = True
         self._look()
         self._read()
-        self._acks.forget()
 
     def _read(self) -> None:
         """Have what was handed over read. Only one such query runs at a time."""

@@ -199,6 +199,10 @@ class Dispatching(RuleBasedStateMachine):
         self.world.dispatcher.poll()
 
     @rule()
+    def forget_acks(self) -> None:
+        self.world.dispatcher.forget_acks()
+
+    @rule()
     def hint(self) -> None:
         self.world.dispatcher.look()
 
@@ -435,7 +439,7 @@ def test_what_is_acknowledged_is_not_sent_again_before_the_ack_is_committed(worl
         world.read_first()
         world.turn()
         world.dispatcher.acknowledge(link.lane, parcel.msgid)
-        world.dispatcher.poll()
+        world.dispatcher.forget_acks()
     settle(world)
     assert link.first_sent == [(1, parcel.number)]
 
@@ -458,7 +462,7 @@ def test_acknowledgements_are_remembered_for_a_few_looks(world: World) -> None:
         parcel = world.write([1], 1, 1)
         world.dispatcher.deliver([parcel])
         world.dispatcher.acknowledge(link.lane, parcel.msgid)
-        world.dispatcher.poll()
+        world.dispatcher.forget_acks()
         settle(world)
     assert len(world.dispatcher._acks) <= 2
 
