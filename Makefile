@@ -109,7 +109,7 @@ fuzz: setup
 	$(PY) -m tmtp.tests.fuzz $(MINUTES:%=--minutes %)
 
 soak: setup
-	$(PY) -m benchmarks.soak $(MINUTES:%=--minutes %)
+	$(PY) -m benchmarks.soak $(MINUTES:%=--minutes %) $(PROCESSES:%=--processes %) $(DATABASE:%=--database %)
 
 # The packages that make the website import nothing of the project: they have an environment of their own.
 build/docs-tools/installed: requirements-docs.txt

@@ -3,9 +3,10 @@
 Rounds of load and of quiet take turns. In a round, devices of the same users log in and out, post bodies of all sizes,
 are refused, break the protocol, stop reading, and cut their links anywhere, in the middle of TLS and of bodies too.
 Then all of them fetch what waits for them and leave, and what the server holds is counted: after the first round, and
-after each one that follows. It must be the same again: memory, descriptors, threads, tasks, links, files in the spool.
+after each one that follows. It must be the same again: memory, descriptors, sockets, threads, tasks, links, files in
+the spool. With several processes, all of them are counted together.
 
-The server is `runtmtp` in a process of its own, with TLS and limits. On SIGUSR2, it counts its tasks and objects.
+The server is `runtmtp` with TLS and limits. On SIGUSR2, each of its processes counts its threads, tasks and objects.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import ssl
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,12 +39,15 @@ SETTLE = 30.0  # seconds in which everything must be given back
 SIZES = (1, 400, 5_000, 65_536, 65_537, 300_000, 2_000_000)  # octets of bodies, small ones more often
 WEIGHTS = (8, 20, 8, 3, 3, 2, 1)
 MEMORY = 12.0  # MB by which memory may differ: the allocator keeps some of what is free
-# By how much the counts may be higher. Pools make a thread when all others are busy, and then keep it.
-SPARE = {"descriptors": 3, "threads": 24, "tasks": 2, "links": 0, "spool files": 0, "waiting": 0}
+# Pools make a thread when all others are busy, and then keep it: the spool's two, and that of the event loop.
+POOLS = ("tmtp-spool_", "tmtp-spool-remover_", "uvloop_", "asyncio_")
+# By how much the counts may be higher. `threads` are those that are in no pool.
+SPARE = {"descriptors": 3, "sockets": 1, "threads": 0, "in pools": 24, "tasks": 2}
+SPARE |= {"links": 0, "spool files": 0, "waiting": 0}
 # Objects of these classes are counted; there may be so many more than after the first round.
 CLASSES = ("tmtp.engine.dispatcher.Lane", "tmtp.services.queue.batch.Parcel")
 MANAGE = """
-import asyncio, collections, gc, json, os, signal, sys
+import asyncio, collections, gc, json, os, signal, sys, threading
 from django.core.management import execute_from_command_line
 
 def count(*_):
@@ -51,9 +56,10 @@ def count(*_):
     for each in gc.get_objects():
         kinds[f"{type(each).__module__}.{type(each).__qualname__}"] += 1
     tasks = [each for each in gc.get_objects() if isinstance(each, asyncio.Task) and not each.done()]
-    place = os.environ["SOAK_COUNTS"]
+    place = os.environ["SOAK_COUNTS"] + str(os.getpid())
     with open(place + ".new", "w") as file:
-        json.dump({"tasks": len(tasks), "objects": kinds}, file)
+        threads = [each.name for each in threading.enumerate()]
+        json.dump({"tasks": len(tasks), "objects": kinds, "threads": threads}, file)
     os.replace(place + ".new", place)
 
 signal.signal(signal.SIGUSR2, count)
@@ -65,12 +71,20 @@ def main() -> None:
     """Run the rounds, print a line for each, and exit with 1 if something was not given back."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--processes", type=int, default=1, help="of links")
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     options = parser.parse_args()
     print(f"seed {options.seed}")
-    with tempfile.TemporaryDirectory(prefix="mnm-soak-") as name:
+    with tempfile.TemporaryDirectory(prefix="mnm-soak-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        os.environ |= {"DJANGO_SETTINGS_MODULE": "mnmsite.settings", "MNM_VAR": str(folder / "var")}
+        os.environ |= {
+            "DJANGO_SETTINGS_MODULE": "mnmsite.settings",
+            "MNM_VAR": str(folder / "var"),
+            "DATABASE_URL": "",
+        }
+        if options.database == "postgresql":
+            os.environ["DATABASE_URL"] = stack.enter_context(postgresql(folder))
         import django
 
         django.setup()
@@ -82,10 +96,23 @@ def main() -> None:
         limits = dict.fromkeys(("registrations_per_address", "failed_logins_per_address", "failed_logins_per_user"))
         tmtp = {"LIMITS": limits, "SPOOL_DIR": str(folder / "spool"), "LOGIN_TIMEOUT": 2, "WRITE_TIMEOUT": 5}
         environment = {"SOAK_COUNTS": str(folder / "counts"), "PYTHONPATH": str(settings.BASE_DIR)}
-        with running_server(manage=folder / "manage.py", env=environment, tmtp=tmtp, migrate=True) as server:
+        more: dict[str, Any] = {"processes": options.processes, "migrate": True}
+        with running_server(manage=folder / "manage.py", env=environment, tmtp=tmtp, **more) as server:
             soak = Soak(server, folder, random.Random(options.seed))
             wrong = asyncio.run(soak.run(options.minutes * 60))
     sys.exit(1 if wrong else 0)
+
+
+@contextlib.contextmanager
+def postgresql(folder: Path) -> Iterator[str]:
+    """Run a PostgreSQL in a folder. Yield the URL of its database."""
+    from tmtp.tests.faults.postgresql import Postgresql
+
+    server = Postgresql(folder)
+    try:
+        yield server.url
+    finally:
+        server.stop()
 
 
 @dataclass
@@ -288,9 +315,10 @@ class Soak:
 
     async def fetch_all(self) -> None:
         """Let each device fetch and acknowledge all that waits for it, and leave."""
-        links = [await self.open() for _ in self.users]
-        for user, link in zip(self.users, links, strict=True):
-            await link.log_in(user.uid, user.nodeid)
+        links = []
+        for user in self.users:
+            links.append(await self.open())
+            await links[-1].log_in(user.uid, user.nodeid)
         last = time.monotonic() + SETTLE
         while await asyncio.to_thread(waiting) and time.monotonic() < last:
             await asyncio.sleep(0.2)
@@ -313,26 +341,45 @@ class Soak:
     def held(self) -> Held:
         """Count what the server holds."""
         from tmtp.simulation.temporary_server import memory
+        from tmtp.tests.processes import children_of
 
-        pid, place = self.server.process.pid, self.folder / "counts"
+        pids = [self.server.process.pid, *children_of(self.server.process.pid)]
+        found = [self.asked(pid) for pid in pids]
+        names = [name for each in found for name in each["threads"]]
+        objects: Counter[str] = sum((Counter(each["objects"]) for each in found), Counter())
+        descriptors = [path for pid in pids for path in Path(f"/proc/{pid}/fd").iterdir()]
+        in_pools = sum(name.startswith(POOLS) for name in names)
+        counts = {
+            "descriptors": len(descriptors),
+            "sockets": sum(map(is_socket, descriptors)),
+            "threads": sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pids) - in_pools,
+            "in pools": in_pools,
+            "tasks": sum(each["tasks"] for each in found),
+            "links": objects["tmtp.links.session.Session"],
+            "spool files": sum(path.is_file() for path in (self.folder / "spool").rglob("*")),
+            "waiting": waiting(),
+        }
+        return Held(sum(memory(pid) or 0.0 for pid in pids), counts, objects)
+
+    def asked(self, pid: int) -> dict[str, Any]:
+        """Return what a process of the server counts."""
+        place = self.folder / f"counts{pid}"
         place.unlink(missing_ok=True)
-        self.server.process.send_signal(signal.SIGUSR2)
+        os.kill(pid, signal.SIGUSR2)
         last = time.monotonic() + 20
         while not place.exists():
             if time.monotonic() > last:
                 raise TimeoutError("the server does not count")
             time.sleep(0.05)
-        found = json.loads(place.read_text())
-        spool = self.folder / "spool"
-        counts = {
-            "descriptors": len(list(Path(f"/proc/{pid}/fd").iterdir())),
-            "threads": len(list(Path(f"/proc/{pid}/task").iterdir())),
-            "tasks": found["tasks"],
-            "links": found["objects"].get("tmtp.links.session.Session", 0),
-            "spool files": sum(path.is_file() for path in spool.rglob("*")),
-            "waiting": waiting(),
-        }
-        return Held(memory(pid) or 0.0, counts, found["objects"])
+        counts: dict[str, Any] = json.loads(place.read_text())
+        return counts
+
+
+def is_socket(descriptor: Path) -> bool:
+    """Return whether a descriptor of a process is a socket, False if it was just closed."""
+    with contextlib.suppress(OSError):
+        return os.readlink(descriptor).startswith("socket:")
+    return False
 
 
 def waiting() -> int:

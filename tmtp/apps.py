@@ -23,6 +23,7 @@ class TmtpConfig(AppConfig):
 
         pin_to_default()
         logs.protect(*logs.LOGGERS)
+        logs.shorten_outages()
         post_delete.connect(owner_deleted, self.get_model("Member"))
         post_save.connect(account_saved, get_user_model(), dispatch_uid="tmtp.account_saved")
         pre_delete.connect(account_deleted, get_user_model(), dispatch_uid="tmtp.account_deleted")

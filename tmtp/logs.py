@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import smtplib
+import time
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError
 
 from .services.errors import CodedError
 
-LOGGERS = ("tmtp", "tmtp.abuse", "tmtp.client", "tmtp.delivery", "tmtp.openid.tokens", "tmtp.server")
+LOGGERS = ("tmtp", "tmtp.abuse", "tmtp.client", "tmtp.delivery", "tmtp.notices", "tmtp.openid.tokens", "tmtp.server")
 
 # Errors whose texts name types, files and hosts only. The first line of the database's has no values of rows.
 QUOTE_NOTHING = (
@@ -37,6 +38,7 @@ QUOTE_NOTHING = (
     RuntimeError,
     TypeError,
 )
+MINUTE = 60.0
 RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -46,6 +48,13 @@ def protect(*names: str) -> None:
         logger = logging.getLogger(name)
         if not any(isinstance(one, Private) for one in logger.filters):
             logger.addFilter(Private())
+
+
+def shorten_outages(name: str = "channels_redis.pubsub") -> None:
+    """Let a logger of channels-redis repeat itself only once a minute."""
+    logger = logging.getLogger(name)
+    if not any(isinstance(one, WhileRedisIsAway) for one in logger.filters):
+        logger.addFilter(WhileRedisIsAway())
 
 
 def public_text(error: BaseException) -> str:
@@ -105,6 +114,27 @@ class Private(logging.Filter):
         if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
             record.exc_text = public_traceback(record.exc_info[1])  # formatters take this instead of making their own
             record.exc_info = None
+        return True
+
+
+class WhileRedisIsAway(logging.Filter):
+    """Lets a line a minute through of what channels-redis repeats each second, with a traceback, in each process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Shorten the record of a lost connection, and let it pass if it is time."""
+        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+        if not isinstance(error, OSError) and not type(error).__module__.startswith("redis."):
+            return True
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + MINUTE
+        record.msg, record.args = "Redis cannot be used, trying again each second: %s", (str(error),)
+        record.exc_info = record.exc_text = None
         return True
 
 

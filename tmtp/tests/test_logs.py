@@ -108,6 +108,28 @@ def test_records_of_any_kind_are_one_line(written: io.StringIO) -> None:
     assert len(lines) == 3
 
 
+def test_while_redis_is_away_a_line_a_minute_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    import redis
+
+    now = [1000.0]
+    monkeypatch.setattr("tmtp.logs.time.monotonic", lambda: now[0])
+    keep = logs.WhileRedisIsAway()
+    said = []
+    for error in (redis.ConnectionError("refused"), redis.TimeoutError("late"), OSError("gone"), ValueError("a bug")):
+        record = logging.LogRecord("x", logging.ERROR, "", 0, "Unexpected exception", (), (type(error), error, None))
+        if keep.filter(record):
+            said.append((record.getMessage(), bool(record.exc_info)))
+    assert said == [
+        ("Redis cannot be used, trying again each second: refused", False),
+        ("Unexpected exception", True),
+    ]
+    now[0] += 61
+    record = logging.LogRecord("x", logging.ERROR, "", 0, "again", (), (OSError, OSError("gone"), None))
+    assert keep.filter(record)
+    name = "channels_redis.pubsub"
+    assert any(isinstance(one, logs.WhileRedisIsAway) for one in logging.getLogger(name).filters)
+
+
 def test_every_logger_is_protected() -> None:
     """A logger that nobody protects would write whatever an error quotes."""
     for room in ("tmtp", "accounts", "mnmsite"):
