@@ -66,8 +66,9 @@ def _wanted(node: Node, rules: Rules, numbers: Iterable[int]) -> list[Entry]:
 
 
 def unread(node: Node) -> QuerySet[Entry]:
-    """Return the unread messages in a mailbox, oldest first."""
-    return Entry.objects.filter(node=node, read=None, deleted=None).select_related("thread").order_by("number")
+    """Return the unread messages in a mailbox, oldest first, without those of archived threads."""
+    entries = Entry.objects.filter(node=node, read=None, deleted=None, thread__archived=False)
+    return entries.select_related("thread").order_by("number")
 
 
 def _note(account: Any, rules: Rules, entries: Iterable[Entry]) -> None:

@@ -13,6 +13,7 @@ from tmtp.mailbox.models import KEY_MAX
 from tmtp.protocol.values import format_msgid
 
 ENDPOINT_MAX = 1000
+SESSION_MAX = 40  # characters of the key of a session that the site stores
 
 
 class Kind(models.TextChoices):
@@ -110,7 +111,7 @@ class Subscription(models.Model):
     endpoint_hash = models.CharField(max_length=64, unique=True, editable=False)
     p256dh = models.CharField(max_length=88, editable=False)
     auth = models.CharField(max_length=24, editable=False)
-    session = models.CharField(max_length=40, editable=False)
+    session = models.CharField(max_length=SESSION_MAX, editable=False)
     created = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:

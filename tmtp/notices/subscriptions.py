@@ -15,7 +15,7 @@ from django.db import transaction
 from django.http import HttpRequest
 
 from .endpoints import is_allowed
-from .models import Subscription
+from .models import SESSION_MAX, Subscription
 
 IN_SESSION = "tmtp_notices_subscription"  # the hash of the endpoint, which stays when the session gets another key
 MOST = 20  # browsers of one member
@@ -34,6 +34,8 @@ def subscribe(request: HttpRequest, endpoint: Any, p256dh: Any, auth: Any) -> Su
     """
     if not isinstance(endpoint, str) or not is_allowed(endpoint):
         raise Malformed("endpoint")
+    if len(request.session.session_key or "") > SESSION_MAX:  # a session in a cookie, which nobody can end
+        raise Malformed("session")
     keys = {"p256dh": _checked_point(p256dh), "auth": _checked_secret(auth)}
     unsubscribe(request)
     mine = Subscription.objects.filter(account=request.user)  # type: ignore[misc]  # a member

@@ -16,6 +16,7 @@ from django_q.models import OrmQ
 
 from tmtp.delivery.claims import take
 from tmtp.delivery.models import LastRun
+from tmtp.mailbox.models import Entry, Thread
 from tmtp.mailbox.tests.mailboxes import letter, member, sender_of, threads
 from tmtp.messaging import recall, send_message
 from tmtp.notices import endpoints, push, tasks
@@ -153,6 +154,17 @@ def test_nothing_is_pushed_of_what_was_read_or_recalled(phone, client, ann, bob)
     tasks.push()
     assert len(phone.received) == before
     assert not Push.objects.exists()
+
+
+def test_nothing_is_pushed_of_what_was_muted_archived_or_deleted(phone, ann, bob):
+    for subject in ("Muted", "Archived", "Deleted"):
+        write(bob, ann, subject)
+    threads(ann)
+    Thread.objects.filter(subject="Muted").update(muted=True)
+    Thread.objects.filter(subject="Archived").update(archived=True)
+    Entry.objects.filter(subject="Deleted").update(deleted=timezone.now())
+    tasks.push()
+    assert notices(phone) == []
 
 
 def test_own_messages_are_not_pushed(phone, ann):
@@ -462,6 +474,12 @@ def test_a_subscription_that_no_browser_made_is_refused(client, service, change)
     assert answer.status_code == 400
     assert "push service cannot be used" in answer.json()["error"]
     assert not Subscription.objects.exists()
+
+
+def test_a_session_in_a_cookie_cannot_be_subscribed_since_nobody_can_end_it(service, ann, settings):
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+    answer = signed_in(ann).post("/notifications/subscribe/", service.new_browser().form)
+    assert (answer.status_code, Subscription.objects.exists()) == (400, False)
 
 
 def test_a_visitor_cannot_subscribe(service):
