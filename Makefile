@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL = $(PY) -m pip install --disable-pip-version-check --no-compile --progress-bar off
 PRINT = awk '/^Collecting / { print "  " $$2 } /^Installing / { print "  unpacking them" } { fflush() }'
 
-.PHONY: help setup run hello test test-app test-slow test-site test-postgresql-app test-postgresql-site lint bench bench-cluster faults fuzz soak docs screenshots requirements clean
+.PHONY: help setup run hello test test-app test-slow test-site test-postgresql-app test-postgresql-site lint bench bench-cluster faults fuzz soak docs screenshots messages requirements clean
 
 help:
 	@echo 'make setup   install in .venv what the site and its tests need'
@@ -27,10 +27,11 @@ help:
 	@echo 'make soak    see whether the service gives everything back when clients have gone, for an hour (MINUTES=60)'
 	@echo 'make docs    make a website of the documentation, build/docs/index.html'
 	@echo 'make screenshots   make the pictures in docs/ again'
+	@echo 'make messages  write new texts of the sources into the catalogues of translations'
 	@echo 'make requirements  make requirements*.txt from pyproject.toml'
 	@echo 'make clean   remove what was built, and .venv; var/ stays'
 
-setup: .venv/installed-test
+setup: .venv/installed-test translations
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo 'Python 3.11 or later is needed, and was not found' >&2; exit 1; }
@@ -47,7 +48,14 @@ setup: .venv/installed-test
 	@$(INSTALL) -r requirements-test.txt | $(PRINT)
 	@touch .venv/installed $@
 
-run: .venv/installed
+# Programs read translations from .mo files, which are made from .po files (docs/how-to/translate.md).
+.PHONY: translations
+translations: $(patsubst %.po,%.mo,$(wildcard locale/*/LC_MESSAGES/*.po tmtp/locale/*/LC_MESSAGES/*.po))
+
+%.mo: %.po | .venv/installed
+	@.venv/bin/pybabel --quiet compile --input-file=$< --output-file=$@
+
+run: .venv/installed translations
 	@$(PY) manage.py tmtpcert
 	@$(PY) manage.py tmtpvapid --verbosity=0
 	@$(PY) manage.py serve
@@ -124,6 +132,9 @@ docs: build/docs-tools/installed
 
 screenshots: setup
 	$(PY) -m mnmsite.tests.screenshots docs
+
+messages: setup
+	$(PY) tools/messages.py
 
 requirements: setup
 	$(PY) tools/requirements.py

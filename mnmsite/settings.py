@@ -210,7 +210,16 @@ STORAGES = {
 WHITENOISE_USE_FINDERS = True  # serve files from the apps' own folders, without collectstatic
 
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English")]  # those with translations, so that our texts and Django's are in the same language
+LANGUAGES = [  # those with translations, so that our texts and Django's are in the same language
+    ("ar", "العربية"),
+    ("de", "Deutsch"),
+    ("en", "English"),
+    ("es", "Español"),
+    ("fr", "Français"),
+    ("ja", "日本語"),
+    ("pt", "Português"),
+]
+LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = True
 TIME_ZONE = "UTC"
 USE_TZ = True

@@ -291,7 +291,7 @@ def test_the_image_has_what_the_site_needs() -> None:
     copied = {source for source, _ in re.findall(r"^COPY (?!--from)(\S+) (\S+)$", dockerfile, re.MULTILINE)}
     assert all((ROOT / source).exists() for source in copied)
     packages = {folder.parent.name for folder in ROOT.glob("*/__init__.py")} - {"benchmarks", "tools"}
-    assert packages | {"templates", "manage.py", "requirements.txt"} == copied
+    assert packages | {"templates", "locale", "manage.py", "requirements.txt"} == copied
     kept = (DEPLOY / "docker/Dockerfile.dockerignore").read_text().split("\n")
     assert {f"!{source}" for source in copied} <= set(kept)
     (command,) = re.findall(r"^CMD (.*)$", dockerfile, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The wheel contains every module, template and static file of `tmtp`, and no tests."""
+"""The wheel contains every module, template, static file and translation of `tmtp`, and no tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).resolve().parents[2]
-SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
 
 
 def packages() -> set[Path]:
@@ -52,3 +53,14 @@ def test_each_file_is_in_the_wheel() -> None:
 )
 def test_what_pages_and_commands_read_is_there(name: str) -> None:
     assert ROOT / name in sources()
+
+
+def test_translations_are_compiled_when_the_wheel_is_built() -> None:
+    """The build calls Babel's command (setup.py), which writes a .mo file next to each .po file of this folder."""
+    assert any(requirement.startswith("Babel") for requirement in PYPROJECT["build-system"]["requires"])
+    assert '("compile_catalog", None)' in (ROOT / "setup.py").read_text()
+    options = PYPROJECT["tool"]["distutils"]["compile_catalog"]
+    compiled = {file.with_suffix(".mo") for file in (ROOT / options["directory"]).rglob(f"{options['domain']}.po")}
+    assert compiled == {file.with_suffix(".mo") for file in sources() if file.suffix == ".po"} != set()
+    packed = SETUPTOOLS["package-data"]["*"]
+    assert "locale/**/*.mo" in packed
