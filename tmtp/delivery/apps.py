@@ -24,15 +24,18 @@ class DeliveryConfig(AppConfig):
     def ready(self) -> None:
         """Register the system checks, and connect the signals."""
         from tmtp.services.monitoring import survey
+        from tmtp.services.queue import reports
         from tmtp.signals import site_received
 
         from . import checks  # noqa: F401
         from .conf import conf
         from .inbound.handling import request_handling
+        from .inbound.report_batches import follower
         from .schedules import make_schedules
 
         post_migrate.connect(make_schedules, sender=self, dispatch_uid="tmtp.delivery.schedules")
-        if conf.HANDLER:  # while this signal has no receiver, the service does not look for messages to the site
+        reports.follow(follower)
+        if conf.HANDLER or conf.REPORT_HANDLER:  # else the service need not look for messages to the site
             site_received.connect(request_handling, dispatch_uid="tmtp.delivery.inbound")
         if apps.is_installed("django_q"):  # else a check says so
             from django_q.signals import post_spawn

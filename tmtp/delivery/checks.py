@@ -74,6 +74,7 @@ RULES: dict[str, Rule] = {
     "HANDLER": DOTTED_PATH_OR_NONE,
     "HANDLER_TRIES": COUNT,
     "HANDLER_BACKOFF": SECONDS,
+    "REPORT_HANDLER": DOTTED_PATH_OR_NONE,
     "WEBHOOK_URL": WEBHOOK,
     "WEBHOOK_SECRET": SECRET,
     "CLAIM_FOR": SECONDS,
@@ -88,6 +89,7 @@ PATHS = {
     "EMAIL_ADDRESSES": ("users_by_address", "address_by_user"),
     "FALLBACK_EMAIL_BACKEND": ("send_messages",),
     "HANDLER": ("__call__",),
+    "REPORT_HANDLER": ("__call__",),
 }
 
 
@@ -178,7 +180,8 @@ def check_notices(**_: Any) -> list[checks.CheckMessage]:
 @checks.register("tmtp_delivery")
 def check_webhook(**_: Any) -> list[checks.CheckMessage]:
     """Check that the webhook has an address and a secret (E007)."""
-    if conf.HANDLER != "tmtp.delivery.inbound.webhook.post" or (conf.WEBHOOK_URL and conf.WEBHOOK_SECRET):
+    is_used = "tmtp.delivery.inbound.webhook.post" in (conf.HANDLER, conf.REPORT_HANDLER)
+    if not is_used or (conf.WEBHOOK_URL and conf.WEBHOOK_SECRET):
         return []
     hint = "Set TMTP_DELIVERY[“WEBHOOK_URL”] and TMTP_DELIVERY[“WEBHOOK_SECRET”]."
     return [messages.error(7, "The webhook needs an address and a secret.", hint)]

@@ -31,6 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "HANDLER": None,
     "HANDLER_TRIES": 10,
     "HANDLER_BACKOFF": 30,
+    "REPORT_HANDLER": None,
     "WEBHOOK_URL": "",
     "WEBHOOK_SECRET": "",
     # workers

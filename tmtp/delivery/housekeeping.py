@@ -18,7 +18,7 @@ from tmtp.times import number_at
 from . import last_runs
 from .budget import Budget, repeat
 from .conf import conf
-from .models import Attempt, InboundThread
+from .models import Attempt, InboundThread, ReportChange
 
 DAY = timedelta(days=1)
 AT_ONCE = 20  # messages whose reports are deleted in one transaction: each may have a thousand
@@ -77,6 +77,8 @@ def purge() -> None:
     budget = Budget()
     identities.forget_tokens()
     Attempt.objects.exclude(Exists(Message.objects.filter(pk=OuterRef("pk")))).delete()
+    if not conf.REPORT_HANDLER:
+        ReportChange.objects.all().delete()  # of a handler that is no longer set
     repeat(receipts.purge, budget)
     if conf.REPORTS_KEPT is not None:
         before = timezone.now() - timedelta(seconds=conf.REPORTS_KEPT)

@@ -9,9 +9,19 @@ from django.utils.translation import gettext_lazy as _
 from tmtp.protocol.values import format_msgid
 
 from .broadcasts.models import Broadcast, Part, Recipient
-from .inbound.models import Attempt, InboundThread
+from .inbound.models import Attempt, InboundThread, ReportChange
 
-__all__ = ["Attempt", "Broadcast", "InboundThread", "LastRun", "Notice", "Part", "Recipient", "StalledDevice"]
+__all__ = [
+    "Attempt",
+    "Broadcast",
+    "InboundThread",
+    "LastRun",
+    "Notice",
+    "Part",
+    "Recipient",
+    "ReportChange",
+    "StalledDevice",
+]
 
 
 class LastRun(models.Model):

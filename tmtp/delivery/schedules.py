@@ -28,6 +28,7 @@ SCHEDULES = (
     Every("heartbeat", "tmtp.delivery.tasks.heartbeat", 1),
     Every("broadcasts", "tmtp.delivery.broadcasts.tasks.start_due", 1),
     Every("answers", "tmtp.delivery.tasks.answers", 1),
+    Every("reports", "tmtp.delivery.tasks.reports", 1),
     Every("retry", "tmtp.delivery.tasks.retry", 1),
     Every("expire", "tmtp.delivery.tasks.expire", 10),
     Every("sweep", "tmtp.delivery.tasks.sweep", 10),

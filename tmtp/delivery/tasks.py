@@ -12,7 +12,7 @@ from typing import Any
 from django.db import Error
 
 from . import housekeeping, notices, stalled_devices, workers
-from .inbound import handling
+from .inbound import handling, report_batches
 from .private_errors import quoting_nobody
 
 log = logging.getLogger("tmtp.delivery")
@@ -37,6 +37,12 @@ def heartbeat() -> None:
 def answers() -> None:
     """Call the site's handler with the messages to the site."""
     handling.handle_messages()
+
+
+@quoting_nobody
+def reports() -> int:
+    """Hand delivery reports over to the site's handler of reports."""
+    return report_batches.collect()
 
 
 @quoting_nobody

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import logging
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from datetime import timedelta
 from typing import Any
 
@@ -28,7 +28,7 @@ from .. import claims, last_runs
 from ..budget import Budget
 from ..conf import conf, import_dotted
 from ..workers import run_soon
-from .messages import InboundMessage, is_for_handler
+from .messages import REPORT, InboundMessage, is_for_handler
 from .models import Attempt
 
 log = logging.getLogger("tmtp.delivery")
@@ -42,31 +42,29 @@ Handler = Callable[[InboundMessage], Any]
 
 def request_handling(**_: Any) -> None:
     """Have a worker run `TASK` soon, unless that was requested already. Receives `tmtp.signals.site_received`."""
-    if conf.HANDLER and last_runs.start(REQUESTED, timedelta(minutes=1)):
+    if (conf.HANDLER or conf.REPORT_HANDLER) and last_runs.start(REQUESTED, timedelta(minutes=1)):
         run_soon(TASK)
 
 
 def handle_messages() -> None:
     """Handle the messages that are due, for as long as a task may; request another task for the rest."""
-    handler, mailbox = find_handler(), site_mailbox()
+    handlers, mailbox = find_handlers(), site_mailbox()
     last_runs.reset(REQUESTED)  # first: what arrives from now on may request another task
-    if handler is None or mailbox is None:
+    if not handlers or mailbox is None:
         return
     budget = Budget()
-    while messages := list(due(mailbox)[:PAGE]):
+    while messages := list(due(mailbox, handlers)[:PAGE]):
         for message in messages:
             if not budget:
                 request_handling()
                 return
-            handle(handler, InboundMessage(message, mailbox))
+            handle(handlers[message.op == REPORT], InboundMessage(message, mailbox))
 
 
-def find_handler() -> Handler | None:
-    """Return what TMTP_DELIVERY["HANDLER"] names; None when it is not set. Raise ImportError."""
-    if not conf.HANDLER:
-        return None
-    handler: Handler = import_dotted(conf.HANDLER)
-    return handler
+def find_handlers() -> dict[bool, Handler]:
+    """Return the handlers that are set: by False that of answers, by True that of reports. Raise ImportError."""
+    named = {False: conf.HANDLER, True: conf.REPORT_HANDLER}
+    return {of_reports: import_dotted(path) for of_reports, path in named.items() if path}
 
 
 def site_mailbox() -> Node | None:
@@ -74,10 +72,13 @@ def site_mailbox() -> Node | None:
     return Node.objects.filter(user__is_site=True, kind=Node.Kind.MAILBOX, dropped=None).first()
 
 
-def due(mailbox: Node) -> QuerySet[Message]:
-    """Return the messages that may be handled now, in the order they came."""
+def due(mailbox: Node, handlers: Container[bool]) -> QuerySet[Message]:
+    """Return the messages that may be handled now by one of these handlers, in the order they came."""
     not_now = Q(dead__isnull=False) | Q(next_try__gt=timezone.now()) | ~claims.is_free()
-    return messages_of(mailbox).exclude(Exists(Attempt.objects.filter(not_now, pk=OuterRef("pk"))))
+    waiting = messages_of(mailbox).exclude(Exists(Attempt.objects.filter(not_now, pk=OuterRef("pk"))))
+    if False not in handlers:
+        return waiting.filter(op=REPORT)
+    return waiting if True in handlers else waiting.exclude(op=REPORT)
 
 
 def handle(handler: Handler, message: InboundMessage) -> None:

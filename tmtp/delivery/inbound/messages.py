@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +21,7 @@ from tmtp.services.messages.sending import send_message
 from ..errors import Refused
 from .models import Attempt, InboundThread
 
+REPORT = "report"  # a batch of delivery reports (`report_batches`); it is never sent to a device
 OPS = ("delivery", "ping", "invite")  # what a person wrote; everything else in the mailbox is news for devices
 
 
@@ -67,6 +69,14 @@ class InboundMessage(Received):
         """The group that the site is invited to; empty when this is not an invitation."""
         return str(self.header.get("gid", "")) if self.op == "invite" else ""
 
+    @cached_property
+    def reports(self) -> list[dict[str, Any]]:
+        """The delivery reports in a message to REPORT_HANDLER, as in docs/how-to/webhooks.md; else an empty list."""
+        if self.op != REPORT:
+            return []
+        found: list[dict[str, Any]] = json.loads(self.beginning(self.message.size))["reports"]
+        return found
+
     def reply(self, text: str, *, subject: str = "", attachments: Iterable[Any] = ()) -> list[str]:
         """Send a message to the author, in the same thread, and return its msgids.
 
@@ -100,7 +110,12 @@ class InboundMessage(Received):
 
 
 def is_for_handler(message: Received) -> bool:
-    """Return whether a person wrote this to the site: no copy of the site's own posts, no news between devices."""
+    """Return whether this is for the site's handlers: reports, and what a person wrote to the site.
+
+    Copies of the site's own posts and news between devices are not.
+    """
+    if message.op == REPORT:
+        return True
     if message.op not in OPS or (message.sender is not None and message.sender.is_site):
         return False
     return not message.head.is_for_devices

@@ -24,6 +24,19 @@ class InboundThread(models.Model):
         return format_msgid(self.number)
 
 
+class ReportChange(models.Model):
+    """A delivery report that has settled, or has changed since, and is to be handed to REPORT_HANDLER.
+
+    A report may have several rows. Those that are handed over are deleted, so the table is as small as what is new.
+    """
+
+    number = models.BigIntegerField()  # of the message
+    node = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{format_msgid(self.number)} {self.node}"
+
+
 class Attempt(Claimable):
     """How often the handler was called with a message, and how the last call failed. Deleted with the message.
 

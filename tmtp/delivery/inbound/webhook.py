@@ -1,4 +1,6 @@
-"""A handler that passes messages to another program: a signed POST of JSON to TMTP_DELIVERY["WEBHOOK_URL"].
+"""A handler that passes answers and delivery reports to another program.
+
+It is a signed POST of JSON to TMTP_DELIVERY["WEBHOOK_URL"].
 
 The request fails unless the answer has a status from 200 to 299. Then it is made again, as when any handler raises.
 """
@@ -16,7 +18,7 @@ from http.client import HTTPException
 from typing import Any
 
 from ..conf import conf
-from .messages import InboundMessage
+from .messages import REPORT, InboundMessage
 
 TIMEOUT = 20  # seconds
 ANSWER_MAX = 1024 * 1024  # octets that are read of an answer
@@ -35,12 +37,15 @@ def post(message: InboundMessage) -> None:
         reply = json.loads(answer)["reply"]
     except (ValueError, KeyError, TypeError):
         return
-    if reply and isinstance(reply, str) and message.author is not None:
+    if reply and isinstance(reply, str) and message.author is not None and message.op != REPORT:
         message.reply(reply)
 
 
 def as_json(message: InboundMessage) -> dict[str, Any]:
     """Return what is posted of a message. Attachments have their content if they are not too large together."""
+    if message.op == REPORT:
+        own = {"msgid": message.msgid, "op": message.op, "posted": message.posted.isoformat()}
+        return {**own, "reports": message.reports}
     with_content = sum(each.size for each in message.attachments) <= CONTENTS_MAX
     return {
         "msgid": message.msgid,

@@ -24,6 +24,7 @@ from tmtp.tests.people import someone, waiting
 
 pytestmark = [pytest.mark.once, pytest.mark.django_db]
 SECRET = "s" * 32
+WEBHOOK = "tmtp.delivery.inbound.webhook.post"
 
 
 class Program(BaseHTTPRequestHandler):
@@ -51,7 +52,7 @@ def program(settings, monkeypatch):
     thread.start()
     monkeypatch.setattr(handling, "run_soon", lambda _: None)
     settings.TMTP_DELIVERY = {
-        "HANDLER": "tmtp.delivery.inbound.webhook.post",
+        "HANDLER": WEBHOOK,
         "WEBHOOK_URL": f"http://127.0.0.1:{server.server_port}/hook",
         "WEBHOOK_SECRET": SECRET,
         "HANDLER_TRIES": 2,

@@ -12,9 +12,10 @@ from typing import NamedTuple
 from django.db import transaction
 from django.utils import timezone
 
-from ...models import Message, Node, QueueEntry, Report
+from ...models import Message, Node, QueueEntry
 from ...protocol.values import format_msgid
 from ...signals import messages_expired
+from ..queue import reports
 from ..queue.queue import discard_on_commit
 from ..queue.routing import tell_marked_on_commit
 from ..storage import sql
@@ -54,7 +55,7 @@ def _drop(rows: list[tuple[int, int, int]], tracked: set[int]) -> None:
     now = timezone.now()
     # Servers that hold these messages in memory read the queues again.
     Node.objects.filter(pk__in={node for node, _, _ in rows}, server__isnull=False).update(start_over=now)
-    sql.end_reports([(node, number, now, Report.End.EXPIRED.value) for node, _, number in rows if number in tracked])
+    reports.expired([(node, number) for node, _, number in rows if number in tracked], now)
     sql.delete_entries(rows)
     discard_on_commit(sql.delete_finished({number for _, _, number in rows}))
     tell_marked_on_commit()

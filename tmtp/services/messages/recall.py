@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from ...models import Node, QueueEntry, Report, SentMessage
 from ..queue.queue import discard_on_commit
-from ..queue.reports import KEPT, OPEN, find
+from ..queue.reports import KEPT, end_of, find
 from ..queue.routing import tell_marked_on_commit
 from ..storage import sql
 
@@ -35,7 +35,7 @@ def recall(msgid: str) -> Recalled:
     now = timezone.now()
     nodes = list(waiting.values_list("node_id", flat=True))
     take_back(message.pk, nodes)
-    message.reports.filter(OPEN).update(ended=now, end=Report.End.RECALLED)
+    end_of(message.pk, Report.End.RECALLED)
     SentMessage.objects.filter(pk=message.pk).update(recalled=now)
     return Recalled(len(nodes), message.reports.filter(KEPT).count())
 

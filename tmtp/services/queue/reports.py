@@ -6,7 +6,7 @@ links; each service notes what it does itself.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -33,6 +33,19 @@ class Note(NamedTuple):
     number: int
     at: datetime
     acknowledged: bool
+
+
+Settled = tuple[int, int]  # the number of a message, and the id of a node that has it, or will never get it
+
+
+class Follower(NamedTuple):
+    """Who wants to know which reports have settled, and whether they want to know it at the moment.
+
+    `tell` runs in the transaction in which they settle, and must not raise anything but errors of the database.
+    """
+
+    wants: Callable[[], bool]
+    tell: Callable[[Sequence[Settled]], object]
 
 
 class State(TextChoices):
@@ -73,7 +86,8 @@ def report(msgid: str, users: Collection[int] | None = None) -> list[Recipient]:
     """
     wanted = Q() if users is None else Q(node__user__in=users)
     found: dict[User, list[Report]] = {}
-    for one in find(msgid).reports.filter(wanted).select_related("node__user").order_by("node__user_id", "node_id"):
+    rows = find(msgid).reports.filter(wanted).select_related("node__user__account")
+    for one in rows.order_by("node__user_id", "node_id"):
         found.setdefault(one.node.user, []).append(one)
     return [Recipient(user, its) for user, its in found.items()]
 
@@ -114,6 +128,33 @@ def states(messages: QuerySet[SentMessage]) -> Any:
     return counted.annotate(state=state).values("message_id", "node__user_id", "state")
 
 
+# for an app that passes reports on
+
+_followers: list[Follower] = []
+
+
+def follow(follower: Follower) -> None:
+    """Tell an app from now on which reports have settled, unless it is told already."""
+    if follower not in _followers:
+        _followers.append(follower)
+
+
+def _told() -> list[Follower]:
+    return [follower for follower in _followers if follower.wants()]
+
+
+def _end(open_reports: QuerySet[Report], why: Report.End) -> None:
+    told = _told()
+    settled = list(open_reports.values_list("message_id", "node_id")) if told else []
+    open_reports.update(ended=timezone.now(), end=why)
+    _tell(told, settled)
+
+
+def _tell(told: Iterable[Follower], settled: Sequence[Settled]) -> None:
+    for follower in told if settled else ():
+        follower.tell(settled)
+
+
 # called by the other services and the store
 
 
@@ -126,12 +167,18 @@ def note(notes: Sequence[Note]) -> None:
     """Write notes into the reports. The first note of each kind is kept."""
     sql.note_sent([(one.node, one.number, one.at) for one in notes if not one.acknowledged])
     sql.note_acknowledged([(one.node, one.number, one.at) for one in notes if one.acknowledged])
+    if told := _told():
+        _tell(told, [(one.number, one.node) for one in notes if one.acknowledged])
 
 
 def has_read(node: int, numbers: Iterable[int]) -> None:
     """Note that the user has opened these messages in their mailbox, the node `node`."""
     now = timezone.now()
-    Report.objects.filter(node_id=node, message_id__in=list(numbers), read=None).update(read=now)
+    opened = Report.objects.filter(node_id=node, message_id__in=list(numbers), read=None)
+    told = _told()
+    settled = list(opened.values_list("message_id", "node_id")) if told else []
+    opened.update(read=now)
+    _tell(told, settled)
     Node.objects.filter(pk=node).update(last_seen=now)
 
 
@@ -140,7 +187,18 @@ def end_at(node: int, why: Report.End, numbers: Iterable[int] | None = None) -> 
     reports = Report.objects.filter(OPEN, node_id=node)
     if numbers is not None:
         reports = reports.filter(message_id__in=list(numbers))
-    reports.update(ended=timezone.now(), end=why)
+    _end(reports, why)
+
+
+def end_of(number: int, why: Report.End) -> None:
+    """End the open reports of a message."""
+    _end(Report.objects.filter(OPEN, message_id=number), why)
+
+
+def expired(rows: Sequence[tuple[int, int]], at: datetime) -> None:
+    """End the reports of messages that have expired, given as (node id, number)."""
+    sql.end_reports([(node, number, at, Report.End.EXPIRED.value) for node, number in rows])
+    _tell(_told(), [(number, node) for node, number in rows])
 
 
 def move(from_node: int, to_node: int) -> None:
