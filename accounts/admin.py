@@ -6,12 +6,15 @@ from django.contrib.auth.models import User
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from tmtp.admin.base import Audited
+from tmtp.services.people import audit
+
 from .models import Address
 from .second_factor import factors
 
 
 @admin.register(Address)
-class AddressAdmin(admin.ModelAdmin):
+class AddressAdmin(Audited):
     """Members' e-mail addresses. Whoever sets “confirmed” here vouches for the address."""
 
     list_display = ["address", "user", "verified", "created"]
@@ -29,7 +32,7 @@ admin.site.unregister(User)
 
 
 @admin.register(User)
-class MemberAdmin(UserAdmin):
+class MemberAdmin(Audited, UserAdmin):
     """Django's page of a user, with the e-mail addresses as an inline."""
 
     actions = ["remove_second_factor"]
@@ -37,7 +40,8 @@ class MemberAdmin(UserAdmin):
     @admin.action(description=_("Remove the second factor"), permissions=["change"])
     def remove_second_factor(self, request, queryset):
         """Let members who have lost their second factor sign in without it. They are told."""
-        count = sum(factors.remove_all(user) for user in queryset)
+        with audit.acting(audit.staff(request.user)):
+            count = sum(factors.remove_all(user) for user in queryset)
         text = ngettext("%(count)s member had one.", "%(count)s members had one.", count)
         self.message_user(request, text % {"count": count})
 

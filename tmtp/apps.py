@@ -1,6 +1,6 @@
 """The configuration of the app."""
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.utils.translation import gettext_lazy as _
 
 
@@ -19,6 +19,7 @@ class TmtpConfig(AppConfig):
         from .routers import pin_to_default
         from .services.groups.deletion import account_deleted
         from .services.groups.roles import owner_deleted
+        from .services.people import audit
         from .services.people.accounts import account_saved
 
         pin_to_default()
@@ -27,3 +28,5 @@ class TmtpConfig(AppConfig):
         post_delete.connect(owner_deleted, self.get_model("Member"))
         post_save.connect(account_saved, get_user_model(), dispatch_uid="tmtp.account_saved")
         pre_delete.connect(account_deleted, get_user_model(), dispatch_uid="tmtp.account_deleted")
+        if apps.is_installed("django.contrib.admin"):
+            post_save.connect(audit.logged, "admin.LogEntry", dispatch_uid="tmtp.audit")

@@ -8,6 +8,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from tmtp.services.people import audit
+
 from ..errors import Refused
 from ..models import AuthenticatorApp, Passkey
 from . import notices, recovery_codes
@@ -63,6 +65,7 @@ def remove_all(user: Any) -> bool:
     user.recovery_codes.all().delete()
     user.wrong_codes.all().delete()
     if removed:
+        audit.record(audit.Action.FACTOR_RESET, user)
         notices.tell(
             user,
             _("Your second factor was removed"),

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from ..models import User
 from ..services.errors import Refused
+from ..services.people import audit
 
 INLINE_ROWS = 100  # the most rows of an inline; a user or group may have thousands
 
@@ -31,7 +32,27 @@ def name_of(user: User, alias: str | None) -> str:
     return alias or (str(user.account) if user.account else f"{user.uid[:12]}…")
 
 
-class ServiceAdmin(admin.ModelAdmin):
+class Audited(admin.ModelAdmin):
+    """A page whose deletions are in the audit log. Other changes get there by the admin's own log."""
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        with audit.acting(audit.staff(request.user)):
+            super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
+        with audit.acting(audit.staff(request.user)):
+            super().delete_queryset(request, queryset)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        """Record them if there are several: Django sends the signal that `audit.logged` receives for one only."""
+        rows = list(queryset)
+        with audit.acting(audit.staff(request.user)):
+            for one in rows if len(rows) > 1 and not audit.recorded_by_service(self.model) else ():
+                audit.record(audit.Action.REMOVED, one)
+        return super().log_deletions(request, queryset)
+
+
+class ServiceAdmin(Audited):
     """A page that changes its rows through services only.
 
     The forms of its inlines have a method `perform`, which calls a service."""

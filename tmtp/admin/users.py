@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..models import Alias, Block, Identity, Member, Node, User
 from ..services.groups.deletion import delete_user
-from ..services.people import linking, users
+from ..services.people import audit, linking, users
 from ..services.people.actors import Sender
 from .base import LimitedInline, ReadOnlyInline, ServiceAdmin, attempt
 from .filters import UserOnlineFilter, UserWithAccountFilter
@@ -167,11 +167,12 @@ class UserAdmin(ServiceAdmin):
         return [str(one) for one in objs], counts, set(), []
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
-        delete_user(obj)
+        with audit.acting(audit.staff(request.user)):
+            delete_user(obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         for user in queryset.filter(is_site=False):
-            delete_user(user)
+            self.delete_model(request, user)
 
     def get_inlines(self, request: HttpRequest, obj: User | None) -> list[Any]:
         """Leave out identities and blocks if the user has none, as most do."""

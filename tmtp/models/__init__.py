@@ -9,6 +9,7 @@ epoch, and messages are delivered in the order of their numbers.
 from __future__ import annotations
 
 from .abuse import AbuseReport
+from .audit import AuditEntry, Deletion, RunningExport
 from .groups import Alias, Group, Member
 from .limits import LimitCount
 from .messages import Message, NumberField, QueueEntry, Receipt, Report, SentMessage
@@ -19,7 +20,9 @@ from .people import Block, Identity, SpentToken, User
 __all__ = [
     "AbuseReport",
     "Alias",
+    "AuditEntry",
     "Block",
+    "Deletion",
     "Group",
     "Identity",
     "LimitCount",
@@ -30,6 +33,7 @@ __all__ = [
     "QueueEntry",
     "Receipt",
     "Report",
+    "RunningExport",
     "Sample",
     "SentMessage",
     "ServerFigures",

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from ..protocol.values import NAME_MAX_CHARACTERS
+from ..protocol.values import NAME_MAX_CHARACTERS, UID_CHARACTERS
 from .people import User
 
 
@@ -60,6 +60,8 @@ class Alias(models.Model):
     group = models.OneToOneField(
         Group, verbose_name=_("group"), null=True, on_delete=models.SET_NULL, related_name="reserved_name"
     )
+    # the uid of a deleted user who had the name: what others have received goes on to show it (people.shown_names)
+    former_uid = models.CharField(max_length=UID_CHARACTERS, default="", db_default="", db_index=True, editable=False)
     created = models.DateTimeField(_("created"), auto_now_add=True)
     dropped = models.DateTimeField(_("deleted"), null=True, editable=False)
 

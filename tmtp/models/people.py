@@ -43,6 +43,7 @@ class User(models.Model):
     class Meta:
         verbose_name = _("messaging user")
         verbose_name_plural = _("messaging users")
+        permissions = [("export_user", _("Can export everything of a messaging user"))]
         constraints = [
             models.UniqueConstraint(fields=["is_site"], condition=Q(is_site=True), name="tmtp_one_site"),
         ]

@@ -9,6 +9,7 @@ from tmtp.messaging import send_message
 from tmtp.models import Alias, Group, Member, Message, Node, QueueEntry, User
 from tmtp.services.errors import Refused
 from tmtp.services.groups import deletion, groups
+from tmtp.services.messages.mailbox import Received, messages_of
 from tmtp.services.people import devices, users
 from tmtp.services.people.actors import Sender
 from tmtp.services.people.linking import user_of
@@ -43,6 +44,26 @@ def test_with_the_account_goes_the_user() -> None:
     assert Alias.objects.get(name="ann of rome").dropped
     with pytest.raises(Refused, match="not available"):
         users.add_alias(bob, "ann of rome")
+
+
+def test_what_others_have_received_shows_the_name_that_the_sender_had() -> None:
+    ann, bob = member("ann"), member("bob")
+    for subject in ("Hello", "Goodbye"):
+        send_message("bob of rome", subject, "From Ann", sender="ann of rome")
+    get_user_model().objects.filter(username="ann").delete()
+    messages = [Received(one) for one in messages_of(Node.objects.get(pk=bob.node)) if one.op == "delivery"]
+    assert [(one.subject, one.alias, one.uid) for one in messages] == [
+        ("Hello", "ann of rome", ann.uid),
+        ("Goodbye", "ann of rome", ann.uid),
+    ]
+
+
+def test_a_sender_who_had_no_name_is_a_deleted_member() -> None:
+    nameless, bob = user_of(get_user_model().objects.create_user("carl")), member("bob")
+    send_message("bob of rome", "Hello", "From Carl", sender=nameless)
+    nameless.account.delete()
+    (message,) = messages_of(Node.objects.get(pk=bob.node)).filter(op="delivery")
+    assert Received(message).alias == "deleted member"
 
 
 def test_who_is_connected_goes_when_the_link_has_ended() -> None:

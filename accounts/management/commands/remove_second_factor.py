@@ -4,6 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from tmtp.services.people import audit
+
 from ... import usernames
 from ...second_factor import factors
 
@@ -18,6 +20,8 @@ class Command(BaseCommand):
         user = usernames.find(options["username"])
         if user is None:
             raise CommandError(f"no member has the username {options['username']!r}")
-        if not factors.remove_all(user):
+        with audit.acting(audit.command("remove_second_factor")):
+            removed = factors.remove_all(user)
+        if not removed:
             raise CommandError(f"{user.get_username()} has no second factor")
         self.stdout.write(f"The second factor of {user.get_username()} is removed.")

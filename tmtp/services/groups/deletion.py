@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from ...models import Member, Report, User
 from ..errors import Refused
+from ..people import audit
 from ..people.actors import Sender
 from ..people.privacy import changed
 from ..queue import reports
@@ -32,13 +33,14 @@ def delete_user(user: User) -> None:
     if user.is_site:
         raise Refused("cannot_delete_site")
     User.objects.select_for_update().get(pk=user.pk)
+    audit.record(audit.Action.DELETED, user.account or user)
     changed(user)  # while its devices are still there: their servers close the links of a disabled user
     sender = Sender(user.uid, user.pk)
     for place in user.memberships.filter(status=Member.Status.JOINED).select_related("group"):
         groups.leave(sender, place.group, place)
     user.memberships.all().delete()
     user.aliases.update(dropped=timezone.now())
-    user.aliases.update(user=None)
+    user.aliases.update(user=None, former_uid=user.uid)
     user.identities.all().delete()
     user.blocks.all().delete()
     for node in user.nodes.all():
@@ -71,3 +73,5 @@ def account_deleted(sender: Any, instance: Any, **options: Any) -> None:
     user = User.objects.filter(account=instance).first()
     if user and not user.is_site:
         delete_user(user)
+    else:
+        audit.record(audit.Action.DELETED, instance)

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import msgspec
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from ...models import Message, Node, QueueEntry, User
 from ...protocol.values import is_msgid
@@ -100,7 +101,8 @@ class Received:
     def alias(self) -> str:
         """The sender's name: one of their aliases, or the uid. See `shown_names` for posts."""
         if self.op in ("delivery", "notify"):
-            return self.names.get(self._named(self.uid, self.head.alias), self.uid)
+            unnamed = self.uid if self.sender else gettext("deleted member")
+            return self.names.get(self._named(self.uid, self.head.alias), unnamed)
         return str(self.header.get("alias", ""))
 
     @property

@@ -15,6 +15,7 @@ from ...conf import conf
 from ...models import AbuseReport, Group, User
 from ...protocol.values import NAME_MAX_CHARACTERS
 from ..errors import Refused
+from . import audit
 
 OPEN = AbuseReport.State.OPEN
 COMMENT_MAX = 2000  # characters
@@ -69,9 +70,15 @@ def handle(reported: AbuseReport, state: int, note: str, account: Any) -> None:
     Who set the state stays when only the note changes. An open report is handled by nobody.
     """
     now = AbuseReport.objects.select_for_update().get(pk=reported.pk)
+    changed = state != now.state
     if state == OPEN:
         now.handled, now.handled_by = None, None
     elif state != now.state:
         now.handled, now.handled_by = timezone.now(), account
     now.state, now.note = state, note
     now.save(update_fields=["state", "note", "handled", "handled_by"])
+    if changed:
+        with audit.acting(audit.staff(account)):
+            audit.record(
+                audit.Action.ABUSE_HANDLED, now.user or now, report=now.pk, state=AbuseReport.State(state).name.lower()
+            )

@@ -1,7 +1,7 @@
 """Choose the names to show for the author and readers of a post. The names in its head come from the sender.
 
 The name in the head is shown if the user has this alias now, or had it when the message was posted. Otherwise one of
-the user's own aliases is shown, or the uid. A group is shown by its gid.
+the user's own aliases is shown, or the uid. A group is shown by its gid. A deleted user is shown by a name they had.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Named(NamedTuple):
 
 
 def shown_names(named: Collection[Named]) -> dict[Named, str]:
-    """Return the name to show for each of these. Leave out users and groups that do not exist."""
+    """Return the name to show for each of these. Leave out those that never existed, or had no name."""
     left, shown = list(named), {}
     while left:
         shown.update(_shown(left[:AT_ONCE]))
@@ -36,7 +36,9 @@ def shown_names(named: Collection[Named]) -> dict[Named, str]:
 def _shown(named: Collection[Named]) -> dict[Named, str]:
     uids = {one.uid for one in named if one.uid.isprintable()}
     users = {user.uid: user for user in User.objects.filter(uid__in=uids)}
-    gids = set(Group.objects.filter(gid__in=uids - users.keys()).values_list("gid", flat=True))
+    missing = uids - users.keys()
+    gids = set(Group.objects.filter(gid__in=missing).values_list("gid", flat=True))
+    former = _former(missing - gids)
     true = _held([one for one in named if one.uid in users])
     doubtful = {one.uid for one in named if one.uid in users and one not in true}
     own = aliases_of([users[uid] for uid in doubtful])
@@ -48,7 +50,19 @@ def _shown(named: Collection[Named]) -> dict[Named, str]:
             shown[one] = own[users[one.uid].pk]
         elif one.uid in gids:
             shown[one] = one.uid
+        elif one.uid in former:
+            shown[one] = one.name if one.name in former[one.uid] else former[one.uid][0]
     return shown
+
+
+def _former(uids: Collection[str]) -> dict[str, list[str]]:
+    """Return the names that deleted users had, oldest first, by the users' uids."""
+    names: dict[str, list[str]] = {}
+    if uids:
+        rows = Alias.objects.filter(former_uid__in=uids).order_by("pk").values_list("former_uid", "name")
+        for uid, name in rows:
+            names.setdefault(uid, []).append(name)
+    return names
 
 
 def _held(named: Collection[Named]) -> set[Named]:
