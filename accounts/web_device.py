@@ -43,8 +43,8 @@ WORDS = {
     "user": _("Your devices and names"),
     "login": _("Your device connected"),
     "ohiedit": _("Online status"),
-    "ohi online": _("is online"),
-    "ohi offline": _("is offline"),
+    "ohi online": _("Online"),
+    "ohi offline": _("Offline"),
     "octets": _("{count} bytes of binary data"),
 }
 

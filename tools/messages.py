@@ -27,7 +27,7 @@ LANGUAGES = {
 }
 CATALOGUES = {"tmtp/locale": ("tmtp",), "locale": ("accounts", "mnmsite", "templates")}  # and the folders they are for
 # What is said in a terminal is in English everywhere.
-IN_ENGLISH = {"tests", "migrations", "management", "checks", "simulation", "goserver", "backup"}
+IN_TERMINALS = {"management", "checks", "simulation", "goserver", "backup", "imports", "processes"}
 KEYWORDS = {
     **dict.fromkeys(("_", "gettext", "gettext_lazy", "gettext_noop"), None),
     **dict.fromkeys(("ngettext", "ngettext_lazy"), (1, 2)),
@@ -60,7 +60,7 @@ def sources(folders: tuple[str, ...]) -> Iterator[Path]:
     for folder in folders:
         for file in sorted((ROOT / folder).rglob("*")):
             wanted = file.suffix == ".py" or ("templates" in file.parts and file.is_file())
-            if wanted and not IN_ENGLISH & set(file.relative_to(ROOT).parts):
+            if wanted and not (IN_TERMINALS | {"tests", "migrations"}) & set(file.relative_to(ROOT).parts):
                 yield file
 
 

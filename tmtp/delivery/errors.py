@@ -13,7 +13,7 @@ TEXTS = {
     ),
     "broadcast_condition": Text(_("The accounts of this site have no field “%(field)s” for “%(condition)s”.")),
     "broadcast_for_nobody": Text(_("The broadcast has no audience.")),
-    "broadcast_wrong_state": Text(_("“%(subject)s” is %(state)s.")),
+    "broadcast_wrong_state": Text(_("Not possible: the state of “%(subject)s” is “%(state)s”.")),
 }
 add_texts(TEXTS)
 

@@ -9,8 +9,6 @@ import logging
 import time
 from typing import Any
 
-from django.utils.translation import gettext as _
-
 from ..conf import conf, ntp_address
 from ..services.storage.clock import ahead_of_database
 
@@ -40,8 +38,7 @@ def compare_with_ntp() -> None:
     host, ahead = _ask(hosts, retries)
     if abs(ahead) >= TOO_FAR_OFF:
         raise ClockFailed(
-            _("The clock of this host is %(off)s the NTP server %(host)s. Set it, then start again.")
-            % {"off": _in_words(ahead), "host": host}
+            f"The clock of this host is {_in_words(ahead)} the NTP server {host}. Set it, then start again."
         )
     if abs(ahead) >= TOLERATED:
         log.warning("the clock of this host is %s the NTP server %s", _in_words(ahead), host)
@@ -65,10 +62,8 @@ def _ask(hosts: list[str], retries: int) -> tuple[str, float]:
                 return host, _ahead_of(host)
             except ClockFailed as failed:
                 reasons[host] = str(failed)
-    raise ClockFailed(
-        _("No NTP server in TMTP['NTP'] answers: %s. Correct HOSTS or the network, or leave NTP out.")
-        % "; ".join(f"{host}: {reason}" for host, reason in reasons.items())
-    )
+    said = "; ".join(f"{host}: {reason}" for host, reason in reasons.items())
+    raise ClockFailed(f"No NTP server in TMTP['NTP'] answers: {said}. Correct HOSTS or the network, or leave NTP out.")
 
 
 def _ahead_of(host: str) -> float:
@@ -76,14 +71,14 @@ def _ahead_of(host: str) -> float:
     try:
         import ntplib
     except ImportError:
-        raise ClockFailed(_("ntplib is not installed")) from None
+        raise ClockFailed("ntplib is not installed") from None
     name, port = ntp_address(host)
     try:
         answer = ntplib.NTPClient().request(name, version=4, port=port, timeout=TIMEOUT)
     except (ntplib.NTPException, OSError) as error:
         raise ClockFailed(str(error)) from error
     if not _is_valid(answer):
-        raise ClockFailed(_("the answer is not one of a synchronised server"))
+        raise ClockFailed("the answer is not one of a synchronised server")
     return -float(answer.offset)
 
 
@@ -96,5 +91,5 @@ def _is_valid(answer: Any) -> bool:
 def _in_words(ahead: float) -> str:
     """Return “3.2 seconds ahead of” or “3.2 seconds behind”."""
     if ahead > 0:
-        return _("%.1f seconds ahead of") % ahead
-    return _("%.1f seconds behind") % -ahead
+        return f"{ahead:.1f} seconds ahead of"
+    return f"{-ahead:.1f} seconds behind"

@@ -127,7 +127,12 @@ def _of_disks(status: Status) -> Iterator[Problem]:
         level = Level.CRITICAL if name in full else Level.WARNING
         yield Problem(
             level,
-            _("The disk of the %(name)s has only %(free)s free.") % {"name": name, "free": filesizeformat(free[name])},
+            (
+                _("The disk of the spool has only %(free)s free.")
+                if name == "spool"
+                else _("The disk of the database has only %(free)s free.")
+            )
+            % {"free": filesizeformat(free[name])},
         )
 
 

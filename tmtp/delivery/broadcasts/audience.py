@@ -15,6 +15,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.formats import date_format
+from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 
 from tmtp.models import Alias, Identity, Member, User
@@ -87,9 +88,11 @@ def describe(broadcast: Broadcast) -> list[str]:
     """Return the conditions in words; an empty list when the broadcast is for everyone."""
     words = []
     if groups := [group.gid for group in broadcast.groups.all()]:
-        words.append(_("joined %(groups)s") % {"groups": _(" or ").join(groups)})
+        # Translators: whom a broadcast is sent to: those who have joined one of these groups
+        words.append(_("joined %(groups)s") % {"groups": get_text_list(groups)})
     if groups := [group.name for group in broadcast.account_groups.all()]:
-        words.append(_("in %(groups)s") % {"groups": _(" or ").join(groups)})
+        # Translators: whom a broadcast is sent to: those who are in one of these groups of accounts
+        words.append(_("in %(groups)s") % {"groups": get_text_list(groups)})
     if broadcast.staff_only:
         words.append(_("staff"))
     for day, text in (

@@ -121,7 +121,7 @@ def test_buttons(admin_client, members):
     admin_client.post(url("do", one.pk, "cancel"), {"confirmed": "yes"})
     assert state(one) == State.CANCELLED
     page = admin_client.post(url("do", one.pk, "pause"), follow=True)
-    assert "“We move” is cancelled." in text(page)
+    assert "Not possible: the state of “We move” is “cancelled”." in text(page)
     admin_client.post(url("do", one.pk, "take_back"), {"confirmed": "yes"})
     assert "recalled" in text(admin_client.get(url("change", one.pk)))
     assert admin_client.get(url("do", one.pk, "explode")).status_code == 404

@@ -1,0 +1,47 @@
+"""A language for tests: each text is itself in brackets, ⟦Sign in⟧, so what was not translated is not in brackets.
+
+It takes the place of Esperanto (`CODE`). A site offers it if the environment variable MNM_TESTS_LOCALE names the
+folder that `write` has written to (`mnmsite.tests.settings`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import django
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+
+from tools.messages import CATALOGUES, texts_of
+
+CODE = "eo"
+BEGIN, END = "⟦⟧"
+DJANGO = ("conf", "contrib/admin", "contrib/auth", "contrib/contenttypes")
+# Django formats dates with these, so they are no sentences.
+FORMATS = {"DATE_FORMAT", "TIME_FORMAT"}
+
+
+def write(folder: Path) -> None:
+    """Write the catalogue of this language into a folder, for LOCALE_PATHS."""
+    pseudo = Catalog(locale=CODE)
+    for catalogue in [*map(texts_of, CATALOGUES.values()), *map(_texts_of_django, DJANGO)]:
+        for message in catalogue:
+            if message.id:
+                pseudo.add(message.id, _in_brackets(message.id), context=message.context)
+    file = folder / CODE / "LC_MESSAGES" / "django.mo"
+    file.parent.mkdir(parents=True)
+    with file.open("wb") as stream:
+        write_mo(stream, pseudo)
+
+
+def _texts_of_django(app: str) -> Catalog:
+    """Return a catalogue with the texts of one of Django's apps."""
+    with (Path(django.__file__).parent / app / "locale/en/LC_MESSAGES/django.po").open("rb") as stream:
+        return read_po(stream)
+
+
+def _in_brackets(text: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    if isinstance(text, tuple):
+        return tuple(f"{BEGIN}{one}{END}" for one in text)
+    return f"{BEGIN}{text}{END}"
