@@ -47,6 +47,7 @@ DEFAULTS: dict[str, Any] = {
     "IDLE_TIMEOUT": 120,
     "WRITE_TIMEOUT": 30,
     "STORE_PATIENCE": 10,
+    "PROCESS_TIMEOUT": 15,
     # limits
     "MAX_BODY": 4 * 2**30,
     "MIN_FREE": 256 * 2**20,

@@ -10,6 +10,8 @@ import socket
 from collections.abc import Callable
 
 READY = b"r"  # to the supervisor: the process serves
+ALIVE = b"a"  # to the supervisor: the answer to ASK
+ASK = b"?"  # to a process: does its event loop still run?
 STOP = b"s"  # to a process: end at once
 DRAIN = b"d"  # to a process of links: accept no more, and end when there are no links any more
 LINKS = b"l"  # to the store's process: a process of links is at the other end of the socket that is sent along
@@ -25,8 +27,11 @@ class Control:
 
     def ready(self) -> None:
         """Tell the supervisor that the process serves."""
+        self._say(READY)
+
+    def _say(self, octet: bytes) -> None:
         try:
-            self._socket.send(READY)
+            self._socket.send(octet)
         except OSError:
             self._end()
 
@@ -35,7 +40,9 @@ class Control:
             octet, descriptors, _flags, _address = socket.recv_fds(self._socket, 1, 1)
         except OSError:
             octet, descriptors = b"", []
-        if octet:
+        if octet == ASK:
+            self._say(ALIVE)
+        elif octet:
             self._told(octet, [socket.socket(fileno=one) for one in descriptors])
         else:
             self._end()

@@ -23,7 +23,7 @@ from . import wire
 from .commands import BY_NAME, encoded
 
 log = logging.getLogger("tmtp")
-FIGURES = 2.0  # seconds
+STATE = 1.0  # seconds between two times that processes of links are told how the store does
 FEW = 16  # nodes of a message, which are not worth sorting by their processes
 
 
@@ -172,7 +172,7 @@ class StoreService:
         """Start the store and the recurring tasks. Raise Unavailable if the database is."""
         await self._housekeeping.start()
         self._handover.start()
-        self.spawn(self._show_figures())
+        self.spawn(self._keep_telling())
 
     async def add(self, sock: socket.socket) -> None:
         """Serve a process of links at the other end of a socket."""
@@ -229,10 +229,12 @@ class StoreService:
             if not self._settling:
                 self._all_settled()
 
-    async def _show_figures(self) -> None:
-        """Send the figures of the store to the process that shows them."""
+    async def _keep_telling(self) -> None:
+        """Show the processes of links that this one runs, and the one that shows figures those of the store."""
         while True:
-            await asyncio.sleep(FIGURES)
+            await asyncio.sleep(STATE)
+            for process in self.processes:
+                process.put(wire.State(*self._told))
             if self.shows_figures in self.processes:
                 self.shows_figures.put(wire.StoreFigures(self.store.figures()))
 

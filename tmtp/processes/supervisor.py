@@ -2,7 +2,7 @@
 
 It has no event loop and no connection to the database, so that it can fork at any time. It starts the process of the
 store and those of links. One of links that ends is started again. If the store's process ends, all end, since links
-cannot store anything; whoever started the supervisor starts it again.
+cannot store anything; whoever started the supervisor starts it again. One that hangs is killed.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
+from ..conf import conf
 from ..server.sockets import share_of
 from ..services.storage import spool
 from .children import run_links, run_store
-from .control import DRAIN, LINKS, READY, STOP
+from .control import ALIVE, ASK, DRAIN, LINKS, READY, STOP
 from .serving import Setup, run
 from .succession import Succession, after_hang_up
 
@@ -30,6 +31,7 @@ log = logging.getLogger("tmtp")
 SIGNALS = (signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 STOP_PATIENCE = 6.0  # seconds for processes to end before they are killed
 RESTART_PAUSE = 0.5  # seconds
+ASK_PAUSE = 1.0  # seconds between two times that processes are asked whether they still run
 
 
 @dataclass(eq=False)
@@ -40,6 +42,7 @@ class Child:
     pid: int
     control: socket.socket
     ready: bool = False
+    unanswered: int = 0  # how many times in a row it was to answer and has not
     started: float = field(default_factory=time.monotonic)
 
     def tell(self, octet: bytes, *sockets: socket.socket) -> None:
@@ -71,6 +74,7 @@ class Supervisor:
         self._store = self._start(None, run_store)
         for number in range(self._count):
             self._start_links(number)
+        self._ask()
         while self._children:
             left = min((when for when, _ in self._due), default=None)
             self._wait(None if left is None else max(0.0, left - time.monotonic()))
@@ -186,10 +190,29 @@ class Supervisor:
             self.unwatch(child.control)
             return
         child.ready |= octet == READY
+        if octet == ALIVE:
+            child.unanswered = 0
         if not self._announced and all(one.ready for one in self._children.values()):
             self._announced = True
             self._succession.listen()
             self._serving()
+
+    # a process that hangs
+
+    def _ask(self) -> None:
+        """Ask the processes that serve whether they still run. Kill those that have not answered for too long.
+
+        Each second counts only when it is this process's, too: nobody is to blame while the machine sleeps or is
+        overloaded.
+        """
+        for child in [child for child in self._children.values() if child.ready]:
+            if not child.unanswered:
+                child.tell(ASK)
+            child.unanswered += 1
+            if conf.PROCESS_TIMEOUT is not None and child.unanswered * ASK_PAUSE > conf.PROCESS_TIMEOUT:
+                self._kill(child, f"has not answered for {conf.PROCESS_TIMEOUT:g} seconds")
+                child.ready = False
+        self.later(ASK_PAUSE, self._ask)
 
     # end
 
@@ -240,7 +263,7 @@ class Supervisor:
         self._close_sockets()
         for child in self._links() or self._children.values():
             child.tell(STOP)
-        self.later(STOP_PATIENCE, self._kill)
+        self.later(STOP_PATIENCE, self._kill_all)
 
     def _links(self) -> list[Child]:
         return [child for child in self._children.values() if child is not self._store]
@@ -250,7 +273,11 @@ class Supervisor:
             if sock and sock not in besides:
                 sock.close()
 
-    def _kill(self) -> None:
+    def _kill_all(self) -> None:
         for child in self._children.values():
-            log.error("process %s does not end, and is killed", child.pid)
-            os.kill(child.pid, signal.SIGKILL)
+            self._kill(child, "does not end")
+
+    def _kill(self, child: Child, why: str) -> None:
+        work = "the store's process" if child is self._store else "a process of links"
+        log.error("%s (%s) %s, and is killed", work, child.pid, why)
+        os.kill(child.pid, signal.SIGKILL)

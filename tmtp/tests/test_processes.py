@@ -25,7 +25,7 @@ TMTP = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    tmtp = {"DRAIN": 2, "METRICS": f"127.0.0.1:{SIDE}"}
+    tmtp = {"DRAIN": 2, "METRICS": f"127.0.0.1:{SIDE}", "PROCESS_TIMEOUT": 6, "STORE_PATIENCE": 3}
     with installation(**tmtp) as site, site.serve(arguments=["--processes=2"]) as server:
         yield server
         assert "Traceback" not in server.log
@@ -40,6 +40,27 @@ async def test_the_side_port_shows_all_processes(server: Server) -> None:
     links = server.children[1:]
     shown = await asyncio.to_thread(ask, "metrics")
     assert all(re.search(rf'^tmtp_server_up{{.*:{pid}"}} 1', shown, re.MULTILINE) for pid in links), shown
+
+
+async def test_a_process_that_hangs_is_replaced(server: Server) -> None:
+    ann = await server.register()
+    store, *links = server.children
+    for pid in links:
+        os.kill(pid, signal.SIGSTOP)
+    await until(lambda: len(server.children) == 3 and not {*links} & {*server.children})
+    ann = await server.login(ann.uid, ann.nodeid)
+
+    os.kill(store, signal.SIGSTOP)
+    ann.post("1", [ann.uid], b"nobody can know whether this is stored")
+    hung = asyncio.get_running_loop().time()
+    assert await ann.ended() is None
+    assert asyncio.get_running_loop().time() - hung < 5.5, "not only when the service ends"
+    assert await server.ended() == 1
+    assert "the store's process says nothing" in server.log
+    await server.restart()
+    ann = await server.login(ann.uid, ann.nodeid)
+    ann.post("1", [ann.uid], b"nobody can know whether this is stored")
+    await ann.expect(op="ack", id="1")
 
 
 async def test_kill_9_of_any_process_while_clients_post(server: Server) -> None:
