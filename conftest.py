@@ -220,6 +220,18 @@ def django_db_modify_db_settings() -> None:
         shutil.copy(databases.sqlite_template(), name)
 
 
+@pytest.fixture(autouse=True)
+def locks_end_with_the_test() -> Iterator[None]:
+    """Release the locks of leases that a test took: SQLite gives their numbers again once the test is rolled back."""
+    from tmtp.services.storage import locks
+
+    before = set(locks._held)
+    yield
+    if os.environ.get("DATABASE_URL") is None:
+        for number in locks._held.keys() - before:
+            locks.release(number)
+
+
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """Return the URL of this run's Redis server. If there is no Redis, skip the test, or fail if CI is set."""

@@ -24,6 +24,7 @@ from ..models import Browser
 HELD = "browser"  # the key in the session: the key of the session when it was written down, and when that was
 EVERY = 300  # seconds between two notes of when a browser was last used
 AGENT_MAX = 300
+KEY_MAX = 40
 
 
 def store(key: str) -> SessionBase:
@@ -40,6 +41,8 @@ def remember(request: HttpRequest, user: Any) -> None:
         return
     if session.session_key is None:
         session.save()  # a new session gets its key
+    if len(session.session_key or "") > KEY_MAX:
+        return  # a session in a cookie (SESSION_ENGINE), which nobody can end
     values = {
         "user": user,
         "session_key": session.session_key,
