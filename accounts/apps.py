@@ -15,11 +15,13 @@ class AccountsConfig(AppConfig):
         from django.db.models.signals import post_save
 
         from tmtp import logs
+        from tmtp.members_data import sections
 
-        from . import usernames
+        from . import exporting, usernames
         from .second_factor import signing_in
         from .sessions import browsers
 
+        sections.add(exporting.parts)
         logs.protect("accounts.email_addresses", "accounts.openid.views")
         user_logged_in.connect(signing_in.signed_in, dispatch_uid="accounts.second_factor")
         user_logged_in.connect(browsers.signed_in, dispatch_uid="accounts.sessions")

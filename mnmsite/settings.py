@@ -31,6 +31,7 @@ TMTP: dict[str, Any] = {
     "CERT": str(TLS / "cert.pem"),
     "KEY": str(TLS / "key.pem"),
     "SPOOL_DIR": str(VAR / "spool"),
+    "CONFIRMATION": "accounts.second_factor.confirmation.question",
     "METRICS": env.read("TMTP_METRICS", lambda text: env.address(text, 9743), ""),
     "METRICS_TOKEN": env.read("TMTP_METRICS_TOKEN", str, ""),
     "NTP": {"HOSTS": env.read("TMTP_NTP", env.words, [])},

@@ -37,6 +37,7 @@ DEFAULTS: dict[str, Any] = {
     "INVITED_MAY_POST": True,
     "MEMBERS_MAY_BAR": True,
     "ABUSE_REPORTS_TO": [],
+    "CONFIRMATION": "tmtp.web.confirmation.by_signing_in",
     # delivery
     "WINDOW": 4,
     "RESEND_AFTER": 30,
@@ -80,6 +81,7 @@ DEFAULT_LIMITS: dict[str, int] = {
     "nodes_per_user": 100,
     "aliases_per_user": 100,
     "abuse_reports_per_user": 20,  # per day
+    "exports_per_user": 10,  # per day
     "drafts_per_user": 100,
     "draft_octets_per_user": 2**30,
     "waiting_per_node": 1_000_000,

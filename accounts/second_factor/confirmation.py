@@ -33,6 +33,11 @@ def confirmed_page(*methods: str) -> Callable[[Any], Any]:
     return decorate
 
 
+def question(request: HttpRequest) -> HttpResponseRedirect | None:
+    """Return None if the member has shown a moment ago who they are, or else where they are asked: CONFIRMATION."""
+    return None if signing_in.is_confirmed(request) else ask(request.path)
+
+
 def ask(next: str) -> HttpResponseRedirect:
     """Redirect to the page on which members show who they are, and from there to `next`."""
     return HttpResponseRedirect(f"{reverse('accounts:reauthenticate')}?{urlencode({'next': next})}")

@@ -103,6 +103,8 @@ def _add_devices_and_names(pages: Pages, boris: Any) -> None:
     pages.add("tmtp_pages:aliases", "aliases-empty", who=NEW)
     pages.add("tmtp_pages:alias_drop", "alias-drop", alias.pk)
     pages.add("tmtp_pages:presence", "presence")
+    pages.add("tmtp_pages:data", "data")
+    pages.add("tmtp_pages:export", "export")
     pages.add("tmtp_pages:blocked", "blocked")
     pages.add("tmtp_pages:blocked", "blocked-empty", who=NEW)
     pages.add("tmtp_pages:block", "block", boris.uid, query="?" + urlencode({"name": "Boris Lindqvist"}))

@@ -15,6 +15,7 @@ from ..openid.providers import parse_settings
 from ..server.proxy import Proxies
 from ..services.people.names import is_name
 from .rules import (
+    DOTTED_PATH,
     FLAG,
     SECONDS,
     SECONDS_OR_NONE,
@@ -130,6 +131,7 @@ RULES: dict[str, Rule] = {
     "INVITED_MAY_POST": FLAG,
     "MEMBERS_MAY_BAR": FLAG,
     "ABUSE_REPORTS_TO": NAMES,
+    "CONFIRMATION": DOTTED_PATH,
     "WINDOW": WINDOW,
     "RESEND_AFTER": SECONDS,
     "POLL": SECONDS,

@@ -23,16 +23,18 @@ class DeliveryConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks, and connect the signals."""
+        from tmtp.members_data import sections
         from tmtp.services.monitoring import survey
         from tmtp.services.queue import reports
         from tmtp.signals import site_received
 
-        from . import checks  # noqa: F401
+        from . import checks, exporting  # noqa: F401
         from .conf import conf
         from .inbound.handling import request_handling
         from .inbound.report_batches import follower
         from .schedules import make_schedules
 
+        sections.add(exporting.parts)
         post_migrate.connect(make_schedules, sender=self, dispatch_uid="tmtp.delivery.schedules")
         reports.follow(follower)
         if conf.HANDLER or conf.REPORT_HANDLER:  # else the service need not look for messages to the site

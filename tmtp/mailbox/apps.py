@@ -20,16 +20,19 @@ class MailboxConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks, and what removes old drafts, their files, and deleted messages."""
+        from ..members_data import sections
         from ..services.storage import spool
         from ..signals import housekeeping
         from . import (
             checks,  # noqa: F401
             delivery,
             drafts,
+            exporting,
             trash,
         )
 
         spool.models.append("tmtp_mailbox.DraftFile")
+        sections.add(exporting.parts)
         housekeeping.connect(drafts.expire)
         housekeeping.connect(trash.purge)
         housekeeping.connect(delivery.forget_recalls)

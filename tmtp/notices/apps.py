@@ -30,14 +30,16 @@ class NoticesConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks, and connect the signals."""
+        from tmtp.members_data import sections
         from tmtp.signals import messages_arrived
 
-        from . import checks  # noqa: F401
+        from . import checks, exporting  # noqa: F401
         from .conf import conf
         from .schedules import make_schedules
         from .subscriptions import end_at_sign_out
         from .tasks import request_pushes
 
+        sections.add(exporting.parts)
         post_migrate.connect(make_schedules, sender=self, dispatch_uid="tmtp.notices.schedules")
         user_logged_out.connect(end_at_sign_out, dispatch_uid="tmtp.notices.sign_out")
         if conf.VAPID_KEY:  # while this signal has no receiver, the service does not look for messages

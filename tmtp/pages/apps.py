@@ -1,6 +1,7 @@
 """The Django app."""
 
 from django.apps import AppConfig
+from django.contrib.auth.signals import user_logged_in
 from django.utils.translation import gettext_lazy as _
 
 from ..optional_app import require_tmtp
@@ -19,5 +20,8 @@ class PagesConfig(AppConfig):
         super().import_models()
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks. Note when members sign in (`web.confirmation`)."""
+        from ..web import confirmation
         from . import checks  # noqa: F401
+
+        user_logged_in.connect(confirmation.signed_in, dispatch_uid="tmtp.web.confirmation")

@@ -5,7 +5,7 @@ path("", include("tmtp.pages.urls"))
 
 from django.urls import path
 
-from .views import abuse, aliases, devices, group_members, groups, privacy
+from .views import abuse, aliases, data, devices, group_members, groups, privacy
 
 app_name = "tmtp_pages"
 
@@ -21,6 +21,8 @@ urlpatterns = [
     path("account/blocked/<int:pk>/unblock/", privacy.unblock, name="unblock"),
     path("account/block/<uid>/", privacy.block, name="block"),
     path("account/report/<uid>/", abuse.report_member, name="report_member"),
+    path("account/data/", data.data, name="data"),
+    path("account/data/export/", data.export, name="export"),
     path("groups/", groups.groups, name="groups"),
     path("groups/new/", groups.new_group, name="group_new"),
     path("groups/open/", groups.open_groups, name="groups_open"),

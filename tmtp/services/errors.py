@@ -242,6 +242,15 @@ TEXTS: dict[str, Text] = {
         "the files of the drafts are too large",
         _("Your drafts have too many or too large files. Remove some of them, or delete a draft."),
     ),
+    # members' data
+    "export_running": Text(
+        "the data of this user is being exported",
+        _("Your data is being downloaded already. Wait until that has ended, or for two minutes if it has stopped."),
+    ),
+    "too_many_exports": Text(
+        "the data of a user was exported as often as is allowed in a day: %(most)s",
+        _("You have downloaded your data as often as is allowed in a day (%(most)s). Please try again tomorrow."),
+    ),
     "store_uncertain": Text(_("the server does not know whether this is stored")),
     "database_error": Text("%(reason)s"),
 }

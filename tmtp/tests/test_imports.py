@@ -27,7 +27,7 @@ FLOORS = (
     OPTIONAL,
     {"apps", "management"},
     {"admin", "backup", "checks", "goserver", "processes", "routing", "simulation", "web"},
-    {"client", "consumers", "messaging", "monitoring", "testing"},
+    {"client", "consumers", "members_data", "messaging", "monitoring", "testing"},
     {"links"},
     {"engine"},
     {"logs", "store"},

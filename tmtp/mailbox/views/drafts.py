@@ -23,6 +23,7 @@ from ...markup import render
 from ...models import Node
 from ...services.errors import Refused
 from ...times import local_time
+from ...web.downloads import download
 from ...web.limits import spend
 from ...web.rendering import render_page
 from .. import drafts, sending
@@ -31,7 +32,6 @@ from ..conversation import SHOWN_MAX
 from ..decorators import mailbox_page
 from ..forms import DraftedForm, MessageForm, ReplyForm
 from ..models import Draft, DraftFile, Thread
-from .downloads import download
 
 LISTED_MAX = 200
 PIECE = 64 * 1024

@@ -17,12 +17,12 @@ from ...models import Node
 from ...services.messages.attachments import safe_name
 from ...services.messages.mailbox import Received
 from ...services.messages.post_format import FILE, Attached
+from ...web.downloads import PIECE, download
 from ...web.rendering import render_page
 from .. import pictures
 from ..access import message_of
 from ..decorators import mailbox_page
 from ..previewable import TEXT_SHOWN, kind_of
-from .downloads import PIECE, download
 
 KEPT = 86400  # seconds for which a browser keeps a picture
 
