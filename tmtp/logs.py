@@ -38,15 +38,18 @@ QUOTE_NOTHING = (
     RuntimeError,
     TypeError,
 )
+LACKS = {"42P01", "42703", "42501", "3F000"}  # PostgreSQL: no such table, column, right, schema
+LACKS_ON_SQLITE = ("no such table", "no such column")
 MINUTE = 60.0
 RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 def protect(*names: str) -> None:
-    """Add the filter to these loggers. A filter of a logger does not work for those below it."""
+    """Add the filters to these loggers. A filter of a logger does not work for those below it."""
     for name in names:
         logger = logging.getLogger(name)
         if not any(isinstance(one, Private) for one in logger.filters):
+            logger.addFilter(WhileTheDatabaseLacks())
             logger.addFilter(Private())
 
 
@@ -136,6 +139,39 @@ class WhileRedisIsAway(logging.Filter):
         record.msg, record.args = "Redis cannot be used, trying again each second: %s", (str(error),)
         record.exc_info = record.exc_text = None
         return True
+
+
+class WhileTheDatabaseLacks(logging.Filter):
+    """Lets a line a minute through, which says what to do, while tables or rights are missing: each batch fails."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record of such an error, and let it pass if it is time."""
+        raised = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+        errors = [raised, *record.args] if isinstance(record.args, tuple) else [raised]
+        error = next((one for one in errors if _shows_what_is_missing(one)), None)
+        if error is None:
+            return True
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + MINUTE
+        record.msg = (
+            "the database lacks what the service needs (%s): run `manage.py migrate` with the service's settings,"
+            " and let its user read and write all tables"
+        )
+        record.args = (str(error).strip().partition("\n")[0],)
+        record.exc_info = record.exc_text = None
+        return True
+
+
+def _shows_what_is_missing(error: object) -> bool:
+    if not isinstance(error, DatabaseError):
+        return False
+    return getattr(error.__cause__, "sqlstate", None) in LACKS or str(error).startswith(LACKS_ON_SQLITE)
 
 
 def log_error_of_loop(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import DataError, IntegrityError, OperationalError
+from django.db import DatabaseError, DataError, IntegrityError, OperationalError, ProgrammingError
 
 from tmtp import logs
 from tmtp.services.errors import Refused
@@ -145,3 +145,24 @@ def test_every_logger_is_protected() -> None:
 def _is_installed(app: str) -> bool:
     apps = import_module("django.apps").apps
     return bool(apps.is_installed(app))
+
+
+def test_a_database_that_lacks_tables_is_a_line_a_minute(
+    written: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = ProgrammingError(f'relation "tmtp_node" does not exist\nLINE 1: {SECRET}')
+    missing.__cause__ = cause = Exception()
+    cause.sqlstate = "42P01"  # type: ignore[attr-defined]
+    monkeypatch.setattr(logs.time, "monotonic", lambda: 1e9)
+    for error in (missing, OperationalError("no such table: tmtp_node")):
+        try:
+            raise error
+        except DatabaseError:
+            log.exception("a batch failed")
+        log_failure(error)
+    (line,) = map(json.loads, written.getvalue().splitlines())
+    assert 'relation "tmtp_node" does not exist' in line["message"] and "manage.py migrate" in line["message"]
+    assert "traceback" not in line and SECRET not in str(line)
+    monkeypatch.setattr(logs.time, "monotonic", lambda: 1e9 + logs.MINUTE)
+    log_failure(missing)
+    assert len(written.getvalue().splitlines()) == 2
