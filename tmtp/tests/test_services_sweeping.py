@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -281,3 +283,27 @@ def test_a_limit_that_is_lifted(settings: Any, pair: tuple[Sender, Sender]) -> N
         sweep(Sweeper())
     assert not Node.objects.filter(full_since__isnull=False)
     say(*pair)
+
+
+def test_nothing_is_swept_while_an_app_that_names_files_is_not_installed_here(
+    settings: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The site has the mailbox, and this process runs on settings of its own."""
+    monkeypatch.setattr(spool_sweeping, "FOLDERS", 1)
+    settings.TMTP = {**settings.TMTP, "SPOOL_DIR": str(tmp_path)}
+    name, file = spool.create("0" * 32)
+    file.close()
+    os.utime(spool.path(name), (0, 0))
+    sweeper = spool_sweeping.SpoolSweeper()
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE tmtp_other_draft (id integer, spool varchar(64))")
+        cursor.execute("CREATE TABLE tmtp_other_note (id integer)")
+    for _ in range(2):
+        sweeper.look()
+    assert spool.path(name).exists()
+    assert caplog.text.count("tmtp_other_draft may name files") == 1 and "tmtp_other_note" not in caplog.text
+
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE tmtp_other_draft")
+    sweeper.look()
+    assert not spool.path(name).exists()

@@ -1,14 +1,21 @@
-"""Find bodies in the spool that no row names, a folder at a time. A crash may leave some."""
+"""Find bodies in the spool that no row names, a folder at a time. A crash may leave some.
+
+Nothing is removed while the database has tables of an app that is not installed here, such as those of the mailbox's
+drafts in a service with settings of its own: they may name files, too.
+"""
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from django.apps import apps
+from django.db import connection
 
 from ...conf import conf
 from ..errors import Refused
@@ -17,6 +24,7 @@ from ..storage import copies, object_storage, spool
 from ..storage.object_storage import StorageUnavailable
 from ..storage.spool import FOLDERS
 
+log = logging.getLogger("tmtp")
 OLD = 3600.0  # seconds; the message of a younger body may still be on its way into the database
 
 
@@ -26,16 +34,28 @@ class SpoolSweeper:
     def __init__(self) -> None:
         self._folder = secrets.randbelow(FOLDERS)
         self._has_stored_rest = False
+        self._strangers: set[str] = set()  # which the log has named
         self._is_owner: bool | None = None  # whether the bodies in the storage are this site's
 
     def look(self) -> None:
         """Look at the next folder. Raise OSError if the disk fails, and an Error if the database does."""
         self._folder = (self._folder + 1) % FOLDERS
+        if not self._knows_all():
+            return
         sweep([self._folder])
         if object_storage.is_used():
             copies.trim()
             with suppress(StorageUnavailable, Refused):  # it is logged, and tried again with the next look
                 self._look_at_storage()
+
+    def _knows_all(self) -> bool:
+        """Return whether all tables that name files belong to installed apps."""
+        strangers = tables_of_others()
+        if strangers - self._strangers:
+            tables = ", ".join(sorted(strangers))
+            log.warning("the spool is not swept: %s may name files, and its app is not in INSTALLED_APPS", tables)
+        self._strangers = strangers
+        return not strangers
 
     def _look_at_storage(self) -> None:
         if not self._has_stored_rest:
@@ -45,6 +65,20 @@ class SpoolSweeper:
             self._is_owner = object_storage.belongs_to(site_user().uid)
         if self._is_owner:
             sweep_storage([self._folder])
+
+
+def tables_of_others() -> set[str]:
+    """Return the tables of tmtp's optional apps that name files in the spool, and whose apps are not installed."""
+    installed = {model._meta.db_table for model in apps.get_models(include_auto_created=True)}
+    with connection.cursor() as cursor:
+        tables = [name for name in connection.introspection.table_names(cursor) if name.startswith("tmtp_")]
+        return {name for name in tables if name not in installed and _names_files(cursor, name)}
+
+
+def _names_files(cursor: Any, table: str) -> bool:
+    """Return whether a table has a column `spool`. Raise an Error if its columns cannot be read."""
+    columns = connection.introspection.get_table_description(cursor, table)
+    return any(column.name == "spool" for column in columns)
 
 
 def sweep(folders: Iterable[int] = range(FOLDERS), older_than: float = OLD) -> int:
