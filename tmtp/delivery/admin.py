@@ -7,6 +7,7 @@ from django.contrib.auth import get_user_model
 from django.http import HttpRequest
 
 from .broadcasts import admin as broadcasts_admin  # noqa: F401
+from .broadcasts import library as broadcasts_library  # noqa: F401
 from .inbound import admin as inbound_admin  # noqa: F401
 from .models import Notice
 

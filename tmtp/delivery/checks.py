@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -60,6 +60,16 @@ NAMES = Rule(
     "a list of names of views",
 )
 
+FUNCTIONS = Rule(
+    lambda value: (
+        isinstance(value, dict)
+        and all(
+            isinstance(name, str) and name.isidentifier() and DOTTED_PATH.fits(path) for name, path in value.items()
+        )
+    ),
+    "a dict of dotted paths by names, such as {“points”: “shop.news.points”}",
+)
+
 FALLBACK = Rule(
     lambda value: DOTTED_PATH.fits(value) and value != OWN_BACKEND,
     "a dotted path to a backend that sends e-mail, such as “django.core.mail.backends.smtp.EmailBackend”",
@@ -77,6 +87,7 @@ RULES: dict[str, Rule] = {
     "REPORT_HANDLER": DOTTED_PATH_OR_NONE,
     "WEBHOOK_URL": WEBHOOK,
     "WEBHOOK_SECRET": SECRET,
+    "BROADCAST_FIELDS": FUNCTIONS,
     "CLAIM_FOR": SECONDS,
     "EXPIRE_AFTER": SECONDS_OR_NONE,
     "EXPIRE_MEMBERS": FLAG,
@@ -101,11 +112,15 @@ def check_options(**_: Any) -> list[checks.CheckMessage]:
     if isinstance(given, dict):
         for key in PATHS:
             if given.get(key) and RULES[key].fits(given[key]):
-                found += _check_path(key, given[key])
+                found += _check_path(key, given[key], PATHS[key])
+        for key, rule in RULES.items():
+            if rule is FUNCTIONS and given.get(key) and rule.fits(given[key]):
+                for path in given[key].values():
+                    found += _check_path(key, path, ("__call__",))
     return found
 
 
-def _check_path(key: str, path: str) -> Iterable[checks.CheckMessage]:
+def _check_path(key: str, path: str, functions: Sequence[str]) -> Iterable[checks.CheckMessage]:
     """Check that a dotted path can be imported and has all functions (E004)."""
     try:
         target = import_dotted(path)
@@ -114,7 +129,7 @@ def _check_path(key: str, path: str) -> Iterable[checks.CheckMessage]:
             4, f"TMTP_DELIVERY[“{key}”] names “{path}”, which cannot be imported: {error}", "Correct it."
         )
         return
-    missing = [name for name in PATHS[key] if not callable(getattr(target, name, None))]
+    missing = [name for name in functions if not callable(getattr(target, name, None))]
     if missing:
         lacks = "is no function" if missing == ["__call__"] else f"has no function {', '.join(missing)}"
         yield messages.error(4, f"TMTP_DELIVERY[“{key}”] names “{path}”, which {lacks}.", "Name one that fits.")

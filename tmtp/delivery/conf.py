@@ -34,6 +34,8 @@ DEFAULTS: dict[str, Any] = {
     "REPORT_HANDLER": None,
     "WEBHOOK_URL": "",
     "WEBHOOK_SECRET": "",
+    # broadcasts
+    "BROADCAST_FIELDS": {},
     # workers
     "CLAIM_FOR": 60,
     "EXPIRE_AFTER": None,

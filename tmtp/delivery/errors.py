@@ -13,6 +13,17 @@ TEXTS = {
     ),
     "broadcast_condition": Text(_("The accounts of this site have no field “%(field)s” for “%(condition)s”.")),
     "broadcast_for_nobody": Text(_("The broadcast has no audience.")),
+    "broadcast_field_wrong": Text(
+        _('“%(tag)s” is not a field. Write a field such as {{ name }}. For two braces, write {{ "{{" }}.')
+    ),
+    "broadcast_field_unknown": Text(_("There is no field “%(field)s”. The fields are: %(fields)s.")),
+    "broadcast_field_failed": Text(_("The function for the field “%(field)s” failed (%(error)s). See the log.")),
+    "broadcast_subject_may_be_empty": Text(
+        _("For members without a value, this subject would be empty. Give its field a default.")
+    ),
+    "broadcast_files_too_large": Text(
+        _("The attachments have %(size)s octets together. A broadcast can have at most %(most)s.")
+    ),
     "broadcast_wrong_state": Text(_("Not possible: the state of “%(subject)s” is “%(state)s”.")),
 }
 add_texts(TEXTS)

@@ -16,6 +16,7 @@ from tmtp.services.storage.clock import clock
 from tmtp.times import number_at
 
 from . import last_runs
+from .broadcasts import files
 from .budget import Budget, repeat
 from .conf import conf
 from .models import Attempt, InboundThread, ReportChange
@@ -73,9 +74,10 @@ def sweep() -> None:
 
 
 def purge() -> None:
-    """Delete old reports, receipts, spent tokens, attempts whose message is gone, and django-q2's results."""
+    """Delete old reports, receipts, spent tokens, attempts without a message, unused files, django-q2's results."""
     budget = Budget()
     identities.forget_tokens()
+    files.purge()
     Attempt.objects.exclude(Exists(Message.objects.filter(pk=OuterRef("pk")))).delete()
     if not conf.REPORT_HANDLER:
         ReportChange.objects.all().delete()  # of a handler that is no longer set

@@ -8,12 +8,13 @@ from django.utils.translation import gettext_lazy as _
 
 from tmtp.protocol.values import format_msgid
 
-from .broadcasts.models import Broadcast, Part, Recipient
+from .broadcasts.models import Broadcast, File, Part, Recipient, Template
 from .inbound.models import Attempt, InboundThread, ReportChange
 
 __all__ = [
     "Attempt",
     "Broadcast",
+    "File",
     "InboundThread",
     "LastRun",
     "Notice",
@@ -21,6 +22,7 @@ __all__ = [
     "Recipient",
     "ReportChange",
     "StalledDevice",
+    "Template",
 ]
 
 

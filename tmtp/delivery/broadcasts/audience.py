@@ -19,6 +19,7 @@ from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 
 from tmtp.models import Alias, Identity, Member, User
+from tmtp.services.people.names import aliases_of
 from tmtp.times import site_time
 
 from ..errors import Refused
@@ -32,6 +33,9 @@ ABOUT_ACCOUNTS = {
     "joined_before": "date_joined",
     "seen_since": "last_login",
 }
+
+SAMPLE = 10  # names
+LARGE = 100  # recipients
 
 
 def conditions() -> list[str]:
@@ -82,6 +86,19 @@ def accounts_without_user(broadcast: Broadcast) -> QuerySet[Any]:
 def count(broadcast: Broadcast) -> int:
     """Return the size of the audience, as of now."""
     return users(broadcast).count() + accounts_without_user(broadcast).count()
+
+
+def is_large(broadcast: Broadcast, number: int) -> bool:
+    """Return whether people are asked before it is sent to so many."""
+    return broadcast.everyone or number >= LARGE
+
+
+def sample(broadcast: Broadcast) -> list[str]:
+    """Return the names of some of the audience."""
+    names = [str(account) for account in accounts_without_user(broadcast).order_by("pk")[:SAMPLE]]
+    some = list(users(broadcast).select_related("account").order_by("pk")[:SAMPLE])
+    aliases = aliases_of(some)
+    return [*(str(user.account or aliases[user.pk]) for user in some), *names][:SAMPLE]
 
 
 def describe(broadcast: Broadcast) -> list[str]:

@@ -10,17 +10,84 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ...web.fields import MessageTextField
-from ..models import Broadcast
-from . import audience
+from ..errors import Refused
+from ..models import Broadcast, File, Template
+from . import audience, fields, files
+
+
+class FilesInput(forms.ClearableFileInput):
+    """Lets people choose any number of files."""
+
+    allow_multiple_selected = True
+
+
+class FilesField(forms.FileField):
+    """Any number of files."""
+
+    widget = FilesInput
+
+    def clean(self, data: Any, initial: Any = None) -> list[Any]:
+        given = data if isinstance(data, list | tuple) else [data]
+        return [super(FilesField, self).clean(file) for file in given if file]
+
+
+def fields_help() -> str:
+    """Return what may be in a text."""
+    return _('CommonMark (Markdown), with fields such as {{ name|default:"member" }}. The fields are: %(fields)s.') % {
+        "fields": ", ".join(fields.names())
+    }
+
+
+class TemplateForm(forms.ModelForm):
+    """A template of a broadcast."""
+
+    class Meta:
+        model = Template
+        fields = ["name", "subject", "body"]
+        field_classes = {"body": MessageTextField}
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if "body" in self.fields:
+            self.fields["body"].help_text = fields_help()
 
 
 class DraftForm(forms.ModelForm):
     """A draft: its text, and its audience, which is everyone or has at least one condition."""
 
+    attach = FilesField(label=_("Attach files"), required=False)
+
     class Meta:
         model = Broadcast
-        fields = ["subject", "body", "everyone", "groups", *audience.ABOUT_ACCOUNTS, "rate"]
+        fields = ["subject", "body", "files", "everyone", "groups", *audience.ABOUT_ACCOUNTS, "rate"]
         field_classes = {"body": MessageTextField}
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if "body" not in self.fields:  # shown, and not to be changed
+            return
+        self.fields["body"].help_text = fields_help()
+        has = self.instance.files.all() if self.instance.pk else File.objects.none()
+        if has:
+            self.fields["files"] = forms.ModelMultipleChoiceField(
+                has,
+                required=False,
+                label=_("Attachments"),
+                widget=forms.CheckboxSelectMultiple,
+                help_text=_("Uncheck those that you do not want to send."),
+            )
+        else:
+            self.fields["files"] = forms.ModelMultipleChoiceField(
+                has, required=False, widget=forms.MultipleHiddenInput
+            )
+
+    def clean_attach(self) -> list[Any]:
+        """Refuse more than a broadcast can have."""
+        given: list[Any] = self.cleaned_data["attach"]
+        size = sum(file.size for file in given) + sum(file.size for file in self.cleaned_data.get("files") or [])
+        if size > files.MOST:
+            raise ValidationError(Refused("broadcast_files_too_large", size=size, most=files.MOST).text_for_people())
+        return given
 
     def clean(self) -> dict[str, Any]:
         """Require everyone or conditions, not both."""

@@ -5,6 +5,7 @@ Each function raises Refused when the broadcast is not, or no longer, in a state
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -15,11 +16,24 @@ from django.utils import timezone
 
 from ..errors import Refused
 from ..workers import run_soon
-from . import audience
-from .models import Broadcast, Recipient
+from . import audience, fields
+from .files import attach
+from .models import Broadcast, Recipient, Template
 
 RUN, TAKE_BACK = "tmtp.delivery.broadcasts.tasks.run", "tmtp.delivery.broadcasts.tasks.take_back"
 DRAFT, SCHEDULED, RUNNING, PAUSED, CANCELLED, DONE = Broadcast.State
+
+
+@transaction.atomic
+def draft(template: Template | None = None, *, files: Iterable[Any] = (), **values: Any) -> Broadcast:
+    """Return a new draft with the subject and text of a template, and these attachments.
+
+    `values` are other fields of the broadcast. Raise Refused for files that cannot be attached.
+    """
+    text = {"subject": template.subject, "body": template.body} if template else {}
+    broadcast = Broadcast.objects.create(**{**text, **values})
+    attach(broadcast, files)
+    return broadcast
 
 
 @transaction.atomic
@@ -31,10 +45,16 @@ def start(broadcast: Broadcast) -> None:
     _run_soon(broadcast)
 
 
-def schedule(broadcast: Broadcast, at: datetime) -> None:
-    """Send it at a time. Raise Refused when it has no audience."""
-    broadcast.refresh_from_db()
+def check(broadcast: Broadcast) -> None:
+    """Raise Refused when it has no audience, or fields that do not exist."""
     audience.check(broadcast)
+    fields.check(broadcast.subject, broadcast.body)
+
+
+def schedule(broadcast: Broadcast, at: datetime) -> None:
+    """Send it at a time. Raise Refused when it has no audience, or fields that do not exist."""
+    broadcast.refresh_from_db()
+    check(broadcast)
     _change_state(broadcast, {DRAFT}, SCHEDULED, send_at=at, groups_named=audience.groups_named(broadcast))
 
 

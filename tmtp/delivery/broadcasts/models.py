@@ -1,4 +1,4 @@
-"""A broadcast, its remaining recipients, and the messages it was sent as.
+"""Broadcasts, their texts and attachments, their remaining recipients, and the messages they were sent as.
 
 Each portion is sent in the transaction that deletes its `Recipient` rows. Users with a row do not have the message,
 users whose row is gone have it. So nobody gets it twice and nobody is left out, whatever process dies.
@@ -7,6 +7,7 @@ users whose row is gone have it. So nobody gets it twice and nobody is left out,
 from __future__ import annotations
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -14,9 +15,62 @@ from django.utils.translation import gettext_lazy as _
 from tmtp.models import Group, SentMessage, User
 
 from ..claims import Claimable
+from ..errors import Refused
+
+SUBJECT_MAX = 200
 
 
-class Broadcast(Claimable):
+class Written(models.Model):
+    """A subject and a text, with or without fields (`tmtp.delivery.broadcasts.fields`)."""
+
+    subject = models.CharField(_("subject"), max_length=SUBJECT_MAX)
+    body = models.TextField(_("text"), help_text=_("CommonMark (Markdown). The next page shows a preview."))
+
+    class Meta:
+        abstract = True
+
+    def clean(self) -> None:
+        """Refuse fields that do not exist."""
+        from . import fields
+
+        for name in ("subject", "body"):
+            try:
+                fields.check(self.subject if name == "subject" else "x", self.body if name == "body" else "")
+            except Refused as refused:
+                raise ValidationError({name: refused.text_for_people()}) from None
+
+
+class File(models.Model):
+    """An attachment, which one or more broadcasts have: the runs of one that is repeated share theirs."""
+
+    name = models.CharField(_("name"), max_length=255)
+    size = models.PositiveIntegerField(_("size"), editable=False)
+    content = models.BinaryField(editable=False)
+    created = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("attachment")
+        verbose_name_plural = _("attachments")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Template(Written):
+    """A subject and a text under a name, to begin broadcasts with."""
+
+    name = models.CharField(_("name"), max_length=100, unique=True)
+
+    class Meta:
+        verbose_name = _("broadcast template")
+        verbose_name_plural = _("broadcast templates")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Broadcast(Written, Claimable):
     """A message to many members: its text, its audience and its progress.
 
     The audience is `everyone`, or all who meet every condition that is set. The claim is held by the worker that
@@ -31,8 +85,7 @@ class Broadcast(Claimable):
         CANCELLED = 5, _("cancelled")
         DONE = 6, _("done")
 
-    subject = models.CharField(_("subject"), max_length=200)
-    body = models.TextField(_("text"), help_text=_("CommonMark (Markdown). The next page shows a preview."))
+    files = models.ManyToManyField(File, verbose_name=_("attachments"), blank=True, related_name="broadcast")
 
     everyone = models.BooleanField(_("everyone"), default=False)
     groups = models.ManyToManyField(
@@ -82,6 +135,7 @@ class Broadcast(Claimable):
     total = models.PositiveIntegerField(_("recipients"), default=0, editable=False)
     sent = models.PositiveIntegerField(_("recipients it was queued for"), default=0, editable=False)
 
+    minutes = models.JSONField(default=list, editable=False)  # how many were sent in each: `pace`
     paced = models.DateTimeField(null=True, editable=False)  # the time up to which the rate has been used
 
     # The report, as it was last counted.
@@ -102,8 +156,15 @@ class Broadcast(Claimable):
         return self.state == self.State.DRAFT
 
     @property
+    def is_personal(self) -> bool:
+        """Return whether each recipient gets a text of their own, because there are fields in it."""
+        from .fields import used
+
+        return "{{" in self.subject + self.body and bool(used(self.subject, self.body))
+
+    @property
     def messages(self) -> models.QuerySet[SentMessage]:
-        """The messages it was sent as, one for each portion."""
+        """The messages it was sent as: one for each portion or, with fields, for each recipient."""
         return SentMessage.objects.filter(pk__in=self.parts.values("message_id"))
 
 
@@ -123,7 +184,7 @@ class Recipient(models.Model):
 
 
 class Part(models.Model):
-    """A message that a broadcast was sent as, to a portion of its recipients."""
+    """A message that a broadcast was sent as: to a portion of its recipients or, with fields, to one of them."""
 
     message = models.OneToOneField(
         SentMessage, primary_key=True, on_delete=models.CASCADE, db_constraint=False, related_name="+"

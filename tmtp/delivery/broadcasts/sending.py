@@ -20,16 +20,18 @@ from django.utils import timezone
 from tmtp.models import User
 from tmtp.protocol.values import parse_msgid
 from tmtp.services.errors import Refused
-from tmtp.services.messages.sending import send_message
+from tmtp.services.messages.sending import Personal, send_message, send_personal
 from tmtp.services.people.linking import users_of
 
 from .. import claims
 from ..budget import let_others_write
-from . import audience
-from .lifecycle import pause
+from . import audience, fields, files, pace
+from .lifecycle import check, pause
 from .models import Broadcast, Part, Recipient
+from .trial import letters
 
 PORTION = 1000  # recipients of one message, in one transaction
+PERSONAL_PORTION = 250  # with fields: messages in one transaction
 LEAST_BURST = timedelta(seconds=10)  # with a rate: the time from one message to the next
 MOST_BURST = timedelta(minutes=2)  # the time that it may catch up with
 RUNNING, DONE = Broadcast.State.RUNNING, Broadcast.State.DONE
@@ -88,7 +90,7 @@ class _Sender:
         claims.renew(self._held)
         if broadcast.chosen:
             return self._send(broadcast)
-        audience.check(broadcast)
+        check(broadcast)
         if not self._make_users(broadcast):
             self._choose(broadcast)
         return True
@@ -116,27 +118,44 @@ class _Sender:
     def _send(self, broadcast: Broadcast) -> bool:
         """Send the next portion, and delete its recipients. Return whether there are more."""
         now = timezone.now()
-        size, paced = _portion(broadcast, now)
+        size, paced = _portion(broadcast, now, PERSONAL_PORTION if broadcast.is_personal else PORTION)
         if not size:
             return False
         waiting = Recipient.objects.filter(broadcast=broadcast)
         users = list(User.objects.filter(pk__in=waiting.order_by("user_id").values("user_id")[:size]).order_by("pk"))
         if users:
-            (msgid,) = send_message(users, broadcast.subject, broadcast.body, together=True)
-            Part.objects.create(message_id=parse_msgid(msgid), broadcast=broadcast)
+            numbers = _send_each(broadcast, users) if broadcast.is_personal else _send_to_all(broadcast, users)
+            Part.objects.bulk_create(Part(message_id=number, broadcast=broadcast) for number in numbers)
             waiting.filter(user_id__lte=users[-1].pk).delete()
         more = waiting.exists()
         ended = {} if more else {"state": DONE, "finished": now}
-        self._held.update(sent=F("sent") + len(users), paced=paced, problem="", **ended)
+        minutes = pace.add(broadcast.minutes, now, len(users))
+        self._held.update(sent=F("sent") + len(users), paced=paced, minutes=minutes, problem="", **ended)
         return more
 
 
-def _portion(broadcast: Broadcast, now: datetime) -> tuple[int, datetime | None]:
+def _send_to_all(broadcast: Broadcast, users: list[User]) -> list[int]:
+    """Send the same message to all of them. Return its number."""
+    body = fields.fill_body(broadcast.body, {})
+    subject = fields.fill_subject(broadcast.subject, {})
+    (msgid,) = send_message(users, subject, body, together=True, attachments=files.attachments(broadcast))
+    return [parse_msgid(msgid)]
+
+
+def _send_each(broadcast: Broadcast, users: list[User]) -> list[int]:
+    """Send each of them a message of their own. Return the numbers."""
+    keys = [f"broadcast {broadcast.pk} user {user.pk}" for user in users]
+    texts = letters(broadcast, users)
+    personal = [Personal(user, *text, key) for user, text, key in zip(users, texts, keys, strict=True)]
+    return send_personal(personal, files.attachments(broadcast))
+
+
+def _portion(broadcast: Broadcast, now: datetime, most: int) -> tuple[int, datetime | None]:
     """Return how many recipients the rate allows now, 0 if too few for a message, and the new value of `paced`."""
     if not broadcast.rate:
-        return PORTION, None
+        return most, None
     each = timedelta(minutes=1) / broadcast.rate
     least = max(LEAST_BURST, each)
     paced = max(broadcast.paced or now - least, now - MOST_BURST)
-    size = min(PORTION, (now - paced) // each) if now - paced >= least else 0
+    size = min(most, (now - paced) // each) if now - paced >= least else 0
     return size, paced + size * each

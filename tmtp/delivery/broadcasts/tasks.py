@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
+from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
@@ -19,6 +20,8 @@ from .lifecycle import RUN, TAKE_BACK, start
 from .models import Broadcast, Part
 from .sending import send, unattended
 
+RECALLED_AT_ONCE = 100
+
 
 @quoting_nobody
 def run(pk: int) -> None:
@@ -30,14 +33,18 @@ def run(pk: int) -> None:
 
 @quoting_nobody
 def take_back(pk: int) -> None:
-    """Recall the messages of a broadcast for a while, each in a transaction of its own."""
+    """Recall the messages of a broadcast for a while: a portion's message, or many personal ones, in a transaction."""
     budget = Budget()
-    for message in SentMessage.objects.filter(pk__in=Part.objects.filter(broadcast=pk), recalled=None):
+    parts = Part.objects.filter(broadcast=pk)
+    at_once = RECALLED_AT_ONCE if any(one.is_personal for one in Broadcast.objects.filter(pk=pk)) else 1
+    while some := list(SentMessage.objects.filter(pk__in=parts.values("pk"), recalled=None)[:at_once]):
         if not budget:
             run_soon(TAKE_BACK, pk)
             return
         begun = time.monotonic()
-        recall(message.msgid)
+        with transaction.atomic():
+            for message in some:
+                recall(message.msgid)
         let_others_write(time.monotonic() - begun)
 
 

@@ -12,7 +12,7 @@ from django.contrib.auth.models import Group as AccountGroup
 from django.core.management import CommandError, call_command
 
 from tmtp.delivery.broadcasts import lifecycle, sending
-from tmtp.delivery.models import Broadcast
+from tmtp.delivery.models import Broadcast, Template
 from tmtp.models import QueueEntry
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
@@ -122,3 +122,22 @@ def test_it_watches_what_another_one_sends(members, monkeypatch):
     monkeypatch.setattr(command.time, "sleep", lambda seconds: lifecycle.cancel(one))
     with pytest.raises(SystemExit, match="130"):
         run("--resume", str(one.pk))
+
+
+def test_a_test_a_count_and_a_question(body, members, monkeypatch):
+    Template.objects.create(name="news", subject="News", body="Hello {{ username }}")
+    assert "6 recipients" in run("--template", "news", "--all", "--count")
+    assert "sent to “member 1”" in run("--template", "news", "--all", "--test", "member 1", "--attach", body)
+    assert QueueEntry.objects.count() == 1
+    monkeypatch.setattr("sys.stdin", Terminal("no\n"))
+    assert "It was not sent." in run("--template", "news", "--all")
+    assert not Broadcast.objects.exists()
+    monkeypatch.setattr("sys.stdin", Terminal("yes\n"))
+    assert "6 of 6: done" in run("--template", "news", "--all")
+    with pytest.raises(CommandError, match="Template “old” does not exist"):
+        run("--template", "old", "--all")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True

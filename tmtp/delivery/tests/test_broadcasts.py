@@ -318,13 +318,13 @@ def test_a_task_hands_over_to_the_next(asked, monkeypatch):
 
 def test_no_faster_than_its_rate():
     one = Broadcast(rate=60)
-    size, paced = sending._portion(one, NOW)
+    size, paced = sending._portion(one, NOW, sending.PORTION)
     assert (size, paced) == (3, NOW - timedelta(seconds=7))  # a portion is 3 here
     one.paced = NOW - timedelta(seconds=9)
-    assert sending._portion(one, NOW)[0] == 0  # less than one message is due
+    assert sending._portion(one, NOW, sending.PORTION)[0] == 0  # less than one message is due
     one.paced = NOW - timedelta(days=9)  # no worker ran meanwhile
     sizes = []
-    while (found := sending._portion(one, NOW))[0]:
+    while (found := sending._portion(one, NOW, sending.PORTION))[0]:
         sizes.append(found[0])
         one.paced = found[1]
     assert sum(sizes) <= 120
@@ -333,10 +333,10 @@ def test_no_faster_than_its_rate():
 
 def test_one_a_minute():
     one = Broadcast(rate=1)
-    size, one.paced = sending._portion(one, NOW)
+    size, one.paced = sending._portion(one, NOW, sending.PORTION)
     assert size == 1
-    assert sending._portion(one, NOW + timedelta(seconds=59))[0] == 0
-    assert sending._portion(one, NOW + timedelta(seconds=60))[0] == 1
+    assert sending._portion(one, NOW + timedelta(seconds=59), sending.PORTION)[0] == 0
+    assert sending._portion(one, NOW + timedelta(seconds=60), sending.PORTION)[0] == 1
 
 
 def test_a_slow_one_does_not_keep_a_worker(asked):

@@ -8,12 +8,14 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group as AccountGroup
 from django.contrib.auth.models import Permission
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 from django.utils import timezone
 
 from tmtp.delivery import workers
-from tmtp.delivery.broadcasts import lifecycle, sending
-from tmtp.delivery.models import Broadcast
+from tmtp.delivery.broadcasts import files, lifecycle, pace, sending
+from tmtp.delivery.models import Broadcast, Template
+from tmtp.models import SentMessage
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 Account = get_user_model()
@@ -61,7 +63,7 @@ def test_from_the_form_to_the_queue(admin_client, members):
     assert page.redirect_chain == [(url("review", one.pk), 302)]
     assert "On <em>Sunday</em>." in text(page)
     assert "Send now to 4 members" in text(page)
-    page = admin_client.post(url("review", one.pk), {"now": ""}, follow=True)
+    page = admin_client.post(url("review", one.pk), {"now": "", "confirmed": "yes"}, follow=True)
     assert "It is being sent." in text(page)
     assert state(one) == State.RUNNING
     sending.send(one.pk, lambda: True)
@@ -96,10 +98,10 @@ def test_a_draft_can_be_kept_and_changed(admin_client):
 def test_schedule_and_think_again(admin_client, members):
     one = draft()
     for at, said in (("", "Enter a date and time."), ("2020-01-01T12:00", "is in the past"), ("soon", "valid date")):
-        assert said in text(admin_client.post(url("review", one.pk), {"later": "", "send_at": at}))
+        assert said in text(admin_client.post(url("review", one.pk), {"later": "", "send_at": at, "confirmed": "yes"}))
         assert state(one) == State.DRAFT
     at = (timezone.now() + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M")
-    page = admin_client.post(url("review", one.pk), {"later": "", "send_at": at}, follow=True)
+    page = admin_client.post(url("review", one.pk), {"later": "", "send_at": at, "confirmed": "yes"}, follow=True)
     assert "It is scheduled." in text(page)
     assert (state(one), one.send_at.strftime("%Y-%m-%dT%H:%M")) == (State.SCHEDULED, at)
     assert admin_client.get(url("review", one.pk)).url == url("change", one.pk)
@@ -182,3 +184,57 @@ def test_others_see_nothing(client, members):
     one = running()
     for where in (url("change", one.pk), url("progress", one.pk), url("review", one.pk)):
         assert client.get(where).status_code == 403
+
+
+def test_it_asks_before_it_goes_to_everybody(admin_client, members):
+    one = draft()
+    page = text(admin_client.post(url("review", one.pk), {"now": ""}))
+    assert "Send “We move” to 4 members now?" in page
+    assert 'name="confirmed"' in page
+    assert state(one) == State.DRAFT
+    few = draft(everyone=False, staff_only=True)
+    admin_client.post(url("review", few.pk), {"now": ""})
+    assert state(few) == State.RUNNING
+
+
+def test_a_test_and_the_view_of_a_member(admin_client, members):
+    one = draft(body="Hello {{ username }}")
+    page = text(admin_client.get(url("review", one.pk)))
+    assert "Hello admin" in page
+    assert "Hello member 1" in text(admin_client.get(url("review", one.pk), {"as": "member 1"}))
+    assert "nobody here" in text(admin_client.get(url("review", one.pk), {"as": "nobody here"}))
+    assert "A test was sent to you." in text(admin_client.post(url("review", one.pk), {"test": ""}, follow=True))
+    assert list(SentMessage.objects.values_list("subject", flat=True)) == ["Test: We move"]
+    assert state(one) == State.DRAFT
+
+
+def test_files_and_templates(admin_client):
+    Template.objects.create(name="News", subject="The news", body="Hello")
+    page = text(admin_client.get(url("add")))
+    assert "?template=" in page
+    assert 'value="The news"' in text(admin_client.get(url("add"), {"template": Template.objects.get().pk}))
+    write(admin_client, url("add"), everyone="on", attach=SimpleUploadedFile("plan.txt", b"Sunday"))
+    one = Broadcast.objects.get()
+    assert [file.name for file in one.files.all()] == ["plan.txt"]
+    assert "plan.txt" in text(admin_client.get(url("review", one.pk)))
+    big = SimpleUploadedFile("big", b"x" * (files.MOST + 1))
+    kept = one.files.get().pk
+    assert "octets" in text(write(admin_client, url("change", one.pk), everyone="on", files=kept, attach=big))
+    write(admin_client, url("change", one.pk), everyone="on")
+    assert not one.files.exists()
+    assert "There is no field “nam”" in text(
+        write(admin_client, url("change", one.pk), body="{{ nam }}", everyone="on")
+    )
+
+
+def test_rate_and_end_are_shown(admin_client, members):
+    one = running()
+    now = timezone.now()
+    minute = int(now.timestamp() // 60)
+    Broadcast.objects.update(total=1000, sent=300, chosen=now - timedelta(minutes=3), minutes=[[minute - 2, 300]])
+    one.refresh_from_db()
+    assert 80 <= pace.per_minute(one) <= 160
+    assert pace.end(one) > now
+    page = text(admin_client.get(url("change", one.pk)))
+    assert "recipients a minute" in page
+    assert "Probable end" in page

@@ -10,7 +10,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import IntegrityError, transaction
 
-from ...models import Member, SentMessage, User
+from ...models import Member, Node, SentMessage, User
 from ...protocol.values import format_msgid
 from ..errors import Refused
 from ..people.actors import nodes_of
@@ -77,6 +77,52 @@ def send_message(
         joined = Member.objects.filter(group=group, status=_JOINED).values_list("user_id", flat=True)
         outgoing.append(author.outgoing(nodes_of(joined), write()))
     return _send(outgoing, subject, thread, key)
+
+
+@dataclass(frozen=True, slots=True)
+class Personal:
+    """A message of the site for one user, which is sent once per `key`."""
+
+    user: User
+    subject: str
+    body: str
+    key: str
+
+
+@transaction.atomic
+def send_personal(letters: Sequence[Personal], attachments: Iterable[Any] = ()) -> list[int]:
+    """Send each of the users a message of their own, as `send_message` does, with a few statements for all of them.
+
+    Return the numbers of the messages. Leave out letters whose key was used before.
+    """
+    room.check()
+    author, files = _author(None), attachments_of(attachments or ())
+    before = set(SentMessage.objects.filter(key__in=[one.key for one in letters]).values_list("key", flat=True))
+    letters = [one for one in letters if one.key not in before]
+    users = [one.user for one in letters]
+    hold([user.pk for user in users])
+    names, nodes = aliases_of(users), _nodes_by_user(users)
+    outgoing = []
+    for one in letters:
+        subject, body, _ = checked(one.subject, one.body, "")
+        readers = [author.person, Person(names[one.user.pk], one.user.uid)]
+        letter = compose(author.person, subject, body, readers=readers, attachments=files)
+        outgoing.append(author.outgoing(nodes.get(one.user.pk, ()), letter))
+        outgoing[-1].number = numbers.next()
+    SentMessage.objects.bulk_create(
+        SentMessage(id=item.number, sender_id=item.sender, subject=one.subject, key=one.key)
+        for item, one in zip(outgoing, letters, strict=True)
+    )
+    enqueue(outgoing, batch=None)
+    reports.begin_all((item.number, node) for item in outgoing for node in item.nodes)
+    return [item.number for item in outgoing]
+
+
+def _nodes_by_user(users: Sequence[User]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for user, node in Node.objects.filter(user__in=users, dropped=None).values_list("user_id", "pk"):
+        found.setdefault(user, []).append(node)
+    return found
 
 
 async def asend_message(to: Any, subject: str, body: str, **options: Any) -> list[str]:

@@ -160,7 +160,12 @@ def _tell(told: Iterable[Follower], settled: Sequence[Settled]) -> None:
 
 def begin(number: int, nodes: Iterable[int]) -> None:
     """Begin the reports of a tracked message, which waits for these nodes."""
-    sql.add_reports([(number, node) for node in nodes])
+    begin_all((number, node) for node in nodes)
+
+
+def begin_all(waiting: Iterable[tuple[int, int]]) -> None:
+    """Begin the reports of tracked messages, given as pairs of a number and a node that it waits for."""
+    sql.add_reports(list(waiting))
 
 
 def note(notes: Sequence[Note]) -> None:

@@ -102,7 +102,7 @@ def admin() -> None:
     assert one.by == account("staff") or one.by.pk == account("staff").pk
     assert "By hand" in text or "Monday" in text
     review = reverse("admin:tmtp_delivery_broadcast_review", one.pk)
-    browser.post(review, {"now": "1"})
+    browser.post(review, {"now": "1", "confirmed": "yes"})
     text = browser.get(reverse("admin:tmtp_delivery_broadcast_change", one.pk))
     one.refresh_from_db()
     assert one.state == Broadcast.State.RUNNING
@@ -110,7 +110,7 @@ def admin() -> None:
     text = browser.get(reverse("admin:tmtp_delivery_broadcast_change", one.pk))
     assert f'value="{FIRST_ID}" max="{FIRST_ID}"' in text
     later = Broadcast.objects.create(subject="Later", body=BODY, everyone=True)
-    at = {"later": "1", "send_at": "2199-12-31T10:30"}
+    at = {"later": "1", "confirmed": "yes", "send_at": "2199-12-31T10:30"}
     browser.post(reverse("admin:tmtp_delivery_broadcast_review", later.pk), at)
     later.refresh_from_db()
     assert later.state == Broadcast.State.SCHEDULED, later.state

@@ -15,15 +15,21 @@ from django.contrib.auth.models import Group as AccountGroup
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.management.base import CommandError
 from django.db import transaction
+from django.utils.translation import gettext, gettext_noop, ngettext
 from django.utils.translation import gettext as _
 
-from tmtp.delivery.broadcasts import audience, lifecycle
+from tmtp.delivery.broadcasts import audience, lifecycle, trial
+from tmtp.delivery.broadcasts.files import attach
 from tmtp.delivery.broadcasts.sending import send
-from tmtp.delivery.models import Broadcast
+from tmtp.delivery.models import Broadcast, Template
 from tmtp.management.base import TmtpCommand, text
 from tmtp.models import Group
 from tmtp.services.errors import Refused
 
+NO_GROUP, NO_TEMPLATE = (
+    gettext_noop("Group “%(name)s” does not exist."),
+    gettext_noop("Template “%(name)s” does not exist."),
+)
 LOOK = 0.5  # seconds to wait while another process sends, or until the rate allows more
 State = Broadcast.State
 
@@ -52,6 +58,8 @@ class Command(TmtpCommand):
         """Add the text, the audience, and the rate."""
         parser.add_argument("--subject", type=text, help="the subject")
         parser.add_argument("--body-file", metavar="FILE", help="the text, CommonMark in UTF-8; - for standard input")
+        parser.add_argument("--template", metavar="NAME", type=text, help="begin with a template of the admin")
+        parser.add_argument("--attach", metavar="FILE", action="append", default=[], help="attach this file")
         parser.add_argument("--all", action="store_true", help="to everyone")
         parser.add_argument(
             "--group", metavar="GID", action="append", type=text, default=[], help="who has joined this group"
@@ -64,6 +72,9 @@ class Command(TmtpCommand):
         parser.add_argument("--joined-before", metavar="DATE", type=day, help="who signed up before then")
         parser.add_argument("--seen-since", metavar="DATE", type=day, help="who has signed in since then")
         parser.add_argument("--rate", metavar="N", type=rate, help="at most so many recipients a minute")
+        parser.add_argument("--test", metavar="NAME", type=text, help="send a test to this member, and nothing else")
+        parser.add_argument("--count", action="store_true", help="print how many recipients it has, and send nothing")
+        parser.add_argument("--no-input", "--noinput", action="store_true", help="do not ask before it is sent")
         parser.add_argument("--resume", metavar="ID", type=int, help="go on with one that was begun")
 
     def handle(self, *args: Any, resume: int | None, **options: Any) -> None:
@@ -75,6 +86,8 @@ class Command(TmtpCommand):
 
         try:
             broadcast = self._begun(resume) if resume is not None else self._new(options)
+            if broadcast is None:
+                return
             before = signal.signal(signal.SIGINT, stop)
             try:
                 self._follow(broadcast, stopped)
@@ -93,13 +106,34 @@ class Command(TmtpCommand):
             lifecycle.resume(broadcast)
         return broadcast
 
-    @transaction.atomic
-    def _new(self, options: dict[str, Any]) -> Broadcast:
-        if not options["subject"] or not options["body_file"]:
-            raise CommandError(_("Give --subject and --body-file, or --resume ID."))
+    def _new(self, options: dict[str, Any]) -> Broadcast | None:
+        """Start a new broadcast, and return it; None if it is not to be sent."""
+        with transaction.atomic():
+            broadcast = self._draft(options)
+            if options["all"] and audience.describe(broadcast):
+                raise CommandError(_("--all cannot be combined with other conditions."))
+            if options["test"]:
+                self._test(broadcast, options["test"])
+            elif options["count"]:
+                self._count(broadcast)
+            elif self._is_sure(broadcast, options):
+                lifecycle.start(broadcast)
+                return broadcast
+            else:
+                self.stdout.write(_("It was not sent."))
+            broadcast.delete()
+        return None
+
+    def _draft(self, options: dict[str, Any]) -> Broadcast:
+        if options["template"]:
+            (template,) = named(Template, "name", [options["template"]])
+        elif options["subject"] and options["body_file"]:
+            template = Template()
+        else:
+            raise CommandError(_("Give --subject and --body-file, or --template NAME, or --resume ID."))
         broadcast = Broadcast(
-            subject=options["subject"],
-            body=text_of(options["body_file"]),
+            subject=options["subject"] or template.subject,
+            body=text_of(options["body_file"]) if options["body_file"] else template.body,
             everyone=options["all"],
             staff_only=options["staff"],
             **{name: options[name] for name in ("joined_since", "joined_before", "seen_since", "rate")},
@@ -109,12 +143,32 @@ class Command(TmtpCommand):
         except ValidationError as error:
             raise CommandError(in_words(error)) from None
         broadcast.save()
+        attach(broadcast, options["attach"])
         broadcast.groups.set(named(Group, "gid", options["group"]))
         broadcast.account_groups.set(named(AccountGroup, "name", options["account_group"]))
-        if options["all"] and audience.describe(broadcast):
-            raise CommandError(_("--all cannot be combined with other conditions."))
-        lifecycle.start(broadcast)
         return broadcast
+
+    def _test(self, broadcast: Broadcast, name: str) -> None:
+        trial.send_test(broadcast, trial.member(name))
+        self.stdout.write(_("A test was sent to “%(name)s”.") % {"name": name})
+
+    def _count(self, broadcast: Broadcast) -> None:
+        lifecycle.check(broadcast)
+        self.stdout.write(recipients(audience.count(broadcast)))
+        for name in audience.sample(broadcast):
+            self.stdout.write(f"    {name}")
+
+    def _is_sure(self, broadcast: Broadcast, options: dict[str, Any]) -> bool:
+        """Ask on a terminal, if it goes to everyone or to many. Return whether it is to be sent."""
+        number = audience.count(broadcast)
+        lifecycle.check(broadcast)
+        if options["no_input"] or not sys.stdin.isatty() or not audience.is_large(broadcast, number):
+            return True
+        self.stdout.write(recipients(number))
+        try:
+            return input(_("Send it? Type “yes”: ")).strip().lower() in ("yes", _("yes"))
+        except EOFError:
+            return False
 
     def _follow(self, broadcast: Broadcast, stopped: list[int]) -> None:
         """Send it, or wait while another process does, until it no longer runs or Ctrl-C was pressed."""
@@ -179,6 +233,11 @@ def describe(broadcast: Broadcast) -> str:
     return _("queued for %(sent)d of %(total)d") % {"sent": broadcast.sent, "total": broadcast.total}
 
 
+def recipients(number: int) -> str:
+    """Return the number of recipients in words."""
+    return ngettext("It has %(number)d recipient.", "It has %(number)d recipients.", number) % {"number": number}
+
+
 def text_of(name: str) -> str:
     """Return the text in a file, or on standard input. Raise CommandError."""
     try:
@@ -204,5 +263,6 @@ def named(model: Any, field: str, names: list[str]) -> list[Any]:
     found = {getattr(row, field): row for row in model.objects.filter(**{f"{field}__in": names})}
     missing = [name for name in names if name not in found]
     if missing:
-        raise CommandError(_("Group “%(name)s” does not exist.") % {"name": missing[0]})
+        said = NO_TEMPLATE if model is Template else NO_GROUP
+        raise CommandError(gettext(said) % {"name": missing[0]})
     return [found[name] for name in names]
