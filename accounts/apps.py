@@ -17,7 +17,7 @@ class AccountsConfig(AppConfig):
         from tmtp import logs
         from tmtp.members_data import sections
 
-        from . import exporting, usernames
+        from . import exporting, languages, usernames
         from .second_factor import signing_in
         from .sessions import browsers
 
@@ -25,5 +25,6 @@ class AccountsConfig(AppConfig):
         logs.protect("accounts.email_addresses", "accounts.openid.views")
         user_logged_in.connect(signing_in.signed_in, dispatch_uid="accounts.second_factor")
         user_logged_in.connect(browsers.signed_in, dispatch_uid="accounts.sessions")
+        user_logged_in.connect(languages.signed_in, dispatch_uid="accounts.languages")
         user_logged_out.connect(browsers.signed_out, dispatch_uid="accounts.sessions")
         post_save.connect(usernames.remember, sender=get_user_model(), dispatch_uid="accounts.usernames")

@@ -8,6 +8,7 @@ from typing import Any
 from tmtp.members_data.archive import Part, json_part
 from tmtp.models import User
 
+from .languages import language_of
 from .models import AuthenticatorApp
 
 
@@ -19,6 +20,7 @@ def parts(account: Any, user: User) -> Iterator[Part]:
     yield json_part(
         "sign-in.json",
         {
+            "language": language_of(account),
             "password": account.has_usable_password(),
             "addresses": list(account.addresses.order_by("pk").values("address", "verified", "created")),
             "authenticator_app": {"created": app.created, "used": app.used} if app else None,

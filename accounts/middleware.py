@@ -1,4 +1,4 @@
-"""Middleware for signed-in members: their browsers are remembered, and some must have a second factor."""
+"""Middleware for signed-in members: the language of their pages, their browsers, who must have a second factor."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.deprecation import MiddlewareMixin
 
+from . import languages
 from .second_factor import factors
 from .sessions import browsers
 
@@ -19,6 +20,11 @@ ALLOWED |= {"accounts:openid_sign_in", "accounts:openid_callback"}  # where `rea
 
 class MemberMiddleware(MiddlewareMixin):
     """After Django's AuthenticationMiddleware."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        """Let pages be in the member's language."""
+        if settings.SESSION_COOKIE_NAME in request.COOKIES:
+            languages.activate(request)
 
     def process_view(self, request: HttpRequest, *view: Any) -> HttpResponse | None:
         """Remember the browser; redirect a member who must add a second factor first."""

@@ -69,6 +69,18 @@ class UsernameKey(models.Model):
         return self.key
 
 
+class ChosenLanguage(models.Model):
+    """The language that a member has chosen for pages and mails. Members without a row have not chosen."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="chosen_language"
+    )
+    language = models.CharField(max_length=16)
+
+    def __str__(self) -> str:
+        return self.language
+
+
 class AuthenticatorApp(models.Model):
     """An app that shows a new code every 30 seconds (TOTP, RFC 6238): a member has one at most."""
 

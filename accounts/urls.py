@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from . import views, web_device
+from . import languages, views, web_device
 
 app_name = "accounts"
 
@@ -13,5 +13,6 @@ urlpatterns = [
     path("", include("accounts.openid.urls")),
     path("", include("accounts.second_factor.urls")),
     path("", include("accounts.sessions.urls")),
+    path("language/", languages.choose, name="language"),
     path("live/", web_device.watch, name="web_device"),
 ]

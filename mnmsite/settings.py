@@ -171,6 +171,7 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.read("MNM_EMAIL_FROM", env.sender, "mnm@
 TMTP_DELIVERY: dict[str, Any] = {
     "SITE_URL": URL,
     "EMAIL_ADDRESSES": "accounts.email_addresses",
+    "LANGUAGE_OF": "accounts.languages.language_of",
     "FALLBACK_EMAIL_BACKEND": EMAIL["EMAIL_BACKEND"],
 }
 
@@ -221,6 +222,10 @@ LANGUAGES = [  # those with translations, so that our texts and Django's are in 
     ("pt", "Português"),
 ]
 LOCALE_PATHS = [BASE_DIR / "locale"]
+LANGUAGE_COOKIE_AGE = 365 * 86400
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_SECURE = HTTPS
 USE_I18N = True
 TIME_ZONE = "UTC"
 USE_TZ = True

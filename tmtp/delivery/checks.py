@@ -80,6 +80,7 @@ RULES: dict[str, Rule] = {
     "EMAIL_ROUTE": ROUTES,
     "SIGN_IN_VIEWS": NAMES,
     "EMAIL_ADDRESSES": DOTTED_PATH,
+    "LANGUAGE_OF": DOTTED_PATH_OR_NONE,
     "FALLBACK_EMAIL_BACKEND": FALLBACK,
     "HANDLER": DOTTED_PATH_OR_NONE,
     "HANDLER_TRIES": COUNT,
@@ -99,6 +100,7 @@ RULES: dict[str, Rule] = {
 PATHS = {
     "EMAIL_ADDRESSES": ("users_by_address", "address_by_user"),
     "FALLBACK_EMAIL_BACKEND": ("send_messages",),
+    "LANGUAGE_OF": ("__call__",),
     "HANDLER": ("__call__",),
     "REPORT_HANDLER": ("__call__",),
 }

@@ -19,6 +19,7 @@ DEFAULTS: dict[str, Any] = {
     # the website around it
     "SITE_URL": "",
     "EMAIL_ADDRESSES": "tmtp.delivery.email_addresses.Allauth",
+    "LANGUAGE_OF": None,
     "FALLBACK_EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
     "EMAIL_ROUTE": "both",
     "SIGN_IN_VIEWS": [

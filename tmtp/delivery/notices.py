@@ -32,6 +32,7 @@ from . import last_runs
 from .budget import Budget, repeat
 from .conf import conf
 from .email_addresses import address_by_user
+from .languages import in_language_of
 from .models import Notice
 from .site_email import mail_server, on_site
 
@@ -137,9 +138,10 @@ def notice(account: Any, address: str) -> EmailMessage:
     """Return the mail to a member. Mail programs offer a button that unsubscribes (RFC 8058)."""
     end = on_site(reverse("tmtp_delivery:no_notices", args=[signing.dumps(str(account.pk), salt=SALT)]))
     context = {"site_name": tmtp_conf.SITE_NAME, "site_url": conf.SITE_URL, "end": end, "account": account}
-    subject = render_to_string("tmtp_delivery/notice_subject.txt", context).strip()
+    with in_language_of(account):
+        subject = render_to_string("tmtp_delivery/notice_subject.txt", context).strip()
+        text = render_to_string("tmtp_delivery/notice.txt", context)
     headers = {"List-Unsubscribe": f"<{end}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
-    text = render_to_string("tmtp_delivery/notice.txt", context)
     return EmailMessage(subject, text, to=[address], headers={**headers, "Auto-Submitted": "auto-generated"})
 
 

@@ -16,12 +16,13 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils import timezone, translation
+from django.utils import timezone
 
 from tmtp.conf import conf as tmtp_conf
 from tmtp.delivery.budget import Budget
 from tmtp.delivery.conf import conf as delivery_conf
 from tmtp.delivery.email_addresses import address_by_user
+from tmtp.delivery.languages import in_language_of
 from tmtp.delivery.notices import note_told
 from tmtp.delivery.site_email import mail_server, on_site
 from tmtp.mailbox import index
@@ -156,8 +157,7 @@ def mail(preferences: Preferences, lines: Sequence[Line], address: str) -> Email
         "end": end,
         "account": preferences.account,
     }
-    language = preferences.language or translation.get_language()
-    with translation.override(language), timezone.override(zone_of(preferences)):
+    with in_language_of(preferences.account, preferences.language), timezone.override(zone_of(preferences)):
         subject = " ".join(render_to_string("tmtp_notices/digest_subject.txt", context).split())
         text = render_to_string("tmtp_notices/digest.txt", context)
     headers = {"List-Unsubscribe": f"<{end}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}

@@ -13,9 +13,10 @@ from typing import Any
 
 import requests
 from django.db.models import F
-from django.utils import timezone, translation
+from django.utils import timezone
 
 from tmtp.delivery import claims
+from tmtp.delivery.languages import in_language_of
 from tmtp.mailbox.models import Entry
 from tmtp.models import Node, QueueEntry
 
@@ -101,7 +102,7 @@ def _prepare(push: Push) -> Request | None:
     if rules.is_looking(timezone.now()):  # and did when the message came, or a moment ago
         _done(push)
         return None
-    with translation.override(rules.preferences.language or translation.get_language()):
+    with in_language_of(push.subscription.account, rules.preferences.language):
         text = json.dumps(notice_of(entry, rules.preferences), ensure_ascii=False)
     urgency = "high" if kind_of(entry.thread) == Kind.PINGS else "normal"
     return Request(push, text, topic_of(push.thread), urgency)
