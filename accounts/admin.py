@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from tmtp.admin.base import Audited
+from tmtp.admin.members_data import MembersDataActions
 from tmtp.services.people import audit
 
 from .models import Address
@@ -32,7 +33,7 @@ admin.site.unregister(User)
 
 
 @admin.register(User)
-class MemberAdmin(Audited, UserAdmin):
+class MemberAdmin(MembersDataActions, Audited, UserAdmin):
     """Django's page of a user, with the e-mail addresses as an inline."""
 
     actions = ["remove_second_factor"]

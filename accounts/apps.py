@@ -12,7 +12,7 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         from django.contrib.auth import get_user_model
         from django.contrib.auth.signals import user_logged_in, user_logged_out
-        from django.db.models.signals import post_save
+        from django.db.models.signals import post_save, pre_delete
 
         from tmtp import logs
         from tmtp.members_data import sections
@@ -27,4 +27,5 @@ class AccountsConfig(AppConfig):
         user_logged_in.connect(browsers.signed_in, dispatch_uid="accounts.sessions")
         user_logged_in.connect(languages.signed_in, dispatch_uid="accounts.languages")
         user_logged_out.connect(browsers.signed_out, dispatch_uid="accounts.sessions")
+        pre_delete.connect(browsers.account_deleted, sender=get_user_model(), dispatch_uid="accounts.sessions")
         post_save.connect(usernames.remember, sender=get_user_model(), dispatch_uid="accounts.usernames")

@@ -38,6 +38,7 @@ DEFAULTS: dict[str, Any] = {
     "MEMBERS_MAY_BAR": True,
     "ABUSE_REPORTS_TO": [],
     "CONFIRMATION": "tmtp.web.confirmation.by_signing_in",
+    "DELETION_AFTER": 7 * 86400,
     # delivery
     "WINDOW": 4,
     "RESEND_AFTER": 30,

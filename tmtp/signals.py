@@ -12,6 +12,9 @@ a thread and may use the database; the next signal waits for them.
 committed that. Argument: `msgids`, a list. Each of them has recipients who will never receive it; see
 `services.queue.reports.report`.
 
+`deletion_requested` is sent after it was committed that an account will be deleted (`members_data.deletion`).
+Arguments: `account`, `due` (the time), and `url`, with which the member keeps the account; it may be empty.
+
 `housekeeping` is sent about every ten seconds by each process that writes for links. A receiver deletes some rows that
 its app does not need any more, and returns soon: messages wait for it. It runs in a transaction of its own.
 """
@@ -21,4 +24,5 @@ from django.dispatch import Signal
 site_received = Signal()
 messages_arrived = Signal()
 messages_expired = Signal()
+deletion_requested = Signal()
 housekeeping = Signal()

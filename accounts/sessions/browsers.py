@@ -77,6 +77,11 @@ def signed_out(sender: Any, request: HttpRequest, **options: Any) -> None:
     Browser.objects.filter(session_key=request.session.session_key).delete()
 
 
+def account_deleted(sender: Any, instance: Any, **options: Any) -> None:
+    """Receive Django's signal that an account is about to be deleted: its sessions end."""
+    end_these(Browser.objects.filter(user=instance))
+
+
 def browsers_of(user: Any) -> list[Browser]:
     """Return the browsers in which the member is signed in, last used first. Forget those whose session has ended."""
     hashes = {user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()}

@@ -5,6 +5,7 @@ It runs in a process of that site (see `mnmsite.tests.scene`). Add new pages her
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from mnmsite.tests.people import ANNA, BETWEEN, COMING, NEW, RENDERED, VISITOR
@@ -105,9 +106,27 @@ def _add_devices_and_names(pages: Pages, boris: Any) -> None:
     pages.add("tmtp_pages:presence", "presence")
     pages.add("tmtp_pages:data", "data")
     pages.add("tmtp_pages:export", "export")
+    pages.add("tmtp_pages:delete_account", "delete-account")
+    _add_deletion(pages)
     pages.add("tmtp_pages:blocked", "blocked")
     pages.add("tmtp_pages:blocked", "blocked-empty", who=NEW)
     pages.add("tmtp_pages:block", "block", boris.uid, query="?" + urlencode({"name": "Boris Lindqvist"}))
+
+
+def _add_deletion(pages: Pages) -> None:
+    """Add the pages of a member who has changed their mind, or may do so."""
+    from django.contrib.auth import get_user_model
+    from django.utils import timezone
+
+    from tmtp.members_data import deletion
+    from tmtp.models import Deletion
+
+    # `deletion.request` would write to the newcomer, whose mailbox is to be empty
+    newcomer = get_user_model().objects.get(username=NEW)
+    leaving = Deletion.objects.create(account=newcomer, due=timezone.now() + timedelta(days=7))
+    pages.add("tmtp_pages:data", "data-leaving", who=NEW)
+    pages.add("tmtp_pages:deletion_cancel", "keep-account", deletion.token_of(leaving), who=VISITOR)
+    pages.add("tmtp_pages:deletion_cancel", "keep-account-wrong", "nonsense", who=VISITOR)
 
 
 def _add_groups(pages: Pages, boris: Any) -> None:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.once
 NO_PAGES = {
     "leads elsewhere": "start message openid_sign_in openid_callback",
     "takes what a form sends, and leads elsewhere": "sign_out link add_address mail_again remove_address unblock "
-    "group_join group_name group_invite session_end sessions_end group_role group_bar invitation_accept "
+    "group_join group_name group_invite session_end sessions_end keep_account group_role group_bar invitation_accept "
     "invitation_decline act undo message_delete group_add override_remove "
     "draft_save draft_delete draft_file_add draft_file_remove message_recall preview language",
     "a file": "message_text attachment draft_file attachment_picture attachment_pdf",

@@ -4,4 +4,4 @@ All changes go through the services, never directly to the models, so that membe
 requires. Secrets are never shown, and texts of messages only if a member has reported them and sent them along.
 """
 
-from . import abuse, audit_log, groups, members, nodes, sent, servers, users  # noqa: F401
+from . import abuse, audit_log, groups, members, members_data, nodes, sent, servers, users  # noqa: F401

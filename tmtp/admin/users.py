@@ -18,6 +18,7 @@ from ..services.people import audit, linking, users
 from ..services.people.actors import Sender
 from .base import LimitedInline, ReadOnlyInline, ServiceAdmin, attempt
 from .filters import UserOnlineFilter, UserWithAccountFilter
+from .members_data import MembersDataActions
 from .waiting import RowsOf, shown_age, shown_count, with_waiting
 
 NAMES_SHOWN = 3
@@ -115,7 +116,7 @@ class BlockInline(ReadOnlyInline):
 
 
 @admin.register(User)
-class UserAdmin(ServiceAdmin):
+class UserAdmin(MembersDataActions, ServiceAdmin):
     """Users. A device creates its user when it registers; here a user is linked to an account of the website."""
 
     list_display = ["names", "account", "nodes_in_use", "short_uid"]

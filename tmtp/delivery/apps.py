@@ -26,9 +26,9 @@ class DeliveryConfig(AppConfig):
         from tmtp.members_data import sections
         from tmtp.services.monitoring import survey
         from tmtp.services.queue import reports
-        from tmtp.signals import site_received
+        from tmtp.signals import deletion_requested, site_received
 
-        from . import checks, exporting  # noqa: F401
+        from . import checks, deletions, exporting  # noqa: F401
         from .conf import conf
         from .inbound.handling import request_handling
         from .inbound.report_batches import follower
@@ -46,5 +46,6 @@ class DeliveryConfig(AppConfig):
             from .workers import close_pools, figures
 
             survey.add_source(figures)
+            deletion_requested.connect(deletions.requested, dispatch_uid="tmtp.delivery.deletions")
             post_spawn.connect(worker_started, dispatch_uid="tmtp.delivery.workers")
             os.register_at_fork(before=close_pools)  # qcluster forks its workers

@@ -33,6 +33,7 @@ SCHEDULES = (
     Every("expire", "tmtp.delivery.tasks.expire", 10),
     Every("sweep", "tmtp.delivery.tasks.sweep", 10),
     Every("notify", "tmtp.delivery.tasks.notify", 10),
+    Every("deletions", "tmtp.delivery.tasks.delete_accounts", 10),
     Every("purge", "tmtp.delivery.tasks.purge", 60),
 )
 

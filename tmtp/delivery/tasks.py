@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db import Error
 
-from . import housekeeping, notices, stalled_devices, workers
+from . import deletions, housekeeping, notices, stalled_devices, workers
 from .inbound import handling, report_batches
 from .private_errors import quoting_nobody
 
@@ -67,6 +67,12 @@ def sweep() -> None:
 def notify() -> int:
     """Tell members by e-mail that messages wait."""
     return notices.send_notices()
+
+
+@quoting_nobody
+def delete_accounts() -> int:
+    """Delete accounts whose time to think is over."""
+    return deletions.delete_due()
 
 
 @quoting_nobody

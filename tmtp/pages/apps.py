@@ -23,5 +23,7 @@ class PagesConfig(AppConfig):
         """Register the system checks. Note when members sign in (`web.confirmation`)."""
         from ..web import confirmation
         from . import checks  # noqa: F401
+        from .views import data
 
         user_logged_in.connect(confirmation.signed_in, dispatch_uid="tmtp.web.confirmation")
+        user_logged_in.connect(data.offer_to_keep, dispatch_uid="tmtp.pages.deletion")

@@ -32,7 +32,7 @@ FLOORS = (
     {"engine"},
     {"logs", "store"},
     {"openid", "services", "server"},
-    {"models", "markup", "signals", "email_spelling"},
+    {"models", "downloads", "markup", "signals", "email_spelling"},
     {"conf", "optional_app", "routers", "times"},
     {"protocol"},
 )

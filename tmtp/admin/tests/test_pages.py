@@ -83,7 +83,17 @@ def test_nothing_secret_is_shown(admin_client, choir, ann, bob):
 
 def test_what_is_in_the_queue_has_no_page(admin_client):
     names = set(re.findall(r"/admin/tmtp/(\w+)/", text(admin_client.get("/admin/"))))
-    assert names == {"abusereport", "auditentry", "user", "node", "group", "member", "sentmessage", "serverlease"}
+    assert names == {
+        "abusereport",
+        "auditentry",
+        "deletion",
+        "user",
+        "node",
+        "group",
+        "member",
+        "sentmessage",
+        "serverlease",
+    }
 
 
 @pytest.mark.parametrize("query", ["ann of rome", "{uid}", "{prefix}", "anna-account"])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from django.http import Http404, HttpRequest, HttpResponseBase
 
+from ...downloads import PIECE, download
 from ...models import Node
 from ...services.messages.attachments import safe_name
 from ...services.messages.post_format import FILE, Attached
-from ...web.downloads import PIECE, download
 from ..access import message_of
 from ..decorators import mailbox_page
 

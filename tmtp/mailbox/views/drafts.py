@@ -19,11 +19,11 @@ from django.utils.formats import time_format
 from django.utils.translation import gettext as _
 
 from ...conf import conf
+from ...downloads import download
 from ...markup import render
 from ...models import Node
 from ...services.errors import Refused
 from ...times import local_time
-from ...web.downloads import download
 from ...web.limits import spend
 from ...web.rendering import render_page
 from .. import drafts, sending

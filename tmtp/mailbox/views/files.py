@@ -13,11 +13,11 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.http import content_disposition_header
 
+from ...downloads import PIECE, download
 from ...models import Node
 from ...services.messages.attachments import safe_name
 from ...services.messages.mailbox import Received
 from ...services.messages.post_format import FILE, Attached
-from ...web.downloads import PIECE, download
 from ...web.rendering import render_page
 from .. import pictures
 from ..access import message_of
