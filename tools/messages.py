@@ -73,12 +73,9 @@ def _python(file: Path) -> bytes:
 
 
 def update(catalogue: str, language: str) -> None:
-    """Add the new texts of the sources to a catalogue, and remove those that are gone.
-
-    The translation of a text that was changed a little is kept, but marked as fuzzy: then it is not used.
-    """
+    """Add the new texts of the sources to a catalogue, and remove those that are gone. A changed text is new."""
     known = read(catalogue, language)
-    known.update(texts_of(CATALOGUES[catalogue]))
+    known.update(texts_of(CATALOGUES[catalogue]), no_fuzzy_matching=True)
     text = BytesIO()
     write_po(text, known, width=100, omit_header=True, ignore_obsolete=True, include_lineno=False)
     file = path_of(catalogue, language)

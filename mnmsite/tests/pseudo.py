@@ -18,8 +18,6 @@ from tools.messages import CATALOGUES, texts_of
 CODE = "eo"
 BEGIN, END = "⟦⟧"
 DJANGO = ("conf", "contrib/admin", "contrib/auth", "contrib/contenttypes")
-# Django formats dates with these, so they are no sentences.
-FORMATS = {"DATE_FORMAT", "TIME_FORMAT"}
 
 
 def write(folder: Path) -> None:
@@ -29,10 +27,22 @@ def write(folder: Path) -> None:
         for message in catalogue:
             if message.id:
                 pseudo.add(message.id, _in_brackets(message.id), context=message.context)
-    file = folder / CODE / "LC_MESSAGES" / "django.mo"
+    _compile(folder, pseudo)
+
+
+def write_catalogue(folder: Path, language: str, translations: dict[str, str]) -> None:
+    """Write a catalogue of these texts and their translations into a folder, for LOCALE_PATHS."""
+    catalogue = Catalog(locale=language)
+    for text, translated in translations.items():
+        catalogue.add(text, translated)
+    _compile(folder, catalogue)
+
+
+def _compile(folder: Path, catalogue: Catalog) -> None:
+    file = folder / str(catalogue.locale) / "LC_MESSAGES" / "django.mo"
     file.parent.mkdir(parents=True)
     with file.open("wb") as stream:
-        write_mo(stream, pseudo)
+        write_mo(stream, catalogue)
 
 
 def _texts_of_django(app: str) -> Catalog:
