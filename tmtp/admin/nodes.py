@@ -20,6 +20,7 @@ from django.utils.translation import ngettext
 
 from ..models import Alias, Node
 from ..services.people import devices
+from ..web.numbers import whole_number
 from .base import ViewAdmin, attempt, name_of
 from .confirm import ask
 from .filters import InUseFilter, OnlineFilter, WaitingFilter
@@ -195,7 +196,7 @@ class NodeAdmin(ViewAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Add buttons for the actions, for users who may run them."""
-        node = Node.objects.filter(pk=object_id).first() if object_id.isdecimal() else None
+        node = Node.objects.filter(pk=whole_number(object_id)).first()
         fitting = {name: action for name, action in NODE_ACTIONS.items() if node and action.applies_to(node)}
         context = {"node_actions": fitting if self.has_act_permission(request) else {}, **(extra_context or {})}
         return super().change_view(request, object_id, form_url, context)

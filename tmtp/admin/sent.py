@@ -28,6 +28,7 @@ from ..services.people.names import aliases_of, typed
 from ..services.queue import reports
 from ..services.queue.reports import State
 from ..times import local_time, number_at
+from ..web.numbers import whole_number
 from .base import INLINE_ROWS, ViewAdmin, attempt, name_of
 from .confirm import ask
 from .filters import YesNoFilter
@@ -52,10 +53,10 @@ class PostedFilter(admin.SimpleListFilter):
         return [("1", _("the last day")), ("7", _("the last 7 days")), ("30", _("the last 30 days"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[SentMessage]) -> QuerySet[SentMessage]:
-        days = self.value()
-        if not days or not days.isdecimal():
+        days = whole_number(self.value() or "")
+        if not days:
             return queryset
-        since = timezone.now() - timedelta(days=min(int(days), 36500))
+        since = timezone.now() - timedelta(days=min(days, 36500))
         return queryset.filter(pk__gte=number_at(since))
 
 
@@ -172,7 +173,7 @@ class SentMessageAdmin(ViewAdmin):
     ) -> HttpResponse:
         """Add the first recipients, or those that match the search."""
         context = dict(extra_context or {})
-        message = SentMessage.objects.filter(pk=object_id).first() if object_id.isdecimal() else None
+        message = SentMessage.objects.filter(pk=whole_number(object_id)).first()
         if message:
             who = request.GET.get("who", "").strip()
             context |= {"who": who, **recipients_of(message, who)}

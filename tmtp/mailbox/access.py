@@ -13,9 +13,8 @@ from ..protocol.values import parse_msgid
 from ..services.messages.mailbox import Received, messages_of
 from ..services.people.linking import user_of
 from ..services.people.placeholders import mailbox_of
+from ..web.numbers import NUMBER_MAX
 from .models import Entry, Mailbox, Thread
-
-NUMBER_MAX = 2**63 - 1
 
 
 def mailbox_for(account: Any) -> Node:

@@ -15,9 +15,9 @@ from ..protocol.values import PING_MAX_UNITS, utf16_units
 from ..services.errors import Refused
 from ..services.people.names import typed
 from ..web.fields import MessageTextField, NameOfOther
+from ..web.numbers import NUMBER_MAX
 from ..web.rendering import PageForm
 from . import sending
-from .access import NUMBER_MAX
 from .drafts import Content, Version
 from .models import Draft
 from .sending import Readers

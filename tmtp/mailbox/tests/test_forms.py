@@ -85,3 +85,18 @@ def test_a_first_line_of_code_stays_code(browser, bob):
     browser.post(url("compose"), form)
     assert deliveries(bob) == [b"    code\n    more\n\ntext"]
     assert "This field is required" in browser.post(url("compose"), {**form, "text": " \n  \n "}).text
+
+
+NO_NUMBERS = ["9" * 5000, str(2**63), "-1", "²", "٣", "\0"]
+
+
+@pytest.mark.parametrize("text", NO_NUMBERS)
+def test_what_is_no_number_is_ignored_or_is_not_found(browser, text):
+    lists = urlencode({"before": text, "to": text, "loaded": text})
+    assert browser.get(f"{url('mailbox')}?{lists}").status_code == 200
+    assert browser.get(f"{url('search')}?{lists}&q=chess").status_code == 200
+    assert browser.post(url("act"), {"action": "archive", "thread": text, "here": text}).status_code == 302
+    undone = {"action": "archive", "threads": text, "at": "0001-01-01T00:00:00+14:00"}
+    assert browser.post(url("undo"), undone).status_code == 302
+    assert browser.post(url("compose"), {"text": "what I wrote", "remove": text}).status_code == 302
+    assert browser.post(f"{url('draft_save')}?{urlencode({'thread': text})}", {"text": "more"}).status_code == 404

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import datetime
 
 from django.contrib import messages
@@ -16,9 +15,10 @@ from django.utils.translation import ngettext
 
 from ...models import Node
 from ...times import site_time
+from ...web.numbers import whole_number
 from ...web.rendering import render_page
 from .. import actions, listing, trash
-from ..access import NUMBER_MAX, entry_of, thread_of
+from ..access import entry_of, thread_of
 from ..actions import Done
 from ..decorators import asks_for_part, mailbox_page
 from ..models import Entry, Mailbox
@@ -168,8 +168,4 @@ def _thread_here(form: QueryDict) -> int | None:
 
 def _numbers(texts: list[str]) -> list[int]:
     """Return the ids in a form. Leave out what is none."""
-    found = []
-    for text in texts:
-        with suppress(ValueError):
-            found.append(int(text))
-    return [number for number in found if 0 < number <= NUMBER_MAX]
+    return [number for text in texts if (number := whole_number(text))]

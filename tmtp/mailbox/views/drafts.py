@@ -25,6 +25,7 @@ from ...models import Node
 from ...services.errors import Refused
 from ...times import local_time
 from ...web.limits import spend
+from ...web.numbers import whole_number
 from ...web.rendering import render_page
 from .. import drafts, sending
 from ..access import thread_of
@@ -81,8 +82,8 @@ def answer_buttons(request: HttpRequest, node: Node, form: DraftedForm, thread: 
     draft = _saved(node, form, thread)
     for file in request.FILES.getlist("files"):
         drafts.add_file(node, draft, file.name or "", file.size or 0, file.chunks(PIECE))
-    if asked == "remove" and request.POST["remove"].isdecimal():
-        drafts.remove_file(draft, int(request.POST["remove"]))
+    if asked == "remove" and (file := whole_number(request.POST["remove"])) is not None:
+        drafts.remove_file(draft, file)
     if asked == "save":
         messages.success(request, _("Draft saved."))
     query = "?preview=1#preview" if asked == "preview" else "#reply" if thread else ""
@@ -136,7 +137,7 @@ def context_of(request: HttpRequest, node: Node, form: DraftedForm) -> dict[str,
 def save(request: HttpRequest, node: Node) -> HttpResponse:
     """Save what a page shows. Answer in JSON: the draft and its revision, and a text for the reader."""
     pk = request.GET.get("thread", "")
-    the = thread_of(node, int(pk)) if pk.isdecimal() else None
+    the = thread_of(node, whole_number(pk) or 0) if pk else None
     names = sending.aliases(node.user) or [node.user.uid]
     form: DraftedForm = (ReplyForm if the else MessageForm)(request.POST, names=names)
     key = the.key if the else ""
@@ -165,12 +166,12 @@ def preview(request: HttpRequest, node: Node) -> HttpResponse:
 def add_file(request: HttpRequest, node: Node, pk: int) -> HttpResponse:
     """Add a file to a draft: the body of the request, whose name is in the query. Answer in JSON."""
     draft = get_object_or_404(drafts.open_drafts(node), pk=pk)
-    size = request.META.get("CONTENT_LENGTH") or ""
-    if not size.isdecimal():
+    size = whole_number(request.META.get("CONTENT_LENGTH") or "")
+    if size is None:
         return HttpResponse(status=411)
     try:
         spend(node.user)
-        file = drafts.add_file(node, draft, request.GET.get("name", ""), int(size), _pieces(request))
+        file = drafts.add_file(node, draft, request.GET.get("name", ""), size, _pieces(request))
     except Refused as refused:
         return _refused(refused)
     row = render_to_string("tmtp_mailbox/_draft_file.html", {"file": file, "draft": draft}, request)

@@ -10,9 +10,10 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 
 from ...models import Node
+from ...web.numbers import whole_number
 from ...web.rendering import render_page
 from .. import index, listing
-from ..access import NUMBER_MAX, has_shortcuts
+from ..access import has_shortcuts
 from ..decorators import asks_for_part
 from ..models import Thread
 from ..preview import previews
@@ -52,8 +53,7 @@ def place_in(fields: QueryDict) -> Place:
 
 def number_in(fields: QueryDict, name: str) -> int | None:
     """Return a number of a message, or None."""
-    text = fields.get(name, "")
-    return int(text) if text.isascii() and text.isdecimal() and int(text) <= NUMBER_MAX else None
+    return whole_number(fields.get(name, ""))
 
 
 def show_list(request: HttpRequest, node: Node, place: Place, done: str = "") -> HttpResponse:

@@ -9,12 +9,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from tmtp.mailbox import index
-from tmtp.mailbox.access import NUMBER_MAX
 from tmtp.mailbox.decorators import mailbox_page
 from tmtp.mailbox.models import Mailbox
 from tmtp.models import Node
 from tmtp.services.errors import Refused
 from tmtp.web.limits import spend
+from tmtp.web.numbers import whole_number
 
 from .. import subscriptions
 from ..arrivals import new_for
@@ -61,9 +61,8 @@ def new(request: HttpRequest, node: Node) -> HttpResponse:
     """Return the notices of messages after the number `?after=`, and the newest number, to ask with the next time."""
     index.catch_up(node)
     newest = Mailbox.objects.get(node=node).newest
-    after = request.GET.get("after", "")
-    known = int(after) if after.isascii() and after.isdigit() and len(after) < 20 else newest
+    known = whole_number(request.GET.get("after", ""))
     rules = rules_of(request.user)
-    entries = new_for(node, rules, min(known, NUMBER_MAX), AT_ONCE)
+    entries = new_for(node, rules, newest if known is None else known, AT_ONCE)
     notices = [notice_of(entry, rules.preferences) for entry in entries]
     return JsonResponse({"newest": str(newest), "notices": notices})
