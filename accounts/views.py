@@ -23,6 +23,11 @@ def start(request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(reverse("accounts:home"))
 
 
+def admin_password_change(request: HttpRequest, extra_context: object = None) -> HttpResponse:
+    """Redirect staff to the page of all members."""
+    return HttpResponseRedirect(reverse("accounts:password_change"))
+
+
 def admin_login(request: HttpRequest) -> HttpResponse:
     """Redirect staff to the sign-in of all members. Refuse members who are signed in: they are not staff."""
     if request.user.is_authenticated:

@@ -7,13 +7,14 @@ from django.urls import include, path
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from accounts.views import admin_login
+from accounts.views import admin_login, admin_password_change
 
 admin.site.site_header = admin.site.site_title = format_lazy(
     _("{name} administration"), name=settings.TMTP["SITE_NAME"]
 )
 
 admin.site.login = admin_login  # the admin's own sign-in knows no second factor
+admin.site.password_change = admin_password_change  # the admin's own page does not count wrong passwords
 
 urlpatterns = [
     path("admin/", admin.site.urls),

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from django import forms
+from django.contrib.auth import authenticate
 from django.contrib.auth import forms as auth_forms
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from tmtp.conf import conf
@@ -73,9 +75,29 @@ class SetPasswordForm(OnePasswordMixin, auth_forms.SetPasswordForm):
     new_password2 = None
 
 
+class FirstPasswordForm(SetPasswordForm):
+    """Set the password of a member who has none."""
+
+    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+
 class ChangePasswordForm(OnePasswordMixin, auth_forms.PasswordChangeForm):
+    """Change the password. Wrong old ones count as at sign-in, since the session may be a stolen one."""
+
     asked_once = "new_password1"
     new_password2 = None
+
+    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.request = request
+
+    def clean_old_password(self) -> str:
+        """Return the old password. Raise ValidationError if it is wrong."""
+        password: str = self.cleaned_data["old_password"]
+        if authenticate(self.request, username=self.user.get_username(), password=password) != self.user:
+            raise ValidationError(self.error_messages["password_incorrect"], code="password_incorrect")
+        return password
 
 
 class SignUpForm(OnePasswordMixin, FirstNameForm, auth_forms.UserCreationForm):
@@ -157,4 +179,4 @@ class AddressForm(forms.Form):
 
 def password_form(user: Any) -> type[forms.Form]:
     """Return the form to change the password, or to set one for a member who only signs in with a provider."""
-    return ChangePasswordForm if user.has_usable_password() else SetPasswordForm
+    return ChangePasswordForm if user.has_usable_password() else FirstPasswordForm

@@ -115,6 +115,10 @@ class ChangePassword(SuccessMessageMixin, views.PasswordChangeView):
     def get_form_class(self) -> Any:
         return password_form(self.request.user)
 
+    def get_form_kwargs(self) -> dict[str, Any]:
+        """Add the request, with which wrong passwords are counted."""
+        return {**super().get_form_kwargs(), "request": self.request}
+
     def form_valid(self, form: Any) -> HttpResponse:
         """End the other sessions. Django would refuse them at their next request."""
         browsers.end_others(self.request)

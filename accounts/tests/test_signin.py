@@ -389,6 +389,18 @@ def test_passwords_are_not_guessed(ann, stranger, client_class):
     assert attempt(PASSWORD).status_code == 302
 
 
+def test_a_stolen_session_does_not_help_to_guess_the_password(ann, client):
+    """Wrong old passwords count like those at sign-in, there and in the admin."""
+    new = {"old_password": "guess", "new_password1": "quite another horse"}
+    for _ in range(9):
+        assert "errorlist" in client.post(url("password_change"), new).text
+    assert client.post(url("password_change"), new).status_code == 429
+    assert client.post(url("password_change"), {**new, "old_password": PASSWORD}).status_code == 429
+    ann.refresh_from_db()
+    assert ann.check_password(PASSWORD)
+    assert client.get(reverse("admin:password_change")).url == url("password_change")
+
+
 def sign_in(browser, name, password, address):
     return browser.post(url("sign_in"), {"username": name, "password": password}, REMOTE_ADDR=address).status_code
 

@@ -24,6 +24,7 @@ from .conf import conf
 from .models import ENDPOINT_MAX
 
 AT_ONCE = 8  # connections
+_ROUTED = ipaddress.ip_network("2000::/3")  # all that IANA has given out. Others are local, or stand for IPv4
 
 
 def is_allowed(endpoint: str) -> bool:
@@ -54,8 +55,7 @@ def is_public(address: str) -> bool:
     """Return whether an IP address is public, and an IPv6 address does not stand for another one. Raise ValueError."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if inner is not None or ip in ipaddress.ip_network("64:ff9b::/96"):
+        if ip not in _ROUTED or ip.sixtofour or ip.teredo:
             return False
     return ip.is_global and not ip.is_multicast
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from importlib import import_module
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
-from django.conf import settings
-from django.contrib.auth import get_user
 from django.db import transaction
 from django.http import HttpRequest
+
+from tmtp.web import sessions
 
 from .endpoints import is_allowed
 from .models import SESSION_MAX, Subscription
@@ -73,9 +72,7 @@ def of_session(request: HttpRequest) -> Subscription | None:
 
 def is_signed_in(subscription: Subscription) -> bool:
     """Return whether the session is still the member's: neither ended, nor with a password that has been changed."""
-    request = HttpRequest()
-    request.session = import_module(settings.SESSION_ENGINE).SessionStore(subscription.session)
-    return bool(get_user(request).pk == subscription.account_id)
+    return sessions.is_signed_in(subscription.session, subscription.account_id)
 
 
 def hash_of(endpoint: str) -> str:

@@ -78,14 +78,6 @@ class InviteForm(PageForm):
         return text
 
 
-class GroupForm(InviteForm, NameForm):
-    """A new group, and the first person to invite, if any."""
-
-    name = NewNameField(label=_("Group name"), help_text=_("At least 8 characters. It cannot be changed later."))
-    to = NameOfOtherField(label=_("First member to invite"), help_text=_("The name of a member."), required=False)
-    field_order = ["name", "alias", "to", "text"]
-
-
 MODERATORS_ONLY = _("Only the owner and moderators")
 
 
@@ -96,6 +88,9 @@ def _choice(label: Any, choices: list[tuple[int, Any]], help_text: Any = "") -> 
 
 
 RIGHTS = [(Group.Right.MEMBERS.value, _("All members")), (Group.Right.MODERATORS.value, MODERATORS_ONLY)]
+
+
+RULES = ("joining", "posting", "barring")
 
 
 class RulesForm(PageForm):
@@ -118,6 +113,19 @@ class RulesForm(PageForm):
         RIGHTS,
         _("Barred members receive nothing from the group until they are invited again."),
     )
+
+
+class GroupForm(InviteForm, NameForm, RulesForm):
+    """A new group, its rules, and the first person to invite, if any."""
+
+    name = NewNameField(label=_("Group name"), help_text=_("At least 8 characters. It cannot be changed later."))
+    to = NameOfOtherField(label=_("First member to invite"), help_text=_("The name of a member."), required=False)
+    field_order = ["name", "alias", "to", "text", *RULES]
+
+    @property
+    def rules(self) -> dict[str, int]:
+        """The rules chosen, if the form is valid."""
+        return {name: self.cleaned_data[name] for name in RULES}
 
 
 class RoleForm(PageForm):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 
+from accounts.sessions.browsers import store
 from mnmsite.asgi import application
 from tmtp.mailbox import polling
 from tmtp.mailbox.consumers import SIGN_IN, MailboxConsumer
@@ -28,6 +30,32 @@ async def test_a_page_of_nobody_is_told_nothing():
     await socket.connect()
     assert await socket.receive_output() == {"type": "websocket.close", "code": SIGN_IN}
     await socket.disconnect()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_page_whose_session_has_ended_is_told_nothing_more(client, ann, settings, monkeypatch):
+    """It is closed. A page whose session goes on under another key connects again; others are told to sign in."""
+    settings.TMTP = {**settings.TMTP, "POLL": 0.02}
+    monkeypatch.setattr(polling.QueueChanges, "changed", lambda self, nodes: nodes)
+    await sync_to_async(client.force_login)(ann.account)
+    cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
+    headers = [(b"cookie", f"{settings.SESSION_COOKIE_NAME}={cookie}".encode()), (b"host", b"localhost")]
+    headers.append((b"origin", b"http://localhost"))
+
+    socket = WebsocketCommunicator(application, "/live/mailbox", headers)
+    await socket.connect(10)
+    assert await socket.receive_from(10) == "news"
+    await sync_to_async(store(cookie).delete)()
+    async with asyncio.timeout(10):
+        while (told := await socket.receive_output(10))["type"] == "websocket.send":
+            pass
+    assert told["type"] == "websocket.close" and told.get("code") != SIGN_IN
+    await socket.disconnect()
+
+    again = WebsocketCommunicator(application, "/live/mailbox", headers)
+    await again.connect(10)
+    assert await again.receive_output(10) == {"type": "websocket.close", "code": SIGN_IN}
+    await again.disconnect()
 
 
 async def test_a_hint_makes_the_next_look_come_sooner(redis_url, settings, monkeypatch):

@@ -127,6 +127,9 @@ def test_other_people_s_aliases_are_not_there(client, ann, bob):
 # groups
 
 
+RULES = {"joining": 1, "posting": 1, "barring": 1}
+
+
 @pytest.fixture
 def group(ann, bob):
     """Create Ann's group, to which Bob is invited."""
@@ -144,7 +147,7 @@ def test_without_a_group_the_page_says_what_to_do(client, ann):
 
 
 def test_found_a_group_and_invite_the_first(client, ann, bob):
-    page = post(client, "group_new", name=GID, alias=ANN, to=BOB, text="Come in")
+    page = post(client, "group_new", **RULES, name=GID, alias=ANN, to=BOB, text="Come in")
     assert f"Group “{GID}” created" in page
     assert status(bob) == pages.INVITED
     (invitation,) = waiting_for(bob, "invite")
@@ -152,8 +155,24 @@ def test_found_a_group_and_invite_the_first(client, ann, bob):
     assert "1 member" in shown(client, "groups")
 
 
+def test_the_founder_chooses_the_rules(client, ann, bob):
+    rules = {"joining": 2, "posting": 2, "barring": 2}
+    post(client, "group_new", name=GID, alias=ANN, to=BOB, **rules)
+    group = Group.objects.get(gid=GID)
+    assert {name: getattr(group, name) for name in rules} == rules
+    assert status(bob) == pages.INVITED  # from the owner, though the group is closed
+
+
+@pytest.mark.parametrize(("may_bar", "barring"), [(True, 1), (False, 2)])
+def test_the_form_shows_the_rules_that_new_groups_have(client, ann, settings, may_bar, barring):
+    settings.TMTP = {**settings.TMTP, "MEMBERS_MAY_BAR": may_bar}
+    form = client.get(url("group_new")).context["form"]
+    chosen = {name: form[name].value() for name in RULES}
+    assert chosen == {"joining": 1, "posting": 1, "barring": barring}
+
+
 def test_found_a_group_alone(client, ann):
-    post(client, "group_new", name=GID, alias=ANN)
+    post(client, "group_new", **RULES, name=GID, alias=ANN)
     assert status(ann) == pages.JOINED
 
 
@@ -165,17 +184,20 @@ def test_found_a_group_alone(client, ann):
         ({"to": "nobody at all"}, "to"),
         ({"alias": BOB}, "alias"),
         ({"text": "\U0001f600" * 71}, "text"),
+        ({"joining": 3}, "barring"),
+        ({"posting": 7}, "posting"),
+        ({"joining": ""}, "joining"),
     ],
 )
 def test_a_group_that_cannot_be_is_not_there(client, ann, bob, given, field):
-    page = post(client, "group_new", **{"name": GID, "alias": ANN, **given})
+    page = post(client, "group_new", **{**RULES, "name": GID, "alias": ANN, **given})
     assert f'id="id_{field}_error"' in page
     assert not Group.objects.exists()
 
 
 def test_a_group_that_is_there_is_not_founded_again(client, ann, bob):
     groups.create(bob, GID, BOB)
-    assert "is already taken" in post(client, "group_new", name=GID, alias=ANN)
+    assert "is already taken" in post(client, "group_new", **RULES, name=GID, alias=ANN)
     assert not Member.objects.filter(user=ann.user).exists()
 
 

@@ -16,6 +16,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 
 from ...models import Alias, Block, Group, Member, User
+from ...services.errors import Refused
 from ...services.groups import groups as services
 from ...services.groups import moderation, roles
 from ...services.people.actors import Sender
@@ -58,7 +59,7 @@ def open_groups(request: HttpRequest) -> HttpResponse:
 def new_group(request: HttpRequest) -> HttpResponse:
     """Start a group."""
     user = user_of(request.user)
-    form = GroupForm(user, request.POST or None)
+    form = GroupForm(user, request.POST or None, initial=roles.default_rules())
     if request.method == "POST" and form.is_valid() and _found(user, form, form.cleaned_data):
         group = Group.objects.get(gid=form.cleaned_data["name"])
         messages.success(request, _("Group “%(gid)s” created.") % {"gid": group.gid})
@@ -67,14 +68,24 @@ def new_group(request: HttpRequest) -> HttpResponse:
 
 
 def _found(user: User, form: GroupForm, given: dict[str, Any]) -> bool:
-    """Create the group and invite the first person. Return False, and create nothing, if either is refused."""
+    """Create the group with its rules and invite the first person. Create nothing, and return False, if that fails."""
     sender, name, alias, to = Sender(user.uid, user.pk), given["name"], given["alias"], given["to"]
     invite = partial(services.invite, sender, name, alias, to, given["text"].encode())
     with transaction.atomic():
         done = attempt(user, form, "name", partial(services.create, sender, name, alias))
+        done = done and _set_rules(form, name)
         done = done and (not to or attempt(user, form, "to", invite, invites=True))
         transaction.set_rollback(not done)
     return done
+
+
+def _set_rules(form: GroupForm, gid: str) -> bool:
+    try:
+        roles.set_rules(Group.objects.get(gid=gid), **form.rules)
+    except Refused as refused:
+        form.add_error("barring", refused.text_for_people())
+        return False
+    return True
 
 
 def own_place(request: HttpRequest, pk: int, *statuses: Member.Status) -> Member:

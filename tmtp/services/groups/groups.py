@@ -52,8 +52,7 @@ def create(sender: Sender, gid: str, alias: str, *, batch: Batch | None = None) 
     """Create a group with the sender as its owner and first member, under the alias `alias`."""
     _check_groups(sender)
     check(gid, "gid")
-    barring = Group.Right.MEMBERS if conf.MEMBERS_MAY_BAR else Group.Right.MODERATORS
-    group, made = Group.objects.get_or_create(gid=gid, defaults={"barring": barring})
+    group, made = Group.objects.get_or_create(gid=gid, defaults=roles.default_rules())
     if not made:
         raise Refused("name_taken", field="gid", name=gid)
     reserve(gid, "gid", group=group)

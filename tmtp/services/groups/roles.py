@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import transaction
 
+from ...conf import conf
 from ...models import Group, Member, User
 from ..errors import Refused
 
@@ -48,6 +49,12 @@ def check_bar(group: Group, member: Member, other: Member) -> None:
     if not member.moderates:
         raise Refused("only_moderators_bar", gid=group.gid)
     raise Refused("moderator_not_barred", alias=other.alias, gid=group.gid)
+
+
+def default_rules() -> dict[str, int]:
+    """Return the rules of a new group, as tmtp.md has them, but with TMTP["MEMBERS_MAY_BAR"]."""
+    barring = Group.Right.MEMBERS if conf.MEMBERS_MAY_BAR else Group.Right.MODERATORS
+    return {"joining": Group.Joining.INVITED, "posting": Group.Right.MEMBERS, "barring": barring}
 
 
 @transaction.atomic
