@@ -196,7 +196,7 @@ class NodeAdmin(ViewAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Add buttons for the actions, for users who may run them."""
-        node = Node.objects.filter(pk=whole_number(object_id)).first()
+        node = Node.objects.filter(pk=whole_number(object_id) or 0).first()
         fitting = {name: action for name, action in NODE_ACTIONS.items() if node and action.applies_to(node)}
         context = {"node_actions": fitting if self.has_act_permission(request) else {}, **(extra_context or {})}
         return super().change_view(request, object_id, form_url, context)

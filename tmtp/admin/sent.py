@@ -173,7 +173,7 @@ class SentMessageAdmin(ViewAdmin):
     ) -> HttpResponse:
         """Add the first recipients, or those that match the search."""
         context = dict(extra_context or {})
-        message = SentMessage.objects.filter(pk=whole_number(object_id)).first()
+        message = SentMessage.objects.filter(pk=whole_number(object_id) or 0).first()
         if message:
             who = request.GET.get("who", "").strip()
             context |= {"who": who, **recipients_of(message, who)}

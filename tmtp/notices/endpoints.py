@@ -54,9 +54,8 @@ def _may_be_public(host: str) -> bool:
 def is_public(address: str) -> bool:
     """Return whether an IP address is public, and an IPv6 address does not stand for another one. Raise ValueError."""
     ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip not in _ROUTED or ip.sixtofour or ip.teredo:
-            return False
+    if isinstance(ip, ipaddress.IPv6Address) and (ip not in _ROUTED or ip.sixtofour or ip.teredo):
+        return False
     return ip.is_global and not ip.is_multicast
 
 

@@ -123,7 +123,7 @@ class GroupForm(InviteForm, NameForm, RulesForm):
     field_order = ["name", "alias", "to", "text", *RULES]
 
     @property
-    def rules(self) -> dict[str, int]:
+    def rules(self) -> dict[str, Any]:
         """The rules chosen, if the form is valid."""
         return {name: self.cleaned_data[name] for name in RULES}
 

@@ -82,8 +82,8 @@ def answer_buttons(request: HttpRequest, node: Node, form: DraftedForm, thread: 
     draft = _saved(node, form, thread)
     for file in request.FILES.getlist("files"):
         drafts.add_file(node, draft, file.name or "", file.size or 0, file.chunks(PIECE))
-    if asked == "remove" and (file := whole_number(request.POST["remove"])) is not None:
-        drafts.remove_file(draft, file)
+    if asked == "remove" and (pk := whole_number(request.POST["remove"])):
+        drafts.remove_file(draft, pk)
     if asked == "save":
         messages.success(request, _("Draft saved."))
     query = "?preview=1#preview" if asked == "preview" else "#reply" if thread else ""
