@@ -98,6 +98,7 @@ class SignOut(views.LogoutView):
     next_page = "accounts:home"
 
 
+@method_decorator(never_cache, name="dispatch")
 class ChangePassword(SuccessMessageMixin, views.PasswordChangeView):
     """Change the password, or set the first one."""
 

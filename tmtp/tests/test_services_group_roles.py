@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 
 from tmtp.messaging import create_group, site_user
 from tmtp.models import Group, Member, User
@@ -93,6 +94,16 @@ def test_a_person_comes_before_the_site(people: list[Sender]) -> None:
         pk=-1, group=the_group(), user=site_user(), alias="the site", status=Member.Status.JOINED
     )
     groups.drop(people[0], GID, ANN)
+    assert owner() == BOB
+
+
+def test_whoever_is_disabled_comes_last(people: list[Sender]) -> None:
+    ann, bob, cat, _dan = people
+    set_role(bob, MODERATOR)
+    User.objects.filter(pk=bob.user).update(disabled=timezone.now())
+    groups.drop(ann, GID, ANN)
+    assert owner() == CAT
+    groups.drop(cat, GID, CAT)
     assert owner() == BOB
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F
 
 from ...conf import conf
 from ...models import Group, Member, User
@@ -95,9 +96,13 @@ def set_role(group: Group, user: User, role: int, *, by: Member | None = None) -
 
 
 def heir(group: Group) -> Member | None:
-    """Return the joined member who would be the next owner, or None. A person comes before the site."""
+    """Return the joined member who would be the next owner, or None. A person comes before the site.
+
+    Disabled users come last: they could not do what an owner does.
+    """
     joined = Member.objects.filter(group=group, status=_JOINED).exclude(role=OWNER)
-    return joined.order_by("-role", "user__is_site", "pk").first()
+    enabled_first = F("user__disabled").asc(nulls_first=True)
+    return joined.order_by(enabled_first, "-role", "user__is_site", "pk").first()
 
 
 def keep_owner(group: Group) -> None:
