@@ -15,6 +15,8 @@ from django.http import HttpRequest
 
 from .models import UsernameKey
 
+LOCKOUT_NAME_MAX = 255  # characters that django-axes stores; a key may be longer than the name that was typed
+
 
 def key_of(name: str) -> str:
     """Return the form under which a username compares."""
@@ -50,4 +52,4 @@ def lockout_name(request: HttpRequest, credentials: dict[str, Any] | None = None
     if given is None:
         return None
     member = find(str(given))
-    return member.get_username() if member else key_of(str(given))
+    return member.get_username() if member else key_of(str(given))[:LOCKOUT_NAME_MAX]

@@ -10,6 +10,7 @@ from django.contrib.auth import authenticate
 from django.contrib.auth import forms as auth_forms
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxLengthValidator
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
@@ -18,6 +19,8 @@ from tmtp.email_spelling import normalise
 
 from .. import email_addresses, usernames
 from ..names import FirstNameForm
+
+NAME_MAX = 254  # characters of a username or an e-mail address
 
 
 class UsernameField(auth_forms.UsernameField):
@@ -132,8 +135,8 @@ class SignInForm(auth_forms.AuthenticationForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["username"].label = _("Username or e-mail address")
-        self.fields["username"].max_length = 254
-        self.fields["username"].widget.attrs["maxlength"] = 254
+        self.fields["username"].validators.append(MaxLengthValidator(NAME_MAX))
+        self.fields["username"].widget.attrs["maxlength"] = NAME_MAX
 
     def clean_username(self) -> str:
         """Return the username, of a confirmed address too."""

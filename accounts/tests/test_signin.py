@@ -389,6 +389,15 @@ def test_passwords_are_not_guessed(ann, stranger, client_class):
     assert attempt(PASSWORD).status_code == 302
 
 
+def test_names_that_are_too_long_are_refused_and_counted_like_others(stranger):
+    """Some characters become 18 others in the spelling under which usernames compare."""
+    refused = stranger.post(url("sign_in"), {"username": "9" * 5000, "password": "guess"})
+    assert refused.status_code == 200 and 'id="id_username_error"' in refused.text
+    for name in ("n" * 254, "\ufdfa" * 200):
+        assert sign_in(stranger, name, "guess", "192.0.2.1") == 200
+    assert AccessAttempt.objects.count() == 2
+
+
 def test_a_stolen_session_does_not_help_to_guess_the_password(ann, client):
     """Wrong old passwords count like those at sign-in, there and in the admin."""
     new = {"old_password": "guess", "new_password1": "quite another horse"}

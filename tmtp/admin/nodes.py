@@ -19,8 +19,8 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from ..models import Alias, Node
+from ..protocol.values import whole_number
 from ..services.people import devices
-from ..web.numbers import whole_number
 from .base import ViewAdmin, attempt, name_of
 from .confirm import ask
 from .filters import InUseFilter, OnlineFilter, WaitingFilter

@@ -22,13 +22,12 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Report, SentMessage, User
-from ..protocol.values import parse_msgid
+from ..protocol.values import parse_msgid, whole_number
 from ..services.messages.recall import Recalled, recall
 from ..services.people.names import aliases_of, typed
 from ..services.queue import reports
 from ..services.queue.reports import State
 from ..times import local_time, number_at
-from ..web.numbers import whole_number
 from .base import INLINE_ROWS, ViewAdmin, attempt, name_of
 from .confirm import ask
 from .filters import YesNoFilter
@@ -175,7 +174,7 @@ class SentMessageAdmin(ViewAdmin):
         context = dict(extra_context or {})
         message = SentMessage.objects.filter(pk=whole_number(object_id) or 0).first()
         if message:
-            who = request.GET.get("who", "").strip()
+            who = request.GET.get("who", "").replace("\0", "").strip()
             context |= {"who": who, **recipients_of(message, who)}
             context["may_recall"] = self.has_act_permission(request) and not message.recalled
         return super().change_view(request, object_id, form_url, context)

@@ -9,11 +9,10 @@ from django.http import Http404
 from django.shortcuts import get_object_or_404
 
 from ..models import Node
-from ..protocol.values import parse_msgid
+from ..protocol.values import NUMBER_MAX, parse_msgid
 from ..services.messages.mailbox import Received, messages_of
 from ..services.people.linking import user_of
 from ..services.people.placeholders import mailbox_of
-from ..web.numbers import NUMBER_MAX
 from .models import Entry, Mailbox, Thread
 
 

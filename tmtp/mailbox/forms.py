@@ -11,11 +11,10 @@ from django import forms
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from ..protocol.values import PING_MAX_UNITS, utf16_units
+from ..protocol.values import NUMBER_MAX, PING_MAX_UNITS, utf16_units
 from ..services.errors import Refused
 from ..services.people.names import typed
 from ..web.fields import MessageTextField, NameOfOther
-from ..web.numbers import NUMBER_MAX
 from ..web.rendering import PageForm
 from . import sending
 from .drafts import Content, Version
@@ -23,6 +22,7 @@ from .models import Draft
 from .sending import Readers
 
 SUBJECT_MAX = 200
+ONCE_MAX = 64
 TO_MAX = 2000
 TEXT_MAX = 1024 * 1024
 _COMMAS = re.compile("[,\uff0c\u3001\u060c]")  # of Chinese, Japanese and Arabic keyboards, too
@@ -81,7 +81,7 @@ def text_field() -> MessageTextField:
 class WritingForm(PageForm):
     """What all have: the name to write under, if there is a choice, and what makes pressing twice send once."""
 
-    once = forms.CharField(widget=forms.HiddenInput, max_length=64, required=False)
+    once = forms.CharField(widget=forms.HiddenInput, max_length=ONCE_MAX, required=False)
 
     def __init__(self, *args: Any, names: list[str], **options: Any) -> None:
         super().__init__(*args, **options)
@@ -107,7 +107,9 @@ class DraftedForm(WritingForm):
     def version(self) -> Version:
         """The draft that the page showed."""
         number = self.fields["draft"]
-        return Version(_whole(number, self["draft"]), _whole(number, self["revision"]) or 0, self._typed("once"))
+        return Version(
+            _whole(number, self["draft"]), _whole(number, self["revision"]) or 0, self._typed("once")[:ONCE_MAX]
+        )
 
     @property
     def content(self) -> Content:

@@ -14,6 +14,7 @@ _FROM_TMTP = bytes.maketrans(_TMTP, _RFC4648)
 
 _MSGID = re.compile("[0-7][0-9a-f]{15}")  # a number that databases store: 63 bits
 
+NUMBER_MAX = 2**63 - 1  # of messages, and of ids in databases
 UID_OCTETS = 20
 UID_CHARACTERS = 32
 NODEID_OCTETS = 25
@@ -88,3 +89,10 @@ def looks_like_uid(name: str) -> bool:
 def utf16_units(text: str) -> int:
     """Return how many UTF-16 units a text has: characters above U+FFFF count twice."""
     return len(text.encode("utf-16-le")) // 2
+
+
+def whole_number(text: str) -> int | None:
+    """Return the number that a text from outside is, from 0 to NUMBER_MAX, in ASCII digits, or None for others."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(NUMBER_MAX))):
+        return None
+    return number if (number := int(text)) <= NUMBER_MAX else None

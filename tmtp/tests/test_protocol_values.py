@@ -149,3 +149,16 @@ def test_quit_reasons_to_the_letter() -> None:
         "register failure",
         "tmtprev was omitted",
     ]
+
+
+@pytest.mark.parametrize(("text", "number"), [("0", 0), ("0012", 12), (str(values.NUMBER_MAX), values.NUMBER_MAX)])
+def test_a_whole_number(text: str, number: int) -> None:
+    assert values.whole_number(text) == number
+
+
+NO_NUMBERS = ["", "-1", "+1", " 1", "1_0", "1.0", "0x1", "²", "٣", str(values.NUMBER_MAX + 1), "9" * 5000]
+
+
+@pytest.mark.parametrize("text", NO_NUMBERS)
+def test_what_is_no_whole_number(text: str) -> None:
+    assert values.whole_number(text) is None

@@ -7,12 +7,12 @@ from functools import wraps
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
-from .form_data import read_form
+from .form_data import drop_nul, read_form
 from .time_zone import readers_zone
 
 View = Callable[..., HttpResponseBase]
@@ -42,6 +42,9 @@ def with_form(view: View) -> View:
 
     @wraps(view)
     def read_and_check(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if any("\0" in text for text in kwargs.values() if isinstance(text, str)):
+            raise Http404
+        drop_nul(request)
         read_form(request)
         with readers_zone(request):
             answer: HttpResponseBase = protected(request, *args, **kwargs)

@@ -216,6 +216,7 @@ def test_what_is_no_number_is_no_draft(browser, ann):
     saved = browser.post(url("draft_save"), form(draft="x", revision=str(2**70)))
     assert saved.status_code == 200
     assert browser.post(url("compose"), form(draft="-1", save="", text="\0")).status_code == 302
+    assert browser.post(url("draft_save"), form(once="9" * 5000)).status_code == 200
 
 
 def test_nobody_sees_or_changes_the_draft_of_another(browser, ann):

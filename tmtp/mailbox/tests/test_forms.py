@@ -87,7 +87,7 @@ def test_a_first_line_of_code_stays_code(browser, bob):
     assert "This field is required" in browser.post(url("compose"), {**form, "text": " \n  \n "}).text
 
 
-NO_NUMBERS = ["9" * 5000, str(2**63), "-1", "²", "٣", "\0"]
+NO_NUMBERS = ["9" * 5000, str(2**63), "-1", "²", "٣"]
 
 
 @pytest.mark.parametrize("text", NO_NUMBERS)

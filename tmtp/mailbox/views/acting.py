@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from ...models import Node
+from ...protocol.values import whole_number
 from ...times import site_time
-from ...web.numbers import whole_number
 from ...web.rendering import render_page
 from .. import actions, listing, trash
 from ..access import entry_of, thread_of

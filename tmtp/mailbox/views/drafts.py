@@ -22,10 +22,10 @@ from ...conf import conf
 from ...downloads import download
 from ...markup import render
 from ...models import Node
+from ...protocol.values import whole_number
 from ...services.errors import Refused
 from ...times import local_time
 from ...web.limits import spend
-from ...web.numbers import whole_number
 from ...web.rendering import render_page
 from .. import drafts, sending
 from ..access import thread_of

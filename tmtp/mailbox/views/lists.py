@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 
 from ...models import Node
-from ...web.numbers import whole_number
+from ...protocol.values import whole_number
 from ...web.rendering import render_page
 from .. import index, listing
 from ..access import has_shortcuts

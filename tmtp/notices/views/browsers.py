@@ -12,9 +12,9 @@ from tmtp.mailbox import index
 from tmtp.mailbox.decorators import mailbox_page
 from tmtp.mailbox.models import Mailbox
 from tmtp.models import Node
+from tmtp.protocol.values import whole_number
 from tmtp.services.errors import Refused
 from tmtp.web.limits import spend
-from tmtp.web.numbers import whole_number
 
 from .. import subscriptions
 from ..arrivals import new_for

@@ -386,6 +386,14 @@ def test_who_cannot_be_blocked(client, ann):
     assert not Block.objects.exists()
 
 
+def test_nul_in_an_address_is_ignored_or_is_not_found(client, ann, bob):
+    """PostgreSQL has no such character in a text."""
+    for page in ("block", "report_member"):
+        assert "bob of rome" in client.get(url(page, bob.uid), {"name": "bob of\0 rome"}).text
+        assert client.get(url(page, "\0")).status_code == 404
+    assert client.get(url("groups_open"), {"q": "\0"}).status_code == 200
+
+
 def test_nobody_takes_back_the_block_of_another(client, ann, bob):
     privacy.block(User.objects.get(pk=bob.user), User.objects.get(pk=ann.user))
     assert client.post(url("unblock", Block.objects.get().pk)).status_code == 404

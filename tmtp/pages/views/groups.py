@@ -46,7 +46,7 @@ def groups(request: HttpRequest) -> HttpResponse:
 @member_page("GET")
 def open_groups(request: HttpRequest) -> HttpResponse:
     """List the groups that anyone may join, without those in which the member has a place already."""
-    wanted = request.GET.get("q", "").replace("\0", "").strip()
+    wanted = request.GET.get("q", "").strip()
     mine = Member.objects.filter(group=OuterRef("pk"), user=user_of(request.user))
     others = Member.objects.filter(group=OuterRef("pk"), status=JOINED).values("pk")
     found = Group.objects.filter(joining=Group.Joining.ANYONE, gid__icontains=wanted).exclude(Exists(mine))
