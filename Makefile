@@ -86,7 +86,7 @@ SLOW := $(patsubst %,tmtp/tests/test_%.py,before_login hostile sites tmtpsim ver
 test-slow: setup
 	$(PY) -m pytest $(SLOW)
 
-SITE := tmtp/admin tmtp/delivery tmtp/mailbox tmtp/notices tmtp/pages tmtp/web accounts mnmsite
+SITE := tmtp/admin tmtp/api tmtp/delivery tmtp/mailbox tmtp/notices tmtp/pages tmtp/web accounts mnmsite
 test-site: setup
 	$(PY) -m pytest $(SITE)
 

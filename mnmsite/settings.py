@@ -17,6 +17,7 @@ from . import environment as env
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = env.folder(env.read("MNM_VAR", lambda text: Path(text).absolute(), BASE_DIR / "var"))
 
+API = env.read("MNM_API", env.flag, True)  # whether other programs can use the HTTP API
 PROVIDER = env.read("MNM_PROVIDER", env.flag, False)  # whether the site is its devices' OpenID provider: see the end
 
 # -- the service
@@ -176,6 +177,12 @@ TMTP_DELIVERY: dict[str, Any] = {
 }
 
 TMTP_NOTICES: dict[str, Any] = {"VAPID_KEY": str(VAR / "vapid.pem")}  # made by manage.py tmtpvapid
+
+# -- the HTTP API
+
+if API:
+    INSTALLED_APPS += ["tmtp.api"]
+TMTP_API: dict[str, Any] = {"EMAIL_ADDRESSES": "accounts.email_addresses"}
 
 # -- the database, and messages between processes
 

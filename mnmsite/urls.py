@@ -26,6 +26,9 @@ urlpatterns = [
     path("", include("tmtp.monitoring.urls")),
 ]
 
+if apps.is_installed("tmtp.api"):
+    urlpatterns.append(path("api/", include("tmtp.api.urls")))
+
 if apps.is_installed("accounts.provider"):
     from accounts.provider.conf import PATH
 

@@ -8,11 +8,13 @@ A setting is read each time it is used. docs/reference/settings.md explains each
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
 
 DEFAULTS: dict[str, Any] = {
     # the service and where it listens
@@ -179,3 +181,11 @@ class TmtpConf(Conf):
 
 
 conf = TmtpConf("TMTP", DEFAULTS)
+
+
+def import_dotted(path: str) -> Any:
+    """Return the module, or the object in a module, that a dotted path names. Raise ImportError."""
+    try:
+        return import_string(path)
+    except ImportError:
+        return import_module(path)

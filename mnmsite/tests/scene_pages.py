@@ -32,6 +32,7 @@ def list_pages(on: Any, anna: Any, node: Any, newcomer: Any) -> dict[str, list[t
     _add_groups(pages, on.senders["boris"])
     _add_mailbox(pages, node)
     _add_notices(pages, anna, node)
+    pages.add("tmtp_api:reference", "http-api", who=VISITOR)
     _add_provider(pages)
     _add_errors(pages)
     return pages.by_name

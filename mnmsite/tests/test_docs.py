@@ -20,6 +20,7 @@ from django.contrib.auth import get_user_model
 
 from mnmsite import environment
 from tmtp import messaging
+from tmtp.api.conf import DEFAULTS as API_DEFAULTS
 from tmtp.conf import DEFAULT_LIMITS, DEFAULTS
 from tmtp.delivery.conf import DEFAULTS as DELIVERY_DEFAULTS
 from tmtp.delivery.tests.mailers import use_backend
@@ -40,7 +41,7 @@ DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 SETTINGS = (DOCS / "reference" / "settings.md").read_text()
-NAME = re.compile(r"\b(?!TMTP_(?:DELIVERY|NOTICES)\b)(?:MNM|TMTP)_[A-Z_]+\b|\b(?:DATABASE|REDIS)_URL\b")
+NAME = re.compile(r"\b(?!TMTP_(?:DELIVERY|NOTICES|API)\b)(?:MNM|TMTP)_[A-Z_]+\b|\b(?:DATABASE|REDIS)_URL\b")
 
 
 def page_id(page):
@@ -80,6 +81,7 @@ def rows(text, cells):
         ("`TMTP`", 4, 1, DEFAULT_LIMITS),
         ("`TMTP_DELIVERY`", 5, 2, DELIVERY_DEFAULTS),
         ("`TMTP_NOTICES`", 5, 2, NOTICES_DEFAULTS),
+        ("`TMTP_API`", 5, 2, API_DEFAULTS),
     ],
 )
 def test_each_setting_is_documented_with_its_default(section, cells, column, defaults):

@@ -27,6 +27,9 @@ NO_PAGES = {
     "draft_save draft_delete draft_file_add draft_file_remove message_recall preview language",
     "a file": "message_text attachment draft_file attachment_picture attachment_pdf",
     "for scripts and browsers": "subscribe unsubscribe looking new manifest worker",
+    "operations of the API": "send send_multipart list_messages get_message list_recipients recall create list_groups "
+    "get_group set_rules list_members add_members remove_members set_role create_user get_user create_device "
+    "remove_user openapi nothing",
     "for programs": "token oidc-connect-discovery-info jwks-info healthz readyz metrics known",
 }
 LOOKS = [("light", 1280), ("dark", 360)]

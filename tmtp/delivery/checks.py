@@ -23,8 +23,9 @@ from tmtp.checks.rules import (
     Rule,
     check_settings,
 )
+from tmtp.conf import import_dotted
 
-from .conf import DEFAULTS, conf, import_dotted
+from .conf import DEFAULTS, conf
 from .email_addresses import allauth_is_installed
 
 OWN_BACKEND = "tmtp.delivery.email.EmailBackend"

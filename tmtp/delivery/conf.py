@@ -8,10 +8,7 @@ Each key is explained in docs/reference/settings.md.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
-
-from django.utils.module_loading import import_string
 
 from tmtp.conf import Conf
 
@@ -47,11 +44,3 @@ DEFAULTS: dict[str, Any] = {
 }
 
 conf = Conf("TMTP_DELIVERY", DEFAULTS)
-
-
-def import_dotted(path: str) -> Any:
-    """Return the module, or the object in a module, that a dotted path names. Raise ImportError."""
-    try:
-        return import_string(path)
-    except ImportError:
-        return import_module(path)

@@ -19,9 +19,10 @@ from typing import Any, Protocol
 
 from django.apps import apps
 
+from tmtp.conf import import_dotted
 from tmtp.email_spelling import normalise, spellings, to_ascii
 
-from .conf import conf, import_dotted
+from .conf import conf
 
 
 class EmailAddresses(Protocol):

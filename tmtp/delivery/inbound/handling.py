@@ -20,13 +20,14 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from tmtp.conf import import_dotted
 from tmtp.models import Message, Node
 from tmtp.services.messages.mailbox import messages_of, remove
 from tmtp.services.storage.object_storage import StorageUnavailable
 
 from .. import claims, last_runs
 from ..budget import Budget
-from ..conf import conf, import_dotted
+from ..conf import conf
 from ..workers import run_soon
 from .messages import REPORT, InboundMessage, is_for_handler
 from .models import Attempt

@@ -50,7 +50,7 @@ def invite(sender: Sender, gid: str, alias: str, to: str, text: bytes = b"", *, 
 @in_transaction
 def create(sender: Sender, gid: str, alias: str, *, batch: Batch | None = None) -> Group:
     """Create a group with the sender as its owner and first member, under the alias `alias`."""
-    _check_groups(sender)
+    check_groups(sender)
     check(gid, "gid")
     group, made = Group.objects.get_or_create(gid=gid, defaults=roles.default_rules())
     if not made:
@@ -166,7 +166,7 @@ def _group(gid: str) -> Group:
 
 def _newcomer(group: Group, sender: Sender, newalias: str) -> Member:
     """Return a new membership, not saved, of a user without an invitation. Raise Refused if they have no alias."""
-    _check_groups(sender)
+    check_groups(sender)
     own = Alias.objects.filter(user=sender.user, dropped=None).order_by("pk").values_list("name", flat=True).first()
     if own is None and not newalias:
         raise Refused("alias_needed", gid=group.gid)
@@ -193,7 +193,8 @@ def _joined_member(group: Group, sender: Sender) -> Member:
     return member
 
 
-def _check_groups(sender: Sender) -> None:
+def check_groups(sender: Sender) -> None:
+    """Raise Refused if a user is in as many groups as one may be in."""
     most = conf.limit("groups_per_user")
     if most is not None and Member.objects.filter(user=sender.user, status=JOINED).count() >= most:
         raise Refused("too_many_groups", most=most)

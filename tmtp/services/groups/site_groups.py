@@ -1,10 +1,10 @@
-"""Create groups from a site's code."""
+"""Create groups, and add members to them, from a site's code."""
 
 from __future__ import annotations
 
 from django.db import transaction
 
-from ...models import Group, User
+from ...models import Group, Member, User
 from ..errors import Refused
 from ..people.actors import Sender
 from ..people.names import aliases_of
@@ -36,3 +36,25 @@ def create_group(
         barring = Group.Right.MODERATORS if joining == Group.Joining.ANYONE else Group.Right(group.barring)
     roles.set_rules(group, joining=joining, posting=posting, barring=barring)
     return group
+
+
+@transaction.atomic
+def add_member(group: Group, user: User) -> None:
+    """Make a user a joined member of a group, under their oldest alias; without an invitation, and even if barred.
+
+    The members are told as if the user had joined. Do nothing for a joined member. Raise Refused if the user has no
+    alias or is in too many groups, or if the group is full.
+    """
+    Group.objects.select_for_update().get(pk=group.pk)
+    sender = Sender(user.uid, user.pk)
+    member = Member.objects.filter(group=group, user=user).first()
+    if member is None:
+        groups.check_groups(sender)
+        alias = aliases_of([user])[user.pk]
+        if alias == user.uid:
+            raise Refused("alias_needed", gid=group.gid)
+        member = Member(group=group, user=user, alias=alias, status=Member.Status.INVITED)
+    if member.status != Member.Status.JOINED:
+        member.status = Member.Status.INVITED
+        member.save()
+        groups.join(sender, group.gid)

@@ -37,6 +37,14 @@ def users_of(accounts: Collection[Any]) -> dict[Any, User]:
     return known
 
 
+@transaction.atomic
+def new_user() -> User:
+    """Create a user without an account or device. Their messages wait for a first device."""
+    user = User.objects.create(uid=make_uid())
+    hold([user.pk])
+    return user
+
+
 def _new_user(account: Any) -> User:
     """Return a user for an account, who is not saved yet."""
     return User(uid=make_uid(), account_id=account.pk, disabled=None if is_active(account) else timezone.now())

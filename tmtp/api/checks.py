@@ -1,0 +1,57 @@
+"""System checks of the settings in TMTP_API. Each id is in docs/reference/checks.md."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+from django.core import checks
+from django.urls import NoReverseMatch, reverse
+
+from tmtp.checks.rules import COUNT, DOTTED_PATH_OR_NONE, SECONDS_OR_NONE, Messages, Rule, check_settings, is_whole
+from tmtp.conf import import_dotted
+
+from .conf import DEFAULTS, conf
+
+messages = Messages("tmtp_api")
+RULES: dict[str, Rule] = {
+    "EMAIL_ADDRESSES": DOTTED_PATH_OR_NONE,
+    "MAX_REQUEST": COUNT,
+    "REQUESTS_PER_MINUTE": Rule(
+        lambda value: value is None or (is_whole(value) and value > 0), "a whole number above 0, or None"
+    ),
+    "LOG_KEPT": SECONDS_OR_NONE,
+}
+
+
+@checks.register("tmtp_api")
+def check_options(**_: Any) -> list[checks.CheckMessage]:
+    """E001 to E003."""
+    return check_settings("TMTP_API", DEFAULTS, RULES, messages)
+
+
+@checks.register("tmtp_api")
+def check_addresses(**_: Any) -> list[checks.CheckMessage]:
+    """E004: what knows the e-mail addresses cannot be imported, or lacks the function."""
+    if not isinstance(conf.EMAIL_ADDRESSES, str):
+        return []
+    try:
+        import_dotted(conf.EMAIL_ADDRESSES).users_by_address  # noqa: B018 - that it is there
+    except (ImportError, AttributeError) as error:
+        hint = "Name a module or class with a function users_by_address, such as that of TMTP_DELIVERY, or None."
+        return [messages.error(4, f"TMTP_API[“EMAIL_ADDRESSES”] cannot be used: {error}.", hint)]
+    return []
+
+
+@checks.register("tmtp_api")
+def check_library(**_: Any) -> list[checks.CheckMessage]:
+    """E005: django-ninja is missing. W001: the API has no addresses."""
+    if find_spec("ninja") is None:
+        hint = 'Run pip install "mnm-django[api]".'
+        return [messages.error(5, "tmtp.api needs django-ninja, which is not installed.", hint)]
+    try:
+        reverse("tmtp_api:reference")
+    except NoReverseMatch:
+        hint = 'Add path("api/", include("tmtp.api.urls")) to your urlpatterns.'
+        return [messages.warning(1, "The API has no addresses.", hint)]
+    return []

@@ -1,0 +1,1 @@
+"""The operations, in a module for each subject."""
