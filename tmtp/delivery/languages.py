@@ -8,7 +8,9 @@ from typing import Any
 from django.conf import settings
 from django.utils import translation
 
-from .conf import conf, import_dotted
+from tmtp.conf import import_dotted
+
+from .conf import conf
 
 
 def in_language_of(account: Any, otherwise: str = "") -> AbstractContextManager[None]:

@@ -15,11 +15,12 @@ from typing import Any
 
 from django.utils.formats import localize
 
+from tmtp.conf import import_dotted
 from tmtp.logs import public_traceback
 from tmtp.models import Alias, User
 from tmtp.services.text import visible
 
-from ..conf import conf, import_dotted
+from ..conf import conf
 from ..errors import Refused
 
 log = logging.getLogger("tmtp.delivery")
