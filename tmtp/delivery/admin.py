@@ -10,6 +10,7 @@ from .broadcasts import admin as broadcasts_admin  # noqa: F401
 from .broadcasts import library as broadcasts_library  # noqa: F401
 from .inbound import admin as inbound_admin  # noqa: F401
 from .models import Notice
+from .segments import admin as segments_admin  # noqa: F401
 
 
 @admin.register(Notice)

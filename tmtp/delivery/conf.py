@@ -34,6 +34,7 @@ DEFAULTS: dict[str, Any] = {
     "WEBHOOK_SECRET": "",
     # broadcasts
     "BROADCAST_FIELDS": {},
+    "BROADCAST_SEGMENTS": {},
     # workers
     "CLAIM_FOR": 60,
     "EXPIRE_AFTER": None,

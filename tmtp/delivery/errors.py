@@ -24,6 +24,9 @@ TEXTS = {
     "broadcast_files_too_large": Text(
         _("The attachments have %(size)s octets together. A broadcast can have at most %(most)s.")
     ),
+    "broadcast_segment_empty": Text(_("The segment “%(segment)s” has no conditions.")),
+    "broadcast_segment_wrong": Text(_("The segment “%(segment)s” has a condition that cannot be told: %(reason)s")),
+    "broadcast_segment_failed": Text(_("The function “%(function)s” for segments failed (%(error)s). See the log.")),
     "broadcast_wrong_state": Text(_("Not possible: the state of “%(subject)s” is “%(state)s”.")),
 }
 add_texts(TEXTS)

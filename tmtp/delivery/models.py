@@ -10,10 +10,12 @@ from tmtp.protocol.values import format_msgid
 
 from .broadcasts.models import Broadcast, File, Part, Recipient, Template
 from .inbound.models import Attempt, InboundThread, ReportChange
+from .segments.models import Condition, Segment
 
 __all__ = [
     "Attempt",
     "Broadcast",
+    "Condition",
     "File",
     "InboundThread",
     "LastRun",
@@ -21,6 +23,7 @@ __all__ = [
     "Part",
     "Recipient",
     "ReportChange",
+    "Segment",
     "StalledDevice",
     "Template",
 ]

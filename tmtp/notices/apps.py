@@ -36,9 +36,11 @@ class NoticesConfig(AppConfig):
         from . import checks, exporting  # noqa: F401
         from .conf import conf
         from .schedules import make_schedules
+        from .segments import add_language
         from .subscriptions import end_at_sign_out
         from .tasks import request_pushes
 
+        add_language()
         sections.add(exporting.parts)
         post_migrate.connect(make_schedules, sender=self, dispatch_uid="tmtp.notices.schedules")
         user_logged_out.connect(end_at_sign_out, dispatch_uid="tmtp.notices.sign_out")

@@ -40,7 +40,7 @@ class BroadcastAdmin(BroadcastPages):
             _("Audience"),
             {
                 "description": _("Everyone, or users who meet all of these conditions."),
-                "fields": ["everyone", "groups", *audience.ABOUT_ACCOUNTS],
+                "fields": ["everyone", "segment", "groups", *audience.ABOUT_ACCOUNTS],
             },
         ),
         (_("Rate"), {"fields": ["rate"]}),
@@ -91,10 +91,11 @@ class BroadcastAdmin(BroadcastPages):
         attach(form.instance, form.cleaned_data["attach"])
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Begin with a template: `?template=ID`."""
+        """Begin with a template or a segment: `?template=ID`, `?segment=ID`."""
         wanted = request.GET.get("template", "")
         template = Template.objects.filter(pk=int(wanted)).first() if wanted.isdecimal() else None
-        return {"subject": template.subject, "body": template.body} if template else {}
+        text = {"subject": template.subject, "body": template.body} if template else {}
+        return {**text, "segment": request.GET.get("segment")}
 
     def has_delete_permission(self, request: HttpRequest, obj: Broadcast | None = None) -> bool:
         """Forbid it while the broadcast is scheduled, running or paused."""

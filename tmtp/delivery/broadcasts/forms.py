@@ -59,7 +59,7 @@ class DraftForm(forms.ModelForm):
 
     class Meta:
         model = Broadcast
-        fields = ["subject", "body", "files", "everyone", "groups", *audience.ABOUT_ACCOUNTS, "rate"]
+        fields = ["subject", "body", "files", "everyone", "segment", "groups", *audience.ABOUT_ACCOUNTS, "rate"]
         field_classes = {"body": MessageTextField}
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -92,7 +92,7 @@ class DraftForm(forms.ModelForm):
     def clean(self) -> dict[str, Any]:
         """Require everyone or conditions, not both."""
         data = super().clean() or {}
-        conditions = [name for name in ("groups", *audience.ABOUT_ACCOUNTS) if data.get(name)]
+        conditions = [name for name in ("segment", "groups", *audience.ABOUT_ACCOUNTS) if data.get(name)]
         if data.get("everyone") and conditions:
             raise ValidationError({"everyone": _("Choose either everyone or conditions, not both.")})
         if not data.get("everyone") and not conditions and not self.errors:

@@ -98,6 +98,15 @@ class Broadcast(Written, Claimable):
         help_text=_("Accounts in one of these Django groups."),
         related_name="+",
     )
+    segment = models.ForeignKey(
+        "tmtp_delivery.Segment",
+        verbose_name=_("segment"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        help_text=_("Members of this segment."),
+        related_name="+",
+    )
     staff_only = models.BooleanField(_("staff only"), default=False)
     joined_since = models.DateField(_("signed up since"), null=True, blank=True)
     joined_before = models.DateField(_("signed up before"), null=True, blank=True)

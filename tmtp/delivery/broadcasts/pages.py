@@ -57,14 +57,24 @@ class BroadcastPages(admin.ModelAdmin):
             )
             return HttpResponseRedirect(self._url("review", broadcast))
         form = SendForm(request.POST or None)
-        number = audience.count(broadcast)
+        number, problem = self._number(broadcast)
         if request.method == "POST" and form.is_valid():
             if audience.is_large(broadcast, number) and "confirmed" not in request.POST:
                 context = {"form": form, "number": number, "title": gettext("Are you sure?")}
                 return self._page(request, broadcast, "confirm", context)
             if self._send(request, broadcast, form):
                 return HttpResponseRedirect(self._url("change", broadcast))
-        return self._page(request, broadcast, "review", {"form": form, **self._review(request, broadcast, number)})
+        return self._page(
+            request, broadcast, "review", {"form": form, **self._review(request, broadcast, number), **problem}
+        )
+
+    def _number(self, broadcast: Broadcast) -> tuple[int, dict[str, str]]:
+        """Return the size of the audience, and what is wrong with it."""
+        try:
+            audience.check(broadcast)
+            return audience.count(broadcast), {}
+        except Refused as refused:
+            return 0, {"problem": refused.text_for_people()}
 
     def _send(self, request: HttpRequest, broadcast: Broadcast, form: SendForm) -> bool:
         at = form.cleaned_data["send_at"]
@@ -78,7 +88,7 @@ class BroadcastPages(admin.ModelAdmin):
             **self._letter(request, broadcast),
             "audience": audience.describe(broadcast),
             "number": number,
-            "sample": audience.sample(broadcast),
+            "sample": audience.sample(broadcast) if number else [],
             "copies": octets * number if _has_fields(broadcast) else 0,
             "title": gettext("Preview"),
         }

@@ -21,15 +21,17 @@ from django.utils.translation import gettext as _
 from tmtp.delivery.broadcasts import audience, lifecycle, trial
 from tmtp.delivery.broadcasts.files import attach
 from tmtp.delivery.broadcasts.sending import send
-from tmtp.delivery.models import Broadcast, Template
+from tmtp.delivery.models import Broadcast, Segment, Template
 from tmtp.management.base import TmtpCommand, text
 from tmtp.models import Group
 from tmtp.services.errors import Refused
 
-NO_GROUP, NO_TEMPLATE = (
-    gettext_noop("Group “%(name)s” does not exist."),
-    gettext_noop("Template “%(name)s” does not exist."),
-)
+MISSING = {
+    Group: gettext_noop("Group “%(name)s” does not exist."),
+    AccountGroup: gettext_noop("Group “%(name)s” does not exist."),
+    Segment: gettext_noop("Segment “%(name)s” does not exist."),
+    Template: gettext_noop("Template “%(name)s” does not exist."),
+}
 LOOK = 0.5  # seconds to wait while another process sends, or until the rate allows more
 State = Broadcast.State
 
@@ -61,6 +63,7 @@ class Command(TmtpCommand):
         parser.add_argument("--template", metavar="NAME", type=text, help="begin with a template of the admin")
         parser.add_argument("--attach", metavar="FILE", action="append", default=[], help="attach this file")
         parser.add_argument("--all", action="store_true", help="to everyone")
+        parser.add_argument("--segment", metavar="NAME", type=text, help="members of this segment of the admin")
         parser.add_argument(
             "--group", metavar="GID", action="append", type=text, default=[], help="who has joined this group"
         )
@@ -131,7 +134,9 @@ class Command(TmtpCommand):
             template = Template()
         else:
             raise CommandError(_("Give --subject and --body-file, or --template NAME, or --resume ID."))
+        segment = named(Segment, "name", [options["segment"]])[0] if options["segment"] else None
         broadcast = Broadcast(
+            segment=segment,
             subject=options["subject"] or template.subject,
             body=text_of(options["body_file"]) if options["body_file"] else template.body,
             everyone=options["all"],
@@ -263,6 +268,5 @@ def named(model: Any, field: str, names: list[str]) -> list[Any]:
     found = {getattr(row, field): row for row in model.objects.filter(**{f"{field}__in": names})}
     missing = [name for name in names if name not in found]
     if missing:
-        said = NO_TEMPLATE if model is Template else NO_GROUP
-        raise CommandError(gettext(said) % {"name": missing[0]})
+        raise CommandError(gettext(MISSING[model]) % {"name": missing[0]})
     return [found[name] for name in names]
