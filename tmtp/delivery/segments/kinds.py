@@ -20,12 +20,13 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from tmtp.conf import import_dotted
 from tmtp.logs import public_traceback
 from tmtp.models import Group, Member, Node, Report
 from tmtp.services.queue.reports import KEPT, OPEN
 from tmtp.times import aware, site_time
 
-from ..conf import conf, import_dotted
+from ..conf import conf
 from ..errors import Refused
 
 log = logging.getLogger("tmtp.delivery")
