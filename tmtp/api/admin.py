@@ -1,4 +1,4 @@
-"""Tokens and the log of the API in the admin. A secret is shown once, when it is made."""
+"""Tokens and what programs have sent, in the admin. A secret is shown once, when it is made."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
@@ -18,7 +19,7 @@ from tmtp.admin.base import ViewAdmin
 from tmtp.admin.confirm import ask
 
 from . import tokens
-from .models import LoggedCall, Token
+from .models import Token, TokenMessage
 
 
 class TokenForm(forms.ModelForm):
@@ -107,11 +108,23 @@ class TokenAdmin(admin.ModelAdmin):
         self.message_user(request, shown, messages.WARNING)
 
 
-@admin.register(LoggedCall)
-class LoggedCallAdmin(ViewAdmin):
-    """The changes that were made with tokens."""
+@admin.register(TokenMessage)
+class TokenMessageAdmin(ViewAdmin):
+    """Which program has sent which message. What else programs do is in the audit log."""
 
-    list_display = ["at", "name", "action", "subject"]
-    list_filter = ["action"]
-    search_fields = ["name", "subject"]
-    ordering = ["-at"]
+    list_display = ["subject", "token", "posted"]
+    list_display_links = None
+    list_filter = ["token"]
+    list_select_related = ["message", "token"]
+    ordering = ["-pk"]
+
+    @admin.display(description=_("subject"))
+    def subject(self, sent: TokenMessage) -> str:
+        """Return a link to the message."""
+        where = reverse("admin:tmtp_sentmessage_change", args=[sent.pk], current_app=self.admin_site.name)
+        return format_html('<a href="{}">{}</a>', where, sent.message.subject or sent.message.msgid)
+
+    @admin.display(description=_("posted"), ordering="pk")
+    def posted(self, sent: TokenMessage) -> Any:
+        """Return the time when it was sent."""
+        return sent.message.posted

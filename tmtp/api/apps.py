@@ -21,10 +21,5 @@ class ApiConfig(AppConfig):
         super().import_models()
 
     def ready(self) -> None:
-        """Register the system checks, and connect the signal by which old entries of the log are deleted."""
-        from tmtp.signals import housekeeping
-
+        """Register the system checks and the codes of errors."""
         from . import checks, errors  # noqa: F401
-        from .log import purge
-
-        housekeeping.connect(purge, dispatch_uid="tmtp.api.log")

@@ -8,7 +8,7 @@ from typing import Any
 from django.core import checks
 from django.urls import NoReverseMatch, reverse
 
-from tmtp.checks.rules import COUNT, DOTTED_PATH_OR_NONE, SECONDS_OR_NONE, Messages, Rule, check_settings, is_whole
+from tmtp.checks.rules import COUNT, DOTTED_PATH_OR_NONE, Messages, Rule, check_settings, is_whole
 from tmtp.conf import import_dotted
 
 from .conf import DEFAULTS, conf
@@ -20,7 +20,6 @@ RULES: dict[str, Rule] = {
     "REQUESTS_PER_MINUTE": Rule(
         lambda value: value is None or (is_whole(value) and value > 0), "a whole number above 0, or None"
     ),
-    "LOG_KEPT": SECONDS_OR_NONE,
 }
 
 

@@ -13,7 +13,6 @@ DEFAULTS: dict[str, Any] = {
     "EMAIL_ADDRESSES": None,
     "MAX_REQUEST": 32 * 1024 * 1024,
     "REQUESTS_PER_MINUTE": 300,
-    "LOG_KEPT": 90 * 86400,
 }
 
 conf = Conf("TMTP_API", DEFAULTS)

@@ -1,4 +1,4 @@
-"""Tokens, what each of them has created, and a log of the changes made with them."""
+"""Tokens, and what each of them has created."""
 
 from __future__ import annotations
 
@@ -59,6 +59,8 @@ class TokenMessage(models.Model):
     token = models.ForeignKey(Token, on_delete=models.CASCADE, db_index=False, related_name="messages")
 
     class Meta:
+        verbose_name = _("message of a program")
+        verbose_name_plural = _("messages of programs")
         indexes = [models.Index(fields=["token", "message"], name="tmtp_api_message_of_token")]
 
     def __str__(self) -> str:
@@ -77,19 +79,3 @@ class TokenUser(models.Model):
 
     def __str__(self) -> str:
         return self.external_id
-
-
-class LoggedCall(models.Model):
-    """A change that was made with a token. `name` is the token's, and stays when the token is deleted."""
-
-    at = models.DateTimeField(_("time"), auto_now_add=True, db_index=True)
-    name = models.CharField(_("token"), max_length=100, db_index=True)
-    action = models.CharField(_("action"), max_length=50)
-    subject = models.CharField(_("subject"), max_length=255, blank=True)
-
-    class Meta:
-        verbose_name = _("API log entry")
-        verbose_name_plural = _("API log")
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.action} {self.subject}"

@@ -41,11 +41,13 @@ class AuditEntry(models.Model):
         REMOVED = "removed", _("removed in the admin")
         FACTOR_RESET = "factor", _("second factor removed")
         ABUSE_HANDLED = "abuse", _("report of abuse handled")
+        API = "api", _("changed through the HTTP API")
 
     class By(models.TextChoices):
         MEMBER = "member", _("the member")
         STAFF = "staff", _("staff")
         SYSTEM = "system", _("the system")
+        PROGRAM = "program", _("a program with a token")
 
     at = models.DateTimeField(_("time"), auto_now_add=True, db_index=True)
     action = models.CharField(_("action"), max_length=16, choices=Action)

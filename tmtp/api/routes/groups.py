@@ -15,8 +15,8 @@ from tmtp.services.groups.site_groups import add_member, create_group
 
 from .. import people, schemas
 from ..authentication import needs
+from ..changes import change, record
 from ..errors import Refused
-from ..log import change
 from ..models import Token
 from ..pages import After, Limit, page
 from ..tokens import token_of
@@ -31,7 +31,7 @@ ROLES = {"member": Member.Role.MEMBER, "moderator": Member.Role.MODERATOR, "owne
 @router.post("", response={201: schemas.Group}, summary="Create a group", operation_id="create_group", **GROUPS)
 def create(request: HttpRequest, new: schemas.NewGroup) -> dict[str, Any]:
     """Create a group, which this token may manage and write to."""
-    with change(request, "create group", new.gid):
+    with change(request):
         group = create_group(
             new.gid,
             joining=JOINING[new.joining or "invited"],
@@ -39,6 +39,7 @@ def create(request: HttpRequest, new: schemas.NewGroup) -> dict[str, Any]:
             barring=RIGHTS[new.barring] if new.barring else None,
         )
         token_of(request).groups.add(group)
+        record("create group", group)
     return _described(group)
 
 
@@ -59,13 +60,14 @@ def get_group(request: HttpRequest, pk: int) -> dict[str, Any]:
 def set_rules(request: HttpRequest, pk: int, rules: schemas.Rules) -> dict[str, Any]:
     """Set who may join a group, write to it and bar members."""
     group = _own(request, pk)
-    with change(request, "set rules", group.gid):
+    with change(request):
         roles.set_rules(
             group,
             joining=JOINING[rules.joining] if rules.joining else group.joining,
             posting=RIGHTS[rules.posting] if rules.posting else group.posting,
             barring=RIGHTS[rules.barring] if rules.barring else group.barring,
         )
+        record("set rules", group)
     return _described(group)
 
 
@@ -119,17 +121,17 @@ def set_role(request: HttpRequest, pk: int, new: schemas.NewRole) -> dict[str, A
 
 
 def _each(
-    request: HttpRequest, pk: int, action: str, named: schemas.People, act: Callable[[Group, User], object]
+    request: HttpRequest, pk: int, what: str, named: schemas.People, act: Callable[[Group, User], object]
 ) -> dict[str, Any]:
     """Do something to all people in a group, or, if one is refused, to nobody."""
     group = _own(request, pk)
-    with change(request, action) as entry:
+    with change(request):
         users = people.people(token_of(request), named)
         uids = [user.uid for user in users]
-        entry.subject = f"{group.gid}: {' '.join(uids)}"
         for user in users:
             with transaction.atomic():
                 act(group, user)
+        record(what, group, uids=uids)
     return {"uids": uids}
 
 

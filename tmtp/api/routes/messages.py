@@ -20,8 +20,8 @@ from tmtp.services.queue import reports
 
 from .. import people
 from ..authentication import needs
+from ..changes import change, record
 from ..errors import Refused
-from ..log import change
 from ..models import Token, TokenMessage
 from ..pages import After, Limit, page
 from ..schemas import FILES_MAX, MessagePage, MessageReport, NewMessage, Recalled, RecipientPage, Sent
@@ -57,7 +57,7 @@ def send_multipart(
 
 def _send(request: HttpRequest, new: NewMessage, files: Sequence[Any]) -> dict[str, Any]:
     token = token_of(request)
-    with change(request, "send") as entry:
+    with change(request):
         msgids = send_message(
             people.recipients(token, new.to),
             new.subject,
@@ -69,7 +69,6 @@ def _send(request: HttpRequest, new: NewMessage, files: Sequence[Any]) -> dict[s
         )
         rows = [TokenMessage(message_id=parse_msgid(msgid), token=token) for msgid in msgids]
         TokenMessage.objects.bulk_create(rows, ignore_conflicts=True)  # the key may have been used before
-        entry.subject = " ".join(msgids)
     return {"msgids": msgids}
 
 
@@ -109,9 +108,11 @@ def list_recipients(request: HttpRequest, msgid: str, limit: Limit, after: After
 @router.post("/{msgid}/recall", response=Recalled, summary="Recall a message", operation_id="recall", **SEND)
 def recall(request: HttpRequest, msgid: str) -> dict[str, Any]:
     """Take a message back from devices that have not received it yet."""
-    _own(request, msgid)
-    with change(request, "recall", msgid):
-        return take_back(msgid)._asdict()
+    message = _own(request, msgid)
+    with change(request):
+        recalled = take_back(msgid)
+        record("recall", message, msgid=msgid)
+    return recalled._asdict()
 
 
 def _own(request: HttpRequest, msgid: str) -> SentMessage:

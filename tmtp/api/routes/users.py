@@ -17,8 +17,8 @@ from tmtp.services.people.linking import new_user
 
 from .. import people, schemas
 from ..authentication import needs
+from ..changes import change, record
 from ..errors import Refused
-from ..log import change
 from ..models import Token, TokenUser
 from ..tokens import token_of
 
@@ -33,12 +33,13 @@ def create_user(request: HttpRequest, new: schemas.NewUser) -> dict[str, Any]:
     token = token_of(request)
     if not new.external_id.isprintable():
         raise Refused("request_malformed", reason="external_id has characters that cannot be printed")
-    with change(request, "create user", new.external_id):
+    with change(request):
         Token.objects.select_for_update().get(pk=token.pk)  # nobody creates the same one at this moment
         own = TokenUser.objects.filter(token=token, external_id=new.external_id).select_related("user").first()
         own = own or TokenUser.objects.create(token=token, external_id=new.external_id, user=new_user())
         if new.name:
             users.add_alias(Sender(own.user.uid, own.user.pk), new.name)
+        record("create user", own.user, external_id=new.external_id)
     return _described(own.user, own.external_id)
 
 
@@ -64,8 +65,9 @@ def get_user(request: HttpRequest, external_id: One, name: One, uid: One, userna
 def create_device(request: HttpRequest, new: schemas.NewDevice) -> dict[str, Any]:
     """Create a device for a user that you have created, and return what its program needs to log in."""
     user = _own(request, new.external_id)
-    with change(request, "create device", new.external_id):
+    with change(request):
         _, nodeid = make_node(user, new.label)
+        record("create device", user, external_id=new.external_id)
     return {"uid": user.uid, "nodeid": nodeid, "address": tmtp_conf.PUBLIC_ADDRESS}
 
 
@@ -73,7 +75,7 @@ def create_device(request: HttpRequest, new: schemas.NewDevice) -> dict[str, Any
 def remove_user(request: HttpRequest, which: schemas.ExternalId) -> None:
     """Delete a user that you have created, with devices, names and waiting messages."""
     user = _own(request, which.external_id)
-    with change(request, "delete user", which.external_id):
+    with change(request):
         TokenUser.objects.filter(user=user).delete()
         delete_user(user)
 

@@ -10,9 +10,9 @@ import pytest
 from django.utils import timezone
 
 from tmtp.api import tokens
-from tmtp.api.models import LoggedCall, Token, TokenMessage, TokenUser
+from tmtp.api.models import Token, TokenMessage, TokenUser
 from tmtp.api.views import document, operations_of
-from tmtp.models import Group, Message, User
+from tmtp.models import AuditEntry, Group, Message, User
 
 from .conftest import ALL, Program, new_program
 
@@ -43,7 +43,7 @@ def address(path: str, value: object = 1) -> str:
 
 
 def rows() -> list[int]:
-    return [model.objects.count() for model in (Message, Group, User, TokenMessage, TokenUser, LoggedCall)]
+    return [model.objects.count() for model in (Message, Group, User, TokenMessage, TokenUser, AuditEntry)]
 
 
 @EACH

@@ -11,7 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.utils import timezone
 
-from tmtp.api.models import LoggedCall
+from tmtp.api.models import TokenMessage
 from tmtp.messaging import send_message, user_of
 from tmtp.models import Message, SentMessage
 from tmtp.services.queue import reports
@@ -48,8 +48,7 @@ def test_a_message_is_sent(program):
     (message,) = waiting(ann)
     assert message["id"] == msgid
     assert "Grüße 🦜 <&>".encode() in message["data"]
-    entry = LoggedCall.objects.get()
-    assert (entry.name, entry.action, entry.subject) == ("CRM", "send", msgid)
+    assert TokenMessage.objects.get().token == program.token
 
 
 def test_each_way_to_name_a_recipient(program, settings):
@@ -83,7 +82,7 @@ def test_who_is_not_there_gets_nothing_and_neither_do_others(program, settings, 
         expected = (404, "group_not_found") if way == "groups" else (422, "recipient_missing")
         assert (status, answer["code"]) == expected, name
     assert waiting(ann) == []
-    assert not LoggedCall.objects.exists()
+    assert not TokenMessage.objects.exists()
 
 
 def test_recipients_need_a_site_that_allows_addresses(program, settings):

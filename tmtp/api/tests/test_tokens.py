@@ -12,8 +12,10 @@ from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
-from tmtp.api import checks, errors, log, tokens
-from tmtp.api.models import LoggedCall, Token
+from tmtp.api import checks, errors, tokens
+from tmtp.api.models import Token
+from tmtp.models import AuditEntry
+from tmtp.tests.people import someone
 from tmtp.tests.refusals import check_page, check_refusals
 
 from .conftest import Program
@@ -93,11 +95,23 @@ def test_the_admin_shows_a_secret_once(admin_client):
     assert "revoked" in admin_client.get(listed).content.decode()
 
 
-def test_the_admin_shows_the_log(admin_client, program):
+def test_the_admin_shows_what_programs_do(admin_client, program):
+    someone("ann of rome")
+    program.post("/messages", {"to": {"names": ["ann of rome"]}, "subject": "News", "text": ""})
+    page = admin_client.get(reverse("admin:tmtp_api_tokenmessage_changelist")).content.decode()
+    assert "News" in page
+    assert "CRM" in page
+
+
+def test_changes_are_in_the_audit_log(program):
     program.post("/groups", {"gid": "friends of rome"})
-    page = admin_client.get(reverse("admin:tmtp_api_loggedcall_changelist")).content.decode()
-    assert "create group" in page
-    assert "friends of rome" in page
+    program.post("/users", {"external_id": "customer 17"})
+    program.post("/users/devices", {"external_id": "customer 17", "label": "phone"})
+    program.post("/users/delete", {"external_id": "customer 17"})
+    program.post("/groups", {"gid": "short"})  # which is refused
+    entries = AuditEntry.objects.order_by("pk").values_list("by", "actor", "action", "details__what")
+    made = [("program", "CRM", "api", what) for what in ("create group", "create user", "create device")]
+    assert list(entries) == [*made, ("program", "CRM", "deleted", None)]
 
 
 def test_staff_without_the_permission_cannot_revoke(client, program):
@@ -111,7 +125,7 @@ def test_staff_without_the_permission_cannot_revoke(client, program):
     assert Token.objects.get().revoked is None
 
 
-def test_the_last_use_is_noted_once_a_minute(program, django_assert_num_queries):
+def test_the_last_use_is_noted_once_a_minute(program):
     program.get("/groups")
     first = Token.objects.get().last_used
     program.get("/groups")
@@ -119,18 +133,6 @@ def test_the_last_use_is_noted_once_a_minute(program, django_assert_num_queries)
     Token.objects.update(last_used=first - timedelta(minutes=2))
     program.get("/groups")
     assert Token.objects.get().last_used > first
-
-
-def test_the_log_is_kept_for_a_time(program, settings):
-    LoggedCall.objects.create(name="CRM", action="send")
-    LoggedCall.objects.update(at=timezone.now() - timedelta(days=91))
-    LoggedCall.objects.create(name="CRM", action="recall")
-    settings.TMTP_API = {"LOG_KEPT": None}
-    log.purge()
-    assert LoggedCall.objects.count() == 2
-    settings.TMTP_API = {}
-    log.purge()
-    assert LoggedCall.objects.get().action == "recall"
 
 
 def test_a_browser_without_a_token_gets_nothing(client, admin_user):
@@ -147,7 +149,6 @@ def test_a_browser_without_a_token_gets_nothing(client, admin_user):
     [
         ({"MAX_REQUEST": 0}, "E003"),
         ({"REQUESTS_PER_MINUTE": "many"}, "E003"),
-        ({"LOG_KEPT": -1}, "E003"),
         ({"NOTHING": 1}, "E002"),
         (7, "E001"),
     ],

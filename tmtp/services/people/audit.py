@@ -23,7 +23,7 @@ ADDED, CHANGED, REMOVED = 1, 2, 3  # the flags of django.contrib.admin.models, w
 
 
 class Actor(NamedTuple):
-    """Who acts: a member, the site's staff or the system, and a name."""
+    """Who acts: a member, the site's staff, a program or the system, and a name."""
 
     by: AuditEntry.By
     name: str
@@ -46,6 +46,11 @@ def staff(account: Any) -> Actor:
 def command(name: str) -> Actor:
     """Return the management command of this name."""
     return Actor(By.SYSTEM, f"manage.py {name}")
+
+
+def program(name: str) -> Actor:
+    """Return the program that has the API token of this name."""
+    return Actor(By.PROGRAM, name)
 
 
 @contextmanager
