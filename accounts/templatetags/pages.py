@@ -37,7 +37,7 @@ OF_AN_ACCOUNT = (
     ("tmtp_pages:presence", _("Visibility")),
     ("tmtp_pages:blocked", _("Blocked")),
     ("tmtp_notices:preferences", _("Notifications")),
-    ("tmtp_pages:data", _("Your data")),
+    ("tmtp_pages:data", _("Data")),
 )
 
 

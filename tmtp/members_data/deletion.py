@@ -120,14 +120,14 @@ def texts(due: datetime, url: str, by_staff: bool = False) -> tuple[str, str]:
         paragraphs.append(_("To keep your account, open this page:"))
         paragraphs.append(url)
     else:
-        paragraphs.append(_("To keep your account, sign in and go to “Your data”."))
+        paragraphs.append(_("To keep your account, sign in and go to “Account”, “Data”."))
     paragraphs.append(_("If it was not you who asked for this, change your password, too."))
     return subject, "\n\n".join(paragraphs)
 
 
 def shown(due: datetime) -> str:
-    """Return the day and time of a deletion as people read it."""
-    return date_format(local_time(due), "DATETIME_FORMAT")
+    """Return the day of a deletion as people read it."""
+    return date_format(local_time(due), "DATE_FORMAT")
 
 
 def _path(deletion: Deletion) -> str:

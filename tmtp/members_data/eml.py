@@ -77,8 +77,6 @@ def _subject(received: Received) -> str:
         return _("Ping")
     if received.op == "invite":
         return _("Invitation to the group %(group)s") % {"group": received.header.get("gid", "")}
-    if received.op == "member":
-        return _("News of the group %(group)s") % {"group": received.header.get("gid", "")}
     return received.subject
 
 

@@ -15,7 +15,8 @@ from ..services.storage.numbers import largest_number
 from .archive import Part, to_json
 from .eml import eml
 
-OPS = ("delivery", "notify", "ping", "invite", "member")  # which have something for a person to read
+MAILS = ("delivery", "notify", "ping", "invite")  # messages that somebody has written
+NEWS = "member"  # of a group, made by the service: all of it is in its header
 NUMBERS = 500  # read at once
 MESSAGES = 20
 GROWTH = 1.4  # of base64, with line ends
@@ -31,8 +32,8 @@ def message_parts(user: User) -> Iterator[Part]:
     name = aliases_of([user])[user.pk]
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as listing:
         for received in _messages(user):
-            row = _row(received, user)
-            if "left_out" not in row:
+            row = _news(received) if received.op == NEWS else _mail(received, user)
+            if "file" in row:
                 size = int(received.message.size * GROWTH)
                 pieces = _noting_removal(eml(received, user, name), row)
                 yield Part(row["file"], pieces, size, received.posted)
@@ -42,8 +43,13 @@ def message_parts(user: User) -> Iterator[Part]:
         yield Part("messages.json", _whole(listing), size)
 
 
-def _row(received: Received, user: User) -> dict[str, Any]:
-    """Return what the list says of a message."""
+def _news(received: Received) -> dict[str, Any]:
+    """Return what the list says of news of a group. There is no file with it."""
+    return {"message": received.msgid, "kind": received.op, "time": received.posted, "header": received.header}
+
+
+def _mail(received: Received, user: User) -> dict[str, Any]:
+    """Return what the list says of a message, without `file` if it has just been removed."""
     folder = "sent" if received.uid == user.uid else "received"
     row: dict[str, Any] = {
         "message": received.msgid,
@@ -56,6 +62,7 @@ def _row(received: Received, user: User) -> dict[str, Any]:
         row["thread"] = received.named_thread
         row["attachments"] = [{"name": one.name, "octets": one.size} for one in received.attachments]
     except FileNotFoundError:
+        del row["file"]
         row["left_out"] = "removed during the export"
     return row
 
@@ -78,7 +85,7 @@ def _messages(user: User) -> Iterator[Received]:
     """Yield the messages that wait for the user's nodes, each once, with its names."""
     numbers = _numbers(user)
     while some := list(islice(numbers, MESSAGES)):
-        found = Message.objects.filter(pk__in=some, op__in=OPS).select_related("sender").order_by("pk")
+        found = Message.objects.filter(pk__in=some, op__in=(*MAILS, NEWS)).select_related("sender").order_by("pk")
         received = [Received(message) for message in found]
         look_up_names(received)
         yield from received
