@@ -95,7 +95,11 @@ RULES: dict[str, Rule] = {
     "EXPIRE_AFTER": SECONDS_OR_NONE,
     "EXPIRE_MEMBERS": FLAG,
     "NOTICE_AFTER": SECONDS_OR_NONE,
+    "MAILBOX_KEPT": SECONDS_OR_NONE,
+    "LARGE_KEPT": SECONDS_OR_NONE,
     "REPORTS_KEPT": SECONDS_OR_NONE,
+    "ABUSE_REPORTS_KEPT": SECONDS_OR_NONE,
+    "AUDIT_KEPT": SECONDS_OR_NONE,
     "RESULTS_KEPT": SECONDS,
 }
 # The functions that the object at a dotted path must have.

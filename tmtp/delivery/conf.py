@@ -40,7 +40,11 @@ DEFAULTS: dict[str, Any] = {
     "EXPIRE_AFTER": None,
     "EXPIRE_MEMBERS": False,
     "NOTICE_AFTER": None,
+    "MAILBOX_KEPT": None,
+    "LARGE_KEPT": None,
     "REPORTS_KEPT": 90 * 86400,
+    "ABUSE_REPORTS_KEPT": None,
+    "AUDIT_KEPT": 730 * 86400,
     "RESULTS_KEPT": 30 * 86400,
 }
 

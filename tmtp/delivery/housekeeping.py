@@ -11,18 +11,16 @@ from django.utils import timezone
 from tmtp.models import Message
 from tmtp.services.messages import expiry, sweeping
 from tmtp.services.people import accounts, identities
-from tmtp.services.queue import leases, receipts, reports
+from tmtp.services.queue import leases, receipts
 from tmtp.services.storage.clock import clock
-from tmtp.times import number_at
 
-from . import last_runs
+from . import last_runs, retention
 from .broadcasts import files
 from .budget import Budget, repeat
 from .conf import conf
-from .models import Attempt, InboundThread, ReportChange
+from .models import Attempt, ReportChange
 
 DAY = timedelta(days=1)
-AT_ONCE = 20  # messages whose reports are deleted in one transaction: each may have a thousand
 LOOKS = 26  # a tenth of the spool's folders, 50,000 messages and 130,000 entries
 
 _sweeper = sweeping.Sweeper()  # remembers how far it has come, as long as this worker lives
@@ -82,11 +80,8 @@ def purge() -> None:
     if not conf.REPORT_HANDLER:
         ReportChange.objects.all().delete()  # of a handler that is no longer set
     repeat(receipts.purge, budget)
-    if conf.REPORTS_KEPT is not None:
-        before = timezone.now() - timedelta(seconds=conf.REPORTS_KEPT)
-        repeat(lambda: reports.purge(before, AT_ONCE), budget)
-        InboundThread.objects.filter(pk__lt=number_at(before)).delete()
     repeat(_purge_results, budget)
+    retention.delete_old()
 
 
 def _purge_results() -> int:

@@ -1,7 +1,8 @@
 """Expiry: drop posts, pings and invitations that have waited too long for a device.
 
 A message's number is its time, so old messages are a range of numbers. Messages in a mailbox do not expire, since they
-have arrived. Messages that keep a device's list of groups and aliases up to date (`member`, `user`, …) do not either.
+have arrived; `expire_in_mailboxes` is for sites that keep them for a limited time. Messages that keep a device's list
+of groups and aliases up to date (`member`, `user`, …) do not expire either.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from ...models import Message, Node, QueueEntry
@@ -38,10 +40,31 @@ def expire(after: int, before: int, *, members: bool) -> Expired:
     Call it again with `up_to` as `after`, until `up_to` is `before` - 1. The reports of the site's messages end as
     EXPIRED, and the signal `messages_expired` is sent.
     """
-    old = Message.objects.filter(pk__gt=after, pk__lt=before, op__in=OPS).order_by("pk")
-    numbers = dict((old if members else old.filter(tracked=True)).values_list("pk", "tracked")[:MESSAGES])
+    old = _old(after, before)
+    old = old if members else old.filter(tracked=True)
+    return _expire(old, before, ~Q(node__kind=Node.Kind.MAILBOX))
+
+
+@transaction.atomic
+def expire_in_mailboxes(after: int, before: int, *, large: bool) -> Expired:
+    """Delete some messages of members' mailboxes, as `expire` drops waiting ones. With `large`, only over 64 KiB.
+
+    Messages to the site itself are left to the site's handler.
+    """
+    old = _old(after, before)
+    old = old.filter(spool__gt="") if large else old
+    return _expire(old, before, Q(node__kind=Node.Kind.MAILBOX, node__user__is_site=False))
+
+
+def _old(after: int, before: int) -> QuerySet[Message]:
+    return Message.objects.filter(pk__gt=after, pk__lt=before, op__in=OPS).order_by("pk")
+
+
+def _expire(old: QuerySet[Message], before: int, nodes: Q) -> Expired:
+    """Drop the entries of some of the messages at nodes."""
+    numbers = dict(old.values_list("pk", "tracked")[:MESSAGES])
     up_to = max(numbers) if len(numbers) == MESSAGES else before - 1
-    waiting = QueueEntry.objects.filter(message_id__in=list(numbers)).exclude(node__kind=Node.Kind.MAILBOX)
+    waiting = QueueEntry.objects.filter(nodes, message_id__in=list(numbers))
     rows = list(waiting.order_by("message_id").values_list("node_id", "rank", "message_id")[:ENTRIES])
     if len(rows) == ENTRIES:
         up_to = rows[-1][2] - 1  # the last message may have more entries

@@ -5,7 +5,7 @@ Nobody else learns of a report, least of all the reported member.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -82,3 +82,9 @@ def handle(reported: AbuseReport, state: int, note: str, account: Any) -> None:
             audit.record(
                 audit.Action.ABUSE_HANDLED, now.user or now, report=now.pk, state=AbuseReport.State(state).name.lower()
             )
+
+
+def purge(before: datetime, at_once: int) -> int:
+    """Delete reports that were handled before a time, at most `at_once`. Return how many."""
+    old = AbuseReport.objects.filter(handled__lt=before).exclude(state=OPEN).order_by("handled")
+    return AbuseReport.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:at_once])).delete()[0]
