@@ -102,7 +102,7 @@ class AbuseReportAdmin(ServiceAdmin):
             return str(_("Not included in the report."))
         return format_html('<div class="tmtp-text">{}</div>', report.text)
 
-    @admin.display(description=_("links"))
+    @admin.display(description=_("what can be done"))
     def act(self, report: AbuseReport) -> str:
         """Return links to the pages where the admins can act against the reported user or group."""
         links = []

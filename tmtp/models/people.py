@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from ..protocol.values import NAME_MAX_CHARACTERS, UID_CHARACTERS
 
@@ -78,7 +79,7 @@ class Identity(models.Model):
 
     user = models.ForeignKey(User, verbose_name=_("user"), on_delete=models.CASCADE, related_name="identities")
     iss = models.CharField(_("provider"), max_length=255)
-    sub = models.CharField(_("subject"), max_length=255)
+    sub = models.CharField(pgettext_lazy("OpenID", "subject"), max_length=255)
     created = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:

@@ -129,7 +129,7 @@ def check_known(name: str) -> None:
     if Alias.objects.filter(name=name, dropped=None).exists() or looks_like_uid(name):
         return
     if found := similar(name):
-        names = gettext(" or ").join(f"“{other}”" for other in found)
+        names = gettext(" or ").join(gettext("“%(name)s”") % {"name": other} for other in found)
         raise Refused("name_misspelt", name=name, similar=names)
 
 
