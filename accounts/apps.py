@@ -22,7 +22,8 @@ class AccountsConfig(AppConfig):
         from .sessions import browsers
 
         sections.add(exporting.parts)
-        logs.protect("accounts.email_addresses", "accounts.openid.views")
+        own = ("email_addresses", "openid.views", "second_factor.notices", "second_factor.passkeys")
+        logs.protect(*(f"accounts.{name}" for name in own))
         user_logged_in.connect(signing_in.signed_in, dispatch_uid="accounts.second_factor")
         user_logged_in.connect(browsers.signed_in, dispatch_uid="accounts.sessions")
         user_logged_in.connect(languages.signed_in, dispatch_uid="accounts.languages")

@@ -259,8 +259,16 @@ LOGGING = {
         "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
         "json": {"()": "tmtp.logs.JsonFormatter"},
     },
+    "filters": {  # against secrets and addresses of members in records of Django's and others
+        "errors": {"()": "tmtp.logs.Private"},
+        "requests": {"()": "tmtp.logs.PrivateRequests"},
+    },
     "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "formatter": env.read("MNM_LOG", env.log_format, "line")}
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": env.read("MNM_LOG", env.log_format, "line"),
+            "filters": ["errors", "requests"],
+        }
     },
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {

@@ -20,6 +20,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
 from django.db import IntegrityError, InterfaceError, OperationalError
+from django.http import HttpRequest
 
 from .services.errors import CodedError
 
@@ -117,6 +118,26 @@ class Private(logging.Filter):
         if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
             record.exc_text = public_traceback(record.exc_info[1])  # formatters take this instead of making their own
             record.exc_info = None
+        return True
+
+
+class PrivateRequests(logging.Filter):
+    """Replaces the address of a request by its pattern, such as `/account/confirm/<token>/`, in Django's own records.
+
+    An address may hold a secret, a member's e-mail address or uid, or the words of a search. An address of no page
+    stays, without its query.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record, and let it pass."""
+        request = getattr(record, "request", None)
+        if isinstance(request, HttpRequest):
+            match = request.resolver_match
+            pattern = f"/{match.route}" if match else request.path
+            own = {request.path, request.path.encode("unicode_escape").decode("ascii")}  # Django escapes arguments
+            if isinstance(record.args, tuple):
+                record.args = tuple(pattern if isinstance(arg, str) and arg in own else arg for arg in record.args)
+            record.request = f"{request.method} {pattern}"
         return True
 
 

@@ -9,10 +9,12 @@ import smtplib
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, DataError, IntegrityError, OperationalError, ProgrammingError
+from django.http import HttpRequest
 
 from tmtp import logs
 from tmtp.services.errors import Refused
@@ -166,3 +168,22 @@ def test_a_database_that_lacks_tables_is_a_line_a_minute(
     monkeypatch.setattr(logs.time, "monotonic", lambda: 1e9 + logs.MINUTE)
     log_failure(missing)
     assert len(written.getvalue().splitlines()) == 2
+
+
+@pytest.mark.parametrize("route", ["account/confirm/<token>/", None])
+def test_the_address_of_a_request_is_its_pattern(written: io.StringIO, route: str | None) -> None:
+    request = HttpRequest()
+    request.method, request.path = "GET", "/account/confirm/sécret/"
+    request.META["QUERY_STRING"] = "q=what+I+look+for"
+    request.resolver_match = route and mock.Mock(route=route)  # type: ignore[assignment]
+    keep = logs.PrivateRequests()
+    log.addFilter(keep)
+    try:
+        escaped = request.path.encode("unicode_escape").decode()
+        log.warning("%s: %s", "Bad Request", escaped, extra={"request": request, "status_code": 400})
+    finally:
+        log.removeFilter(keep)
+    line = json.loads(written.getvalue())
+    assert line["request"] == (f"GET /{route}" if route else f"GET {request.path}")
+    assert ("cret" in line["message"]) == (route is None)
+    assert "look" not in written.getvalue()
