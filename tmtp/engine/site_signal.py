@@ -34,6 +34,7 @@ class SiteSignal:
 
     def __init__(self) -> None:
         self._newest = self._count = 0
+        self._is_away = False  # whether the last look failed
         self._mailbox: int | None = None
         self._look_for_it_at = 0.0
 
@@ -55,9 +56,12 @@ class SiteSignal:
         try:
             newest, count = self._look_up()
         except Error as error:
-            log.warning(self.unknown, error)
+            if not self._is_away:
+                log.warning(self.unknown, error)
+            self._is_away = True
             connection.close()
             return
+        self._is_away = False
         is_news = newest > self._newest or count > self._count
         self._newest, self._count = max(newest, self._newest), count
         if is_news:

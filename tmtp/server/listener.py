@@ -1,13 +1,16 @@
 """The listener: it accepts connections on sockets and runs the ASGI application for each.
 
 It accepts by itself instead of with `loop.create_server`: a connection over a limit is closed before anything is made
-for it, and accepting pauses while the process has no file descriptor left.
+for it, and accepting pauses while the process has few file descriptors left: the database and the spool need some.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
+import resource
 import socket
 import ssl
 import time
@@ -24,6 +27,7 @@ from .tls import TlsTransport
 log = logging.getLogger("tmtp.server")
 BACKLOG = 2048
 ACCEPTED_AT_ONCE = 64  # connections, before others get their turn of the loop
+DESCRIPTORS_KEPT = 32  # for files and the database; a quarter of all where they are few
 PAUSE = 1.0  # seconds without accepting after it has failed
 REPORT_EVERY = 60.0  # seconds between two lines in the log about that
 STOP_TIMEOUT = 1.0  # seconds for connections to end by themselves when the server stops
@@ -104,6 +108,7 @@ class Listener:
         """Accept the connections that wait at a socket."""
         for _ in range(ACCEPTED_AT_ONCE):
             try:
+                check_descriptors(listening.fileno())
                 sock, peer = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
@@ -179,6 +184,17 @@ class Listener:
     def _resume_accepting(self, listening: socket.socket) -> None:
         del self._pauses[listening]
         self._loop.add_reader(listening, self._accept, listening)
+
+
+def check_descriptors(one: int) -> None:
+    """Raise OSError if a link would take a descriptor that files may need. A new one is the lowest that is free."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most == resource.RLIM_INFINITY:
+        return
+    free = os.dup(one)
+    os.close(free)
+    if free >= most - min(DESCRIPTORS_KEPT, most // 4):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 def nothing() -> None:

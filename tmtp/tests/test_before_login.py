@@ -212,10 +212,10 @@ async def guess(server: Server, uid: str) -> bool:
 
 async def test_accepting_pauses_without_file_descriptors_and_resumes_by_itself() -> None:
     with installation() as site, site.serve() as server:
-        (await server.register()).close()
+        ann = await server.register()
         used = len(os.listdir(f"/proc/{server.pid}/fd"))
         most = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
-        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (used + 10, most[1]))
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (used + 20, most[1]))
         async with many(server, 60):
             await until(lambda: "cannot accept connections" in server.log)
             before = processor_time(server)
@@ -223,7 +223,10 @@ async def test_accepting_pauses_without_file_descriptors_and_resumes_by_itself()
             assert processor_time(server) - before < 0.5
             assert server.log.count("cannot accept connections") == 1
             assert "Traceback" not in server.log
+            ann.post("1", [ann.uid], bytes(100_000))
+            assert "error" not in (await ann.expect(op="ack", id="1"))[0], "some are kept for the spool"
         await soon(server.register)
+        ann.close()
 
 
 def processor_time(server: Server) -> float:

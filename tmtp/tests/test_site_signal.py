@@ -107,7 +107,9 @@ def test_a_receiver_that_fails_harms_nothing(heard: list[int]) -> None:
     assert heard == [number]
 
 
-def test_a_database_that_is_away_is_looked_at_again(heard: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_away_is_looked_at_again(
+    heard: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     signal, ann, website = SiteSignal(), someone(), site()
     number = tell(ann, website)
 
@@ -117,7 +119,9 @@ def test_a_database_that_is_away_is_looked_at_again(heard: list[int], monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(signal, "_look_up", away)
         patch.setattr("tmtp.engine.site_signal.connection.close", lambda: None)
-        signal.look()
+        for _ in range(3):
+            signal.look()
+    assert caplog.text.count("nobody knows") == 1, "four times a second would be too much"
     signal.look()
     assert heard == [number]
 
