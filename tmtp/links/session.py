@@ -237,7 +237,7 @@ class Session:
     def give_up(self, parcel: Parcel) -> None:
         """Acknowledge a message for its node because its spool file is gone, unless the node has just done so."""
         if self.lane and parcel.msgid in self.lane.flight:
-            log.error("message %s cannot be delivered: its file in the spool is gone", parcel.msgid)
+            log.error("message %s cannot be delivered: its file in the spool is gone or damaged", parcel.msgid)
             self.engine.dispatcher.acknowledge(self.lane, parcel.msgid)
 
     def postpone(self, parcel: Parcel) -> None:

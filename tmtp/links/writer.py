@@ -139,12 +139,12 @@ class Writer:
         """Open a body, which may have to be fetched. Raise FileNotFoundError if it is gone, and OSError."""
         try:
             if time.time_ns() - parcel.number < CACHED_NANOSECONDS:
-                return spool.open_here(body.name)
-            return await self._loop.run_in_executor(disk, spool.open_here, body.name)
+                return spool.open_here(body.name, body.size)
+            return await self._loop.run_in_executor(disk, spool.open_here, body.name, body.size)
         except FileNotFoundError:
-            await _fetch(body.name)
+            await _fetch(body)
         try:
-            return await self._loop.run_in_executor(disk, spool.open_here, body.name)
+            return await self._loop.run_in_executor(disk, spool.open_here, body.name, body.size)
         except FileNotFoundError:  # it has just been removed to make room, or with its message
             raise StorageUnavailable from None
 
@@ -156,12 +156,13 @@ class Writer:
         return piece
 
 
-async def _fetch(name: str) -> None:
+async def _fetch(body: Spooled) -> None:
     """Fetch a body, once for all links of this process that need it. Raise as `spool.fetch` does."""
-    fetching = _fetching.get(name)
+    fetching = _fetching.get(body.name)
     if fetching is None:
-        fetching = _fetching[name] = asyncio.get_running_loop().run_in_executor(transfers, spool.fetch, name)
-        fetching.add_done_callback(lambda _: _fetching.pop(name))
+        fetching = asyncio.get_running_loop().run_in_executor(transfers, spool.fetch, body.name, body.size)
+        _fetching[body.name] = fetching
+        fetching.add_done_callback(lambda _: _fetching.pop(body.name))
     await asyncio.shield(fetching)
 
 

@@ -154,6 +154,26 @@ async def test_the_same_large_post_twice_is_one_message_and_one_file(server):
     client.close()
 
 
+async def test_a_damaged_file_breaks_no_link(server):
+    """Else it would do so each time that the device comes."""
+    client, device = await server.register(), await server.register()
+    device.close()
+    for number, damaged in enumerate((b"", bytes(99_999), bytes(100_001))):
+        client.post(str(number), [device.uid], bytes(100_000))
+        await client.expect(op="ack", id=str(number))
+        (file,) = server.site.spool_files
+        file.write_bytes(damaged)
+        device = await server.login(device.uid, device.nodeid)
+        client.post("next", [device.uid], b"next %d" % number)
+        header, data = await device.expect(op="delivery")
+        assert data == b"next %d" % number
+        device.acknowledge(header["id"])
+        await until(lambda: not server.site.spool_files)
+        device.close()
+    assert "Traceback" not in server.log and "is damaged" in server.log
+    client.close()
+
+
 async def test_a_large_post_that_is_refused_leaves_no_file(server):
     client = await server.register()
     client.post("to nobody", ["nobody"], bytes(300_000))

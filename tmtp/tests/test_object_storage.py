@@ -268,6 +268,33 @@ def test_a_bucket_that_fills_the_memory_is_warned_of(settings: Any) -> None:
     assert checks.check_storage() == []
 
 
+def test_a_body_of_which_only_a_part_arrives_is_fetched_again(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = keep()
+    lose_copy(name)
+    with monkeypatch.context() as patch:
+        patch.setattr(object_storage, "pieces", lambda name: iter([BODY[:-1]]))
+        for size in (None, len(BODY)):
+            with pytest.raises(StorageUnavailable):
+                spool.fetch(name, size)
+    spool.fetch(name, len(BODY))
+    assert octets(name) == BODY
+
+
+@pytest.mark.parametrize("damaged", [BODY[:-1], BODY + b"!", b""])
+def test_a_damaged_body_is_as_good_as_none(bucket: Bucket, damaged: bytes) -> None:
+    name = keep()
+    copies.path(name).write_bytes(damaged)
+    with pytest.raises(FileNotFoundError):
+        spool.open_here(name, len(BODY))
+    spool.fetch(name, len(BODY))
+    with spool.open_here(name, len(BODY)) as file:
+        assert file.read() == BODY, "only the copy was damaged"
+    lose_copy(name)
+    Path(bucket.path(object_storage._key(name))).write_bytes(damaged)
+    with pytest.raises(FileNotFoundError):
+        spool.fetch(name, len(BODY))
+
+
 @pytest.mark.django_db
 def test_a_backup_has_bodies_that_are_not_here(bucket: Bucket, tmp_path: Path) -> None:
     here, there, gone = keep(), keep(), "0" * 32

@@ -83,6 +83,12 @@ def pieces(name: str) -> Iterator[bytes]:
                 piece = file.read(PIECE)
 
 
+def size(name: str) -> int:
+    """Return the octets of a body. Raise StorageUnavailable."""
+    with _asking("read") as storage:
+        return storage.size(_key(name))
+
+
 def _opened(storage: Storage, name: str) -> File[bytes] | None:
     """Return a body as a file, or None if it is gone.
 

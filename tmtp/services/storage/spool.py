@@ -131,9 +131,18 @@ def write(file: BinaryIO, octets: bytes) -> int:
     return len(octets)
 
 
-def open_here(name: str) -> io.FileIO:
-    """Open a body, unbuffered. Raise FileNotFoundError if it is not on this host: then `fetch` it."""
-    return open(_here(name), "rb", buffering=0)
+def open_here(name: str, size: int | None = None) -> io.FileIO:
+    """Open a body, unbuffered. Raise FileNotFoundError if it is not on this host: then `fetch` it.
+
+    A file that does not have `size` octets is damaged, and as good as none: a link that sent it would break.
+    """
+    there = _here(name)
+    if size is None or there.stat().st_size == size:
+        return open(there, "rb", buffering=0)
+    log.error("a file of the spool is damaged: it has not %d octets: %s", size, there)
+    if object_storage.is_used():
+        copies.path(name).unlink(missing_ok=True)
+    raise FileNotFoundError(errno.ENOENT, "the body is damaged", name)
 
 
 def _here(name: str) -> Path:
@@ -143,13 +152,24 @@ def _here(name: str) -> Path:
     return path(name)
 
 
-def fetch(name: str) -> None:
-    """Get a body that is not on this host. It may take long. Raise FileNotFoundError if it is gone, and OSError."""
+def fetch(name: str, size: int | None = None) -> None:
+    """Get a body that is not on this host. It may take long. Raise FileNotFoundError if it is gone, and OSError.
+
+    Raise FileNotFoundError, too, if the storage has another number of octets than `size`.
+    """
     if not object_storage.is_used():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
     with copies.new(name) as file:
-        for piece in object_storage.pieces(name):
-            write(file, piece)
+        received = sum(write(file, piece) for piece in object_storage.pieces(name))
+        if received == size:
+            return
+        there = object_storage.size(name)
+        if received != there:
+            log.warning("the storage of large bodies gave %d of %d octets of %s", received, there, name)
+            raise StorageUnavailable
+        if size is not None:
+            log.error("the body %s is damaged in its storage: it has %d octets instead of %d", name, there, size)
+            raise FileNotFoundError(errno.ENOENT, "the body is damaged", name)
 
 
 def open_body(name: str) -> BinaryIO:
