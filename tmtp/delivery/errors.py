@@ -27,6 +27,11 @@ TEXTS = {
     "broadcast_segment_empty": Text(_("The segment “%(segment)s” has no conditions.")),
     "broadcast_segment_wrong": Text(_("The segment “%(segment)s” has a condition that cannot be told: %(reason)s")),
     "broadcast_segment_failed": Text(_("The function “%(function)s” for segments failed (%(error)s). See the log.")),
+    "broadcast_repeated": Text(
+        _("“%(subject)s” is repeated, so that it starts by itself. To send it once, return it to draft first.")
+    ),
+    "broadcast_repeat_unknown": Text(_("A broadcast is not repeated “%(repeat)s”. Possible are: %(values)s.")),
+    "broadcast_never_sent": Text(_("The broadcast would end before it is sent.")),
     "broadcast_wrong_state": Text(_("Not possible: the state of “%(subject)s” is “%(state)s”.")),
 }
 add_texts(TEXTS)

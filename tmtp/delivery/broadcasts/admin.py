@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Broadcast, Template
@@ -60,6 +60,10 @@ class BroadcastAdmin(BroadcastPages):
     @admin.display(description=_("queued for"))
     def progress(self, broadcast: Broadcast) -> str:
         """Return how many recipients it was queued for, of how many."""
+        if broadcast.repeats:
+            return ngettext("%(number)s run", "%(number)s runs", broadcast.repeats) % {
+                "number": figure(broadcast.repeats)
+            }
         if not broadcast.chosen:
             return ""
         return gettext("%(sent)s of %(total)s") % {"sent": figure(broadcast.sent), "total": figure(broadcast.total)}

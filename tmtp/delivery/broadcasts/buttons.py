@@ -26,7 +26,11 @@ class Button:
 
     def fits(self, broadcast: Broadcast) -> bool:
         """Return whether the button is shown."""
-        return broadcast.state in self.states and not (self.name == "take_back" and broadcast.recalled)
+        if self.name == "take_back" and (broadcast.recalled or broadcast.repeat):
+            return False
+        if self.name == "start" and broadcast.repeat:
+            return False
+        return broadcast.state in self.states
 
 
 BUTTONS = (

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from ...web.fields import MessageTextField
 from ..errors import Refused
 from ..models import Broadcast, File, Template
-from . import audience, fields, files
+from . import audience, fields, files, recurrence
 
 
 class FilesInput(forms.ClearableFileInput):
@@ -100,8 +100,8 @@ class DraftForm(forms.ModelForm):
         return data
 
 
-class SendForm(forms.Form):
-    """Send a broadcast now, or at a time."""
+class SendForm(forms.ModelForm):
+    """Send a broadcast now, or at a time, and again from then on."""
 
     send_at = forms.DateTimeField(
         label=_("Send at"),
@@ -109,13 +109,36 @@ class SendForm(forms.Form):
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
     )
 
+    class Meta:
+        model = Broadcast
+        fields = ["send_at", "repeat", "repeat_until", "repeat_times"]
+        widgets = {"repeat_until": forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")}
+
+    @property
+    def is_for_later(self) -> bool:
+        """Return whether a time is to be set."""
+        return "later" in self.data
+
     def clean_send_at(self) -> Any:
         """Return the time, which must be in the future; None when it is to be sent now."""
         at = self.cleaned_data["send_at"]
-        if "later" not in self.data:
+        if not self.is_for_later:
             return None
         if at is None:
             raise ValidationError(_("Enter a date and time."))
         if at <= timezone.now():
             raise ValidationError(_("This time is in the past."))
         return at
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse to repeat it in a way that does not send it."""
+        data = super().clean() or {}
+        if data.get("send_at") and not self.errors:
+            try:
+                recurrence.check(data["send_at"], data["repeat"], data["repeat_until"], data["repeat_times"])
+            except Refused as refused:
+                raise ValidationError({"repeat_until": refused.text_for_people()}) from None
+        return data
+
+    def _post_clean(self) -> None:
+        """Leave the broadcast as it is: `lifecycle` changes it."""

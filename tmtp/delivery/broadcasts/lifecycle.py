@@ -6,7 +6,7 @@ Each function raises Refused when the broadcast is not, or no longer, in a state
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from ..errors import Refused
 from ..workers import run_soon
-from . import audience, fields
+from . import audience, fields, recurrence
 from .files import attach
 from .models import Broadcast, Recipient, Template
 
@@ -41,6 +41,8 @@ def start(broadcast: Broadcast) -> None:
     """Send it now. A worker chooses the recipients, once, when it begins. Raise Refused when it has no audience."""
     if broadcast.state == DRAFT:
         schedule(broadcast, timezone.now())
+    elif broadcast.repeat:
+        raise Refused("broadcast_repeated", subject=broadcast.subject)
     _change_state(broadcast, {SCHEDULED}, RUNNING, started=timezone.now())
     _run_soon(broadcast)
 
@@ -51,11 +53,31 @@ def check(broadcast: Broadcast) -> None:
     fields.check(broadcast.subject, broadcast.body)
 
 
-def schedule(broadcast: Broadcast, at: datetime) -> None:
-    """Send it at a time. Raise Refused when it has no audience, or fields that do not exist."""
+def schedule(
+    broadcast: Broadcast, at: datetime, *, repeat: str = "", until: date | None = None, times: int | None = None
+) -> None:
+    """Send it at a time. With `repeat`, "daily", "weekly" or "monthly", send it again and again from then on.
+
+    It ends after the day `until`, or when it has been sent so many `times`. Raise Refused when it has no audience, or
+    fields that do not exist.
+    """
     broadcast.refresh_from_db()
     check(broadcast)
-    _change_state(broadcast, {DRAFT}, SCHEDULED, send_at=at, groups_named=audience.groups_named(broadcast))
+    recurrence.check(at, repeat, until, times)
+    again = {"repeat": repeat, "repeat_from": at if repeat else None, "repeat_until": until, "repeat_times": times}
+    number = audience.groups_named(broadcast)
+    _change_state(broadcast, {DRAFT}, SCHEDULED, send_at=at, groups_named=number, repeats=0, **again)
+
+
+def begin_due(broadcast: Broadcast) -> None:
+    """Start a scheduled broadcast, or the run that is due of one that is repeated."""
+    if not broadcast.repeat:
+        start(broadcast)
+        return
+    with transaction.atomic():
+        run = recurrence.begin_run(broadcast)
+        if run:
+            start(run)
 
 
 def unschedule(broadcast: Broadcast) -> None:

@@ -85,6 +85,14 @@ class Broadcast(Written, Claimable):
         CANCELLED = 5, _("cancelled")
         DONE = 6, _("done")
 
+    class Repeat(models.TextChoices):
+        """How often a broadcast is repeated."""
+
+        NEVER = "", _("never")
+        DAILY = "daily", _("every day")
+        WEEKLY = "weekly", _("every week")
+        MONTHLY = "monthly", _("every month")
+
     files = models.ManyToManyField(File, verbose_name=_("attachments"), blank=True, related_name="broadcast")
 
     everyone = models.BooleanField(_("everyone"), default=False)
@@ -121,6 +129,23 @@ class Broadcast(Written, Claimable):
         help_text=_(
             "The maximum rate. Leave empty for no limit. Use it if the message will bring many visitors at once."
         ),
+    )
+
+    # One that is repeated (`recurrence`) is not sent itself: its runs are.
+    repeat = models.CharField(_("repeat"), max_length=7, choices=Repeat, default=Repeat.NEVER, blank=True)
+    repeat_until = models.DateField(_("last day"), null=True, blank=True)
+    repeat_times = models.PositiveIntegerField(
+        _("number of times"), null=True, blank=True, validators=[MinValueValidator(1)]
+    )
+    repeat_from = models.DateTimeField(null=True, editable=False)  # the time of the first run
+    repeats = models.PositiveIntegerField(default=0, editable=False)  # how many runs there were
+    origin = models.ForeignKey(
+        "self",
+        verbose_name=_("run of"),
+        null=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="runs",
     )
 
     # The number of groups when it was scheduled: a group that is deleted later must not enlarge the audience.

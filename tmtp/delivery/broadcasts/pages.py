@@ -27,6 +27,7 @@ from .forms import SendForm
 from .reporting import report
 
 State = Broadcast.State
+RUNS = 100  # that are shown
 
 
 class BroadcastPages(admin.ModelAdmin):
@@ -56,7 +57,7 @@ class BroadcastPages(admin.ModelAdmin):
                 request, broadcast, lambda one: trial.send_test(one, request.user), gettext("A test was sent to you.")
             )
             return HttpResponseRedirect(self._url("review", broadcast))
-        form = SendForm(request.POST or None)
+        form = SendForm(request.POST or None, instance=broadcast)
         number, problem = self._number(broadcast)
         if request.method == "POST" and form.is_valid():
             if audience.is_large(broadcast, number) and "confirmed" not in request.POST:
@@ -80,7 +81,11 @@ class BroadcastPages(admin.ModelAdmin):
         at = form.cleaned_data["send_at"]
         if at is None:
             return self._try(request, broadcast, lifecycle.start, gettext("It is being sent."))
-        return self._try(request, broadcast, lambda one: lifecycle.schedule(one, at), gettext("It is scheduled."))
+        data = form.cleaned_data
+        again = {"repeat": data["repeat"], "until": data["repeat_until"], "times": data["repeat_times"]}
+        return self._try(
+            request, broadcast, lambda one: lifecycle.schedule(one, at, **again), gettext("It is scheduled.")
+        )
 
     def _review(self, request: HttpRequest, broadcast: Broadcast, number: int) -> dict[str, Any]:
         octets = files.size_of(broadcast)
@@ -153,8 +158,9 @@ class BroadcastPages(admin.ModelAdmin):
             "end": pace.end(broadcast),
             "buttons": [one for one in BUTTONS if one.fits(broadcast)] if self.may_send(request) else [],
             "left": max(0, broadcast.total - broadcast.sent),
-            "runs": broadcast.state == State.RUNNING,
+            "is_running": broadcast.state == State.RUNNING,
             "counts": [(Delivery(state).label, number) for state, number in counts.items()],
+            "runs": broadcast.runs.order_by("-pk")[:RUNS],
             "no_worker": broadcast.state in (State.RUNNING, State.SCHEDULED) and workers.are_missing(),
             "script": htmx_script() if broadcast.state == State.RUNNING else "",
         }

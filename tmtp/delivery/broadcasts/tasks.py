@@ -16,7 +16,8 @@ from ..budget import Budget, let_others_write
 from ..errors import Refused
 from ..private_errors import quoting_nobody
 from ..workers import run_soon
-from .lifecycle import RUN, TAKE_BACK, start
+from . import lifecycle
+from .lifecycle import RUN, TAKE_BACK
 from .models import Broadcast, Part
 from .sending import send, unattended
 
@@ -54,7 +55,7 @@ def start_due() -> None:
     due = Broadcast.objects.filter(state=Broadcast.State.SCHEDULED, send_at__lte=timezone.now())
     for broadcast in due:
         with suppress(Refused):  # another worker was faster
-            start(broadcast)
+            lifecycle.begin_due(broadcast)
     for broadcast in unattended().exclude(pk__in=[one.pk for one in due]):
         run_soon(RUN, broadcast.pk)
     left = Part.objects.filter(broadcast=OuterRef("pk"), message__recalled=None)

@@ -68,6 +68,9 @@ def test_to_some(body, members):
         (["--subject", "x", "--body-file", "/dev/null", "--all"], "text: This field cannot be blank"),
         (["--subject", "x", "--body-file", "{body}", "--all", "--rate", "0"], "0 is not a positive number"),
         (["--subject", "x", "--body-file", "{body}", "--joined-since", "May"], "May is not a date"),
+        (["--subject", "x", "--body-file", "{body}", "--all", "--at", "noon"], "noon is not a time"),
+        (["--subject", "x", "--body-file", "{body}", "--all", "--repeat", "daily"], "needs --at"),
+        (["--subject", "x", "--body-file", "{body}", "--all", "--times", "2"], "need --repeat"),
         (["--resume", "4711"], "Broadcast 4711 does not exist"),
     ],
 )
@@ -136,6 +139,13 @@ def test_a_test_a_count_and_a_question(body, members, monkeypatch):
     assert "6 of 6: done" in run("--template", "news", "--all")
     with pytest.raises(CommandError, match="Template “old” does not exist"):
         run("--template", "old", "--all")
+
+
+def test_at_a_time_and_again(body, members):
+    words = ["--subject", "News", "--body-file", body, "--all", "--at", "2199-01-31T18:00"]
+    assert "is scheduled for Jan. 31, 2199" in run(*words, "--repeat", "weekly", "--times", "3")
+    one = Broadcast.objects.get()
+    assert (one.state, one.repeat, one.repeat_times) == (State.SCHEDULED, "weekly", 3)
 
 
 class Terminal(io.StringIO):

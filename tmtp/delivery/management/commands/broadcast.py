@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,6 +15,7 @@ from django.contrib.auth.models import Group as AccountGroup
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.management.base import CommandError
 from django.db import transaction
+from django.utils.formats import date_format
 from django.utils.translation import gettext, gettext_noop, ngettext
 from django.utils.translation import gettext as _
 
@@ -25,6 +26,7 @@ from tmtp.delivery.models import Broadcast, Segment, Template
 from tmtp.management.base import TmtpCommand, text
 from tmtp.models import Group
 from tmtp.services.errors import Refused
+from tmtp.times import local_time, site_time
 
 MISSING = {
     Group: gettext_noop("Group “%(name)s” does not exist."),
@@ -42,6 +44,14 @@ def day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise ArgumentTypeError(_("%(text)s is not a date such as 2026-01-31") % {"text": text}) from None
+
+
+def moment(text: str) -> datetime:
+    """Parse a time of the site. Raise ArgumentTypeError."""
+    try:
+        return site_time(datetime.fromisoformat(text))
+    except ValueError:
+        raise ArgumentTypeError(_("%(text)s is not a time such as 2026-01-31T18:00") % {"text": text}) from None
 
 
 def rate(text: str) -> int:
@@ -75,6 +85,14 @@ class Command(TmtpCommand):
         parser.add_argument("--joined-before", metavar="DATE", type=day, help="who signed up before then")
         parser.add_argument("--seen-since", metavar="DATE", type=day, help="who has signed in since then")
         parser.add_argument("--rate", metavar="N", type=rate, help="at most so many recipients a minute")
+        parser.add_argument(
+            "--at", metavar="TIME", type=moment, help="send it at this time of the site, and end at once"
+        )
+        parser.add_argument(
+            "--repeat", choices=list(filter(None, Broadcast.Repeat.values)), default="", help="with --at"
+        )
+        parser.add_argument("--until", metavar="DATE", type=day, help="the last day on which it is repeated")
+        parser.add_argument("--times", metavar="N", type=rate, help="how many times it is sent, if it is repeated")
         parser.add_argument("--test", metavar="NAME", type=text, help="send a test to this member, and nothing else")
         parser.add_argument("--count", action="store_true", help="print how many recipients it has, and send nothing")
         parser.add_argument("--no-input", "--noinput", action="store_true", help="do not ask before it is sent")
@@ -115,15 +133,19 @@ class Command(TmtpCommand):
             broadcast = self._draft(options)
             if options["all"] and audience.describe(broadcast):
                 raise CommandError(_("--all cannot be combined with other conditions."))
+            check_times(options)
             if options["test"]:
                 self._test(broadcast, options["test"])
             elif options["count"]:
                 self._count(broadcast)
-            elif self._is_sure(broadcast, options):
+            elif not self._is_sure(broadcast, options):
+                self.stdout.write(_("It was not sent."))
+            elif options["at"]:
+                self._schedule(broadcast, options)
+                return None
+            else:
                 lifecycle.start(broadcast)
                 return broadcast
-            else:
-                self.stdout.write(_("It was not sent."))
             broadcast.delete()
         return None
 
@@ -152,6 +174,12 @@ class Command(TmtpCommand):
         broadcast.groups.set(named(Group, "gid", options["group"]))
         broadcast.account_groups.set(named(AccountGroup, "name", options["account_group"]))
         return broadcast
+
+    def _schedule(self, broadcast: Broadcast, options: dict[str, Any]) -> None:
+        again = {name: options[name] for name in ("repeat", "until", "times")}
+        lifecycle.schedule(broadcast, options["at"], **again)
+        at = date_format(local_time(options["at"]), "DATETIME_FORMAT")
+        self.stdout.write(_("Broadcast %(number)d is scheduled for %(at)s.") % {"number": broadcast.pk, "at": at})
 
     def _test(self, broadcast: Broadcast, name: str) -> None:
         trial.send_test(broadcast, trial.member(name))
@@ -241,6 +269,14 @@ def describe(broadcast: Broadcast) -> str:
 def recipients(number: int) -> str:
     """Return the number of recipients in words."""
     return ngettext("It has %(number)d recipient.", "It has %(number)d recipients.", number) % {"number": number}
+
+
+def check_times(options: dict[str, Any]) -> None:
+    """Raise CommandError unless the options about times belong together."""
+    if options["repeat"] and not options["at"]:
+        raise CommandError(_("--repeat needs --at."))
+    if (options["until"] or options["times"]) and not options["repeat"]:
+        raise CommandError(_("--until and --times need --repeat."))
 
 
 def text_of(name: str) -> str:
