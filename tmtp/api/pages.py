@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from ninja import Query
 
 Limit = Annotated[int, Query(100, ge=1, le=500, description="how many items at most")]
-After = Annotated[int | None, Query(None, ge=0, le=2**63 - 1, description="`next` of the page before")]
+After = Annotated[int | None, Query(None, ge=0, le=2**63 - 1, description="next of the page before")]
 
 
 def page(items: list[Any], limit: int, cursors: list[Any]) -> dict[str, Any]:

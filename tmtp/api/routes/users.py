@@ -10,7 +10,7 @@ from ninja import Query, Router
 from tmtp.conf import conf as tmtp_conf
 from tmtp.models import Node, User
 from tmtp.services.groups.deletion import delete_user
-from tmtp.services.people import users
+from tmtp.services.people import names, users
 from tmtp.services.people.actors import Sender
 from tmtp.services.people.devices import make_node
 from tmtp.services.people.linking import new_user
@@ -38,6 +38,7 @@ def create_user(request: HttpRequest, new: schemas.NewUser) -> dict[str, Any]:
         own = TokenUser.objects.filter(token=token, external_id=new.external_id).select_related("user").first()
         own = own or TokenUser.objects.create(token=token, external_id=new.external_id, user=new_user())
         if new.name:
+            names.check(new.name, "newalias")
             users.add_alias(Sender(own.user.uid, own.user.pk), new.name)
         record("create user", own.user, external_id=new.external_id)
     return _described(own.user, own.external_id)
@@ -89,11 +90,11 @@ def _own(request: HttpRequest, external_id: str) -> User:
 
 
 def _described(user: User, external_id: str | None) -> dict[str, Any]:
-    names = list(user.aliases.filter(dropped=None).order_by("pk").values_list("name", flat=True))
+    known_as = list(user.aliases.filter(dropped=None).order_by("pk").values_list("name", flat=True))
     return {
         "uid": user.uid,
-        "name": names[0] if names else user.uid,
-        "names": names,
+        "name": known_as[0] if known_as else user.uid,
+        "names": known_as,
         "external_id": external_id,
         "devices": user.nodes.filter(kind=Node.Kind.DEVICE, dropped=None).count(),
     }

@@ -140,6 +140,18 @@ def test_attachments(program):
     assert b".." not in data
 
 
+@pytest.mark.parametrize("name", ["\0", "a\0b.txt", "\u202egpj.exe", "🦜" * 255, "..", "/", "con", " "])
+def test_any_name_of_a_file_is_made_harmless(program, name):
+    someone("ann of rome")
+    assert send(program, attachments=[{"name": name, "content": ""}])[0] == 201
+
+
+@pytest.mark.parametrize("subject", ["\n", "a\r\nb: c", "\u202e", "🦜" * 1000, " x "])
+def test_any_subject_gets_an_answer(program, subject):
+    someone("ann of rome")
+    assert send(program, subject=subject)[0] in (201, 422)
+
+
 def test_files_as_multipart(program, settings):
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000  # which is not about files
     ann = someone("ann of rome")

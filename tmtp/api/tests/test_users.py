@@ -54,6 +54,12 @@ def test_a_device_logs_in_with_its_key(program, settings):
     assert program.get("/users?external_id=customer%2017")[1]["devices"] == 1
 
 
+@pytest.mark.parametrize("label", ["\0", "nul\0 in it", "\u202e", "🦜" * 255, "<b>", " "])
+def test_any_label_gets_an_answer(program, label):
+    program.post("/users", {"external_id": "customer 17"})
+    assert program.post("/users/devices", {"external_id": "customer 17", "label": label})[0] in (201, 422)
+
+
 def test_users_are_looked_up(program, other):
     _, ann = program.post("/users", {"external_id": "customer 17", "name": "ann of rome"})
     get_user_model().objects.create(username="bob")
