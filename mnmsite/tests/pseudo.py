@@ -1,7 +1,7 @@
 """A language for tests: each text is itself in brackets, ⟦Sign in⟧, so what was not translated is not in brackets.
 
-It takes the place of Esperanto (`CODE`). A site offers it if the environment variable MNM_TESTS_LOCALE names the
-folder that `write` has written to (`mnmsite.tests.settings`).
+It takes the place of Ido (`CODE`), for which Django has no formats. A site offers it if the environment variable
+MNM_TESTS_LOCALE names the folder that `write` has written to (`mnmsite.tests.settings`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from babel.messages.pofile import read_po
 
 from tools.messages import CATALOGUES, texts_of
 
-CODE = "eo"
+CODE = "io"
 BEGIN, END = "⟦⟧"
 DJANGO = ("conf", "contrib/admin", "contrib/auth", "contrib/contenttypes")
 

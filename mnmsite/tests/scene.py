@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
+from mnmsite.tests import pseudo
 from mnmsite.tests.browser import Site, running_site
 from mnmsite.tests.people import UNIVERSITY, VISITOR
 
@@ -60,6 +65,17 @@ class Scene:
         else:
             page.goto(shown.path)
 
+    def read(self, shown: Shown, language: str) -> str:
+        """Return the HTML of a page as its reader gets it in this language."""
+        request = Request(self.site.url.rstrip("/") + shown.path, headers={"Accept-Language": language})
+        if shown.who != VISITOR:
+            request.add_header("Cookie", f"sessionid={self.sessions[shown.who]}")
+        try:
+            with urlopen(request) as answer:
+                return str(answer.read().decode())
+        except HTTPError as error:
+            return error.read().decode()
+
     def sign_in(self, page: Page, who: str) -> None:
         """Sign a browser in as this person."""
         page.context.clear_cookies()
@@ -79,7 +95,11 @@ def staged_site() -> Iterator[Scene]:
         "TMTP_SITE_NAME": NAME,
         "TMTP_OPENID": json.dumps({"auth": 1, "authby": [UNIVERSITY]}),
     }
-    with running_site(env, PUBLIC_ADDRESS=ADDRESS) as site, site.other_process() as other:
+    with contextlib.ExitStack() as stack:
+        env["MNM_TESTS_LOCALE"] = stack.enter_context(tempfile.TemporaryDirectory())
+        pseudo.write(Path(env["MNM_TESTS_LOCALE"]))
+        site = stack.enter_context(running_site(env, PUBLIC_ADDRESS=ADDRESS))
+        other = stack.enter_context(site.other_process())
         site.url = site.url.replace("127.0.0.1", "localhost")  # there are no passkeys for a numeric address
         staged = other.run("from mnmsite.tests.stage import stage\nresult = stage()")
         with Client(("127.0.0.1", site.server.port), TLS) as laptop:

@@ -10,5 +10,5 @@ refuse_deprecated()
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast, and safe enough for tests only
 
 if LOCALE := os.environ.get("MNM_TESTS_LOCALE"):  # a language for tests: mnmsite.tests.pseudo
-    LANGUAGES = [*LANGUAGES, ("eo", "⟦English⟧")]  # noqa: F405
+    LANGUAGES = [*LANGUAGES, ("io", "⟦English⟧")]  # noqa: F405
     LOCALE_PATHS = [LOCALE, *LOCALE_PATHS]  # noqa: F405

@@ -13,8 +13,10 @@ import pytest
 from django.urls import URLPattern, get_resolver
 from playwright.sync_api import expect
 
+from mnmsite.tests import pseudo
 from mnmsite.tests.people import ANNA, VISITOR
 from mnmsite.tests.scene import Scene, staged_site
+from mnmsite.tests.shown_text import ShownText
 from tmtp.tests.axe import load_with_pages, violations
 
 pytestmark = pytest.mark.once
@@ -109,3 +111,15 @@ def test_the_documentation_shows_every_page(scene: Scene) -> None:
     pictures = {shown.name for shown in scene.every_page()}
     there = {file.stem for file in Path("docs/images/pages").iterdir()}
     assert there == pictures, "`make screenshots` makes docs/pages.md and its pictures again"
+
+
+def test_every_text_is_translated_as_a_whole(scene: Scene) -> None:
+    """In a language with brackets around each text, all that is not written by people is in brackets, and once."""
+    untranslated, pieces = {}, {}
+    for shown in scene.every_page():
+        if shown.path not in scene.rendered:
+            texts = ShownText()
+            texts.feed(scene.read(shown, pseudo.CODE))
+            untranslated[shown.name], pieces[shown.name] = texts.untranslated, texts.pieces
+    assert {name: wrong for name, wrong in untranslated.items() if wrong} == {}
+    assert {name: wrong for name, wrong in pieces.items() if wrong} == {}

@@ -78,7 +78,7 @@ class DraftForm(forms.ModelForm):
             )
         else:
             self.fields["files"] = forms.ModelMultipleChoiceField(
-                has, required=False, widget=forms.MultipleHiddenInput
+                has, required=False, label=_("Attachments"), widget=forms.MultipleHiddenInput
             )
 
     def clean_attach(self) -> list[Any]:
