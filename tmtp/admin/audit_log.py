@@ -11,6 +11,18 @@ from django.utils.translation import gettext_lazy as _
 from ..models import AuditEntry
 from .base import ViewAdmin
 
+# What services record. The admin's own changes have a text under “message”.
+LABELS = {
+    "due": _("due"),
+    "report": _("number of the report"),
+    "state": _("state"),
+    "messages in mailboxes": _("messages in mailboxes"),
+    "large messages in mailboxes": _("large messages in mailboxes"),
+    "delivery reports": _("delivery reports"),
+    "reports of abuse": _("reports of abuse"),
+    "audit entries": _("audit entries"),
+}
+
 
 @admin.register(AuditEntry)
 class AuditAdmin(ViewAdmin):
@@ -37,7 +49,8 @@ class AuditAdmin(ViewAdmin):
     @admin.display(description=_("details"))
     def shown_details(self, entry: AuditEntry) -> str:
         return " · ".join(
-            str(value) if name == "message" else f"{name}: {value}" for name, value in entry.details.items()
+            str(value) if name == "message" else f"{LABELS.get(name, name)}: {value}"
+            for name, value in entry.details.items()
         )
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from tmtp.members_data import deletion
 from . import workers
 from .budget import Budget, repeat
 from .email_addresses import address_by_user
+from .languages import in_language_of
 from .private_errors import quoting_nobody
 from .site_email import mail_server
 
@@ -37,6 +38,7 @@ def send_email(pk: Any, url: str) -> None:
     found = deletion.of(account) if account else None
     address = address_by_user([account]).get(pk) if found else None
     if found and address:
-        subject, text = deletion.texts(found.due, url, found.by_staff)
+        with in_language_of(account):
+            subject, text = deletion.texts(found.due, url, found.by_staff)
         mail = EmailMessage(subject, text, to=[address], headers={"Auto-Submitted": "auto-generated"})
         mail_server().send_messages([mail])

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.core import signing
 from django.db import Error, transaction
 from django.db.models.deletion import ProtectedError, RestrictedError
 from django.urls import NoReverseMatch, reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
@@ -99,7 +101,9 @@ def _delete_if_due(pk: Any) -> None:
 
 def _tell(deletion: Deletion, url: str) -> None:
     """Send the member a message. An error is only logged: the member may be one whom nobody can write to."""
-    subject, text = texts(deletion.due, url, deletion.by_staff)
+    # The staff may have another language than the member. The e-mail is in the one that the member has chosen.
+    with translation.override(settings.LANGUAGE_CODE) if deletion.by_staff else nullcontext():
+        subject, text = texts(deletion.due, url, deletion.by_staff)
     try:
         with transaction.atomic():
             send_message(deletion.account, subject, text)

@@ -14,6 +14,7 @@ from typing import Any
 from ..models import AbuseReport, AuditEntry, Deletion, User
 from .archive import Part, json_list, json_part
 
+FIELDS = ("first_name", "last_name", "date_joined", "last_login", "is_active")
 Section = Callable[[Any, User], Iterable[Part]]
 _added: list[Section] = []
 
@@ -48,13 +49,12 @@ def own_parts(account: Any, user: User) -> Iterator[Part]:
 
 
 def _account(account: Any) -> dict[str, Any] | None:
-    """Return the fields of an account that hold text, a time or a yes or no. The password is left out."""
+    """Return those fields of an account that Django knows the meaning of: others may be secret. Sites add theirs."""
     if account is None:
         return None
-    secret = {"password", "id", "is_staff", "is_superuser"}
-    kinds = ("CharField", "EmailField", "DateTimeField", "DateField", "BooleanField", "TextField")
-    fields = [field for field in account._meta.concrete_fields if field.get_internal_type() in kinds]
-    values = {field.name: field.value_from_object(account) for field in fields if field.name not in secret}
+    model = type(account)
+    names = dict.fromkeys([model.USERNAME_FIELD, model.get_email_field_name(), *FIELDS])
+    values = {name: getattr(account, name) for name in names if hasattr(account, name)}
     deletion = Deletion.objects.filter(account=account).first()
     return {**values, "deletion_due": deletion.due if deletion else None}
 

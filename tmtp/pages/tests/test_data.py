@@ -157,6 +157,18 @@ def test_the_staff_exports(client: Client, ann: Any) -> None:
     assert entries() == [("exported", "staff", "boss")]
 
 
+def test_what_ends_in_the_middle_has_deleted_nothing(ann: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    deletion.request(ann)
+    let_the_time_pass()
+    with monkeypatch.context() as patch:
+        patch.setattr(User, "delete", lambda self: exit())
+        with pytest.raises(SystemExit):
+            tasks.delete_accounts()
+    assert get_user_model().objects.get().tmtp_user.nodes.filter(dropped=None).exists()
+    assert tasks.delete_accounts() == 1
+    assert not User.objects.filter(is_site=False).exists()
+
+
 def test_what_the_site_protects_keeps_nobody_else_waiting(ann: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from django.db.models.deletion import ProtectedError
 

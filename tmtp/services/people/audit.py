@@ -12,8 +12,10 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import models
+from django.utils import translation
 
 from ...models import AuditEntry, User
 from ...models.audit import NAME_MAX
@@ -118,8 +120,14 @@ def logged(sender: Any, instance: Any, created: bool, **options: Any) -> None:
         actor=name_of(instance.user)[:NAME_MAX],
         about=name_of(instance.object_repr)[:NAME_MAX],
         about_key=key_of(there) if there else f"{model._meta.model_name} {instance.object_id}"[:100],
-        details={"message": instance.get_change_message()} if instance.change_message else {},
+        details=_changes(instance),
     )
+
+
+def _changes(log: Any) -> dict[str, str]:
+    """Return what an entry of the admin's log says, in the site's language."""
+    with translation.override(settings.LANGUAGE_CODE):
+        return {"message": log.get_change_message()} if log.change_message else {}
 
 
 def is_audited(model: type[models.Model]) -> bool:
