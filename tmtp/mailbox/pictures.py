@@ -7,6 +7,7 @@ format in disguise. The size is checked before anything is decoded, and few pict
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from threading import BoundedSemaphore
 from typing import BinaryIO
@@ -19,6 +20,9 @@ OCTETS_MAX = 20 * 2**20
 PIXELS_MAX = 24_000_000
 SIDES = {"small": 360, "large": 1600}  # pixels of the longer side
 TYPE = "image/webp"
+SCANS_MAX = 64  # of a JPEG. Each may be some octets only, and costs as much as decoding all pixels; usual are 1 to 20
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")  # a marker with parameters (ITU-T T.81, B.1.1.3)
+_EOI, _SOS = 0xD9, 0xDA
 _AT_ONCE = BoundedSemaphore(2)
 
 
@@ -36,6 +40,8 @@ def reduced(file: BinaryIO, side: int) -> bytes:
     with _AT_ONCE, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
+            if _has_many_scans(file):
+                raise NoPicture
             with Image.open(file, formats=FORMATS) as picture:
                 width, height = picture.size
                 if width * height > PIXELS_MAX:
@@ -48,6 +54,20 @@ def reduced(file: BinaryIO, side: int) -> bytes:
             raise
         except Exception as error:  # a broken file raises almost anything: OSError, SyntaxError, ValueError, …
             raise NoPicture from error
+
+
+def _has_many_scans(file: BinaryIO) -> bool:
+    """Return whether a file is a JPEG with more than SCANS_MAX scans."""
+    octets = file.read()
+    file.seek(0)
+    place, scans = 2, 0
+    while octets.startswith(b"\xff\xd8") and scans <= SCANS_MAX and (found := _MARKER.search(octets, place)):
+        marker = found[1][0]
+        if marker == _EOI:
+            break
+        scans += marker == _SOS
+        place = found.end() + int.from_bytes(octets[found.end() : found.end() + 2])
+    return scans > SCANS_MAX
 
 
 def _encoded(picture: Image.Image) -> bytes:

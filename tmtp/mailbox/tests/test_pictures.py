@@ -51,10 +51,23 @@ def bomb():
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
+def repeated(scans, tail=b""):
+    """A progressive JPEG with its last scan so many times more. Each of them costs the time to decode all pixels."""
+    octets = encoded("JPEG", progressive=True)
+    last = octets[octets.rindex(b"\xff\xda") : -2]
+    return octets[:-2] + last * scans + octets[-2:] + tail
+
+
+def test_a_usual_progressive_picture_is_shown_whatever_follows_it():
+    """Phones append a film, in whose octets there may be any markers."""
+    assert reduced(io.BytesIO(repeated(20, b"\xff\xda\x00\x02" * 1000)), 200)
+
+
 @pytest.mark.parametrize(
     "octets",
     [
         b"",
+        repeated(100),
         b"<svg xmlns='http://www.w3.org/2000/svg'/>",
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n",
         encoded("TIFF"),
