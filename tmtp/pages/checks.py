@@ -7,14 +7,20 @@ from typing import Any
 
 from django.core import checks
 
+from ..conf import conf, import_dotted
 from ..web import checks as web
 
 
 @checks.register("tmtp")
 def check_pages(**_: Any) -> list[checks.CheckMessage]:
-    """Check for W001 and E002."""
+    """Check for W001, E002 and E003."""
     found = web.check_urls("tmtp_pages", "devices", 'path("", include("tmtp.pages.urls"))')
     if find_spec("segno") is None:
         message = "The page for a new device shows a QR code, and the package segno is not installed."
         found.append(checks.Error(message, hint='pip install "mnm-django[pages]"', id="tmtp_pages.E002"))
+    try:
+        import_dotted(conf.CONFIRMATION)
+    except Exception as error:  # whatever the site's module does
+        message = f"TMTP[“CONFIRMATION”] names “{conf.CONFIRMATION}”, which cannot be imported: {error}"
+        found.append(checks.Error(message, hint="Correct it, or leave it out.", id="tmtp_pages.E003"))
     return found

@@ -22,10 +22,11 @@ from hypothesis import strategies as st
 from tmtp.mailbox.models import Draft, Thread
 from tmtp.members_data import exporting
 from tmtp.members_data.archive import LARGE, Part, zipped
-from tmtp.members_data.eml import _address, _encoded, _headers_of_file
-from tmtp.models import AuditEntry, RunningExport
+from tmtp.members_data.eml import _address, _encoded, _headers_of_file, eml
+from tmtp.models import AuditEntry, Message, RunningExport, User
 from tmtp.services.errors import Refused
 from tmtp.services.messages import posting
+from tmtp.services.messages.mailbox import Received
 from tmtp.services.messages.post_format import FILE, Attached, Person
 from tmtp.services.text import visible
 
@@ -90,6 +91,45 @@ def test_any_name_and_subject_survive(name: str, subject: str) -> None:
     shown, address = parseaddr(email.message_from_bytes(raw.encode())["From"])
     assert address.endswith("@site.invalid")
     assert str(make_header(decode_header(shown))) == (visible(name) or "nobody")
+
+
+HEADS = st.recursive(
+    st.none()
+    | st.integers(-1, 400)
+    | st.sampled_from(["alias", "u:x\r\nX: y", "\ud800", "a" * 2000])
+    | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["alias", "subject", "threadid", "cc", "attach", "who", "name", "size"]), inner
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(HEADS.map(json.dumps).map(str.encode) | st.binary(max_size=100), st.binary(max_size=300), st.integers(0, 500))
+def test_whatever_a_stranger_sends_is_one_email(head: bytes, rest: bytes, datahead: int) -> None:
+    body = head + rest
+    header = {"op": "delivery", "from": "x\r\nX-Evil: y", "datahead": datahead if datahead > 400 else len(head)}
+    frame = b"0000" + json.dumps(header).encode()
+    message = Message(pk=2**60, op="delivery", head=frame, body=body, size=len(body))
+    received = Received(message)
+    received.__dict__["names"] = {}
+    mail = email.message_from_bytes(b"".join(eml(received, User(uid="B" * 32), "Ann of Rome")), policy=default)
+    assert not [part.defects for part in mail.walk() if part.defects]
+    assert set(mail.keys()) <= MAIL_HEADERS
+    assert mail.get_body(("plain",)).get_payload(decode=True) == b"".join(received.pieces(text_of(received)))
+    files = [part.get_payload(decode=True) for part in mail.iter_attachments()]
+    assert files == [b"".join(received.pieces(one)) for one in received.attachments]
+
+
+MAIL_HEADERS = {"Date", "From", "To", "Subject", "Message-ID", "In-Reply-To", "References", "X-TMTP-Message"}
+MAIL_HEADERS |= {"MIME-Version", "Content-Type"}
+
+
+def text_of(received: Received) -> Attached:
+    return Attached("text", FILE, received.head.text_at, received.head.text_size)
 
 
 @given(st.text(max_size=200))

@@ -17,6 +17,7 @@ from accounts import email_addresses
 from tmtp.delivery import deletions, tasks
 from tmtp.members_data import deletion
 from tmtp.models import AuditEntry, Deletion, Node, QueueEntry, User
+from tmtp.pages.checks import check_pages
 from tmtp.services.messages.mailbox import Received
 from tmtp.services.people import devices
 from tmtp.services.people.linking import user_of
@@ -128,6 +129,11 @@ def test_without_a_page_for_it_the_member_signs_in_again(client: Client, ann: An
     assert answer["Location"] == f"{reverse('accounts:sign_in')}?next={url('delete_account')}"
     assert client.get(url("data")).status_code == 302
     assert not Deletion.objects.exists()
+
+
+def test_a_wrong_function_for_it_is_found_before(settings: Any) -> None:
+    settings.TMTP = {**settings.TMTP, "CONFIRMATION": "nothing.there"}
+    assert "tmtp_pages.E003" in [found.id for found in check_pages()]
 
 
 def test_the_staff_arranges_it_and_deletes_at_once(client: Client, ann: Any) -> None:
