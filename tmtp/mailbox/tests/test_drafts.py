@@ -219,6 +219,22 @@ def test_what_is_no_number_is_no_draft(browser, ann):
     assert browser.post(url("draft_save"), form(once="9" * 5000)).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("kind", "octets", "status"),
+    [
+        ("text/plain", None, 411),
+        ("text/plain", "9" * 5000, 411),
+        ("multipart/form-data; boundary=x", "3", 400),
+    ],
+)
+def test_an_upload_that_is_cut_off_or_no_file_is_refused(browser, ann, kind, octets, status):
+    draft = drafts.save(ann, HELLO, Version())
+    headers = {"CONTENT_LENGTH": octets or ""}
+    answer = browser.generic("POST", url("draft_file_add", draft.pk), b"a=b", content_type=kind, **headers)
+    assert answer.status_code == status
+    assert not DraftFile.objects.exists()
+
+
 def test_nobody_sees_or_changes_the_draft_of_another(browser, ann):
     _, other = member()
     draft = drafts.save(other, HELLO, Version())

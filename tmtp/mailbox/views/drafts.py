@@ -174,6 +174,9 @@ def add_file(request: HttpRequest, node: Node, pk: int) -> HttpResponse:
         file = drafts.add_file(node, draft, request.GET.get("name", ""), size, _pieces(request))
     except Refused as refused:
         return _refused(refused)
+    except ValueError:  # the body was cut off, or is a form, which has been read already
+        text = _("The file could not be uploaded. Check your connection.")
+        return JsonResponse({"error": text, "code": "incomplete"}, status=400)
     row = render_to_string("tmtp_mailbox/_draft_file.html", {"file": file, "draft": draft}, request)
     return JsonResponse({"row": row, "total": total(draft)})
 
