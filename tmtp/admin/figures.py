@@ -19,7 +19,7 @@ from ..monitoring.health import Level, level_of, problems
 from ..monitoring.series import DAY, HOUR, plots
 from ..monitoring.status import Server, Status, age_of, read
 from ..monitoring.svg import draw
-from ..monitoring.words import duration, mean_of
+from ..monitoring.words import duration, mean_of, tenths
 
 REFUSALS_SHOWN = 8
 ERRORS_SHOWN = 5
@@ -77,10 +77,10 @@ def _row(server: Server) -> dict[str, Any]:
     counts = [grouped(values[name]) for name in ("links", "nodes", "posts", "deliveries")]
     commit, late = 1000 * mean_of(values["commit_seconds"]), 1000 * mean_of(values["loop_late_seconds"])
     ago = _("%(seconds).0f s ago") % {"seconds": values["since_commit"] + server.age}
-    batch = f"{mean_of(values['batch_jobs']):.1f}"
+    batch = tenths(mean_of(values["batch_jobs"]))
     return {
         "server": server,
-        "cells": [*counts, f"{commit:.1f} ms", ago, batch, f"{late:.1f} ms", filesizeformat(values["memory"])],
+        "cells": [*counts, f"{tenths(commit)} ms", ago, batch, f"{tenths(late)} ms", filesizeformat(values["memory"])],
     }
 
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.formats import number_format
+
 MINUTES, HOUR, DAY = 600, 3600, 86400  # seconds
 
 
 def duration(seconds: float) -> str:
     """Return a time in seconds or, if it is long, in hours or days."""
     if seconds < MINUTES:
-        return f"{seconds:.1f} s"
-    return f"{seconds / HOUR:.1f} h" if seconds < 2 * DAY else f"{seconds / DAY:.1f} d"
+        return f"{tenths(seconds)} s"
+    return f"{tenths(seconds / HOUR)} h" if seconds < 2 * DAY else f"{tenths(seconds / DAY)} d"
+
+
+def tenths(number: float) -> str:
+    """Return a number with one decimal place, as it is written in the active language."""
+    return number_format(round(number, 1), 1)
 
 
 def mean_of(figures: dict[str, Any] | None) -> float:
