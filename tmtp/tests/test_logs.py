@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from unittest import mock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -18,6 +19,7 @@ from django.http import HttpRequest
 
 from tmtp import logs
 from tmtp.services.errors import Refused
+from tmtp.services.storage import handover
 from tmtp.store.store import log_failure
 from tmtp.store.transactions import Unavailable
 from tmtp.tests.test_imports import ROOT, sources
@@ -187,3 +189,20 @@ def test_the_address_of_a_request_is_its_pattern(written: io.StringIO, route: st
     assert line["request"] == (f"GET /{route}" if route else f"GET {request.path}")
     assert ("cret" in line["message"]) == (route is None)
     assert "look" not in written.getvalue()
+
+
+async def test_a_channel_layer_that_takes_nothing_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A busy server hands over many times a second."""
+    layer = Mock(group_send=AsyncMock(side_effect=ConnectionError("a wrong password")))
+    monkeypatch.setattr(handover, "shared_layer", lambda: layer)
+    sender = handover.Sender()
+    for _ in range(3):
+        await sender.send([(1, "a notice")])
+    assert caplog.text.count("did not take") == 1
+    layer.group_send.side_effect = None
+    await sender.send([(1, "a notice")])
+    layer.group_send.side_effect = ConnectionError("again")
+    await sender.send([(1, "a notice")])
+    assert caplog.text.count("did not take") == 2

@@ -73,16 +73,17 @@ def send_now(notices: Sequence[Notice]) -> None:
 
 
 class Sender:
-    """Sends notices from the event loop. A failure is only logged."""
+    """Sends notices from the event loop. A failure is only logged, the first of several in a row."""
 
     def __init__(self) -> None:
+        self._failing = False
         self._connection: Any = None  # to PostgreSQL
 
     async def send(self, notices: Sequence[Notice]) -> None:
         """Send notices, in order."""
         layer = shared_layer()
         if layer is not None:
-            await _send_over_layer(layer, notices)
+            self._failing = not await _send_over_layer(layer, notices, log_failure=not self._failing)
         elif connection.vendor == "postgresql":
             await self._notify(notices)
         else:
@@ -99,8 +100,11 @@ class Sender:
             if self._connection is None or self._connection.closed:
                 self._connection = await _connect_to_postgresql()
             await self._connection.execute(_NOTIFY["postgresql"], _columns(notices))
+            self._failing = False
         except (Error, OSError) as error:
-            log.warning("the database did not take what was handed over: %s", error)
+            if not self._failing:
+                log.warning("the database did not take what was handed over: %s", error)
+            self._failing = True
             await self.close()
 
     async def close(self) -> None:
@@ -110,12 +114,16 @@ class Sender:
             await used.close()
 
 
-async def _send_over_layer(layer: Any, notices: Iterable[Notice]) -> None:
+async def _send_over_layer(layer: Any, notices: Iterable[Notice], *, log_failure: bool = True) -> bool:
+    """Send notices, and return whether the channel layer took them."""
     try:
         for server, notice in notices:
             await layer.group_send(_name(server), {"type": "tmtp.notice", "notice": notice})
     except Exception as error:
-        log.warning("the channel layer did not take what was handed over: %s", error)
+        if log_failure:
+            log.warning("the channel layer did not take what was handed over: %s", error)
+        return False
+    return True
 
 
 def _send_to_socket(server: int, notice: str) -> bool:
