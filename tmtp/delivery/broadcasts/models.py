@@ -132,8 +132,17 @@ class Broadcast(Written, Claimable):
     )
 
     # One that is repeated (`recurrence`) is not sent itself: its runs are.
-    repeat = models.CharField(_("repeat"), max_length=7, choices=Repeat, default=Repeat.NEVER, blank=True)
-    repeat_until = models.DateField(_("last day"), null=True, blank=True)
+    repeat = models.CharField(
+        _("repeat"),
+        max_length=7,
+        choices=Repeat,
+        default=Repeat.NEVER,
+        blank=True,
+        help_text=_("Each time, a broadcast of its own goes to those who are in the audience then."),
+    )
+    repeat_until = models.DateField(
+        _("last day"), null=True, blank=True, help_text=_("Leave both fields empty to repeat it until you cancel it.")
+    )
     repeat_times = models.PositiveIntegerField(
         _("number of times"), null=True, blank=True, validators=[MinValueValidator(1)]
     )

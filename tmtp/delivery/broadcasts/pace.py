@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.utils import timezone
 
-from tmtp.times import aware
+from tmtp.times import SECOND, aware, time_of
 
 from .models import Broadcast
 
@@ -51,3 +52,25 @@ def end(broadcast: Broadcast) -> datetime | None:
         return timezone.now() + timedelta(minutes=max(0, broadcast.total - broadcast.sent) / speed)
     except OverflowError:
         return None
+
+
+class Bar(NamedTuple):
+    """A minute in the chart: how far left and how high it is, in percent, its time and its number of recipients."""
+
+    left: float
+    height: float
+    at: datetime
+    number: int
+
+
+def chart(broadcast: Broadcast) -> list[Bar]:
+    """Return the last half an hour in which it was sent, a bar for each minute; nothing if it was only one."""
+    minutes = broadcast.minutes[-KEPT:]
+    if len(minutes) < 2:
+        return []
+    last, most = minutes[-1][0], max(1, *(number for _, number in minutes))
+    lately = [one for one in minutes if one[0] > last - KEPT]
+    return [
+        Bar(100 - (last - minute + 1) * 100 / KEPT, number * 100 / most, time_of(minute * 60 * SECOND), number)
+        for minute, number in lately
+    ]

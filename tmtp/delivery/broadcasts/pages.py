@@ -156,6 +156,7 @@ class BroadcastPages(admin.ModelAdmin):
             "audience": audience.describe(broadcast),
             "speed": pace.per_minute(broadcast),
             "end": pace.end(broadcast),
+            "bars": pace.chart(broadcast),
             "buttons": [one for one in BUTTONS if one.fits(broadcast)] if self.may_send(request) else [],
             "left": max(0, broadcast.total - broadcast.sent),
             "is_running": broadcast.state == State.RUNNING,

@@ -23,7 +23,7 @@ from . import kinds
 class ConditionForm(forms.ModelForm):
     """A condition, of the kinds that this site has."""
 
-    kind = forms.ChoiceField(label=_("condition"))
+    kind = forms.ChoiceField(label=_("Condition"))
 
     class Meta:
         model = Condition
@@ -39,15 +39,13 @@ def _is_usable(name: str) -> bool:
     return name != "function" or bool(conf.BROADCAST_SEGMENTS)
 
 
-class ConditionInline(admin.TabularInline):
+class ConditionInline(admin.StackedInline):
     """The conditions of a segment."""
 
     model = Condition
     form = ConditionForm
     extra = 1
-    verbose_name_plural = _(
-        "Conditions. A value is a date such as 2026-01-31, a number of days before today, or a name."
-    )
+    fields = ["kind", "value", "exclude"]
 
 
 @admin.register(Segment)

@@ -40,7 +40,12 @@ class Condition(models.Model):
     segment = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="conditions")
     exclude = models.BooleanField(_("exclude"), default=False)
     kind = models.CharField(_("condition"), max_length=50)
-    value = models.CharField(_("value"), max_length=255, blank=True)
+    value = models.CharField(
+        _("value"),
+        max_length=255,
+        blank=True,
+        help_text=_("A date such as 2026-01-31, a number of days before today, or the name of what is meant."),
+    )
 
     class Meta:
         verbose_name = _("condition")
@@ -48,7 +53,10 @@ class Condition(models.Model):
         ordering = ["pk"]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.value}".strip()
+        from .kinds import available
+
+        kind = available().get(self.kind)
+        return f"{kind.label if kind else self.kind} {self.value}".strip()
 
     def clean(self) -> None:
         """Refuse a kind that this site does not have, and a value that makes no sense."""

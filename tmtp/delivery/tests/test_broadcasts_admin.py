@@ -231,10 +231,13 @@ def test_rate_and_end_are_shown(admin_client, members):
     one = running()
     now = timezone.now()
     minute = int(now.timestamp() // 60)
-    Broadcast.objects.update(total=1000, sent=300, chosen=now - timedelta(minutes=3), minutes=[[minute - 2, 300]])
+    Broadcast.objects.update(
+        total=1000, sent=300, chosen=now - timedelta(minutes=3), minutes=[[minute - 3, 0], [minute - 2, 300]]
+    )
     one.refresh_from_db()
     assert 80 <= pace.per_minute(one) <= 160
     assert pace.end(one) > now
     page = text(admin_client.get(url("change", one.pk)))
     assert "recipients a minute" in page
     assert "Probable end" in page
+    assert page.count("<rect") == 2
