@@ -31,7 +31,8 @@ from .models import Broadcast, Part, Recipient
 from .trial import letters
 
 PORTION = 1000  # recipients of one message, in one transaction
-PERSONAL_PORTION = 250  # with fields: messages in one transaction
+PERSONAL_PORTION = 100  # with fields: messages in one transaction
+PERSONAL_WITH_FILES = 10  # and with attachments, which each message has
 LEAST_BURST = timedelta(seconds=10)  # with a rate: the time from one message to the next
 MOST_BURST = timedelta(minutes=2)  # the time that it may catch up with
 RUNNING, DONE = Broadcast.State.RUNNING, Broadcast.State.DONE
@@ -118,7 +119,7 @@ class _Sender:
     def _send(self, broadcast: Broadcast) -> bool:
         """Send the next portion, and delete its recipients. Return whether there are more."""
         now = timezone.now()
-        size, paced = _portion(broadcast, now, PERSONAL_PORTION if broadcast.is_personal else PORTION)
+        size, paced = _portion(broadcast, now, _most(broadcast))
         if not size:
             return False
         waiting = Recipient.objects.filter(broadcast=broadcast)
@@ -148,6 +149,13 @@ def _send_each(broadcast: Broadcast, users: list[User]) -> list[int]:
     texts = letters(broadcast, users)
     personal = [Personal(user, *text, key) for user, text, key in zip(users, texts, keys, strict=True)]
     return send_personal(personal, files.attachments(broadcast))
+
+
+def _most(broadcast: Broadcast) -> int:
+    """Return how many recipients are in a transaction, during which SQLite has no other writer."""
+    if not broadcast.is_personal:
+        return PORTION
+    return PERSONAL_WITH_FILES if broadcast.files.exists() else PERSONAL_PORTION
 
 
 def _portion(broadcast: Broadcast, now: datetime, most: int) -> tuple[int, datetime | None]:

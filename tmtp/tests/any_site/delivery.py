@@ -22,8 +22,8 @@ def broadcasts() -> None:
 
     from tmtp.delivery.broadcasts import audience, lifecycle, tasks
     from tmtp.delivery.broadcasts.reporting import report
-    from tmtp.delivery.models import Broadcast
-    from tmtp.models import Alias, Identity, User
+    from tmtp.delivery.models import Broadcast, Segment
+    from tmtp.models import Alias, Identity, Node, User
 
     Account = get_user_model()
     for name in ("ann", "bob", "erik"):
@@ -57,6 +57,18 @@ def broadcasts() -> None:
     assert account("erik").tmtp_user
     assert sum(report(one).values()) >= one.sent
     assert "To all" in waiting(device("ann"))
+    again = Broadcast.objects.create(subject="For {{ name|default:'you' }}", body=BODY, everyone=True)
+    lifecycle.schedule(again, timezone.now() - timedelta(seconds=1), repeat="daily", times=2)
+    tasks.start_due()
+    run = again.runs.get()
+    tasks.run(run.pk)
+    run.refresh_from_db()
+    assert (run.state, run.parts.count()) == (Broadcast.State.DONE, len(everyone)), (run.state, run.problem)
+    segment = Segment.objects.create(name="Without a device")
+    segment.conditions.create(kind="no_device")
+    account("new")
+    number = User.objects.filter(account__isnull=False).exclude(nodes__kind=Node.Kind.DEVICE).count()
+    assert audience.count(Broadcast(segment=segment)) == number + 1
     slow = Broadcast.objects.create(subject="Slowly", body=BODY, everyone=True, rate=6000)
     lifecycle.start(slow)
     tasks.run(slow.pk)
