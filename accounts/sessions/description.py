@@ -7,11 +7,12 @@ from typing import Any
 
 from django.conf import settings
 from django.utils.translation import gettext as _
-from ua_parser import parse
 
 
 def name_of(agent: str) -> str:
     """Return the name of a browser and its system, such as “Firefox on Linux”."""
+    from ua_parser import parse  # takes long to load, and one page needs it
+
     found = parse(agent)
     browser = found.user_agent.family if found.user_agent else _("An unknown browser")
     if found.os is None:

@@ -24,12 +24,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Playwright
+    from playwright.sync_api import Browser, BrowserType, Page
 
     from tmtp.tests.servers import Installation, Server
 
+WITH_WINDOWS = "/usr/bin/chromium"
 # The first one draws no windows, which saves a third of the time.
-CHROMIUM = next(filter(shutil.which, ["/usr/bin/chromium-headless-shell", "/usr/bin/chromium"]), "")
+CHROMIUM = next(filter(shutil.which, ["/usr/bin/chromium-headless-shell", WITH_WINDOWS]), "")
 PATIENCE_MS = 15_000
 
 
@@ -133,7 +134,7 @@ def shared_chromium() -> Iterator[tuple[Browser, asyncio.AbstractEventLoop]]:
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         loop = asyncio.get_running_loop()
-        browser = launch(playwright)
+        browser = launch(playwright.chromium)
         with running_loop(None):
             yield browser, loop
         browser.close()
@@ -162,10 +163,10 @@ def running_loop(loop: asyncio.AbstractEventLoop | None) -> Iterator[None]:
         asyncio._set_running_loop(before)
 
 
-def launch(playwright: Playwright) -> Browser:
+def launch(chromium: BrowserType, program: str = CHROMIUM) -> Browser:
     """Start Chromium."""
     options = ["--no-sandbox", "--disable-dev-shm-usage"] if os.geteuid() == 0 else []
-    return playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+    return chromium.launch(executable_path=program, args=options)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from ..checks.site import LAYERS, WRAPPED
 from ..web import checks as web
 
 
-@checks.register("tmtp")
+@checks.register("tmtp_mailbox")
 def check_mailbox(**_: Any) -> list[checks.CheckMessage]:
     """Check for W001 to W003."""
     found = web.check_urls("tmtp_mailbox", "mailbox", 'path("mailbox/", include("tmtp.mailbox.urls"))')

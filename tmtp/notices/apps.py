@@ -34,11 +34,11 @@ class NoticesConfig(AppConfig):
         from tmtp.signals import messages_arrived
 
         from . import checks, exporting  # noqa: F401
+        from .arrivals import request_pushes
         from .conf import conf
         from .schedules import make_schedules
         from .segments import add_language
         from .subscriptions import end_at_sign_out
-        from .tasks import request_pushes
 
         add_language()
         sections.add(exporting.parts)

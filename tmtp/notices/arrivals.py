@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
+from tmtp.delivery import last_runs
+from tmtp.delivery.workers import run_soon
 from tmtp.mailbox import index
 from tmtp.mailbox.models import Entry
 from tmtp.models import Message, Node, QueueEntry
@@ -23,6 +26,14 @@ from .models import Decided, Preferences, Push, Subscription
 from .rules import LOOKING, Rules, rules_of
 
 AT_ONCE = 200  # mailboxes looked up together
+REQUESTED = "pushes asked for"  # the name of the last run
+TASK = "tmtp.notices.tasks.push"
+
+
+def request_pushes(**_: Any) -> None:
+    """Have a worker run `tasks.push` soon if there is something for it. Receives `tmtp.signals.messages_arrived`."""
+    if undecided().exists() and last_runs.start(REQUESTED, timedelta(minutes=1)):
+        run_soon(TASK)
 
 
 def undecided() -> QuerySet[QueueEntry]:

@@ -20,7 +20,7 @@ from tmtp.delivery.languages import in_language_of
 from tmtp.mailbox.models import Entry
 from tmtp.models import Node, QueueEntry
 
-from . import endpoints, vapid
+from . import push_sessions, vapid
 from .conf import conf
 from .models import Kind, Push, Subscription
 from .rules import kind_of, rules_of
@@ -28,7 +28,7 @@ from .subscriptions import is_signed_in
 from .texts import notice_of
 
 log = logging.getLogger("tmtp.notices")
-AT_ONCE = endpoints.AT_ONCE
+AT_ONCE = push_sessions.AT_ONCE
 TRIES = 6  # the last one comes about 16 minutes after the first
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(hours=1)

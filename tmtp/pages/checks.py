@@ -11,7 +11,7 @@ from ..conf import conf, import_dotted
 from ..web import checks as web
 
 
-@checks.register("tmtp")
+@checks.register("tmtp_pages")
 def check_pages(**_: Any) -> list[checks.CheckMessage]:
     """Check for W001, E002 and E003."""
     found = web.check_urls("tmtp_pages", "devices", 'path("", include("tmtp.pages.urls"))')

@@ -22,7 +22,7 @@ from ..conf import conf
 BLOCKS = ("title", "head", "content")
 
 
-@checks.register("tmtp")
+@checks.register("tmtp_web")
 def check_base_template(**_: Any) -> list[checks.CheckMessage]:
     """Check that TMTP["BASE_TEMPLATE"] can be loaded (E001), and has the blocks that pages fill (E002)."""
     name = conf.BASE_TEMPLATE
@@ -56,7 +56,7 @@ def blocks_of(template: Any) -> set[str] | None:
     return names
 
 
-@checks.register("tmtp")
+@checks.register("tmtp_web")
 def check_messages(**_: Any) -> list[checks.CheckMessage]:
     """Check that django.contrib.messages is installed, with which pages report what they have done (E003)."""
     middleware = "django.contrib.messages.middleware.MessageMiddleware"
@@ -66,7 +66,7 @@ def check_messages(**_: Any) -> list[checks.CheckMessage]:
     return [_error(3, "The members' pages need django.contrib.messages.", hint)]
 
 
-@checks.register("tmtp")
+@checks.register("tmtp_web")
 def check_login_url(**_: Any) -> list[checks.CheckMessage]:
     """Check that LOGIN_URL exists, to which visitors are redirected (W004)."""
     try:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from playwright.sync_api import expect
 
+from mnmsite.tests.browser import WITH_WINDOWS, launch, running_loop
 from tmtp.mailbox.tests.test_browser import MEMBER, SENT
 from tmtp.tests.people import unique
 
@@ -30,6 +33,14 @@ HIDE = """() => {
   Object.defineProperty(document, "visibilityState", { value: "hidden", configurable: true });
   document.dispatchEvent(new Event("visibilitychange"));
 }"""
+
+
+@pytest.fixture
+def chromium(shared_chromium):
+    """Return the Chromium with windows: the other one lets no site notify."""
+    browser, loop = shared_chromium
+    with running_loop(loop), contextlib.closing(launch(browser.browser_type, WITH_WINDOWS)) as other:
+        yield other
 
 
 def test_installed_offline_and_told(site, new_page):

@@ -19,7 +19,7 @@ from tmtp.delivery.models import LastRun
 from tmtp.mailbox.models import Entry, Thread
 from tmtp.mailbox.tests.mailboxes import letter, member, sender_of, threads
 from tmtp.messaging import recall, send_message
-from tmtp.notices import endpoints, push, tasks
+from tmtp.notices import arrivals, endpoints, push, push_sessions, tasks
 from tmtp.notices.models import Decided, Override, Preferences, Push, Subscription
 from tmtp.services.messages import posting
 from tmtp.services.messages.fanout import LATE
@@ -368,16 +368,16 @@ def test_a_message_that_comes_while_its_thread_is_pushed_is_pushed_next(phone, a
 
 
 def test_a_worker_is_asked_only_if_there_is_something(phone, ann, bob):
-    tasks.request_pushes(number=1)
+    arrivals.request_pushes(number=1)
     send_message(someone(unique("no browser ")).uid, "Sale", "Today")
-    tasks.request_pushes(number=2)
+    arrivals.request_pushes(number=2)
     assert not OrmQ.objects.exists()
     write(bob, ann)
-    tasks.request_pushes(number=3)
-    tasks.request_pushes(number=3)
+    arrivals.request_pushes(number=3)
+    arrivals.request_pushes(number=3)
     assert OrmQ.objects.count() == 1
     tasks.push()
-    assert LastRun.objects.get(name=tasks.REQUESTED).at is None
+    assert LastRun.objects.get(name=arrivals.REQUESTED).at is None
 
 
 def test_decisions_are_forgotten(phone, ann, bob):
@@ -448,9 +448,9 @@ def test_a_name_that_leads_into_the_sites_network_is_not_connected_to(settings, 
     connected = []
     found = [(0, 0, 0, "", ("9.9.9.9", 443)), (0, 0, 0, "", (address, 443))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: found)
-    monkeypatch.setattr(endpoints, "create_connection", lambda *args: connected.append(args))
+    monkeypatch.setattr(push_sessions, "create_connection", lambda *args: connected.append(args))
     with pytest.raises(requests.ConnectionError, match="not public"):
-        endpoints.new_session().post("https://push.example.com/x", timeout=1)
+        push_sessions.new_session().post("https://push.example.com/x", timeout=1)
     assert connected == []
 
 
@@ -458,7 +458,7 @@ def test_a_name_that_leads_into_the_sites_network_is_not_connected_to(settings, 
 def test_plain_http_has_no_way_out(settings):
     settings.TMTP_NOTICES = {}
     with pytest.raises(requests.exceptions.InvalidSchema):
-        endpoints.new_session().post("http://push.example.com/x")
+        push_sessions.new_session().post("http://push.example.com/x")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.sessions import SessionMiddlewareStack
 from django.core.checks import run_checks
+from django.core.checks.registry import registry
 from django.test import override_settings
 
 from tmtp.consumers import TmtpConsumer
@@ -78,3 +79,9 @@ def test_packages_that_are_missing(settings, monkeypatch):
     monkeypatch.setattr("tmtp.pages.checks.find_spec", lambda name: None)
     assert found() == {"tmtp_pages.E002"}
     assert util.find_spec("segno")
+
+
+def test_the_service_checks_nothing_that_loads_pages():
+    """`runtmtp` runs the checks with the tag “tmtp”, and no others."""
+    modules = {check.__module__ for check in registry.get_checks() if "tmtp" in check.tags}
+    assert {module.rpartition(".")[0] for module in modules} == {"tmtp.checks"}
