@@ -149,7 +149,7 @@ def main() -> None:
     images = options.folder / "images"
     (options.folder if options.png else images / "pages").mkdir(parents=True, exist_ok=True)
     with staged_site() as scene, sync_playwright() as playwright:
-        browser = launch(playwright)
+        browser = launch(playwright.chromium)
         if options.png:
             in_full(browser, scene, options.folder)
         else:

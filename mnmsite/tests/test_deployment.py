@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tmtp.notices import vapid
 from tmtp.tests.databases import sqlite_template
 from tmtp.tests.processes import ROOT
 from tmtp.tests.servers import certificate
@@ -34,8 +35,9 @@ print(json.dumps([plain.status_code, plain["Location"], secure.status_code, secu
 
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
-    """The environment of a site behind a proxy, with a certificate."""
+    """The environment of a site behind a proxy, with a certificate and a key for Web Push."""
     (tmp_path / "tls").symlink_to(certificate())
+    vapid.make(tmp_path / "vapid.pem")
     shutil.copy(sqlite_template(), tmp_path / "mnm.sqlite3")
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("MNM_", "TMTP_", "DATABASE_"))}
     return ours | {
