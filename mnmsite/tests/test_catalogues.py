@@ -62,6 +62,15 @@ def ends(text: str) -> tuple[str, str]:
     return text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
 
 
+@pytest.mark.parametrize("catalogue", CATALOGUES)
+def test_placeholders_beside_a_number_have_names(catalogue: str) -> None:
+    """So a translation may do without the number, as in “one message”: with %d, such a text could not be shown."""
+    plural = [
+        message.id[1] for message in messages(texts_once(CATALOGUES[catalogue])) if not isinstance(message.id, str)
+    ]
+    assert [text for text in plural if POSITIONAL.search(text)] == []
+
+
 @EACH
 def test_it_has_the_texts_of_the_sources(catalogue: str, language: str) -> None:
     there, wanted = keys(read_once(catalogue, language)), keys(texts_once(CATALOGUES[catalogue]))

@@ -85,7 +85,7 @@ class AbuseReportAdmin(ServiceAdmin):
         if report.user:
             others = AbuseReport.objects.filter(user=report.user).exclude(pk=report.pk).count()
             if others:
-                text = ngettext("%d other report", "%d other reports", others) % others
+                text = ngettext("%(count)d other report", "%(count)d other reports", others) % {"count": others}
                 where = self._url("abusereport_changelist") + "?" + urlencode({"q": report.user.uid})
                 found.append(_link(text, where))
         return format_html_join(" · ", "{}", ((one,) for one in found)) or "–"
@@ -151,8 +151,8 @@ class AbuseReportAdmin(ServiceAdmin):
             if attempt(request, partial(privacy.block, report.reporter, report.user, report.name)):
                 self.log_change(request, report, str(_("Blocked the user for the reporter.")))
                 done += 1
-        text = ngettext("%d user is blocked.", "%d users are blocked.", done)
-        self.message_user(request, text % done, messages.SUCCESS)
+        text = ngettext("%(count)d user is blocked.", "%(count)d users are blocked.", done)
+        self.message_user(request, text % {"count": done}, messages.SUCCESS)
 
     def _handle(self, request: HttpRequest, reports: QuerySet[AbuseReport], state: State) -> None:
         done = 0

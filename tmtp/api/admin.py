@@ -93,7 +93,7 @@ class TokenAdmin(admin.ModelAdmin):
             tokens.revoke(token)
             self.log_change(request, token, str(_("Revoke")))
             count += 1
-        text = ngettext("%d token was revoked.", "%d tokens were revoked.", count) % count
+        text = ngettext("%(count)d token was revoked.", "%(count)d tokens were revoked.", count) % {"count": count}
         self.message_user(request, text, messages.SUCCESS)
         return None
 

@@ -43,8 +43,10 @@ class Delivery:
         count = len(states)
         if self.to_group and count:
             if RECALLED in states and not self.waits:
-                return ngettext("Recalled from %d member", "Recalled from %d members", count) % count
-            return ngettext("Queued for %d member", "Queued for %d members", count) % count
+                return ngettext("Recalled from %(count)d member", "Recalled from %(count)d members", count) % {
+                    "count": count
+                }
+            return ngettext("Queued for %(count)d member", "Queued for %(count)d members", count) % {"count": count}
         if len(set(states)) <= 1:
             return capfirst(label_of(states[0] if states else DELIVERED))
         done = ngettext("Delivered to %(done)d of %(all)d person", "Delivered to %(done)d of %(all)d people", count)

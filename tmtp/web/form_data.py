@@ -107,7 +107,9 @@ def read_form(request: HttpRequest) -> None:
 def _problem(error: Exception) -> str:
     if isinstance(error, TooManyFilesSent):
         most = settings.DATA_UPLOAD_MAX_NUMBER_FILES
-        return ngettext("At most %d file can be sent at once.", "At most %d files can be sent at once.", most) % most
+        return ngettext(
+            "At most %(count)d file can be sent at once.", "At most %(count)d files can be sent at once.", most
+        ) % {"count": most}
     if isinstance(error, TooManyFieldsSent):
         return _("The form has too many fields.")
     return _("The form contains too much data.")

@@ -117,7 +117,9 @@ class AttemptAdmin(ViewAdmin):
         """Make the messages due. Nothing can be lost, so no confirmation is asked for."""
         self._log(request, attempts, _("Retry"))
         count = handling.try_again(Attempt.objects.filter(pk__in=list(attempts.values_list("pk", flat=True))))
-        text = ngettext("%d message will be retried.", "%d messages will be retried.", count) % count
+        text = ngettext("%(count)d message will be retried.", "%(count)d messages will be retried.", count) % {
+            "count": count
+        }
         self.message_user(request, text, messages.SUCCESS)
 
     @admin.action(description=_("Discard"), permissions=["act"])
@@ -131,7 +133,9 @@ class AttemptAdmin(ViewAdmin):
             return answer
         self._log(request, attempts, _("Discard"))
         count = handling.discard(attempts)
-        text = ngettext("%d message was discarded.", "%d messages were discarded.", count) % count
+        text = ngettext("%(count)d message was discarded.", "%(count)d messages were discarded.", count) % {
+            "count": count
+        }
         self.message_user(request, text, messages.SUCCESS)
         return None
 

@@ -108,7 +108,7 @@ def known_names(request: HttpRequest, node: Node) -> HttpResponse:
     """Answer in JSON with names of people and groups that the member knows, and how many they are."""
     found = known.known(node, request.GET.get("q", "")[:255])
     count = len(found)
-    text = ngettext("%d suggestion", "%d suggestions", count) % count
+    text = ngettext("%(count)d suggestion", "%(count)d suggestions", count) % {"count": count}
     rows = [{"name": one.name, "group": _("group") if one.is_group else ""} for one in found]
     return JsonResponse({"found": rows, "text": text})
 
@@ -122,11 +122,12 @@ def recall(request: HttpRequest, node: Node, msgid: str) -> HttpResponse:
     count = delivery.recall(node, entry.number)
     if count:
         text = ngettext(
-            "The message was recalled from %d device or mailbox that had not fetched it. All others keep it.",
-            "The message was recalled from %d devices and mailboxes that had not fetched it. All others keep it.",
+            "The message was recalled from %(count)d device or mailbox that had not fetched it. All others keep it.",
+            "The message was recalled from %(count)d devices and mailboxes that had not fetched it. "
+            "All others keep it.",
             count,
         )
-        messages.success(request, text % count)
+        messages.success(request, text % {"count": count})
     else:
         messages.warning(request, _("The message was not recalled: all devices and mailboxes have fetched it."))
     return redirect("tmtp_mailbox:message", msgid)
