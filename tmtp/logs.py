@@ -24,7 +24,16 @@ from django.http import HttpRequest
 
 from .services.errors import CodedError
 
-LOGGERS = ("tmtp", "tmtp.abuse", "tmtp.client", "tmtp.delivery", "tmtp.notices", "tmtp.openid.tokens", "tmtp.server")
+LOGGERS = (
+    "tmtp",
+    "tmtp.abuse",
+    "tmtp.api",
+    "tmtp.client",
+    "tmtp.delivery",
+    "tmtp.notices",
+    "tmtp.openid.tokens",
+    "tmtp.server",
+)
 
 # Errors whose texts name types, files and hosts only. The first line of the database's has no values of rows.
 QUOTE_NOTHING = (
