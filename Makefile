@@ -17,7 +17,7 @@ define install
 endef
 PRINT = awk '/^Collecting / { print "  " $$2 } /^Installing / { print "  unpacking them" } { fflush() }'
 
-.PHONY: help setup run hello test test-app test-slow test-site test-postgresql-app test-postgresql-site lint bench bench-cluster faults fuzz soak docs screenshots messages requirements clean
+.PHONY: help setup run hello test test-app test-slow test-apps test-site test-postgresql-app test-postgresql-site lint bench bench-cluster faults fuzz soak docs screenshots messages requirements clean
 
 help:
 	@echo 'make setup   install in .venv what the site and its tests need'
@@ -74,8 +74,8 @@ hello: .venv/installed
 
 # All runs at once: each waits for clocks and disks half of its time. What they say comes when one ends.
 test: setup
-	@$(MAKE) --no-print-directory --jobs=7 --output-sync=target \
-		test-postgresql-app test-site test-app test-slow test-postgresql-site lint
+	@$(MAKE) --no-print-directory --jobs=8 --output-sync=target \
+		test-postgresql-app test-site test-apps test-app test-slow test-postgresql-site lint
 
 # Everything runs on SQLite: the app on the smallest settings (tmtp/tests/settings.py), all else on the site's.
 test-app: setup
@@ -86,16 +86,20 @@ SLOW := $(patsubst %,tmtp/tests/test_%.py,before_login hostile sites tmtpsim ver
 test-slow: setup
 	$(PY) -m pytest $(SLOW)
 
-SITE := tmtp/admin tmtp/api tmtp/delivery tmtp/mailbox tmtp/notices tmtp/pages tmtp/web accounts mnmsite
+APPS := tmtp/admin tmtp/api tmtp/delivery tmtp/mailbox tmtp/notices tmtp/pages tmtp/web accounts
+test-apps: setup
+	$(PY) -m pytest $(APPS)
+
+# Apart from the others, so that the longest run does not end alone, with a core to spare.
 test-site: setup
-	$(PY) -m pytest $(SITE)
+	$(PY) -m pytest mnmsite
 
 # And again, what has to do with the database.
 test-postgresql-app: setup
 	$(PY) -m pytest --database=postgresql -m "not once" tmtp/tests
 
 test-postgresql-site: setup
-	$(PY) -m pytest --database=postgresql -m "not once" $(SITE)
+	$(PY) -m pytest --database=postgresql -m "not once" $(APPS) mnmsite
 
 lint: lint-code lint-packages
 
