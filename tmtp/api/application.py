@@ -109,7 +109,8 @@ def guarded(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponse
     @wraps(view)
     def guard(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         request.COOKIES = {}  # nobody is signed in here, whatever the site's middleware makes of a browser's cookies
-        answer = error(_too_much()) if _is_too_large(request) else view(request, *args, **kwargs)
+        refused = _refusal(request)
+        answer = error(refused) if refused else view(request, *args, **kwargs)
         if answer.status_code == 405:
             allowed = answer.get("Allow", "")
             answer = error(Refused("method_not_allowed", method=str(request.method)))
@@ -121,9 +122,13 @@ def guarded(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponse
     return guard
 
 
-def _is_too_large(request: HttpRequest) -> bool:
+def _refusal(request: HttpRequest) -> Refused | None:
+    """Return why a body is not read. One that comes in chunks does not say its size."""
+    if "HTTP_TRANSFER_ENCODING" in request.META:
+        return Refused("request_malformed", reason="send it with Content-Length, and not in chunks")
     length = str(request.META.get("CONTENT_LENGTH") or "0")
-    return not length.isdecimal() or int(length) > conf.MAX_REQUEST
+    too_large = not length.isdecimal() or int(length) > conf.MAX_REQUEST
+    return _too_much() if too_large else None
 
 
 def _too_much() -> Refused:

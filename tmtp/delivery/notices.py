@@ -34,7 +34,7 @@ from .conf import conf
 from .email_addresses import address_by_user
 from .languages import in_language_of
 from .models import Notice
-from .site_email import mail_server, on_site
+from .site_email import mail_server, on_site, send
 
 log = logging.getLogger("tmtp.delivery")
 LAST_RUN = "noticed"
@@ -114,7 +114,7 @@ def _tell(accounts: Sequence[Any]) -> int:
             if not address or before is None:
                 continue
             try:
-                sent += connection.send_messages([notice(account, address)]) or 0
+                sent += send(connection, notice(account, address))
             except Exception:
                 Notice.objects.filter(pk=account.pk).update(last=before.last)
                 raise

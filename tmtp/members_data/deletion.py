@@ -15,14 +15,14 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core import signing
-from django.db import Error, transaction
-from django.db.models.deletion import ProtectedError, RestrictedError
+from django.db import Error, InterfaceError, OperationalError, transaction
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone, translation
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from ..conf import conf
+from ..logs import public_traceback
 from ..models import Deletion, User
 from ..services.errors import Refused
 from ..services.messages.sending import send_message
@@ -77,15 +77,17 @@ def cancel(account: Any) -> bool:
 
 
 def delete_due() -> int:
-    """Delete one account that is due. Return 1, or 0 if none is."""
+    """Delete one account that is due. Return 1, or 0 if none is. Raise what a lost database raises."""
     deletion = Deletion.objects.filter(due__lte=timezone.now()).order_by("due").first()
     if deletion is None:
         return 0
     try:
         _delete_if_due(deletion.pk)
-    except (ProtectedError, RestrictedError) as error:
-        # Data of the site's own refers to the account. It says so, and the other accounts are not kept waiting.
-        log.error("an account cannot be deleted, and is tried again tomorrow: %s", error.args[0])
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        # Data of the site's own refers to the account, or code of its own fails. Other accounts are not kept waiting.
+        log.error("an account cannot be deleted, and is tried again tomorrow: %s", public_traceback(error))
         Deletion.objects.filter(pk=deletion.pk).update(due=timezone.now() + TRY_AGAIN)
     return 1
 

@@ -24,7 +24,7 @@ from tmtp.delivery.conf import conf as delivery_conf
 from tmtp.delivery.email_addresses import address_by_user
 from tmtp.delivery.languages import in_language_of
 from tmtp.delivery.notices import note_told
-from tmtp.delivery.site_email import mail_server, on_site
+from tmtp.delivery.site_email import mail_server, on_site, send
 from tmtp.mailbox import index
 from tmtp.mailbox.models import Entry
 from tmtp.models import Node
@@ -70,7 +70,8 @@ def are_possible() -> bool:
 def send_digests() -> int:
     """Send the digests that are due, for as long as a task may. Return their number.
 
-    Raise what the e-mail backend raises. The next run sends what was not sent by then.
+    A member whose mail is refused gets the next digest. Raise what the e-mail backend raises otherwise: the next run
+    sends what was not sent by then.
     """
     sent, last, budget = 0, None, Budget()
     while budget and are_possible():
@@ -119,13 +120,15 @@ def _send(preferences: Preferences, rules: Rules, address: str, connection: Base
         lines = _lines(preferences, rules)
         if not lines:
             return 0
-        sent = connection.send_messages([mail(preferences, lines, address)]) or 0
+        sent = send(connection, mail(preferences, lines, address))
     except Exception:
         mine.update(digest_of=before)
         raise
+    if not sent:
+        return 0
     mine.update(digest_until=max(line.entry.number for line in lines))
     note_told(preferences.account)
-    return sent
+    return 1
 
 
 def _lines(preferences: Preferences, rules: Rules) -> list[Line]:

@@ -34,7 +34,7 @@ def create_user(request: HttpRequest, new: schemas.NewUser) -> dict[str, Any]:
     if not new.external_id.isprintable():
         raise Refused("request_malformed", reason="external_id has characters that cannot be printed")
     with change(request):
-        Token.objects.select_for_update().get(pk=token.pk)  # nobody creates the same one at this moment
+        _one_after_the_other(token)
         own = TokenUser.objects.filter(token=token, external_id=new.external_id).select_related("user").first()
         own = own or TokenUser.objects.create(token=token, external_id=new.external_id, user=new_user())
         if new.name:
@@ -65,8 +65,8 @@ def get_user(request: HttpRequest, external_id: One, name: One, uid: One, userna
 )
 def create_device(request: HttpRequest, new: schemas.NewDevice) -> dict[str, Any]:
     """Create a device for a user that you have created, and return what its program needs to log in."""
-    user = _own(request, new.external_id)
     with change(request):
+        user = _own(request, new.external_id)
         _, nodeid = make_node(user, new.label)
         record("create device", user, external_id=new.external_id)
     return {"uid": user.uid, "nodeid": nodeid, "address": tmtp_conf.PUBLIC_ADDRESS}
@@ -75,18 +75,24 @@ def create_device(request: HttpRequest, new: schemas.NewDevice) -> dict[str, Any
 @router.post("/delete", response={204: None}, summary="Delete a user", operation_id="delete_user", **USERS)
 def remove_user(request: HttpRequest, which: schemas.ExternalId) -> None:
     """Delete a user that you have created, with devices, names and waiting messages."""
-    user = _own(request, which.external_id)
     with change(request):
+        user = _own(request, which.external_id)
         TokenUser.objects.filter(user=user).delete()
         delete_user(user)
 
 
 def _own(request: HttpRequest, external_id: str) -> User:
-    """Return a user that was created with this token. Raise Refused if there is none."""
+    """Return a user that was created with this token, and lock it. Raise Refused if there is none."""
+    _one_after_the_other(token_of(request))
     try:
         return people.people(token_of(request), schemas.People(external_ids=[external_id]))[0]
     except Refused:
         raise Refused("not_found") from None
+
+
+def _one_after_the_other(token: Token) -> None:
+    """Wait for other requests that create, change or delete users of the token, until their transaction ends."""
+    Token.objects.select_for_update().get(pk=token.pk)
 
 
 def _described(user: User, external_id: str | None) -> dict[str, Any]:

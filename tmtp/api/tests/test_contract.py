@@ -125,6 +125,15 @@ def test_a_huge_body_is_not_read(name: str, program: Program, settings) -> None:
 
 
 @EACH
+def test_a_body_of_unknown_size_is_not_read(name: str, program: Program) -> None:
+    method, path, _ = OPERATIONS[name]
+    chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": ""}
+    status, answer = program.call(method, address(path), b"{}", **chunked)
+    assert (status, answer["code"]) == (400, "request_malformed")
+    assert "Content-Length" in answer["text"]
+
+
+@EACH
 def test_too_many_requests_are_refused(name: str, db: None) -> None:
     method, path, _ = OPERATIONS[name]
     slow = new_program("slow", requests_per_minute=2)

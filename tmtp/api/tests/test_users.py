@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 from django.contrib.auth import get_user_model
 
+from tmtp.api.changes import change
 from tmtp.models import User
 from tmtp.services.people import users
 from tmtp.services.people.devices import hash_nodeid
@@ -78,6 +81,20 @@ def test_a_user_is_deleted(program):
     assert program.post("/users/delete", {"external_id": "customer 17"}) == (204, None)
     assert program.post("/users/delete", {"external_id": "customer 17"})[0] == 404
     assert not User.objects.filter(is_site=False).exists()
+
+
+@pytest.mark.parametrize(("path", "more"), [("/users/delete", {}), ("/users/devices", {"label": "mine"})])
+def test_a_user_whom_another_request_deletes_at_this_moment(program, monkeypatch, path, more):
+    @contextmanager
+    def after_the_other(request):
+        with change(request):
+            User.objects.filter(is_site=False).delete()
+            yield
+
+    program.post("/users", {"external_id": "customer 17"})
+    monkeypatch.setattr("tmtp.api.routes.users.change", after_the_other)
+    status, answer = program.post(path, {"external_id": "customer 17", **more})
+    assert (status, answer["code"]) == (404, "not_found")
 
 
 def test_users_of_others_are_left_alone(program, other):

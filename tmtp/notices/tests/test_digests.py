@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+import smtplib
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.core import mail, signing
+from django.core.mail import BadHeaderError
+from django.core.mail.backends import locmem
 from django.utils import timezone
 
 from tmtp.delivery.models import Notice
+from tmtp.delivery.notices import _tell
 from tmtp.delivery.private_errors import TaskFailed
-from tmtp.mailbox.tests.mailboxes import letter, sender_of, threads
+from tmtp.mailbox.tests.mailboxes import letter, member, sender_of, threads
 from tmtp.notices import digests, tasks
 from tmtp.notices.models import Override, Preferences
 
@@ -84,6 +88,47 @@ def test_what_is_read_is_left_out_and_without_news_there_is_no_mail(wanting, cli
     write(bob, ann)
     client.get(f"/mailbox/thread/{threads(ann)[0].pk}/")
     assert sent() == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [smtplib.SMTPRecipientsRefused({}), smtplib.SMTPDataError(554, b"no"), BadHeaderError("no"), UnicodeError("no")],
+    ids=repr,
+)
+@pytest.mark.parametrize("send", [tasks.digest, "reminders"])
+def test_a_mail_that_is_refused_keeps_no_other_waiting(wanting, ann, bob, monkeypatch, error, send):
+    def send_messages(self, mails):
+        if any(f"{ann.account.username}@example.org" in mail.to for mail in mails):
+            raise error
+        return original(self, mails)
+
+    original = locmem.EmailBackend.send_messages
+    monkeypatch.setattr(locmem.EmailBackend, "send_messages", send_messages)
+    own = staticmethod(lambda users: {user.pk: f"{user.username}@example.org" for user in users})
+    monkeypatch.setattr(Book, "address_by_user", own)
+    account, carl = member("carl the third")
+    Preferences.objects.create(account=account, digest="daily", digest_of=timezone.now() - 2 * DAY)
+    write(bob, ann)
+    write(bob, carl)
+    mail.outbox.clear()
+    if send == "reminders":
+        _tell([ann.account, account])
+    else:
+        send()
+    assert [each.to for each in mail.outbox] == [[f"{account.username}@example.org"]]
+
+
+def test_a_refused_digest_is_told_in_the_next_one(wanting, ann, bob, monkeypatch):
+    def refuse(self, mails):
+        raise smtplib.SMTPRecipientsRefused({})
+
+    write(bob, ann)
+    with monkeypatch.context() as patch:
+        patch.setattr(locmem.EmailBackend, "send_messages", refuse)
+        assert sent() == []
+    assert sent() == [], "it is not tried again at once"
+    due_again()
+    assert len(sent()) == 1
 
 
 def test_exceptions(wanting, ann, bob):

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.core import mail
+from django.db import IntegrityError
+from django.db.models.deletion import ProtectedError
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -18,6 +20,7 @@ from tmtp.delivery import deletions, tasks
 from tmtp.members_data import deletion
 from tmtp.models import AuditEntry, Deletion, Node, QueueEntry, User
 from tmtp.pages.checks import check_pages
+from tmtp.services.errors import Refused
 from tmtp.services.messages.mailbox import Received
 from tmtp.services.people import devices
 from tmtp.services.people.linking import user_of
@@ -175,12 +178,17 @@ def test_what_ends_in_the_middle_has_deleted_nothing(ann: Any, monkeypatch: pyte
     assert not User.objects.filter(is_site=False).exists()
 
 
-def test_what_the_site_protects_keeps_nobody_else_waiting(ann: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from django.db.models.deletion import ProtectedError
-
+@pytest.mark.parametrize(
+    "error",
+    [ProtectedError("orders refer to it", set()), IntegrityError("orders"), KeyError("orders"), Refused("not_found")],
+    ids=repr,
+)
+def test_an_account_that_cannot_be_deleted_keeps_nobody_else_waiting(
+    ann: Any, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     def protected(self: Any, *args: Any, **options: Any) -> None:
         if self.username == "ann":
-            raise ProtectedError("orders refer to it", set())
+            raise error
         original(self, *args, **options)
 
     original = get_user_model().delete
