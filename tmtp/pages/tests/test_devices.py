@@ -51,7 +51,7 @@ def strangers():
 def test_a_label_is_visible(client, ann, label, shows):
     """It comes from the program that asks for the device."""
     node = devices.make_node(user_of(ann), label)[0]
-    assert re.search(rf"<a href=[^>]*>{shows}</a>", shown(client))
+    assert re.search(rf"<a href=[^>]*><bdi>{shows}</bdi></a>", shown(client))
     with pytest.raises(Refused):
         devices.rename_node(node, "\u200b\u3164")
     devices.rename_node(node, "pho\u202ene")
