@@ -221,7 +221,7 @@ def attachments(files: Iterable[DraftFile]) -> list[Attachment]:
 
 def pieces_of(file: DraftFile, size: int = PIECE) -> Iterator[bytes]:
     """Yield the octets of a file. Raise FileNotFoundError if it has just been removed, and StorageUnavailable."""
-    with spool.open_body(file.spool) if file.spool else io.BytesIO(bytes(file.body or b"")) as data:
+    with spool.open_body(file.spool, file.size) if file.spool else io.BytesIO(bytes(file.body or b"")) as data:
         while piece := data.read(size):
             yield piece
 

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..members_data.archive import Part, json_list
+from ..members_data.messages import why_unreadable
 from ..models import Node, User
 from ..protocol.values import format_msgid
 from ..services.messages.attachments import safe_name
-from ..services.storage import spool
+from .drafts import pieces_of
 from .models import Draft, DraftFile, Entry, Mailbox, Thread
 
 ROW = 300  # octets, about
-PIECE = 64 * 1024
 
 
 def parts(account: Any, user: User) -> Iterator[Part]:
@@ -68,13 +68,8 @@ def _path(file: DraftFile) -> str:
 
 
 def _content(file: DraftFile) -> Iterable[bytes]:
-    """Yield the content. A file that is deleted meanwhile, with its draft, is empty."""
-    if not file.spool:
-        yield bytes(file.body or b"")
-        return
+    """Yield the content. A file that is deleted meanwhile, with its draft, or is damaged, is empty."""
     try:
-        with spool.open_body(file.spool) as data:
-            while piece := data.read(PIECE):
-                yield piece
-    except FileNotFoundError:
-        return
+        yield from pieces_of(file)
+    except OSError as error:
+        why_unreadable(error)

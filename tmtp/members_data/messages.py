@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
@@ -12,9 +13,11 @@ from ..models import Message, QueueEntry, User
 from ..services.messages.mailbox import Received, look_up_names
 from ..services.people.names import aliases_of
 from ..services.storage.numbers import largest_number
+from ..services.storage.object_storage import StorageUnavailable
 from .archive import Part, to_json
 from .eml import eml
 
+log = logging.getLogger("tmtp")
 MAILS = ("delivery", "notify", "ping", "invite")  # messages that somebody has written
 NEWS = "member"  # of a group, made by the service: all of it is in its header
 NUMBERS = 500  # read at once
@@ -27,7 +30,8 @@ PIECE = 64 * 1024
 def message_parts(user: User) -> Iterator[Part]:
     """Yield an e-mail for each message, oldest first, and then `messages.json`, which lists them.
 
-    Messages that come meanwhile are left out. One that is removed meanwhile is in the list, with the reason.
+    Messages that come meanwhile are left out. One that is removed meanwhile, or that the site cannot read any more, is
+    in the list, with the reason.
     """
     name = aliases_of([user])[user.pk]
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as listing:
@@ -35,7 +39,7 @@ def message_parts(user: User) -> Iterator[Part]:
             row = _news(received) if received.op == NEWS else _mail(received, user)
             if "file" in row:
                 size = int(received.message.size * GROWTH)
-                pieces = _noting_removal(eml(received, user, name), row)
+                pieces = _noting_failure(eml(received, user, name), row)
                 yield Part(row["file"], pieces, size, received.posted)
             listing.write((b",\n" if listing.tell() else b"") + to_json(row))
         size = listing.tell()
@@ -49,7 +53,7 @@ def _news(received: Received) -> dict[str, Any]:
 
 
 def _mail(received: Received, user: User) -> dict[str, Any]:
-    """Return what the list says of a message, without `file` if it has just been removed."""
+    """Return what the list says of a message, without `file` if it cannot be read."""
     folder = "sent" if received.uid == user.uid else "received"
     row: dict[str, Any] = {
         "message": received.msgid,
@@ -61,17 +65,27 @@ def _mail(received: Received, user: User) -> dict[str, Any]:
         row |= {"from": received.alias, "uid": received.uid, "subject": received.subject}
         row["thread"] = received.named_thread
         row["attachments"] = [{"name": one.name, "octets": one.size} for one in received.attachments]
-    except FileNotFoundError:
+    except OSError as error:
         del row["file"]
-        row["left_out"] = "removed during the export"
+        row["left_out"] = why_unreadable(error)
     return row
 
 
-def _noting_removal(pieces: Iterator[bytes], row: dict[str, Any]) -> Iterator[bytes]:
+def _noting_failure(pieces: Iterator[bytes], row: dict[str, Any]) -> Iterator[bytes]:
     try:
         yield from pieces
-    except FileNotFoundError:
-        row["incomplete"] = "removed during the export"
+    except OSError as error:
+        row["incomplete"] = why_unreadable(error)
+
+
+def why_unreadable(error: OSError) -> str:
+    """Return why a body cannot be read. Raise the error again if it will pass: a storage that does not answer."""
+    if isinstance(error, StorageUnavailable):
+        raise error
+    if isinstance(error, FileNotFoundError):
+        return "removed during the export, or damaged"
+    log.error("a body is left out of an export: %s", error)
+    return "damaged"
 
 
 def _whole(listing: IO[bytes]) -> Iterator[bytes]:

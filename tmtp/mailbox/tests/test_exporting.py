@@ -167,7 +167,24 @@ def test_what_is_not_a_message() -> None:
     assert not [name for name in names if ".." in name or name.startswith("/")]
 
 
-def test_a_message_that_is_removed_meanwhile_is_listed(settings: Any, tmp_path: Path) -> None:
+def loop(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path)
+
+
+DAMAGES = {
+    "removed": (Path.unlink, "removed during the export, or damaged"),
+    "empty": (lambda path: path.write_bytes(b""), "removed during the export, or damaged"),
+    "cut": (lambda path: path.write_bytes(path.read_bytes()[:1000]), "removed during the export, or damaged"),
+    "longer": (lambda path: path.write_bytes(path.read_bytes() * 2), "removed during the export, or damaged"),
+    "unreadable": (loop, "damaged"),
+}
+
+
+@pytest.mark.parametrize(("damage", "reason"), DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_message_that_is_removed_meanwhile_or_damaged_is_listed(
+    settings: Any, tmp_path: Path, damage: Any, reason: str
+) -> None:
     settings.TMTP = {**settings.TMTP, "SPOOL_DIR": str(tmp_path)}
     (_, ann), (_, bob) = member(ANN), member(BOB)
     file = SimpleUploadedFile("large.bin", b"x" * 200_000)
@@ -178,12 +195,12 @@ def test_a_message_that_is_removed_meanwhile_is_listed(settings: Any, tmp_path: 
     sending.write(bob, BOB, Readers([person(sender_of(ann), ANN)]), "Gone", "x", files=[file])
     for one in tmp_path.rglob("*"):
         if one.is_file():
-            one.unlink()
+            damage(one)
     with archive_of(ann.user) as archive:
         assert archive.testzip() is None
         listed = json.loads(archive.read("messages.json"))
         assert list(mails_of(archive)) == ["Kept"]
-    assert [one.get("left_out") for one in listed] == [None, "removed during the export"]
+    assert [one.get("left_out") for one in listed] == [None, reason]
 
 
 def test_little_is_in_memory() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -25,6 +24,7 @@ from ..queue import reports
 from ..queue.queue import discard_on_commit
 from ..queue.reports import Note
 from ..storage import spool, sql
+from ..storage.object_storage import StorageUnavailable
 from .post_format import HEAD_MAX, Attached, Head, Person, parse_head
 
 TEXT_MAX = 1024 * 1024  # octets of text that are read; a longer text is cut
@@ -160,12 +160,12 @@ class Received:
             return data.read(size)
 
     def _data(self) -> BinaryIO:
-        """Open the data of the message. Raise FileNotFoundError if it has been removed meanwhile, with its file.
+        """Open the data of the message. Raise FileNotFoundError if its file has been removed meanwhile, or is damaged.
 
         Raise StorageUnavailable if it is in a storage that does not answer.
         """
         if self.message.spool:
-            return spool.open_body(self.message.spool)
+            return spool.open_body(self.message.spool, self.message.size)
         return io.BytesIO(bytes(self.message.body or b""))
 
 
@@ -179,8 +179,12 @@ def look_up_names(messages: Collection[Received]) -> None:
     named: dict[Received, set[Named]] = {}
     for one in messages:
         if one.op in ("delivery", "notify"):
-            with suppress(FileNotFoundError):  # the message has just been removed
+            try:
                 named[one] = one.named
+            except StorageUnavailable:
+                raise
+            except OSError:  # it has just been removed, or its file is damaged: whoever reads it gets the error
+                continue
     names = shown_names(set().union(*named.values()))
     for one in named:
         one.__dict__["names"] = names  # where cached_property keeps its value

@@ -172,14 +172,17 @@ def fetch(name: str, size: int | None = None) -> None:
             raise FileNotFoundError(errno.ENOENT, "the body is damaged", name)
 
 
-def open_body(name: str) -> BinaryIO:
-    """Open a body, which may have to be fetched. Raise FileNotFoundError if it is gone, and OSError."""
+def open_body(name: str, size: int | None = None) -> BinaryIO:
+    """Open a body, which may have to be fetched. Raise FileNotFoundError if it is gone, and OSError.
+
+    One that does not have `size` octets is damaged, and as good as none.
+    """
     try:
-        return io.BufferedReader(open_here(name))
+        return io.BufferedReader(open_here(name, size))
     except FileNotFoundError:
-        fetch(name)
+        fetch(name, size)
     try:
-        return io.BufferedReader(open_here(name))
+        return io.BufferedReader(open_here(name, size))
     except FileNotFoundError:  # it has just been removed to make room, or with its message
         raise StorageUnavailable from None
 
