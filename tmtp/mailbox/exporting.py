@@ -64,7 +64,8 @@ def _draft(draft: Draft) -> dict[str, Any]:
 
 
 def _path(file: DraftFile) -> str:
-    return f"mailbox/drafts/{file.draft_id}/{file.pk}-{safe_name(file.name)}"
+    """Return the path in the archive. A name of 255 octets, the most that a file system takes, stays that long."""
+    return f"mailbox/drafts/{file.draft_id}/{file.pk}/{safe_name(file.name)}"
 
 
 def _content(file: DraftFile) -> Iterable[bytes]:

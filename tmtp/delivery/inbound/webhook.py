@@ -11,16 +11,19 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 import time
 import urllib.error
 import urllib.request
 from http.client import HTTPException
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from ..conf import conf
 from .messages import REPORT, InboundMessage
 
-TIMEOUT = 20  # seconds
+TIMEOUT = 20  # seconds without an octet
+WHOLE = 60  # seconds for all of a request and its answer, which may come one octet at a time
 ANSWER_MAX = 1024 * 1024  # octets that are read of an answer
 CONTENTS_MAX = 5 * 1024 * 1024  # octets of all attachments of a message that are sent along
 
@@ -83,13 +86,33 @@ def _send(body: bytes, timestamp: str) -> bytes:
     }
     request = urllib.request.Request(conf.WEBHOOK_URL, body, headers, method="POST")  # noqa: S310 - a check has seen it
     try:
-        with _opener.open(request, timeout=TIMEOUT) as response:
-            return bytes(response.read(ANSWER_MAX))
+        return _in_time(request)
     except urllib.error.HTTPError as error:
         with error:
             raise WebhookFailed(f"status {error.code}") from None
     except (OSError, HTTPException) as error:  # URLError is an OSError
         raise WebhookFailed(f"{type(error).__name__}: {error}") from None
+
+
+def _in_time(request: urllib.request.Request) -> bytes:
+    """Return the answer. Raise TimeoutError if it is not whole after WHOLE seconds, and what urllib raises."""
+    done: SimpleQueue[bytes | Exception] = SimpleQueue()
+
+    def exchange() -> None:
+        try:
+            with _opener.open(request, timeout=TIMEOUT) as response:
+                done.put(bytes(response.read(ANSWER_MAX)))
+        except Exception as error:
+            done.put(error)
+
+    threading.Thread(target=exchange, daemon=True).start()
+    try:
+        answer = done.get(timeout=WHOLE)
+    except Empty:
+        raise TimeoutError(f"no whole answer after {WHOLE} seconds") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -6,13 +6,16 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
 from tmtp.delivery import checks
-from tmtp.delivery.inbound import handling
+from tmtp.delivery.inbound import handling, webhook
 from tmtp.delivery.models import Attempt
 from tmtp.protocol.requests import TO_USER, Recipient
 from tmtp.services.messages import posting
@@ -87,6 +90,25 @@ def test_a_message_is_posted_with_a_signature(program):
     assert not messages_of(mailbox_of(site_user()))
 
 
+def test_the_check_in_the_guide_takes_what_is_genuine_and_raises_for_nothing():
+    guide = (Path(__file__).parents[3] / "docs/how-to/webhooks.md").read_text()
+    names = {}
+    exec(re.search(r"```python\n(import hashlib.+?)```", guide, re.DOTALL)[1], names)
+    is_genuine, body, now = names["is_genuine"], "größe\0".encode(), str(int(time.time()))
+
+    def check(timestamp, body=body, **changed):
+        signed = f"sha256={webhook.signature(SECRET, timestamp, body)}"
+        return is_genuine({"TMTP-Timestamp": timestamp, "TMTP-Signature": signed} | changed, body, SECRET)
+
+    assert check(now)
+    assert not check(str(int(now) - 301))
+    assert not is_genuine({}, body, SECRET)
+    for wrong in ("", "sha256=", "größe", "sha256=" + "0" * 64):
+        assert not check(now, **{"TMTP-Signature": wrong})
+    for wrong in ("", "soon", "١", str(int(now) + 1)):
+        assert not check(now, **{"TMTP-Timestamp": wrong})
+
+
 def test_an_answer_may_have_a_reply(program):
     ann = someone("ann of rome")
     write(ann)
@@ -116,6 +138,17 @@ def test_a_message_that_is_not_taken_is_tried_again_and_then_a_dead_letter(progr
         Attempt.objects.update(next_try=attempt.message.posted)
     assert attempt.dead
     assert messages_of(mailbox_of(site_user())).exists()
+
+
+def test_an_answer_without_end_is_a_failure(program, monkeypatch):
+    monkeypatch.setattr(webhook, "WHOLE", 0.1)
+    ended = threading.Event()
+    monkeypatch.setattr(Program, "do_POST", lambda self: ended.wait(10))
+    try:
+        with pytest.raises(webhook.WebhookFailed, match="no whole answer"):
+            webhook._send(b"{}", "1790000000")
+    finally:
+        ended.set()
 
 
 def test_a_program_that_does_not_run_is_tried_again(program, settings):

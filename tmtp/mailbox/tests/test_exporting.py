@@ -151,11 +151,12 @@ def test_what_is_not_a_message() -> None:
     account.save()
     draft = Draft.objects.create(node=ann, subject="Later", changed="2026-01-01T00:00Z")
     draft.files.create(name="../../etc/passwd", size=3, body=b"abc")
+    draft.files.create(name="ä" * 127, size=4, body=b"abcd")
     with archive_of(ann.user) as archive:
         names = archive.namelist()
         everything = b"".join(archive.read(name) for name in names)
         read = {name: json.loads(archive.read(name)) for name in names if name.endswith(".json")}
-        assert archive.read(f"mailbox/drafts/{draft.pk}/{draft.files.get().pk}-passwd") == b"abc"
+        assert archive.read(f"mailbox/drafts/{draft.pk}/{draft.files.get(size=3).pk}/passwd") == b"abc"
     assert read["profile.json"]["account"]["username"] == account.username
     assert read["names.json"][0]["name"] == ANN
     assert [one["starred"] for one in read["mailbox/threads.json"]] == [True]
@@ -164,6 +165,7 @@ def test_what_is_not_a_message() -> None:
         read
     )
     assert account.password.encode() not in everything
+    assert all(len(part.encode()) <= 255 for name in names for part in name.split("/"))
     assert not [name for name in names if ".." in name or name.startswith("/")]
 
 
