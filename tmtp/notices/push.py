@@ -16,6 +16,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from tmtp.delivery import claims
+from tmtp.delivery.in_time import in_time
 from tmtp.delivery.languages import in_language_of
 from tmtp.mailbox.models import Entry
 from tmtp.models import Node, QueueEntry
@@ -32,7 +33,8 @@ AT_ONCE = push_sessions.AT_ONCE
 TRIES = 6  # the last one comes about 16 minutes after the first
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(hours=1)
-TIMEOUT = 10.0  # seconds
+TIMEOUT = 10.0  # seconds without an octet
+WHOLE = 30.0  # seconds for all of a request and its answer
 GONE = (404, 410)
 LATER = (408, 425, 429)  # and all from 500
 
@@ -69,7 +71,7 @@ def send_some(session: requests.Session) -> int:
     prepared = [_prepare(push) for push in pushes if _take(push)]
     ready = [one for one in prepared if one is not None]
     with ThreadPoolExecutor(AT_ONCE) as threads:  # they only wait for the network, and use no database
-        answers = list(threads.map(lambda one: _post(one, key, session), ready))
+        answers = list(threads.map(lambda one: _post_in_time(one, key, session), ready))
     for request, answer in zip(ready, answers, strict=True):
         _finish(request.push, answer)
     return len(pushes)
@@ -122,6 +124,14 @@ def _unread_entry(push: Push) -> Entry | None:
 def topic_of(thread: str) -> str:
     """Return the topic of a thread's notices: a newer one replaces one that still waits (RFC 8030 section 5.4)."""
     return base64.urlsafe_b64encode(hashlib.sha256(thread.encode()).digest()[:24]).decode()
+
+
+def _post_in_time(request: Request, key: Any, session: requests.Session) -> Answer:
+    """Post a notice. A push service that does not end its answer keeps back no other notices."""
+    try:
+        return in_time(lambda: _post(request, key, session), WHOLE)
+    except TimeoutError as error:
+        return Answer(0, problem=str(error))
 
 
 def _post(request: Request, key: Any, session: requests.Session) -> Answer:

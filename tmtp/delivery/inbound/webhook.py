@@ -11,15 +11,14 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
 import time
 import urllib.error
 import urllib.request
 from http.client import HTTPException
-from queue import Empty, SimpleQueue
 from typing import Any
 
 from ..conf import conf
+from ..in_time import in_time
 from .messages import REPORT, InboundMessage
 
 TIMEOUT = 20  # seconds without an octet
@@ -86,7 +85,7 @@ def _send(body: bytes, timestamp: str) -> bytes:
     }
     request = urllib.request.Request(conf.WEBHOOK_URL, body, headers, method="POST")  # noqa: S310 - a check has seen it
     try:
-        return _in_time(request)
+        return in_time(lambda: _exchange(request), WHOLE)
     except urllib.error.HTTPError as error:
         with error:
             raise WebhookFailed(f"status {error.code}") from None
@@ -94,25 +93,9 @@ def _send(body: bytes, timestamp: str) -> bytes:
         raise WebhookFailed(f"{type(error).__name__}: {error}") from None
 
 
-def _in_time(request: urllib.request.Request) -> bytes:
-    """Return the answer. Raise TimeoutError if it is not whole after WHOLE seconds, and what urllib raises."""
-    done: SimpleQueue[bytes | Exception] = SimpleQueue()
-
-    def exchange() -> None:
-        try:
-            with _opener.open(request, timeout=TIMEOUT) as response:
-                done.put(bytes(response.read(ANSWER_MAX)))
-        except Exception as error:
-            done.put(error)
-
-    threading.Thread(target=exchange, daemon=True).start()
-    try:
-        answer = done.get(timeout=WHOLE)
-    except Empty:
-        raise TimeoutError(f"no whole answer after {WHOLE} seconds") from None
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+def _exchange(request: urllib.request.Request) -> bytes:
+    with _opener.open(request, timeout=TIMEOUT) as response:
+        return bytes(response.read(ANSWER_MAX))
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 import time
 from datetime import timedelta
 
@@ -322,6 +323,26 @@ def test_no_connection(phone, ann, bob):
     write(bob, ann)
     tasks.push()
     assert Push.objects.get().tries == 1
+
+
+def test_an_answer_without_end_keeps_back_no_others(phone, service, ann, bob, monkeypatch):
+    laptop = service.new_browser()
+    assert signed_in(ann).post("/notifications/subscribe/", laptop.form).status_code == 204
+    original, ended = push._post, threading.Event()
+
+    def post(request, *args):
+        if request.push.subscription.endpoint == laptop.form["endpoint"]:
+            ended.wait(10)
+        return original(request, *args)
+
+    monkeypatch.setattr(push, "WHOLE", 1.0)
+    monkeypatch.setattr(push, "_post", post)
+    write(bob, ann)
+    tasks.push()
+    waiting = Push.objects.get()
+    ended.set()
+    assert len(phone.received) == 1
+    assert (waiting.subscription.endpoint, waiting.tries) == (laptop.form["endpoint"], 1)
 
 
 def test_one_that_cannot_be_sent_does_not_keep_back_others(phone, client, service, ann, bob):
