@@ -68,6 +68,7 @@ run: .venv/installed translations
 # The service may be running already (make run): this one then ends, and the device connects to that one.
 hello: .venv/installed
 	@$(PY) manage.py tmtpcert
+	@$(PY) manage.py tmtpvapid --verbosity=0
 	@$(PY) manage.py migrate --verbosity=0
 	@$(PY) manage.py runtmtp 2>/dev/null & trap "kill $$! 2>/dev/null; wait" EXIT; \
 	$(PY) manage.py tmtplisten "ann of rome" --hello --once

@@ -182,7 +182,7 @@ class WhileTheDatabaseLacks(logging.Filter):
         """Change the record of such an error, and let it pass if it is time."""
         raised = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
         errors = [raised, *record.args] if isinstance(record.args, tuple) else [raised]
-        error = next((one for one in errors if _shows_what_is_missing(one)), None)
+        error = next((one for one in errors if shows_what_is_missing(one)), None)
         if error is None:
             return True
         now = time.monotonic()
@@ -198,7 +198,8 @@ class WhileTheDatabaseLacks(logging.Filter):
         return True
 
 
-def _shows_what_is_missing(error: object) -> bool:
+def shows_what_is_missing(error: object) -> bool:
+    """Return whether this is the error of a database that lacks tables, columns or rights."""
     if not isinstance(error, DatabaseError):
         return False
     return getattr(error.__cause__, "sqlstate", None) in LACKS or str(error).startswith(LACKS_ON_SQLITE)

@@ -1,4 +1,4 @@
-"""What the commands share: they print on any console."""
+"""What the commands share: they print on any console, and say what to do if the database cannot be used."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import sys
 from argparse import ArgumentTypeError
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
+from django.db import Error, OperationalError
 from django.utils.translation import gettext as _
+
+from ..logs import shows_what_is_missing
 
 
 def text(argument: str) -> str:
@@ -35,3 +38,17 @@ class TmtpCommand(BaseCommand):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
         super().__init__(*args, **options)
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Run the command. Raise CommandError if the database cannot be reached, or lacks tables."""
+        try:
+            return super().execute(*args, **options)
+        except Error as error:
+            line = str(error).strip().partition("\n")[0]
+            if shows_what_is_missing(error):
+                raise CommandError(
+                    _("The database lacks tables (%s): run `manage.py migrate` first.") % line
+                ) from error
+            if isinstance(error, OperationalError):
+                raise CommandError(_("The database cannot be used: %s") % line) from error
+            raise

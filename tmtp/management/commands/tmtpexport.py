@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
-from django.db import Error
 from django.utils.translation import gettext as _
 
 from tmtp.management.base import TmtpCommand, text
@@ -35,6 +34,6 @@ class Command(TmtpCommand):
             raise CommandError(_("%s exists already") % file) from None
         except OSError as error:
             raise CommandError(f"{error.filename or file}: {error.strerror or error}") from None
-        except (Refused, Error) as error:
+        except Refused as error:
             raise CommandError(str(error)) from None
         self.stdout.write(_("%(file)s: %(octets)d octets") % {"file": file, "octets": octets})

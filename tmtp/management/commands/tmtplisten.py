@@ -14,7 +14,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
-from django.db import DatabaseError, transaction
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from ...client import Client, ClientError, Device, Message, Ping, RequestRefused
@@ -82,8 +82,6 @@ class Command(TmtpCommand):
             asyncio.run(self._listen(client, options))
         except Refused as error:
             raise CommandError(error.text_for_people()) from error
-        except DatabaseError as error:
-            raise CommandError(_("The database cannot be used: %s") % str(error).strip().split("\n")[0]) from error
         except OSError as error:
             raise CommandError(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
         except (ClientError, ImproperlyConfigured) as error:
@@ -182,7 +180,7 @@ def is_known(device: Device) -> bool:
 
 @transaction.atomic
 def register(file: DeviceFile, alias: str) -> None:
-    """Create a user with this alias and a device, and save it. Raise Refused, NotADeviceFile or DatabaseError.
+    """Create a user with this alias and a device, and save it. Raise Refused or NotADeviceFile.
 
     If that fails, no user is left behind.
     """
