@@ -1,7 +1,8 @@
 """The texts of a page in the language of `mnmsite.tests.pseudo`: what was not translated, and sentences made of parts.
 
 Names, subjects and messages, which people have written, are in elements that isolate their direction from the text
-around them (`<bdi>`, `dir="auto"`): in these, and in what is in no language, nothing has to be translated.
+around them (`<bdi>`, `dir="auto"`): in these, in what is in no language, and in what says that it is in another one
+(`lang`), nothing has to be translated.
 """
 
 from __future__ import annotations
@@ -66,7 +67,10 @@ class ShownText(HTMLParser):
 
     def _is_free(self) -> bool:
         return any(
-            tag in IN_NO_LANGUAGE or attributes.get("dir") == "auto" or attributes.get("aria-hidden") == "true"
+            tag in IN_NO_LANGUAGE
+            or attributes.get("dir") == "auto"
+            or attributes.get("aria-hidden") == "true"
+            or (tag != "html" and "lang" in attributes)
             for tag, attributes in self._open
         )
 

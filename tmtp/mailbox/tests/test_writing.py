@@ -36,7 +36,7 @@ def test_an_answer_goes_to_whom_the_first_message_names(browser, ann, bob):
     add_node(sender_of(ann), "phone")
     forget(bob.node, carl.node)
     (thread,) = threads(ann)
-    assert "To bob the second, carl the third" in page(browser, "thread", thread.pk)
+    assert "To <bdi>bob the second, carl the third</bdi>" in page(browser, "thread", thread.pk)
     form = {"text": "Yes\r\nat eight", "files": [SimpleUploadedFile("a.txt", b"ok")]}
     answer = browser.post(url("thread", thread.pk), form)
     assert answer.status_code == 302
