@@ -150,33 +150,36 @@ class PrivateRequests(logging.Filter):
         return True
 
 
-class WhileRedisIsAway(logging.Filter):
-    """Lets a line a minute through of what channels-redis repeats each second, with a traceback, in each process."""
-
+class _OnceAMinute(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self._next = 0.0
+
+    def _is_due(self) -> bool:
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + MINUTE
+        return True
+
+
+class WhileRedisIsAway(_OnceAMinute):
+    """Lets a line a minute through of what channels-redis repeats each second, with a traceback, in each process."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Shorten the record of a lost connection, and let it pass if it is time."""
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
         if not isinstance(error, OSError) and not type(error).__module__.startswith("redis."):
             return True
-        now = time.monotonic()
-        if now < self._next:
+        if not self._is_due():
             return False
-        self._next = now + MINUTE
         record.msg, record.args = "Redis cannot be used, trying again each second: %s", (str(error),)
         record.exc_info = record.exc_text = None
         return True
 
 
-class WhileTheDatabaseLacks(logging.Filter):
+class WhileTheDatabaseLacks(_OnceAMinute):
     """Lets a line a minute through, which says what to do, while tables or rights are missing: each batch fails."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._next = 0.0
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Change the record of such an error, and let it pass if it is time."""
@@ -185,10 +188,8 @@ class WhileTheDatabaseLacks(logging.Filter):
         error = next((one for one in errors if shows_what_is_missing(one)), None)
         if error is None:
             return True
-        now = time.monotonic()
-        if now < self._next:
+        if not self._is_due():
             return False
-        self._next = now + MINUTE
         record.msg = (
             "the database lacks what the service needs (%s): run `manage.py migrate` with the service's settings,"
             " and let its user read and write all tables"

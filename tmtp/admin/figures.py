@@ -10,7 +10,6 @@ from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -19,7 +18,7 @@ from ..monitoring.health import Level, level_of, problems
 from ..monitoring.series import DAY, HOUR, plots
 from ..monitoring.status import Server, Status, age_of, read
 from ..monitoring.svg import draw
-from ..monitoring.words import duration, mean_of, tenths
+from ..monitoring.words import duration, grouped, mean_of, tenths
 
 REFUSALS_SHOWN = 8
 ERRORS_SHOWN = 5
@@ -82,11 +81,6 @@ def _row(server: Server) -> dict[str, Any]:
         "server": server,
         "cells": [*counts, f"{tenths(commit)} ms", ago, batch, f"{tenths(late)} ms", filesizeformat(values["memory"])],
     }
-
-
-def grouped(number: float) -> str:
-    """Return a number with separators between thousands."""
-    return number_format(number, use_l10n=True, force_grouping=True)
 
 
 def _queues(status: Status) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
@@ -14,44 +15,24 @@ from tmtp.services.people import accounts, identities
 from tmtp.services.queue import leases, receipts
 from tmtp.services.storage.clock import clock
 
-from . import last_runs, retention
+from . import retention
 from .broadcasts import files
 from .budget import Budget, repeat
 from .conf import conf
 from .models import Attempt, ReportChange
 
-DAY = timedelta(days=1)
 LOOKS = 26  # a tenth of the spool's folders, 50,000 messages and 130,000 entries
 
 _sweeper = sweeping.Sweeper()  # remembers how far it has come, as long as this worker lives
 
 
 def expire() -> int:
-    """Drop what has waited longer than EXPIRE_AFTER. Return the number of dropped queue entries.
-
-    Each message is looked at once, when it becomes old enough; once a day, all are.
-    """
+    """Drop what has waited longer than EXPIRE_AFTER. Return the number of dropped queue entries."""
     if conf.EXPIRE_AFTER is None:
         return 0
     members = bool(conf.EXPIRE_MEMBERS)
-    run = f"expired, members {members}"
-    if last_runs.start("expiry begun anew", DAY):
-        last_runs.record(run, 0)
-    before = clock.now() - int(conf.EXPIRE_AFTER * 1e9)
-    dropped, budget = 0, Budget()
-
-    def step() -> int:
-        nonlocal dropped
-        after = last_runs.progress_of(run)
-        if after >= before - 1:
-            return 0
-        done = expiry.expire(after, before, members=members)
-        last_runs.record(run, done.up_to)
-        dropped += done.entries
-        return 1
-
-    repeat(step, budget)
-    return dropped
+    run, before = f"expired, members {members}", clock.now() - int(conf.EXPIRE_AFTER * 1e9)
+    return retention.each_once(run, "expiry begun anew", before, partial(expiry.expire, members=members), Budget())
 
 
 def sweep() -> None:

@@ -57,20 +57,32 @@ def _reports(before: datetime) -> int:
 
 
 def _mailboxes(setting: str, kept: Kept, budget: Budget, *, large: bool = False) -> int:
-    """Delete messages of mailboxes. Each is looked at once, when it becomes old enough; once a day, all are."""
+    """Delete messages of mailboxes."""
     if kept is None:
         return 0
-    run, dropped = f"retention {setting}", 0
-    if last_runs.start(f"{run} begun anew", BEGUN_ANEW):
-        last_runs.record(run, 0)
+    run = f"retention {setting}"
     before = number_at(timezone.now() - timedelta(seconds=kept))
+    return each_once(run, f"{run} begun anew", before, partial(expiry.expire_in_mailboxes, large=large), budget)
+
+
+def each_once(
+    run: str, begun_anew: str, before: int, expire: Callable[[int, int], expiry.Expired], budget: Budget
+) -> int:
+    """Let `expire` look at each message below the number `before` once; once a day, at all of them again.
+
+    `run` and `begun_anew` are the names of the rows that remember how far it has come and when it began. `expire` gets
+    the numbers that it looks between. Return the number of dropped queue entries.
+    """
+    if last_runs.start(begun_anew, BEGUN_ANEW):
+        last_runs.record(run, 0)
+    dropped = 0
 
     def step() -> int:
         nonlocal dropped
         after = last_runs.progress_of(run)
         if after >= before - 1:
             return 0
-        done = expiry.expire_in_mailboxes(after, before, large=large)
+        done = expire(after, before)
         last_runs.record(run, done.up_to)
         dropped += done.entries
         return 1

@@ -25,3 +25,8 @@ def mean_of(figures: dict[str, Any] | None) -> float:
     """Return the mean of a histogram's figures, 0 if it is empty."""
     count = sum(figures["counts"]) if figures else 0
     return float(figures["sum"]) / count if figures and count else 0.0
+
+
+def grouped(number: float) -> str:
+    """Return a number with separators between thousands."""
+    return number_format(number, use_l10n=True, force_grouping=True)

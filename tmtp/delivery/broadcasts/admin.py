@@ -10,8 +10,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from tmtp.monitoring.words import grouped
+
 from ..models import Broadcast, Template
-from ..templatetags.tmtp_delivery import figure
 from . import audience
 from .files import attach
 from .forms import DraftForm
@@ -62,11 +63,11 @@ class BroadcastAdmin(BroadcastPages):
         """Return how many recipients it was queued for, of how many."""
         if broadcast.repeats:
             return ngettext("%(number)s run", "%(number)s runs", broadcast.repeats) % {
-                "number": figure(broadcast.repeats)
+                "number": grouped(broadcast.repeats)
             }
         if not broadcast.chosen:
             return ""
-        return gettext("%(sent)s of %(total)s") % {"sent": figure(broadcast.sent), "total": figure(broadcast.total)}
+        return gettext("%(sent)s of %(total)s") % {"sent": grouped(broadcast.sent), "total": grouped(broadcast.total)}
 
     @admin.display(description=_("when"), ordering="send_at")
     def when(self, broadcast: Broadcast) -> Any:

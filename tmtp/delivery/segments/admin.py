@@ -12,11 +12,12 @@ from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from tmtp.monitoring.words import grouped
+
 from ..broadcasts import audience
 from ..conf import conf
 from ..errors import Refused
 from ..models import Broadcast, Condition, Segment
-from ..templatetags.tmtp_delivery import figure
 from . import kinds
 
 
@@ -77,7 +78,7 @@ class SegmentAdmin(admin.ModelAdmin):
             "%(number)s members at the moment, among them: %(names)s",
             number,
         )
-        return said % {"number": figure(number), "names": ", ".join(names)}
+        return said % {"number": grouped(number), "names": ", ".join(names)}
 
     @admin.display(description=_("use"))
     def begin(self, segment: Segment) -> Any:

@@ -6,11 +6,12 @@ from typing import Any
 
 from django import template
 from django.db import Error
-from django.utils.formats import number_format
 
 from tmtp.delivery import workers
+from tmtp.monitoring.words import grouped
 
 register = template.Library()
+register.filter("figure", grouped)
 
 
 @register.inclusion_tag("tmtp_delivery/_worker_notice.html", takes_context=True)
@@ -28,9 +29,3 @@ def worker_notice(context: dict[str, Any]) -> dict[str, Any]:
         return {"late": workers.are_missing(), "seen": workers.last_heartbeat()}
     except Error:  # not migrated yet, which Django reports itself
         return {"late": False}
-
-
-@register.filter
-def figure(number: int) -> str:
-    """Format a number with separators between thousands."""
-    return number_format(number, use_l10n=True, force_grouping=True)

@@ -16,9 +16,10 @@ from django.utils import timezone
 from tmtp.delivery.models import Notice
 from tmtp.delivery.notices import _tell
 from tmtp.delivery.private_errors import TaskFailed
-from tmtp.mailbox.tests.mailboxes import letter, member, sender_of, threads
+from tmtp.mailbox.tests.mailboxes import member, threads
 from tmtp.notices import digests, tasks
 from tmtp.notices.models import Override, Preferences
+from tmtp.notices.tests.letters import write
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
@@ -40,10 +41,6 @@ class Book:
 def wanting(ann, notices_on):
     """Return preferences of ann with a digest that is due."""
     return Preferences.objects.create(account=ann.account, digest="daily", digest_of=timezone.now() - 2 * DAY)
-
-
-def write(bob, ann, subject="Lunch?", **more):
-    return letter(bob, "bob the second", subject, "At noon.", sender_of(ann), **more)
 
 
 def sent():

@@ -14,17 +14,14 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
-from tmtp.mailbox.tests.mailboxes import group, letter, member, sender_of, threads
+from tmtp.mailbox.tests.mailboxes import group, member, sender_of, threads
 from tmtp.notices import checks, vapid
 from tmtp.notices.models import Override, Preferences
+from tmtp.notices.tests.letters import write
 
 pytestmark = pytest.mark.django_db
 PAGE = "/notifications/"
 FORM = {"desktop": ["pings"], "push": [], "show_sender": "0", "digest": "weekly", "time_zone": "Europe/Berlin"}
-
-
-def write(bob, ann, subject="Lunch?", **more):
-    return letter(bob, "bob the second", subject, "At noon.", sender_of(ann), **more)
 
 
 # preferences

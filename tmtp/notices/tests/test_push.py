@@ -18,20 +18,17 @@ from django_q.models import OrmQ
 from tmtp.delivery.claims import take
 from tmtp.delivery.models import LastRun
 from tmtp.mailbox.models import Entry, Thread
-from tmtp.mailbox.tests.mailboxes import letter, member, sender_of, threads
+from tmtp.mailbox.tests.mailboxes import member, sender_of, threads
 from tmtp.messaging import recall, send_message
 from tmtp.notices import arrivals, endpoints, push, push_sessions, tasks
 from tmtp.notices.models import Decided, Override, Preferences, Push, Subscription
+from tmtp.notices.tests.letters import write
 from tmtp.services.messages import posting
 from tmtp.services.messages.fanout import LATE
 from tmtp.tests.people import someone, unique
 
 pytestmark = pytest.mark.django_db
 SECOND = timedelta(seconds=1)
-
-
-def write(bob, ann, subject="Lunch?", **more):
-    return letter(bob, "bob the second", subject, "At noon.", sender_of(ann), **more)
 
 
 def signed_in(node, account=None):
