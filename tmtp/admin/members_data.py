@@ -16,6 +16,7 @@ from django.utils.translation import ngettext
 from ..downloads import download
 from ..members_data import deletion, exporting
 from ..models import Deletion, User
+from ..services.errors import Refused
 from ..services.people import audit
 from ..services.people.linking import user_of
 from .base import ViewAdmin, attempt
@@ -53,8 +54,12 @@ class MembersDataActions(admin.ModelAdmin):
             self.message_user(request, _("Choose one member: an export is one file."), messages.WARNING)
             return None
         user = chosen[0] if isinstance(chosen[0], User) else user_of(chosen[0])
-        with audit.acting(audit.staff(request.user)):
-            pieces = exporting.export(user)
+        try:
+            with audit.acting(audit.staff(request.user)):
+                pieces = exporting.export(user)
+        except Refused as refused:
+            self.message_user(request, refused.text_for_people(), messages.ERROR)
+            return None
         return download(request, exporting.file_name(user), None, next(pieces), pieces)
 
     @admin.action(description=_("Delete the account later"))

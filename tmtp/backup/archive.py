@@ -14,9 +14,11 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from django.utils.translation import gettext as _
+
+from ..services.storage.unreadable import BodyFile, Unreadable, guarding
 
 FORMAT = 1
 MANIFEST, DATABASE = "manifest.json", "database"
@@ -39,12 +41,21 @@ class Writer:
         self.files: dict[str, dict[str, Any]] = {}
 
     def add(self, name: str, path: Path) -> None:
-        """Add a file."""
-        with path.open("rb") as file:
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = os.fstat(file.fileno()).st_size, 0o600
-            summed = Summed(file)
-            self._tar.addfile(entry, summed)
+        """Add a file. Raise Unreadable if it cannot be read: then the archive is as it was before."""
+        before = self._tar.offset
+        try:
+            with guarding(name):
+                file = BodyFile(path, name)
+            with file:
+                entry = tarfile.TarInfo(name)
+                entry.size, entry.mode = os.fstat(file.fileno()).st_size, 0o600
+                summed = Summed(cast(BinaryIO, file))
+                self._tar.addfile(entry, summed)
+        except Unreadable:
+            self._file.seek(before)
+            self._file.truncate()
+            self._tar.offset = before
+            raise
         self.files[name] = {"size": entry.size, "sha256": summed.digest}
 
     def finish(self, about: dict[str, Any]) -> None:

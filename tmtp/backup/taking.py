@@ -18,6 +18,8 @@ from django.utils.translation import gettext as _
 
 from ..conf import conf
 from ..services.storage import spool
+from ..services.storage.object_storage import StorageUnavailable
+from ..services.storage.unreadable import Unreadable
 from .archive import DATABASE, BackupError, Writer
 from .databases import Snapshot, snapshot
 
@@ -26,7 +28,7 @@ DAY = 86400.0
 
 
 def back_up(path: Path) -> tuple[int, int, list[str]]:
-    """Write a backup to a new file. Return its spool files, its octets, and the spool files that do not exist.
+    """Write a backup to a new file. Return its spool files, its octets, and the spool files that cannot be read.
 
     Raise BackupError if it cannot be written, or if the file exists.
     """
@@ -57,12 +59,15 @@ def _write(path: Path, links: Path, folder: Path) -> tuple[int, int, list[str]]:
     try:
         writer.add(DATABASE, folder / DATABASE)
         for name in sorted(names):
-            writer.add(f"spool/{name}", links / name)
+            try:
+                writer.add(f"spool/{name}", links / name)
+            except Unreadable:
+                missing.add(name)
         writer.finish({"vendor": connection.vendor, "made": datetime.now(UTC).isoformat(timespec="seconds")})
     except BaseException:
         writer.abandon()
         raise
-    return len(names), path.stat().st_size, sorted(missing)
+    return len(names - missing), path.stat().st_size, sorted(missing)
 
 
 def _copy_database(target: Path, links: Path) -> tuple[set[str], set[str]]:
@@ -84,11 +89,13 @@ def _copied(found: Snapshot, target: Path, names: set[str], missing: set[str]) -
 
 
 def _link(names: Iterable[str], links: Path) -> set[str]:
-    """Link spool files into a folder, and return those that do not exist."""
+    """Link spool files into a folder, and return those that do not exist, or cannot be read."""
     missing = set()
     for name in names:
         try:
             spool.link(name, links / name)
-        except FileNotFoundError:
+        except StorageUnavailable:
+            raise
+        except (FileNotFoundError, Unreadable):
             missing.add(name)
     return missing

@@ -11,6 +11,7 @@ TEXTS = {
     "broadcast_group_gone": Text(
         _("A group in the audience has been deleted. Cancel this broadcast and create another one.")
     ),
+    "broadcast_gone": Text(_("“%(subject)s” has been deleted.")),
     "broadcast_condition": Text(_("The accounts of this site have no field “%(field)s” for “%(condition)s”.")),
     "broadcast_for_nobody": Text(_("The broadcast has no audience.")),
     "broadcast_field_wrong": Text(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -34,6 +35,7 @@ from .conf import conf
 from .email_addresses import address_by_user
 from .languages import in_language_of
 from .models import Notice
+from .one_of_many import guarded
 from .site_email import mail_server, on_site, send
 
 log = logging.getLogger("tmtp.delivery")
@@ -110,11 +112,12 @@ def _tell(accounts: Sequence[Any]) -> int:
     with mail_server() as connection:
         for account in accounts:
             address = addresses.get(account.pk)
-            before = _mark_told(account) if address else None
-            if not address or before is None:
+            before = guarded(_mark_told, account) if address else None
+            mail = guarded(partial(notice, address=address), account) if address and before else None
+            if before is None or mail is None:
                 continue
             try:
-                sent += send(connection, notice(account, address))
+                sent += send(connection, mail)
             except Exception:
                 Notice.objects.filter(pk=account.pk).update(last=before.last)
                 raise

@@ -21,6 +21,7 @@ from tmtp.services.people import devices
 
 from .budget import Budget
 from .models import StalledDevice
+from .one_of_many import guarded
 
 PAGE = 1000  # nodes at once
 LONGEST_PAUSE = timedelta(hours=1)
@@ -54,7 +55,7 @@ def _compare(page: dict[int, int | None]) -> int:
         ignore_conflicts=True,  # another worker was faster
     )
     due = [row for node, row in known.items() if node not in moved and row.next_try <= now]
-    return sum(_retry(row, now) for row in due)
+    return sum(bool(guarded(lambda one: _retry(one, now), row)) for row in due)
 
 
 @transaction.atomic

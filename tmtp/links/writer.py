@@ -8,6 +8,7 @@ another ASGI server has to be awaited.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -17,14 +18,17 @@ from ..services.queue.batch import Parcel
 from ..services.storage import spool
 from ..services.storage.object_storage import StorageUnavailable
 from ..services.storage.spool import Spooled
+from ..services.storage.unreadable import Unreadable, report
 from .session import Outbox, Session, nobody
 from .uploads import disk, transfers
 
 log = logging.getLogger("tmtp")
 READ_OCTETS = 128 * 1024
 CACHED_NANOSECONDS = 60 * 10**9  # the age of a message up to which the system surely still knows where its file is
+BROKEN_FOR = 600.0  # seconds for which a body is not tried that could not be read to its end
 PIECE = 64 * 1024  # longer frames are sent in pieces of this size
 _fetching: dict[str, asyncio.Future[None]] = {}  # bodies that links of this process wait for
+_broken: dict[str, float] = {}  # when a link of this process could not read a body to its end
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
@@ -114,26 +118,31 @@ class Writer:
         """
         left = body.size
         try:
+            _check(body)
             file = await self._open(parcel, body)
         except FileNotFoundError:
             self._session.give_up(parcel)
             return True
         except OSError as error:
-            log.debug("message %s is sent later: %s", parcel.msgid, error)
-            self._session.postpone(parcel)
-            return False
+            return self._postpone(parcel, error)
         with file:
-            piece = await self._read(file)
+            try:
+                piece = await self._read(file)
+            except OSError as error:
+                return self._postpone(parcel, error)
             left -= len(piece)
             piece = parcel.frame + piece  # replaces the piece, so that only one copy stays in memory while it is sent
             await self._send_frame(piece)
             while left:
-                piece = await self._read(file)
-                if not piece:
-                    raise EOFError(f"the spool's file {body.name} is shorter than it was")
+                piece = await self._read_rest(file, body)
                 left -= len(piece)
                 await self._send_frame(piece)
         return True
+
+    def _postpone(self, parcel: Parcel, error: OSError) -> bool:
+        log.debug("message %s is sent later: %s", parcel.msgid, error)
+        self._session.postpone(parcel)
+        return False
 
     async def _open(self, parcel: Parcel, body: Spooled) -> BinaryIO:
         """Open a body, which may have to be fetched. Raise FileNotFoundError if it is gone, and OSError."""
@@ -154,6 +163,28 @@ class Writer:
         if piece is None:
             piece = cast(bytes, await self._loop.run_in_executor(disk, file.read, READ_OCTETS))
         return piece
+
+    async def _read_rest(self, file: BinaryIO, body: Spooled) -> bytes:
+        """Return the next piece of a body that is being sent. Raise Unreadable: then the link has to end.
+
+        The body is not tried again for BROKEN_FOR seconds. What comes after it would never be sent otherwise.
+        """
+        try:
+            piece = await self._read(file)
+            if not piece:
+                raise Unreadable(errno.EIO, "its file is shorter than it was", body.name)
+        except Unreadable as error:
+            report(body.name, error)
+            _broken[body.name] = time.monotonic()
+            raise
+        return piece
+
+
+def _check(body: Spooled) -> None:
+    """Raise Unreadable if a link has just ended while it sent this body."""
+    if _broken and time.monotonic() - _broken.get(body.name, -BROKEN_FOR) < BROKEN_FOR:
+        raise Unreadable(errno.EIO, "it could not be read to its end", body.name)
+    _broken.pop(body.name, None)
 
 
 async def _fetch(body: Spooled) -> None:

@@ -55,6 +55,11 @@ class Item:
         """The first letter or digit of the author's name, as a capital letter."""
         return next((letter.upper() for letter in self.alias if letter.isalnum()), "?")
 
+    @property
+    def is_readable(self) -> bool:
+        """Return whether the message can be read now: its file may be missing, damaged or out of reach."""
+        return self.received.is_readable
+
     @cached_property
     def html(self) -> SafeString:
         """The first SHOWN_MAX characters of the text, as HTML."""
@@ -118,8 +123,8 @@ class Part:
 
     @property
     def unread(self) -> list[int]:
-        """The numbers of the messages that have not been read."""
-        return [item.entry.number for item in self.items if item.entry.read is None]
+        """The numbers of the messages that have not been read, and can be read now."""
+        return [item.entry.number for item in self.items if item.entry.read is None and item.is_readable]
 
     @property
     def last(self) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.translation import gettext as _
 
-from ..services.storage.object_storage import StorageUnavailable
+from ..services.storage.unreadable import Unreadable
 from ..web.decorators import View, member_page
 from .access import mailbox_for
 
@@ -22,7 +22,7 @@ def mailbox_page(*methods: str) -> Callable[[View], View]:
         def with_mailbox(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             try:
                 return view(request, mailbox_for(request.user), *args, **kwargs)
-            except StorageUnavailable:
+            except Unreadable:
                 text = _("Part of this page cannot be read at the moment. Try again in a minute.")
                 return HttpResponse(text, status=503, content_type="text/plain; charset=utf-8")
 

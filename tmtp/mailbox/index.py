@@ -19,14 +19,14 @@ from django.utils import timezone
 from ..models import Alias, Message, Node, QueueEntry, User
 from ..services.messages.fanout import LATE
 from ..services.messages.mailbox import Received, look_up_names, remove
-from ..services.storage.object_storage import StorageUnavailable
 from . import search
 from .models import Entry, Mailbox, Thread
 from .participation import Participation
 from .search import Words
-from .summary import PEOPLE_MAX, Summary, summarise, text_of
+from .summary import PEOPLE_MAX, SHOWN, Summary, summarise, summarise_unread, text_of
 
 AT_ONCE = 200  # messages indexed in one transaction
+AGAIN_AT_ONCE = 5  # messages that could not be read, and are tried again
 GONE_AT_ONCE = 1000
 PATIENCE = 0.3  # seconds that a page waits for the index
 COMPARED_EVERY = timedelta(minutes=5)
@@ -36,18 +36,15 @@ NORMAL = QueueEntry.Rank.NORMAL
 def catch_up(node: Node) -> bool:
     """Index new messages, and remove those that are gone. Return False if there is more to do after PATIENCE.
 
-    There is more to do, too, if a new message is in a storage that does not answer.
+    A message that cannot be read is indexed by its header, and read again by later calls, AGAIN_AT_ONCE at a time.
 
     If there is nothing to do, this costs two short queries. Messages that have nothing for a person to read are
     acknowledged.
     """
     until = time.monotonic() + PATIENCE
-    try:
-        while not _catch_up_some(node):
-            if time.monotonic() > until:
-                return False
-    except StorageUnavailable:
-        return False
+    while not _catch_up_some(node):
+        if time.monotonic() > until:
+            return False
     return True
 
 
@@ -61,16 +58,19 @@ def _catch_up_some(node: Node) -> bool:
     from_the_top = due and mailbox.reached is None
     gone_by, first = (_gone(mailbox), _first(mailbox)) if from_the_top else ([], [])
     numbers = _compared(mailbox) if due else _new(mailbox)
-    if not due and not numbers:
+    again = _unread(mailbox) if mailbox.unreadable else []
+    if not due and not numbers and not again:
         return mailbox.complete
-    found = _read(node, numbers)
+    found = _read(node, [*numbers, *again])
+    read_at_last = set(again) - found.unreadable
     with transaction.atomic():
         mailbox = Mailbox.objects.select_for_update().get(node=node)  # if two pages find a message, one indexes it
-        forget(node, gone_by)
+        forget(node, [*gone_by, *read_at_last])
         _acknowledge(node, [*first, *found.silent])
         _index(node, found)
         _note(mailbox, numbers, due)
-    return mailbox.complete
+        _note_unread(mailbox, found)
+    return mailbox.complete and not read_at_last
 
 
 def _is_due(mailbox: Mailbox) -> bool:
@@ -90,6 +90,12 @@ def _compared(mailbox: Mailbox) -> list[int]:
     if mailbox.reached is not None:
         missing = missing.filter(message_id__lt=mailbox.reached)
     return list(missing.values_list("message_id", flat=True)[:AT_ONCE])
+
+
+def _unread(mailbox: Mailbox) -> list[int]:
+    """Return the numbers of some messages that could not be read: those that were tried least recently."""
+    entries = Entry.objects.filter(node=mailbox.node_id, unreadable__isnull=False, deleted=None)
+    return list(entries.order_by("unreadable").values_list("number", flat=True)[:AGAIN_AT_ONCE])
 
 
 def _missing(mailbox: Mailbox) -> QuerySet[QueueEntry]:
@@ -126,12 +132,25 @@ def _note(mailbox: Mailbox, numbers: Sequence[int], due: bool) -> None:
     mailbox.save()
 
 
+def _note_unread(mailbox: Mailbox, found: Found) -> None:
+    """Note which messages could not be read, and whether there are any."""
+    mine = Entry.objects.filter(node=mailbox.node_id)
+    mine.filter(number__in=found.unreadable).update(unreadable=timezone.now())
+    if found.unreadable or mailbox.unreadable:
+        unreadable = mine.filter(unreadable__isnull=False, deleted=None).exists()
+        Mailbox.objects.filter(pk=mailbox.pk).update(unreadable=unreadable)
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Messages to be indexed, and the numbers of those that have nothing for a person to read (`silent`)."""
+    """Messages to be indexed.
+
+    `silent` are the numbers of those that have nothing for a person to read, `unreadable` those that cannot be read.
+    """
 
     summaries: Sequence[tuple[Summary, Words]]
     silent: Sequence[int]
+    unreadable: set[int]
     participation: Participation
 
 
@@ -143,16 +162,21 @@ def _read(node: Node, numbers: Iterable[int]) -> Found:
     uids = _uids_behind(received, node.user)
     summaries: list[tuple[Summary, Words]] = []
     silent: list[int] = []
+    unreadable: dict[int, Received] = {}
     for one in received:
-        try:
-            summary = summarise(one, node.user, uids, one.op != "delivery" or participation.joins(one))
-            if summary:
-                summaries.append((summary, summary.words(node.pk, text_of(one))))
-            else:
-                silent.append(one.number)
-        except FileNotFoundError:  # the message has just been removed
+        if not one.is_readable:
+            unreadable[one.number] = one
             continue
-    return Found(summaries, silent, participation)
+        summary = summarise(one, node.user, uids, one.op != "delivery" or participation.joins(one))
+        if summary:
+            summaries.append((summary, summary.words(node.pk, text_of(one))))
+        else:
+            silent.append(one.number)
+    for number in gone(node, unreadable) if unreadable else ():  # they have just been removed
+        del unreadable[number]
+    unread = [summarise_unread(one, node.user) for one in unreadable.values() if one.op in SHOWN]
+    summaries += [(summary, summary.words(node.pk, "")) for summary in unread]
+    return Found(summaries, silent, set(unreadable), participation)
 
 
 def _index(node: Node, all_found: Found) -> None:

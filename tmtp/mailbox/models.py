@@ -14,8 +14,9 @@ KEY_MAX = 300
 class Mailbox(models.Model):
     """The state of a mailbox's index: the `newest` number in it, and whether it has all older ones (`complete`).
 
-    While it has not, older messages are indexed step by step, and `reached` is the lowest number so far. `shortcuts`
-    says whether the member wants single keys to do something.
+    While it has not, older messages are indexed step by step, and `reached` is the lowest number so far. `unreadable`
+    says whether it has messages that could not be read. `shortcuts` says whether the member wants single keys to do
+    something.
     """
 
     node = models.OneToOneField("tmtp.Node", on_delete=models.CASCADE, primary_key=True, related_name="+")
@@ -23,6 +24,7 @@ class Mailbox(models.Model):
     reached = models.BigIntegerField(null=True)
     complete = models.BooleanField(default=False)
     checked = models.DateTimeField(null=True)
+    unreadable = models.BooleanField(default=False)
     shortcuts = models.BooleanField(default=True)
 
     def __str__(self) -> str:
@@ -83,7 +85,8 @@ class Thread(models.Model):
 class Entry(models.Model):
     """A message in a mailbox: its thread and author, when it was read, and when the member deleted it (`trash`).
 
-    Its words are in the database's full-text index (`tmtp.mailbox.search`).
+    Its words are in the database's full-text index (`tmtp.mailbox.search`). `unreadable` is when it could not be read
+    last: it is in a thread of its own until it can be.
     """
 
     node = models.ForeignKey("tmtp.Node", on_delete=models.CASCADE, db_index=False, related_name="+")
@@ -95,6 +98,7 @@ class Entry(models.Model):
     subject = models.TextField(_("subject"))
     read = models.DateTimeField(_("read"), null=True)
     deleted = models.DateTimeField(_("deleted"), null=True)
+    unreadable = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name = _("message in a mailbox")
@@ -103,6 +107,11 @@ class Entry(models.Model):
         indexes = [
             models.Index(fields=["thread", "number"], name="tmtp_mailbox_entry_of_thread"),
             models.Index(fields=["deleted"], condition=Q(deleted__isnull=False), name="tmtp_mailbox_entry_deleted"),
+            models.Index(
+                fields=["node", "unreadable"],
+                condition=Q(unreadable__isnull=False),
+                name="tmtp_mailbox_entry_unreadable",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -29,7 +29,7 @@ class Participation:
         keys = set()
         for message in messages:
             if message.op in ("delivery", "notify"):
-                with suppress(FileNotFoundError):  # the message has just been removed
+                with suppress(OSError):  # the message has just been removed, or cannot be read
                     keys.add(message.named_thread)
         self._look_up(node, keys)
         for message in messages:
@@ -67,13 +67,13 @@ class Participation:
             self._from_site.add(sent.msgid)
         for message in messages_of(node).filter(pk__in=numbers, op="delivery"):
             first = Received(message)
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 self._participants[first.msgid] = threads.participants(first)
                 if first.is_from_site:
                     self._from_site.add(first.msgid)
 
     def _extend(self, notice: Received) -> None:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             key = notice.named_thread
             if key in self._participants and self.joins(notice):
                 added = [reader.uid for reader in notice.readers]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from contextlib import suppress
 from html import unescape
 
 from django.utils.html import strip_tags
+from django.utils.translation import gettext as _
 
 from ..markup import render
 from ..models import Message, Node, QueueEntry
 from ..services.messages.mailbox import Received
-from ..services.storage.object_storage import StorageUnavailable
 from .words import fold, terms_of
 
 READ_MAX = 1024  # octets of a text that are read for its beginning
@@ -27,9 +26,11 @@ def previews(node: Node, numbers: Iterable[int], wanted: str = "") -> dict[int, 
     waiting = QueueEntry.objects.filter(node=node, rank=QueueEntry.Rank.NORMAL, message_id__in=list(numbers))
     found = {}
     for message in Message.objects.filter(pk__in=waiting.values("message_id")):
-        with suppress(FileNotFoundError, StorageUnavailable):  # it has just been removed, or cannot be read now
+        try:
             text = Received(message).beginning(SEARCHED_MAX if wanted else READ_MAX)
             found[message.pk] = around(as_line(text), wanted)
+        except OSError:
+            found[message.pk] = _("This message cannot be read at the moment.")
     return found
 
 

@@ -98,7 +98,7 @@ def named(names: Iterable[str]) -> Readers:
 def readers_of(mailbox: Node, thread: Thread) -> Readers:
     """Return the readers of an answer in a thread: the author and readers of its first message.
 
-    If the first message is not in the mailbox, return those who have written in the thread.
+    If the first message is not in the mailbox, or cannot be read, return those who have written in the thread.
     """
     me = mailbox.user.uid
     first = _first(mailbox, thread.key)
@@ -113,11 +113,15 @@ def readers_of(mailbox: Node, thread: Thread) -> Readers:
 
 
 def _first(mailbox: Node, key: str) -> Received | None:
-    """Return the first message of a thread, or None if it is not in the mailbox."""
+    """Return the first message of a thread, or None if it is not in the mailbox, or cannot be read."""
     if ":" in key:
         return None
     message = messages_of(mailbox).filter(pk=parse_msgid(key), op="delivery").first()
-    return Received(message) if message else None
+    first = Received(message) if message else None
+    try:
+        return first if first and first.head else None
+    except OSError:
+        return None
 
 
 def _existing(people: dict[str, Person]) -> Readers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..conf import conf
 from ..models import User
 from ..services.messages.mailbox import Received
 from .models import KEY_MAX
@@ -14,6 +15,7 @@ from .words import TEXT_MAX
 PING, GROUP = "ping:", "group:"
 ALIAS_MAX = 255
 SUBJECT_MAX = 500
+SHOWN = ("delivery", "ping", "invite", "member")  # operations of messages that have something for a person to read
 PEOPLE_MAX = 20  # names that are kept for a thread
 
 
@@ -57,6 +59,13 @@ def summarise(received: Received, me: User, uids: Mapping[str, str], joins: bool
     if received.op == "member":
         return _summary(received, GROUP + gid, uid, alias, gid, (), own, news=False)
     return None
+
+
+def summarise_unread(received: Received, me: User) -> Summary:
+    """Return the summary of a message that cannot be read at the moment: what its header says, in its own thread."""
+    own = received.uid == me.uid
+    alias = _cut(conf.SITE_NAME if received.is_from_site else received.header.get("alias"), ALIAS_MAX)
+    return _summary(received, received.msgid, received.uid, alias, "", (alias or received.uid,), own)
 
 
 def _post(received: Received, own: bool, me: User, joins: bool) -> Summary | None:

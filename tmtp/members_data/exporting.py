@@ -30,13 +30,18 @@ NOTE_EVERY = 10.0  # seconds between two notes that a download goes on
 
 
 def export(user: User) -> Generator[bytes]:
-    """Yield the archive in pieces, and record the export. Close the generator if it is not read to its end."""
+    """Yield the archive in pieces, and record the export. Close the generator if it is not read to its end.
+
+    Raise Refused if the user has been deleted.
+    """
+    if not User.objects.filter(pk=user.pk).exists():
+        raise Refused("user_not_found", uid=user.uid)
     audit.record(audit.Action.EXPORTED, user.account or user)
     return _pieces(user)
 
 
 def export_for_member(user: User) -> Generator[bytes]:
-    """Do so for a member who downloads it. Raise Refused if another download is going on, or after too many a day."""
+    """Do so for a member who downloads it. Raise Refused, too, while another download goes on, or after too many."""
     _begin(user)
     return _noted(user, _pieces(user))
 
@@ -52,7 +57,8 @@ def _pieces(user: User) -> Generator[bytes]:
 @transaction.atomic
 def _begin(user: User) -> None:
     now = timezone.now()
-    User.objects.select_for_update().get(pk=user.pk)
+    if not User.objects.select_for_update().filter(pk=user.pk).first():
+        raise Refused("user_not_found", uid=user.uid)
     running = RunningExport.objects.filter(user=user, alive__gt=now - ALIVE)
     if running.exists():
         raise Refused("export_running")

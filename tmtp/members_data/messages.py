@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
@@ -17,7 +16,6 @@ from ..services.storage.object_storage import StorageUnavailable
 from .archive import Part, to_json
 from .eml import eml
 
-log = logging.getLogger("tmtp")
 MAILS = ("delivery", "notify", "ping", "invite")  # messages that somebody has written
 NEWS = "member"  # of a group, made by the service: all of it is in its header
 NUMBERS = 500  # read at once
@@ -79,13 +77,12 @@ def _noting_failure(pieces: Iterator[bytes], row: dict[str, Any]) -> Iterator[by
 
 
 def why_unreadable(error: OSError) -> str:
-    """Return why a body cannot be read. Raise the error again if it will pass: a storage that does not answer."""
+    """Return why a body cannot be read."""
     if isinstance(error, StorageUnavailable):
-        raise error
+        return "its storage does not answer at the moment"
     if isinstance(error, FileNotFoundError):
         return "removed during the export, or damaged"
-    log.error("a body is left out of an export: %s", error)
-    return "damaged"
+    return "it cannot be read at the moment"
 
 
 def _whole(listing: IO[bytes]) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from tmtp.delivery import last_runs
+from tmtp.delivery.one_of_many import guarded
 from tmtp.delivery.workers import run_soon
 from tmtp.mailbox import index
 from tmtp.mailbox.models import Entry
@@ -50,12 +51,22 @@ def decide_some() -> int:
     """Decide on the new messages of some mailboxes, and return the number of mailboxes that had any."""
     nodes = list(undecided().values_list("node", flat=True).distinct()[:AT_ONCE])
     for node in Node.objects.filter(pk__in=nodes).select_related("user__account"):
-        decide(node)
+        if not guarded(decide, node):
+            guarded(_leave_out, node)
     return len(nodes)
 
 
-def decide(node: Node) -> None:
-    """Decide of which new messages in a mailbox its member is told, and note what is to be sent to which browser."""
+def _leave_out(node: Node) -> None:
+    """Count the new messages of a mailbox as decided on, since deciding has failed: others would wait for them."""
+    numbers = undecided().filter(node=node).values_list("message_id", flat=True)
+    Decided.objects.bulk_create([Decided(node=node, number=number) for number in numbers], ignore_conflicts=True)
+
+
+def decide(node: Node) -> bool:
+    """Decide of which new messages in a mailbox its member is told, and note what is to be sent to which browser.
+
+    Return True.
+    """
     index.catch_up(node)
     with transaction.atomic():
         account: Any = node.user.account
@@ -65,6 +76,7 @@ def decide(node: Node) -> None:
         Decided.objects.bulk_create([Decided(node=node, number=number) for number in numbers])
         rules = rules_of(account)
         _note(account, rules, _wanted(node, rules, numbers))
+    return True
 
 
 def _wanted(node: Node, rules: Rules, numbers: Iterable[int]) -> list[Entry]:
@@ -104,8 +116,7 @@ def forget_old() -> None:
 
 def new_for(node: Node, rules: Rules, after: int, most: int) -> list[Entry]:
     """Return unread messages above a number for notices of open pages: the newest of each thread, at most `most`."""
-    now = timezone.now()
-    if rules.is_quiet(now) or rules.is_looking(now):
+    if rules.is_quiet(timezone.now()):
         return []
     entries = unread(node).filter(number__gt=after).order_by("-number")[: 4 * most]
     newest = {entry.thread_id: entry for entry in reversed(entries) if rules.wants(entry.thread, "desktop")}

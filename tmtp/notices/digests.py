@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.core import signing
@@ -24,6 +25,7 @@ from tmtp.delivery.conf import conf as delivery_conf
 from tmtp.delivery.email_addresses import address_by_user
 from tmtp.delivery.languages import in_language_of
 from tmtp.delivery.notices import note_told
+from tmtp.delivery.one_of_many import guarded
 from tmtp.delivery.site_email import mail_server, on_site, send
 from tmtp.mailbox import index
 from tmtp.mailbox.models import Entry
@@ -110,25 +112,35 @@ def due_time(preferences: Preferences, now: datetime) -> datetime:
 
 
 def _send(preferences: Preferences, rules: Rules, address: str, connection: BaseEmailBackend) -> int:
-    """Send a digest unless another worker does, or there is nothing to tell. Return the number of mails."""
+    """Send a digest unless another worker does, or there is nothing to tell. Return the number of mails.
+
+    One that cannot be made is logged, and the next one tells of the same messages.
+    """
     before = preferences.digest_of
     due = site_time(due_time(preferences, timezone.now()))
     mine = Preferences.objects.filter(pk=preferences.pk)
     if not mine.filter(digest_of=before).update(digest_of=due):
         return 0
     try:
-        lines = _lines(preferences, rules)
-        if not lines:
+        made = guarded(partial(_made, rules=rules, address=address), preferences)
+        if made is None:
             return 0
-        sent = send(connection, mail(preferences, lines, address))
+        lines, digest = made
+        sent = send(connection, digest)
     except Exception:
         mine.update(digest_of=before)
         raise
     if not sent:
         return 0
     mine.update(digest_until=max(line.entry.number for line in lines))
-    note_told(preferences.account)
+    guarded(note_told, preferences.account)
     return 1
+
+
+def _made(preferences: Preferences, rules: Rules, address: str) -> tuple[list[Line], EmailMessage] | None:
+    """Return what a digest tells of, and the digest, or None if there is nothing to tell."""
+    lines = _lines(preferences, rules)
+    return (lines, mail(preferences, lines, address)) if lines else None
 
 
 def _lines(preferences: Preferences, rules: Rules) -> list[Line]:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 import requests
+from django.db import InterfaceError, OperationalError
 from django.db.models import F
 from django.utils import timezone
 
@@ -68,7 +69,7 @@ def send_some(session: requests.Session) -> int:
     if not pushes:
         return 0
     key = vapid.key()
-    prepared = [_prepare(push) for push in pushes if _take(push)]
+    prepared = [_prepare_or_postpone(push) for push in pushes if _take(push)]
     ready = [one for one in prepared if one is not None]
     with ThreadPoolExecutor(AT_ONCE) as threads:  # they only wait for the network, and use no database
         answers = list(threads.map(lambda one: _post_in_time(one, key, session), ready))
@@ -86,6 +87,17 @@ def _take(push: Push) -> bool:
 def _held(push: Push) -> Any:
     """Return the row, unless a newer message has taken the place of the one that was sent."""
     return claims.held(Push.objects.filter(pk=push.pk, number=push.number), push.claim)
+
+
+def _prepare_or_postpone(push: Push) -> Request | None:
+    """Do as `_prepare`. What cannot be prepared is tried again like what a push service has not accepted."""
+    try:
+        return _prepare(push)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        _finish(push, Answer(0, problem=type(error).__name__))
+        return None
 
 
 def _prepare(push: Push) -> Request | None:

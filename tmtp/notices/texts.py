@@ -32,6 +32,8 @@ def notice_of(entry: Entry, preferences: Preferences) -> dict[str, Any]:
 
 def subject_of(entry: Entry) -> str:
     """Return the subject, or what kind of message it is."""
+    if entry.unreadable:
+        return _("This message cannot be read at the moment.")
     if entry.thread.key.startswith(PING):
         return _("Ping")
     if entry.thread.key.startswith(GROUP):

@@ -61,7 +61,7 @@ def schedule(
     It ends after the day `until`, or when it has been sent so many `times`. Raise Refused when it has no audience, or
     fields that do not exist.
     """
-    broadcast.refresh_from_db()
+    _refresh(broadcast)
     check(broadcast)
     recurrence.check(at, repeat, until, times)
     again = {"repeat": repeat, "repeat_from": at if repeat else None, "repeat_until": until, "repeat_times": times}
@@ -120,6 +120,14 @@ def _run_soon(broadcast: Broadcast) -> None:
 def _change_state(broadcast: Broadcast, from_states: set[Any], to: Any, **more: Any) -> None:
     """Set the state, and more fields, in one statement. Raise Refused unless the state was one of `from_states`."""
     changed = Broadcast.objects.filter(pk=broadcast.pk, state__in=from_states).update(state=to, **more)
-    broadcast.refresh_from_db()
+    _refresh(broadcast)
     if not changed:
         raise Refused("broadcast_wrong_state", subject=broadcast.subject, state=broadcast.get_state_display())
+
+
+def _refresh(broadcast: Broadcast) -> None:
+    """Read the broadcast again. Raise Refused if it has been deleted."""
+    try:
+        broadcast.refresh_from_db()
+    except Broadcast.DoesNotExist as error:
+        raise Refused("broadcast_gone", subject=broadcast.subject) from error

@@ -56,8 +56,9 @@ def send(pk: int, go_on: Callable[[], Any]) -> bool:
             let_others_write(time.monotonic() - begun)
         return True
     except Refused as refused:
-        with suppress(Refused):
-            pause(Broadcast.objects.get(pk=pk), refused.text_for_people())
+        for broadcast in Broadcast.objects.filter(pk=pk):
+            with suppress(Refused):
+                pause(broadcast, refused.text_for_people())
         return False
     finally:
         claims.release(claims.held(Broadcast.objects.filter(pk=pk), claim))

@@ -14,6 +14,7 @@ from tmtp.services.messages.recall import recall
 
 from ..budget import Budget, let_others_write
 from ..errors import Refused
+from ..one_of_many import guarded
 from ..private_errors import quoting_nobody
 from ..workers import run_soon
 from . import lifecycle
@@ -49,13 +50,17 @@ def take_back(pk: int) -> None:
         let_others_write(time.monotonic() - begun)
 
 
+def _begin(broadcast: Broadcast) -> None:
+    with suppress(Refused):  # another worker was faster, or it has been deleted
+        lifecycle.begin_due(broadcast)
+
+
 @quoting_nobody
 def start_due() -> None:
     """Start the broadcasts that are due, and continue those on which no worker works. Runs each minute."""
     due = Broadcast.objects.filter(state=Broadcast.State.SCHEDULED, send_at__lte=timezone.now())
     for broadcast in due:
-        with suppress(Refused):  # another worker was faster
-            lifecycle.begin_due(broadcast)
+        guarded(_begin, broadcast)
     for broadcast in unattended().exclude(pk__in=[one.pk for one in due]):
         run_soon(RUN, broadcast.pk)
     left = Part.objects.filter(broadcast=OuterRef("pk"), message__recalled=None)

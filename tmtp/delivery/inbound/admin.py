@@ -75,6 +75,8 @@ class AttemptAdmin(ViewAdmin):
             return str(_("its file is missing"))
         except StorageUnavailable:
             return str(_("its storage does not answer"))
+        except OSError:
+            return str(_("its file cannot be read"))
 
     @admin.display(description=_("from"))
     def author(self, attempt: Attempt) -> str:

@@ -23,11 +23,12 @@ from django.utils.translation import gettext as _
 from tmtp.conf import import_dotted
 from tmtp.models import Message, Node
 from tmtp.services.messages.mailbox import messages_of, remove
-from tmtp.services.storage.object_storage import StorageUnavailable
+from tmtp.services.storage.unreadable import Unreadable
 
 from .. import claims, last_runs
 from ..budget import Budget
 from ..conf import conf
+from ..one_of_many import guarded
 from ..workers import run_soon
 from .messages import REPORT, InboundMessage, is_for_handler
 from .models import Attempt
@@ -59,7 +60,7 @@ def handle_messages() -> None:
             if not budget:
                 request_handling()
                 return
-            handle(handlers[message.op == REPORT], InboundMessage(message, mailbox))
+            guarded(lambda one: handle(handlers[one.op == REPORT], InboundMessage(one, mailbox)), message)
 
 
 def find_handlers() -> dict[bool, Handler]:
@@ -93,7 +94,7 @@ def handle(handler: Handler, message: InboundMessage) -> None:
     try:
         wanted = is_for_handler(message)
         message.text  # noqa: B018 - everything that the handler may read can be read
-    except StorageUnavailable:
+    except Unreadable:
         fail(attempt, traceback.format_exc())
         return
     except Exception:
@@ -133,7 +134,9 @@ def take(message: InboundMessage) -> Attempt | None:
     claim = claim or claims.take(waiting.filter(claim=""), tries=F("tries") + 1)
     if not claim:
         return None
-    attempt = Attempt.objects.get(pk=message.number)
+    attempt = Attempt.objects.filter(pk=message.number).first()
+    if attempt is None:  # somebody has just discarded it
+        return None
     attempt.claim = claim
     # Another worker may have acknowledged it, and deleted its attempt, just before this one was made.
     if not messages_of(message.mailbox).filter(pk=message.number).exists():

@@ -62,7 +62,10 @@ class InboundMessage(Received):
         if known:
             return threads.takes_part(author.uid, known.participants)
         first = messages_of(self.mailbox).filter(pk=number, op="delivery").first()
-        return first is not None and threads.takes_part(author.uid, threads.participants(Received(first)))
+        try:
+            return first is not None and threads.takes_part(author.uid, threads.participants(Received(first)))
+        except OSError:  # it cannot be read, which is its own matter
+            return False
 
     @property
     def gid(self) -> str:

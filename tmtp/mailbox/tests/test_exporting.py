@@ -179,7 +179,7 @@ DAMAGES = {
     "empty": (lambda path: path.write_bytes(b""), "removed during the export, or damaged"),
     "cut": (lambda path: path.write_bytes(path.read_bytes()[:1000]), "removed during the export, or damaged"),
     "longer": (lambda path: path.write_bytes(path.read_bytes() * 2), "removed during the export, or damaged"),
-    "unreadable": (loop, "damaged"),
+    "unreadable": (loop, "it cannot be read at the moment"),
 }
 
 

@@ -17,7 +17,7 @@ def quote_of(request: HttpRequest, node: Node) -> str:
         return ""
     try:
         return quoted(message_of(node, request.GET["quote"]))
-    except (Http404, FileNotFoundError):  # it has just been removed
+    except (Http404, OSError):  # it has just been removed, or cannot be read
         return ""
 
 

@@ -30,7 +30,7 @@ class Command(TmtpCommand):
         except (BackupError, Error) as error:
             raise CommandError(str(error)) from None
         for name in missing:
-            self.stderr.write(_("a message's file is not in the spool: %s") % name)
+            self.stderr.write(_("a message's file is not in the spool, or cannot be read: %s") % name)
         self.stdout.write(
             _("%(file)s: the database and %(count)d files of the spool, %(octets)d octets")
             % {"file": file, "count": count, "octets": octets}

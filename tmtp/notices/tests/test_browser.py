@@ -29,6 +29,22 @@ KEPT = """async () => {
   return found;
 }"""
 WIDTH = """async (src) => (await createImageBitmap(await (await fetch(src)).blob())).width"""
+# Of the requests that say that the member looks at this page, the first one is late.
+LATE_WORD = """() => {
+  const fetchAtOnce = window.fetch;
+  let first = true;
+  window.fetch = async (url, options) => {
+    if (first && String(options?.body).includes("visible")) {
+      first = false;
+      await new Promise((go) => setTimeout(go, 700));
+    }
+    return fetchAtOnce(url, options);
+  };
+}"""
+FREEZE = """() => document.dispatchEvent(new Event("freeze"))"""
+CLOSE = """async () => {
+  for (const one of await (await navigator.serviceWorker.ready).getNotifications()) one.close();
+}"""
 HIDE = """() => {
   Object.defineProperty(document, "visibilityState", { value: "hidden", configurable: true });
   document.dispatchEvent(new Event("visibilitychange"));
@@ -63,6 +79,7 @@ def test_installed_offline_and_told(site, new_page):
         page.get_by_role("button", name="Turn on in this browser").click()
         expect(page.get_by_text("Notifications are on in this browser while a page")).to_be_visible()
         second = page.context.new_page()
+        second.add_init_script(f"({LATE_WORD})()")
         second.goto("/devices/")
         page.wait_for_function("() => Object.keys(localStorage).some((key) => key.startsWith('tmtp_notices_last'))")
         for one in (page, second):
@@ -70,6 +87,15 @@ def test_installed_offline_and_told(site, new_page):
         other.run(SENT.format(name=name, subject="Shipped", text="Today"))
         ((title, body, url),) = page.evaluate(SHOWN)
         assert (title, body) == ("mnm website", "Shipped")
+
+        # The tab that has shown it is frozen, and a third one is being closed
+        page.evaluate(CLOSE)
+        third = page.context.new_page()
+        third.goto("/devices/")
+        third.close()
+        page.evaluate(FREEZE)
+        other.run(SENT.format(name=name, subject="Delivered", text="Tomorrow"))
+        assert [body for _title, body, _url in second.evaluate(SHOWN)] == ["Delivered"]
         second.goto(url)
         expect(second.get_by_role("heading", level=1)).to_have_text("Shipped")
 

@@ -264,3 +264,23 @@ def test_a_link_that_is_cut_short_or_of_nobody(client):
     answer = client.get(f"/notifications/no-digest/{token[:-3]}/")
     assert answer.status_code == 404
     assert "link is incomplete" in answer.text
+
+
+def test_a_digest_that_cannot_be_made_keeps_back_no_other(wanting, ann, bob, monkeypatch, caplog):
+    account, other = member("carl the third")
+    Preferences.objects.create(account=account, digest="daily", digest_of=timezone.now() - 2 * DAY)
+    write(bob, ann)
+    write(bob, other)
+    real = digests.mail
+
+    def fail(preferences, lines, address):
+        if preferences.account == ann.account:
+            raise ValueError("a template of the site's")
+        return real(preferences, lines, address)
+
+    monkeypatch.setattr(digests, "mail", fail)
+    assert len(sent()) == 1
+    assert "one of many" in caplog.text
+    monkeypatch.undo()
+    due_again()
+    assert len(sent()) == 1, "the next one of ann tells of it"

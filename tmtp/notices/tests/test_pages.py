@@ -6,7 +6,7 @@ import io
 import json
 import re
 import stat
-from datetime import time
+from datetime import time, timedelta
 
 import pytest
 from django.contrib.staticfiles import finders
@@ -120,7 +120,7 @@ def test_a_page_gets_what_is_new_since_it_asked(client, ann, bob):
     write(bob, ann, "Supper?", thread=first)
     answer = new(client, known["newest"])
     assert [(one["title"], one["body"]) for one in answer["notices"]] == [("bob the second", "Supper?")]
-    assert new(client, answer["newest"]) == {"newest": answer["newest"], "notices": []}
+    assert new(client, answer["newest"]) == {"newest": answer["newest"], "notices": [], "wait": False}
 
 
 def test_of_many_the_newest_are_shown(client, ann, bob):
@@ -138,13 +138,24 @@ def test_a_number_that_is_none(client, ann, bob, after):
 def test_a_page_in_front_of_the_member_and_preferences(client, ann, bob):
     write(bob, ann)
     client.post(f"{PAGE}looking/", {"visible": "1"})
-    assert new(client, "1")["notices"] == []
+    answer = new(client, "1")
+    assert (answer["notices"], answer["wait"]) == ([], True)
     client.post(f"{PAGE}looking/")
-    assert len(new(client, "1")["notices"]) == 1
+    assert len(new(client, answer["newest"])["notices"]) == 1, "it waited for the member to leave"
     Preferences.objects.update(desktop=["groups"])
-    assert new(client, "1")["notices"] == []
+    assert new(client, "1") == {"newest": new(client)["newest"], "notices": [], "wait": False}
     Preferences.objects.update(desktop=["messages"], looking=timezone.now())
     assert new(client, "1")["notices"] == []
+
+
+def test_what_has_been_in_front_of_the_member_for_long_is_not_told(client, ann, bob, monkeypatch):
+    write(bob, ann)
+    client.post(f"{PAGE}looking/", {"visible": "1"})
+    monkeypatch.setattr("tmtp.notices.views.browsers.LOOKING", timedelta(0))
+    answer = new(client, "1")
+    assert answer["wait"], "there may be others"
+    client.post(f"{PAGE}looking/")
+    assert new(client, answer["newest"])["notices"] == []
 
 
 # installing

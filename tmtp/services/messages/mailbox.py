@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -24,7 +25,7 @@ from ..queue import reports
 from ..queue.queue import discard_on_commit
 from ..queue.reports import Note
 from ..storage import spool, sql
-from ..storage.object_storage import StorageUnavailable
+from ..storage.unreadable import report, report_recovery
 from .post_format import HEAD_MAX, Attached, Head, Person, parse_head
 
 TEXT_MAX = 1024 * 1024  # octets of text that are read; a longer text is cut
@@ -141,6 +142,19 @@ class Received:
         """The attached files, with name and size. `open` and `pieces` return their content."""
         return list(self.head.attachments)
 
+    @cached_property
+    def is_readable(self) -> bool:
+        """Return whether the text can be read now. If it cannot, the log says so, once for each body."""
+        try:
+            self.text  # noqa: B018
+        except FileNotFoundError as error:
+            report(self.message.spool, error)
+            return False
+        except OSError:
+            return False
+        report_recovery(self.message.spool)
+        return True
+
     def open(self, attached: Attached) -> BinaryIO:
         """Return an attachment's content as a file in memory. Use `pieces` for a large one."""
         return io.BytesIO(self._octets(attached.offset, attached.size))
@@ -162,7 +176,7 @@ class Received:
     def _data(self) -> BinaryIO:
         """Open the data of the message. Raise FileNotFoundError if its file has been removed meanwhile, or is damaged.
 
-        Raise StorageUnavailable if it is in a storage that does not answer.
+        Raise Unreadable if the system does not let it be read, or if it is in a storage that does not answer.
         """
         if self.message.spool:
             return spool.open_body(self.message.spool, self.message.size)
@@ -179,12 +193,8 @@ def look_up_names(messages: Collection[Received]) -> None:
     named: dict[Received, set[Named]] = {}
     for one in messages:
         if one.op in ("delivery", "notify"):
-            try:
+            with suppress(OSError):  # it has just been removed, or cannot be read: whoever reads it gets the error
                 named[one] = one.named
-            except StorageUnavailable:
-                raise
-            except OSError:  # it has just been removed, or its file is damaged: whoever reads it gets the error
-                continue
     names = shown_names(set().union(*named.values()))
     for one in named:
         one.__dict__["names"] = names  # where cached_property keeps its value

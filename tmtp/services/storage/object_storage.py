@@ -21,6 +21,7 @@ from django.core.files.storage import Storage, storages
 from django.utils import timezone
 
 from ...conf import conf
+from .unreadable import Unreadable
 
 log = logging.getLogger("tmtp")
 FOLDER = "tmtp-spool"  # within the storage, which may have other files, too
@@ -31,7 +32,7 @@ _NAME = re.compile("[0-9a-f]{32}")
 _failing: dict[str, float] = {}  # what has failed, and until when it is not tried again
 
 
-class StorageUnavailable(OSError):
+class StorageUnavailable(Unreadable):
     """The storage has failed. The same may work later."""
 
     def __init__(self) -> None:

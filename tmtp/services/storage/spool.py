@@ -23,6 +23,7 @@ from ...conf import conf
 from ..errors import Refused
 from . import copies, object_storage, room
 from .object_storage import StorageUnavailable
+from .unreadable import BodyFile, guarding, report
 
 log = logging.getLogger("tmtp")
 INLINE_OCTETS = 64 * 1024  # a larger body is spooled
@@ -134,12 +135,14 @@ def write(file: BinaryIO, octets: bytes) -> int:
 def open_here(name: str, size: int | None = None) -> io.FileIO:
     """Open a body, unbuffered. Raise FileNotFoundError if it is not on this host: then `fetch` it.
 
-    A file that does not have `size` octets is damaged, and as good as none: a link that sent it would break.
+    A file that does not have `size` octets is damaged, and as good as none: a link that sent it would break. Raise
+    Unreadable if the system does not let it be read.
     """
     there = _here(name)
-    if size is None or there.stat().st_size == size:
-        return open(there, "rb", buffering=0)
-    log.error("a file of the spool is damaged: it has not %d octets: %s", size, there)
+    with guarding(name):
+        if size is None or there.stat().st_size == size:
+            return BodyFile(there, name)
+    report(name, f"a file of the spool is damaged: it has not {size} octets: {there}")
     if object_storage.is_used():
         copies.path(name).unlink(missing_ok=True)
     raise FileNotFoundError(errno.ENOENT, "the body is damaged", name)
@@ -168,19 +171,20 @@ def fetch(name: str, size: int | None = None) -> None:
             log.warning("the storage of large bodies gave %d of %d octets of %s", received, there, name)
             raise StorageUnavailable
         if size is not None:
-            log.error("the body %s is damaged in its storage: it has %d octets instead of %d", name, there, size)
+            report(name, f"it is damaged in its storage: it has {there} octets instead of {size}")
             raise FileNotFoundError(errno.ENOENT, "the body is damaged", name)
 
 
 def open_body(name: str, size: int | None = None) -> BinaryIO:
-    """Open a body, which may have to be fetched. Raise FileNotFoundError if it is gone, and OSError.
+    """Open a body, which may have to be fetched. Raise FileNotFoundError if it is gone, and Unreadable.
 
-    One that does not have `size` octets is damaged, and as good as none.
+    One that does not have `size` octets is damaged, and as good as none. Reading raises Unreadable, too.
     """
     try:
         return io.BufferedReader(open_here(name, size))
     except FileNotFoundError:
-        fetch(name, size)
+        with guarding(name):
+            fetch(name, size)
     try:
         return io.BufferedReader(open_here(name, size))
     except FileNotFoundError:  # it has just been removed to make room, or with its message
@@ -188,17 +192,17 @@ def open_body(name: str, size: int | None = None) -> BinaryIO:
 
 
 def link(name: str, target: Path) -> None:
-    """Give a body a file of its own in the spool's file system. Raise FileNotFoundError if it is gone, and OSError."""
-    here = _here(name)
+    """Give a body a file of its own in the spool's file system. Raise as `open_body` does, and OSError."""
     try:
-        os.link(here, target)
+        os.link(_here(name), target)
     except FileExistsError:
         pass
     except FileNotFoundError:
         fetch(name)
         link(name, target)
     except OSError:  # a file system without links
-        shutil.copyfile(here, target)
+        with open_body(name) as body, open(target, "wb") as file:
+            shutil.copyfileobj(body, file)
 
 
 def read_cached(file: BinaryIO, octets: int) -> bytes | None:

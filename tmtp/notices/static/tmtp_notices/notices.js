@@ -4,8 +4,9 @@
 
 (() => {
   const own = document.currentScript.dataset;
-  const EVERY = 60_000, SIGN_IN = 4401, PATIENCE = 30_000;
+  const EVERY = 60_000, SIGN_IN = 4401, PATIENCE = 30_000, AGAIN = 30_000;
   const ON = `tmtp_notices_on_${own.member}`, LAST = `tmtp_notices_last_${own.member}`;
+  const LEFT = `tmtp_notices_left_${own.member}`;
   const workers = navigator.serviceWorker;
   const hasNotices = Boolean(workers && window.Notification && navigator.locks);
   const hasPush = Boolean(hasNotices && own.key && window.PushManager);
@@ -18,9 +19,23 @@
     return fetch(url, { method: "POST", headers: { "X-CSRFToken": own.csrf }, body, keepalive: true });
   }
 
-  // Whether the member looks at a page. Then no push is sent.
-  function tellLooking() {
-    post(own.looking, document.visibilityState === "visible" ? { visible: 1 } : {}).catch(() => {});
+  // Whether the member looks at a page. Then no push is sent. Requests may overtake each other: if two were on their way
+  // at once, what is true now is told again.
+  let telling = 0, overtaken = false;
+  async function tellLooking() {
+    const visible = document.visibilityState === "visible";
+    overtaken ||= telling > 0;
+    telling += 1;
+    await post(own.looking, visible ? { visible: 1 } : {}).catch(() => {});
+    telling -= 1;
+    if (telling) return;
+    if (overtaken) {
+      overtaken = false;
+      tellLooking();
+    } else if (!visible) {
+      localStorage.setItem(LEFT, String(Date.now()));  // an event for the other tabs
+      if (waiting) showNews();
+    }
   }
 
   const isOn = () => hasNotices && Notification.permission === "granted" && localStorage.getItem(ON) === "1";
@@ -71,37 +86,70 @@
     }
   }
 
-  // Notices of open pages. Of all tabs, the one that holds the lock shows them.
+  // Notices of open pages. Of all tabs, the one that holds the lock shows them. LAST is the number of the newest message
+  // that is done with: if the tab is closed before it has shown a notice, another one shows it.
+  // Return whether to ask again: there may be notices when the member has left the page.
   async function showNew() {
     const last = localStorage.getItem(LAST);
     const answer = await fetch(own.new + (last ? `?after=${last}` : ""), { headers: { "HX-Request": "true" } });
-    if (!answer.ok || answer.redirected) return;
-    const { newest, notices } = await answer.json();
-    localStorage.setItem(LAST, newest);
-    if (document.visibilityState === "visible" || !isOn()) return;
-    const registration = await workers.ready;
-    for (const { title, body, tag, url } of notices) {
-      await registration.showNotification(title, { body, tag, icon: own.icon, data: { url } });
+    if (answer.redirected || answer.headers.has("HX-Refresh")) return false;  // signed out
+    if (!answer.ok) return true;
+    const { newest, notices, wait } = await answer.json();
+    if (isOn() && notices.length) {
+      if (document.visibilityState === "visible") return true;
+      const registration = await workers.ready;
+      for (const { title, body, tag, url } of notices) {
+        await registration.showNotification(title, { body, tag, icon: own.icon, data: { url } });
+      }
     }
+    localStorage.setItem(LAST, newest);
+    return wait;
   }
 
-  let wait = 1000;
+  let busy = false, asked = false, waiting = 0;
+  async function showNews() {  // one request at a time: the answer of an older one must not come last
+    asked = true;
+    if (busy) return;
+    busy = true;
+    clearTimeout(waiting);
+    waiting = 0;
+    while (asked) {
+      asked = false;
+      if (await showNew().catch(() => true)) waiting ||= setTimeout(showNews, AGAIN);
+    }
+    busy = false;
+  }
+
+  let wait = 1000, socket = null, release = null;
   function listen() {
-    const socket = new WebSocket(new URL(own.news, location.href).href.replace(/^http/, "ws"));
+    socket = new WebSocket(new URL(own.news, location.href).href.replace(/^http/, "ws"));
     socket.addEventListener("open", () => { wait = 1000; });
-    socket.addEventListener("message", () => showNew().catch(() => {}));
+    socket.addEventListener("message", showNews);  // the first one comes at once: something may have arrived before
     socket.addEventListener("close", (event) => {
-      if (event.code === SIGN_IN) return;
-      setTimeout(listen, wait + Math.random() * 1000);
+      if (event.code === SIGN_IN || !release) return;
+      setTimeout(() => { if (release) listen(); }, wait + Math.random() * 1000);
       wait = Math.min(wait * 2, PATIENCE);
     });
   }
 
-  let asked = false;
+  // Until the tab is closed or frozen
+  let inLine = null;
   function showFromOneTab() {
-    if (asked || !isOn()) return;
-    asked = true;
-    navigator.locks.request(`tmtp_notices_${own.member}`, () => new Promise(listen));  // until the tab is closed
+    if (inLine || !isOn()) return;
+    inLine = new AbortController();
+    navigator.locks.request(`tmtp_notices_${own.member}`, { signal: inLine.signal }, () => new Promise((resolve) => {
+      release = resolve;
+      listen();
+    })).catch(() => {});  // it was frozen while it waited
+  }
+
+  function leaveToOtherTabs() {
+    inLine?.abort();
+    release?.();
+    inLine = release = null;
+    clearTimeout(waiting);
+    waiting = 0;
+    socket?.close();
   }
 
   // The part of the preferences that is about this browser
@@ -120,6 +168,7 @@
 
   async function turnOn() {
     if (await Notification.requestPermission() !== "granted") return;
+    await showNews();  // what arrives from now on is new
     localStorage.setItem(ON, "1");
     showFromOneTab();
     if (hasPush) await subscribe();
@@ -145,6 +194,11 @@
   });
 
   document.addEventListener("visibilitychange", tellLooking);
+  document.addEventListener("freeze", leaveToOtherTabs);
+  document.addEventListener("resume", showFromOneTab);
+  window.addEventListener("pagehide", leaveToOtherTabs);
+  window.addEventListener("pageshow", (event) => { if (event.persisted) showFromOneTab(); });
+  window.addEventListener("storage", (event) => { if (event.key === LEFT && waiting && release) showNews(); });
   setInterval(() => { if (document.visibilityState === "visible") tellLooking(); }, EVERY);
   window.addEventListener("load", async () => {
     if (document.visibilityState === "visible") tellLooking();
