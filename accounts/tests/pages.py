@@ -1,22 +1,24 @@
-"""Helpers for tests of pages in a browser: sign up, connect a device."""
+"""Helpers for tests of pages in a browser: sign up, connect a device, with the keyboard alone."""
 
 from __future__ import annotations
 
 from playwright.sync_api import expect
 
 from tmtp.testing import Client
+from tmtp.tests.keyboard import Keyboard
 from tmtp.tests.raw_client import TLS
 
 PASSWORD = "correct horse battery"
 
 
 def sign_up(page, name, alias=""):
+    keys = Keyboard(page)
     page.goto("/sign-up/")
-    page.get_by_label("Username").fill(name)
-    page.get_by_label("Name (optional)").fill(alias)
-    page.get_by_label("E-mail address").fill(f"{name}@example.org")
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.locator("main").get_by_role("button", name="Sign up").click()
+    keys.fill("Username", name)
+    keys.fill("Name (optional)", alias)
+    keys.fill("E-mail address", f"{name}@example.org")
+    keys.fill("Password", PASSWORD, exact=True)
+    keys.press("button", "Sign up")
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 
 
@@ -29,11 +31,12 @@ def dial(site):
 
 def connect_device(site, page, label):
     """Create a node on the page, log in with the secret that it shows, and return the link."""
+    keys = Keyboard(page)
     page.goto("/devices/new/")
     if page.locator("summary").count():
-        page.locator("summary").click()
-    page.get_by_label("Name of the device").fill(label)
-    page.get_by_role("button", name="Create device key").click()
+        keys.open("The program asks for")
+    keys.fill("Name of the device", label)
+    keys.press("button", "Create device key")
     device = dial(site)
     uid, nodeid = page.locator("#uid").inner_text(), page.locator("#nodeid").inner_text()
     assert device.log_in(uid, nodeid)["info"] == "login ok"

@@ -101,4 +101,4 @@ def test_fields_and_their_errors_are_tied_together():
     assert 'aria-describedby="id_name_helptext id_name_error"' in shown
     assert '<ul class="errorlist" id="id_name_error"><li>Ensure this value has at least 8' in shown
     assert "(optional)" in shown
-    assert '<div role="alert"><ul class="errorlist nonfield"><li>Nothing fits.' in shown
+    assert '<div role="alert"><ul class="errorlist nonfield" tabindex="-1"><li>Nothing fits.' in shown

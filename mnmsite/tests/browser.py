@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserType, Page
+    from playwright.sync_api import Browser, BrowserType, ConsoleMessage, Page
 
     from tmtp.tests.servers import Installation, Server
 
@@ -174,8 +174,8 @@ def new_page(chromium: Browser, site: Site) -> Iterator[Any]:
     """Return a function that opens a page in a new browser profile. Relative URLs are the site's.
 
     Its options are those of Browser.new_context. Service workers are blocked, since
-    requests pass by Playwright in them. At the end, the test fails if a script of a page has failed, or has
-    violated the page's content security policy.
+    requests pass by Playwright in them. At the end, the test fails if a script of a page has failed, or if a page has
+    written an error or a warning to the console.
     """
     wrong: list[str] = []
     with contextlib.ExitStack() as contexts:
@@ -186,7 +186,7 @@ def new_page(chromium: Browser, site: Site) -> Iterator[Any]:
             context.set_default_timeout(PATIENCE_MS)
             page = context.new_page()
             page.on("pageerror", lambda error: wrong.append(str(error)))
-            page.on("console", lambda message: wrong.append(message.text) if _is_forbidden(message.text) else None)
+            page.on("console", lambda message: wrong.append(message.text) if _is_wrong(message) else None)
             return page
 
         yield open_page
@@ -199,5 +199,11 @@ def page(new_page: Any) -> Page:
     return new_page()
 
 
-def _is_forbidden(text: str) -> bool:
-    return bool(re.search(r"content security policy", text, re.IGNORECASE))
+def _is_wrong(message: ConsoleMessage) -> bool:
+    """Return whether a page should not have written this to the console.
+
+    Chromium writes about each answer with an error, which may be what a test is about. What Playwright itself writes is
+    about service workers.
+    """
+    is_expected = re.search(r"blocked by Playwright|^Failed to load resource.*status of (4\d\d|50[0-4])", message.text)
+    return message.type in ("error", "warning") and not is_expected

@@ -1,4 +1,4 @@
-"""axe-core finds no problems on any page, light or dark, and no page is wider than a narrow screen.
+"""axe-core finds no problems on any page, light or dark, each control shows the focus, and no page is too wide.
 
 The list of pages is compared with the site's URLs: a new page must be added in `mnmsite/tests/scene_pages.py`.
 """
@@ -18,6 +18,7 @@ from mnmsite.tests.people import ANNA, VISITOR
 from mnmsite.tests.scene import Scene, staged_site
 from mnmsite.tests.shown_text import ShownText
 from tmtp.tests.axe import load_with_pages, violations
+from tmtp.tests.keyboard import focus_problems
 
 pytestmark = pytest.mark.once
 
@@ -60,6 +61,7 @@ def problems(page: Any) -> list[str]:
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # no colour transitions
         page.set_viewport_size({"width": width, "height": 800})
         found += [f"{scheme}: {one}" for one in violations(page, look_alone=scheme == "dark")]
+        found += [f"{scheme}: {one}" for one in focus_problems(page)]
         if page.evaluate("document.documentElement.scrollWidth") > width:
             found.append(f"wider than {width}")
     return found

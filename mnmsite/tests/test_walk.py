@@ -1,7 +1,7 @@
 """A member's use of the whole site in a real browser. Website, service, device and OpenID provider are real processes.
 
-Ann signs up with a password, and Bob with the provider. The details of each step have tests of their own, beside the
-pages.
+Ann signs up with a password, and Bob with the provider. She has a wide and light screen, and he has a narrow and dark one.
+Neither has a mouse. The details of each step have tests of their own, beside the pages.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from accounts.tests.provider import PASSWORD
 from mnmsite.tests.browser import running_site
 from tmtp.testing import Closed
 from tmtp.tests.axe import violations
+from tmtp.tests.keyboard import NARROW_DARK, WIDE_LIGHT, Keyboard
 
 pytestmark = pytest.mark.once
 
@@ -65,13 +66,14 @@ def mailed_link(place):
 def enter(page, username):
     """Sign in at the provider."""
     expect(page.get_by_role("heading", name="University")).to_be_visible()
-    page.get_by_label("Username").fill(username)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Enter").click()
+    keys = Keyboard(page)
+    keys.fill("Username", username)
+    keys.fill("Password", PASSWORD)
+    keys.press("button", "Enter")
 
 
 def mailbox(page):
-    page.get_by_role("link", name="Mailbox").first.click()
+    Keyboard(page).follow("Mailbox", within=page.get_by_role("navigation", name="Main"))
     expect(page.get_by_role("heading", level=1, name="Mailbox")).to_be_visible()
 
 
@@ -83,19 +85,21 @@ def register(place, token):
 
 
 def sign_up_with_the_provider(page, username, name):
-    page.goto("/sign-in/")
-    page.get_by_role("link", name="Sign in with Example University").click()
+    keys = Keyboard(page)
+    page.goto("/")
+    keys.follow("Sign in", within=page.get_by_role("navigation", name="Main"))
+    keys.follow("Sign in with Example University")
     enter(page, username)
     expect(page.get_by_role("heading", name="Welcome")).to_be_visible()
-    page.get_by_label("Name (optional)").fill(name)
-    page.get_by_role("button", name="Sign up").click()
+    keys.fill("Name (optional)", name)
+    keys.press("button", "Sign up")
     expect(page.get_by_role("heading", name="No messages in the inbox")).to_be_visible()
 
 
 def confirm_the_address(ann, place):
     """Follow the link in the mail."""
     ann.goto(mailed_link(place))
-    ann.get_by_role("button", name="Confirm").click()
+    Keyboard(ann).press("button", "Confirm")
     expect(ann.get_by_text("ann-of-rome@example.org has been confirmed.")).to_be_visible()
 
 
@@ -103,10 +107,11 @@ def answer_the_site(ann, other):
     """Answer a message that the site sends in another process: it appears by itself, and the answer arrives."""
     mailbox(ann)
     other.run(SEND)
-    ann.get_by_role("link", name="The hall is closed").click()
+    keys = Keyboard(ann)
+    keys.follow("The hall is closed")
     expect(ann.locator("em", has_text="Monday")).to_be_visible()
-    ann.get_by_label("Message", exact=True).fill("Then in the library.")
-    ann.get_by_role("button", name="Send").click()
+    keys.fill("Message", "Then in the library.", exact=True)
+    keys.press("button", "Send")
     expect(ann.locator(".letter.own")).to_contain_text("Then in the library.")
     assert other.run(ANSWERS) == ["Then in the library."]
 
@@ -114,40 +119,43 @@ def answer_the_site(ann, other):
 def ping_each_other(ann, bob):
     """Send a ping, and answer with one. Both see the other's at once."""
     mailbox(ann)
-    bob.goto("/mailbox/ping/")
-    bob.get_by_label("To", exact=True).fill("ann of rome")
-    bob.get_by_label("Text").fill("Are you there?")
-    bob.get_by_role("button", name="Send").click()
-    ann.get_by_role("link", name="Pings with bob of rome").click()
-    ann.get_by_label("Text").fill("I am")
-    ann.get_by_role("button", name="Send").click()
+    anns, bobs = Keyboard(ann), Keyboard(bob)
+    bobs.follow("Ping", exact=True)
+    bobs.fill("To", "ann of rome", exact=True)
+    bobs.fill("Text", "Are you there?")
+    bobs.press("button", "Send")
+    anns.follow("Pings with bob of rome")
+    anns.fill("Text", "I am")
+    anns.press("button", "Send")
     expect(bob.get_by_text("I am")).to_be_visible()
 
 
 def write_to_a_group(ann, bob):
     """Create a group as Ann, accept as Bob, and read as Bob what she writes to it."""
+    anns, bobs = Keyboard(ann), Keyboard(bob)
     mailbox(bob)
-    ann.goto("/groups/")
-    ann.get_by_role("link", name="Create group").click()
-    ann.get_by_label("Group name").fill("friends of ann")
-    ann.get_by_label("First member to invite").fill("bob of rome")
-    ann.get_by_role("button", name="Create").click()
-    bob.get_by_role("link", name="Group friends of ann").click()
-    bob.get_by_role("button", name="Accept").click()
+    anns.follow("Groups")
+    anns.follow("Create group")
+    anns.fill("Group name", "friends of ann")
+    anns.fill("First member to invite", "bob of rome")
+    anns.press("button", "Create")
+    bobs.follow("Group friends of ann")
+    bobs.press("button", "Accept")
     expect(bob.get_by_text("bob of rome joined.")).to_be_visible()
     mailbox(bob)
-    ann.get_by_role("link", name="Write to the group").click()
-    ann.get_by_label("Subject").fill("Friday at eight")
-    ann.get_by_label("Message", exact=True).fill("Who brings the clock?")
-    ann.get_by_role("button", name="Send").click()
-    bob.get_by_role("link", name="Friday at eight").click()
+    anns.follow("Write to the group")
+    anns.fill("Subject", "Friday at eight")
+    anns.fill("Message", "Who brings the clock?", exact=True)
+    anns.press("button", "Send")
+    bobs.follow("Friday at eight")
     expect(bob.get_by_text("To friends of ann")).to_be_visible()
 
 
 def connect_a_device(ann, place, provider, other):
     """Link the provider: a device that shows its token becomes Ann's. Return its link and its login."""
-    ann.goto("/account/")
-    ann.get_by_role("button", name="Link Example University").click()
+    keys = Keyboard(ann)
+    keys.follow("Account")
+    keys.press("button", "Link Example University")
     enter(ann, "ann")
     expect(ann.get_by_text("You can now sign in with Example University.")).to_be_visible()
     stranger, said = register(place, "a.b.c")
@@ -160,11 +168,12 @@ def connect_a_device(ann, place, provider, other):
 
 def drop_the_device(ann, place, device, login):
     """Drop it on the page that shows it online. Its link is closed, and it cannot log in any more."""
-    ann.goto("/devices/")
+    keys = Keyboard(ann)
+    keys.follow("Devices")
     expect(ann.get_by_role("listitem").filter(has_text="Phone").get_by_text("online")).to_be_visible()
     assert violations(ann) == []
-    ann.get_by_role("link", name="Remove Phone").click()
-    ann.get_by_role("button", name="Remove device").click()
+    keys.follow("Remove Phone")
+    keys.press("button", "Remove device")
     expect(ann.get_by_text("Device “Phone” removed.")).to_be_visible()
     with pytest.raises(Closed):
         while True:
@@ -175,15 +184,17 @@ def drop_the_device(ann, place, device, login):
 
 def sign_in_with_the_provider(ann):
     """Sign in again: the provider remembers her."""
-    ann.get_by_role("button", name="Sign out").click()
-    ann.goto("/sign-in/")
-    ann.get_by_role("link", name="Sign in with Example University").click()
+    keys = Keyboard(ann)
+    keys.press("button", "Sign out")
+    keys.follow("Sign in", within=ann.get_by_role("navigation", name="Main"))
+    keys.follow("Sign in with Example University")
     expect(ann.get_by_role("heading", level=1, name="Mailbox")).to_be_visible()
     expect(ann.get_by_role("link", name="Friday at eight")).to_be_visible()
 
 
 def test_the_whole_way(place, provider, other, new_page):
     ann, bob = (new_page(base_url=place.url) for _ in range(2))
+    Keyboard(ann, WIDE_LIGHT), Keyboard(bob, NARROW_DARK)
     sign_up(ann, "ann-of-rome", "ann of rome")
     expect(ann.get_by_role("heading", name="No messages in the inbox")).to_be_visible()
     confirm_the_address(ann, place)
@@ -192,8 +203,9 @@ def test_the_whole_way(place, provider, other, new_page):
     ping_each_other(ann, bob)
     write_to_a_group(ann, bob)
     device, login = connect_a_device(ann, place, provider, other)
-    bob.get_by_label("Message", exact=True).fill("I do.")
-    bob.get_by_role("button", name="Send").click()
+    keys = Keyboard(bob)
+    keys.fill("Message", "I do.", exact=True)
+    keys.press("button", "Send")
     assert device.next_queued("delivery").data.endswith(b"I do.")
     drop_the_device(ann, place, device, login)
     sign_in_with_the_provider(ann)

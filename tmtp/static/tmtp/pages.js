@@ -1,4 +1,5 @@
-// What pages are nicer with and work without: buttons that copy what is beside them (see .secret in pages.css).
+// What pages are nicer with and work without: buttons that copy what is beside them (see .secret in pages.css), passwords
+// that can be shown, and the focus on a field with an error.
 "use strict";
 
 // The reader's time zone, in which the site shows times (tmtp/web/time_zone.py).
@@ -40,5 +41,10 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { button.textContent = said; }, 2000);
 });
 
-document.addEventListener("DOMContentLoaded", () => { offerCopying(document); offerShowing(document); });
+// After a mistake in a form, the reader goes on where it is.
+function focusError() {
+  document.querySelector("[aria-invalid=true], .errorlist.nonfield")?.focus();
+}
+
+document.addEventListener("DOMContentLoaded", () => { offerCopying(document); offerShowing(document); focusError(); });
 document.addEventListener("htmx:load", (event) => offerCopying(event.detail.elt));

@@ -16,7 +16,6 @@ class Writing {
     this.saving = null;
     this.uploads = Promise.resolve();
     this.waiting = 0;  // files that are not uploaded yet
-    if (this.changed) form.querySelector("[aria-invalid=true]")?.focus();
     form.addEventListener("input", (event) => event.target.type !== "file" && this.change());
     form.addEventListener("submit", (event) => this.submit(event));
     window.addEventListener("beforeunload", (event) => this.isUnsaved() && event.preventDefault());

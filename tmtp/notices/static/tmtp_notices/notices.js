@@ -190,6 +190,8 @@
       showState(`${button.dataset.failed} ${error.message}`);
     } finally {
       button.disabled = false;
+      // the button is gone when it has worked: the reader goes on at the one that takes it back
+      if (!button.checkVisibility()) document.querySelector("[data-this-browser] button:not([hidden])")?.focus();
     }
   });
 
