@@ -1,4 +1,4 @@
-"""Passkeys in a browser: Chromium's virtual authenticator makes and uses them."""
+"""Passkeys in a browser, with the keyboard alone: Chromium's virtual authenticator makes and uses them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from accounts.tests.pages import PASSWORD, sign_up
 from tmtp.tests.axe import violations
+from tmtp.tests.keyboard import NARROW_LIGHT, WIDE_DARK, Keyboard
 
 pytestmark = pytest.mark.once
 
@@ -47,22 +48,28 @@ def named(site: Any) -> str:
 
 
 def add_passkey(page: Any, name: str) -> None:
+    keys = Keyboard(page)
     page.goto("/account/second-factor/")
-    page.get_by_role("link", name="Add a passkey").click()
-    page.get_by_label("Name of the passkey").fill(name)
-    page.get_by_role("button", name="Create passkey").click()
+    keys.follow("Add a passkey")
+    keys.fill("Name of the passkey", name)
+    keys.press("button", "Create passkey")
+
+
+def use_passkey(page: Any) -> None:
+    Keyboard(page).press("button", "Use a passkey")
 
 
 def sign_out(page: Any) -> None:
-    page.get_by_role("button", name="Sign out").click()
+    Keyboard(page).press("button", "Sign out")
     expect(page.get_by_role("button", name="Sign out")).to_have_count(0)
 
 
 def enter_password(page: Any, name: str) -> None:
     page.goto("/sign-in/?next=/account/")
-    page.get_by_label("Username or e-mail address").fill(name)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.locator("main").get_by_role("button", name="Sign in", exact=True).click()
+    keys = Keyboard(page)
+    keys.fill("Username or e-mail address", name)
+    keys.fill("Password", PASSWORD)
+    keys.press("button", "Sign in", exact=True)
 
 
 def is_in(page: Any) -> None:
@@ -71,13 +78,14 @@ def is_in(page: Any) -> None:
 
 def test_a_passkey_is_made_and_signs_in_alone_and_as_the_second_step(site: Any, other: Any, new_page: Any) -> None:
     page = new_page(base_url=named(site))
+    keys = Keyboard(page, NARROW_LIGHT)
     authenticator = Authenticator(page)
     sign_up(page, "paula")
     add_passkey(page, "My laptop")
     expect(page.get_by_role("heading", level=1, name="Your recovery codes")).to_be_visible()
     assert violations(page) == []
     code = re.findall(r"[a-z2-7]{4}(?:-[a-z2-7]{4}){3}", page.locator("#codes").inner_text())[0]
-    page.get_by_role("link", name="I have saved the codes").click()
+    keys.follow("I have saved the codes")
     expect(page.get_by_text("My laptop", exact=True)).to_be_visible()
 
     add_passkey(page, "My laptop again")  # the browser knows that it has one
@@ -86,8 +94,9 @@ def test_a_passkey_is_made_and_signs_in_alone_and_as_the_second_step(site: Any, 
     # alone: two factors in one
     sign_out(page)
     page.goto("/sign-in/?next=/account/")
-    page.get_by_role("link", name="Sign in with a passkey").click()
-    page.get_by_role("button", name="Use a passkey").click()
+    keys.look(WIDE_DARK)
+    keys.follow("Sign in with a passkey")
+    use_passkey(page)
     is_in(page)
 
     # the second step, which does without the finger
@@ -95,20 +104,20 @@ def test_a_passkey_is_made_and_signs_in_alone_and_as_the_second_step(site: Any, 
     authenticator.verifies(False)
     enter_password(page, "paula")
     expect(page.get_by_role("heading", level=1, name="The second step")).to_be_visible()
-    page.get_by_role("button", name="Use a passkey").click()
+    use_passkey(page)
     is_in(page)
 
     # alone, it does not do without
     sign_out(page)
     page.goto("/sign-in-passkey/")
-    page.get_by_role("button", name="Use a passkey").click()
+    use_passkey(page)
     expect(page.get_by_text("No passkey was received from the browser. Please try again.")).to_be_visible()
     assert violations(page) == []
 
     # and a recovery code instead of it
     enter_password(page, "paula")
-    page.get_by_label("Code").fill(code)
-    page.get_by_role("button", name="Continue").click()
+    keys.fill("Code", code)
+    keys.press("button", "Continue")
     is_in(page)
 
     # somebody else who has stolen a copy: the counter shows it
@@ -116,7 +125,7 @@ def test_a_passkey_is_made_and_signs_in_alone_and_as_the_second_step(site: Any, 
     authenticator.verifies(True)
     assert other.run(FORGET.format(name="paula")) == 1
     page.goto("/sign-in-passkey/")
-    page.get_by_role("button", name="Use a passkey").click()
+    use_passkey(page)
     expect(page.get_by_text("This passkey is not valid here.")).to_be_visible()
 
 

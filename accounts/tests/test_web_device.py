@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 
 from tmtp.testing import Client
 from tmtp.tests.axe import violations
+from tmtp.tests.keyboard import NARROW_DARK, WIDE_LIGHT, Keyboard
 from tmtp.tests.raw_client import TLS
 
 pytestmark = pytest.mark.once
@@ -30,9 +31,10 @@ def phone(site: Any) -> Any:
 
 def register(page: Page, alias: str) -> tuple[str, str]:
     """Register as a new device. Return uid and nodeid."""
+    keys = Keyboard(page)
     page.goto("/live/")
-    page.get_by_label("Your name").fill(alias)
-    page.get_by_role("button", name="Register and connect").click()
+    keys.fill("Your name", alias)
+    keys.press("button", "Register and connect")
     expect(page.locator("#status")).to_contain_text("registered and connected")
     return page.locator("#new_uid").inner_text(), page.locator("#new_nodeid").inner_text()
 
@@ -41,6 +43,7 @@ def test_a_browser_is_a_device(page: Page, phone: Any) -> None:
     alias = phone.alias.replace("bob", "ann")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(f"{request.url} {request.headers} {request.post_data}"))
+    keys = Keyboard(page, NARROW_DARK)
     uid, nodeid = register(page, alias)
     expect(page.get_by_text("No messages yet.")).to_be_visible()
 
@@ -55,19 +58,21 @@ def test_a_browser_is_a_device(page: Page, phone: Any) -> None:
     expect(arrived.nth(1)).to_contain_text(re.compile(r"Déjà là\?\s*Ping", re.DOTALL))
     assert violations(page) == []
 
-    page.get_by_text("Write a message").click()
-    page.get_by_label("To (user ID)").fill(phone.uid)
-    page.get_by_label("Subject").fill("Yes")
-    page.get_by_label("Text").fill("See you 🙂")
-    page.get_by_role("button", name="Send").click()
+    keys.open("Write a message")
+    keys.fill("To (user ID)", phone.uid)
+    keys.fill("Subject", "Yes")
+    keys.fill("Text", "See you 🙂")
+    keys.press("button", "Send")
     expect(page.locator("#sent")).to_contain_text("Stored at")
     delivery = phone.next_queued("delivery")
     assert delivery.header["from"] == uid
     assert delivery.data[delivery.header["datahead"] :].decode() == "See you 🙂"
 
-    page.get_by_role("button", name="Disconnect").click()
-    page.get_by_role("checkbox").check()
-    page.get_by_role("button", name="Connect", exact=True).click()
+    keys.look(WIDE_LIGHT)
+    keys.press("button", "Disconnect")
+    keys.reach(page.get_by_role("checkbox"))
+    page.keyboard.press("Space")
+    keys.press("button", "Connect", exact=True)
     expect(page.get_by_role("button", name="Disconnect")).to_be_visible()
     page.reload()  # the tab remembers the login
     expect(page.locator("#status")).to_contain_text("Connected to")
@@ -77,17 +82,18 @@ def test_a_browser_is_a_device(page: Page, phone: Any) -> None:
 
 
 def test_what_the_service_refuses_is_said(page: Page, phone: Any) -> None:
+    keys = Keyboard(page)
     page.goto("/live/")
     assert violations(page) == []
-    page.get_by_label("User ID", exact=True).fill(phone.uid)
+    keys.fill("User ID", phone.uid, exact=True)
     answers = {"9" * 40: "Device not found", "aeiou": "40 characters", phone.nodeid: "already connected"}
     for secret, said in answers.items():
-        page.get_by_label("Device key").fill(secret)
+        keys.fill("Device key", secret)
         phone.send({"op": 11})  # it is alive: a device that is silent would be replaced
-        page.get_by_role("button", name="Connect", exact=True).click()
+        keys.press("button", "Connect", exact=True)
         expect(page.locator("#status")).to_contain_text(said)
-    page.get_by_label("Your name").fill(phone.alias)
-    page.get_by_role("button", name="Register and connect").click()
+    keys.fill("Your name", phone.alias)
+    keys.press("button", "Register and connect")
     expect(page.locator("#status")).to_contain_text(f"has no name: {phone.alias} is not available")
 
 

@@ -1,7 +1,7 @@
 """A member's use of the whole site in a real browser. Website, service, device and OpenID provider are real processes.
 
-Ann signs up with a password, and Bob with the provider. She has a wide and light screen, and he has a narrow and dark one.
-Neither has a mouse. The details of each step have tests of their own, beside the pages.
+Ann signs up with a password, and Bob with the provider. She has a wide and light screen, he has a narrow and dark one,
+and neither has a mouse. The details of each step have tests of their own, beside the pages.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from accounts.provider.conf import CLIENT_ID, make_key
 from mnmsite.tests.browser import Site
 from tmtp.testing import Client, Closed
 from tmtp.tests.axe import violations
+from tmtp.tests.keyboard import NARROW_DARK, WIDE_LIGHT, Keyboard
 from tmtp.tests.processes import free_port
 from tmtp.tests.servers import installation
 
@@ -168,25 +169,28 @@ def test_a_member_connects_a_device_in_a_browser(chess, link, chromium):
     """And drops it again. The form redirects to another site, which the page's content security policy must allow."""
     device = Device(link.greet()["authby"][0])
     page = chromium.new_page()
+    keys = Keyboard(page, NARROW_DARK)
     complaints = []
     page.on("console", lambda message: complaints.append(message.text))
     page.goto(device.login)
-    page.fill("input[name=username]", "ann")
-    page.fill("input[name=password]", PASSWORD)
+    keys.fill("Username or e-mail address", "ann")
+    keys.fill("Password", PASSWORD)
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Connect a device to your account ann?").wait_for()
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         assert violations(page) == []
     with page.expect_request("http://localhost:8123/**") as redirected:  # Playwright answers no redirected requests
-        page.get_by_role("button", name="Connect device").press("Enter")
+        keys.press("button", "Connect device")
     redirected.value.response()  # it has ended: nobody listens there
     told = redeem(device, device.called_back(redirected.value.url)["code"])
     assert register(link, Oidc=told)["op"] == "registered"
     page.goto(f"{chess.url}devices/")
     page.get_by_text("online").last.wait_for()
-    page.get_by_role("link", name="Remove x").last.click()
-    page.get_by_role("button", name="Remove device").click()
+    keys.look(WIDE_LIGHT)
+    keys.reach(page.get_by_role("link", name="Remove x").last)
+    page.keyboard.press("Enter")
+    keys.press("button", "Remove device")
     page.get_by_text("Device “x” removed.").wait_for()
     with pytest.raises(Closed):
         while True:

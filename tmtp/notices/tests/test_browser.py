@@ -1,4 +1,4 @@
-"""The service worker, the offline page and notices of open pages, in Chromium."""
+"""The service worker, the offline page, notices of open pages, with the keyboard alone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from mnmsite.tests.browser import WITH_WINDOWS, launch, running_loop
 from tmtp.mailbox.tests.test_browser import MEMBER, SENT
+from tmtp.tests.keyboard import NARROW_DARK, Keyboard
 from tmtp.tests.people import unique
 
 pytestmark = pytest.mark.once
@@ -76,7 +77,8 @@ def test_installed_offline_and_told(site, new_page):
         page.wait_for_function("() => navigator.serviceWorker.controller")
 
         # A notice of an open page in the background: from one of two tabs
-        page.get_by_role("button", name="Turn on in this browser").click()
+        keys = Keyboard(page, NARROW_DARK)
+        keys.press("button", "Turn on in this browser")
         expect(page.get_by_text("Notifications are on in this browser while a page")).to_be_visible()
         second = page.context.new_page()
         second.add_init_script(f"({LATE_WORD})()")
@@ -110,5 +112,5 @@ def test_installed_offline_and_told(site, new_page):
         assert sorted(path.rsplit("/", 1)[-1].split(".")[0] for path in kept) == ["", "icon-192", "offline"]
         assert "/notifications/offline/" in kept
         page.context.set_offline(False)
-        page.get_by_role("link", name="Try again").click()
+        keys.follow("Try again")
         expect(page.get_by_role("heading", level=1)).to_have_text("Mailbox")

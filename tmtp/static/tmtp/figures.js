@@ -7,10 +7,12 @@ async function refresh() {
   if (document.hidden) return;
   const answer = await fetch(figures.dataset.url, { redirect: "error" }).catch(() => null);
   if (answer === null || !answer.ok) return;
-  const left = document.querySelector(".tmtp-scroll")?.scrollLeft ?? 0;
+  const before = document.querySelector(".tmtp-scroll"), left = before?.scrollLeft ?? 0;
+  const hadFocus = before && before === document.activeElement;
   figures.innerHTML = await answer.text();
   const table = document.querySelector(".tmtp-scroll");
   if (table) table.scrollLeft = left;
+  if (hadFocus) table?.focus();
 }
 
 if (figures) setInterval(refresh, 10000);

@@ -41,10 +41,12 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { button.textContent = said; }, 2000);
 });
 
-// After a mistake in a form, the reader goes on where it is.
+// After a mistake in a form, the reader goes on where it is. The address may have a fragment ("Skip to content"), to which
+// the browser itself goes until the page is loaded.
 function focusError() {
-  document.querySelector("[aria-invalid=true], .errorlist.nonfield")?.focus();
+  if (document.activeElement.matches("body, main, [autofocus]")) document.querySelector("[aria-invalid=true], .errorlist.nonfield")?.focus();
 }
 
-document.addEventListener("DOMContentLoaded", () => { offerCopying(document); offerShowing(document); focusError(); });
+document.addEventListener("DOMContentLoaded", () => { offerCopying(document); offerShowing(document); });
+window.addEventListener("load", focusError);
 document.addEventListener("htmx:load", (event) => offerCopying(event.detail.elt));
