@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import importlib.util
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -35,6 +36,8 @@ PATIENCE = 30  # seconds for a server to start or to stop
 ROOT = Path(__file__).resolve().parent
 ALONE = ROOT / "tmtp" / "tests"  # tests of the app alone, without the site around it
 FIXTURES = ("mnmsite.tests.browser", "accounts.tests.provider")  # site, chromium, page, new_page; provider
+
+ONCE = re.compile(r"^pytestmark = .*\bpytest\.mark\.once\b", re.MULTILINE)  # as a module says it
 
 run = contextlib.ExitStack()  # everything to clean up after the run
 atexit.register(run.close)
@@ -67,6 +70,13 @@ def is_alone(folder: Path, arguments: Sequence[str]) -> bool:
     paths = [folder / argument.partition("::")[0] for argument in arguments if not argument.startswith("-")]
     found = [path.resolve() for path in paths if path.exists()]
     return bool(found) and all(path.is_relative_to(ALONE) for path in found)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out a module whose tests are all deselected by `-m "not once"`: to import those takes seconds."""
+    if config.getoption("markexpr") != "not once" or not collection_path.match("test_*.py"):
+        return None  # as others decide
+    return bool(ONCE.search(collection_path.read_text())) or None
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -125,8 +135,9 @@ def flush_what_there_is() -> None:
     """Let the flush after a transactional test delete the few rows that there are.
 
     Django truncates all tables, which takes PostgreSQL longer than most tests, and then makes the same content types
-    and permissions again.
+    and permissions again. These stay; the apps make what else they have from the beginning.
     """
+    from django.core.management.commands import flush
     from django.db import connection
 
     def sql_flush(self: Any, style: Any, tables: Sequence[str], **options: Any) -> list[str]:
@@ -138,6 +149,24 @@ def flush_what_there_is() -> None:
             return [f"DELETE FROM {table}" for (table,) in cursor.fetchall()]
 
     type(connection.ops).sql_flush = sql_flush  # type: ignore[method-assign]
+    flush.emit_post_migrate_signal = emit_without_types
+
+
+def emit_without_types(*args: Any) -> None:
+    """Tell the apps that the database is new, except those that would make content types and permissions."""
+    from django.contrib.auth.management import create_permissions
+    from django.contrib.contenttypes.management import create_contenttypes
+    from django.core.management.sql import emit_post_migrate_signal
+    from django.db.models.signals import post_migrate
+
+    permissions = "django.contrib.auth.management.create_permissions"
+    post_migrate.disconnect(create_contenttypes)
+    post_migrate.disconnect(dispatch_uid=permissions)
+    try:
+        emit_post_migrate_signal(*args)
+    finally:
+        post_migrate.connect(create_contenttypes)
+        post_migrate.connect(create_permissions, dispatch_uid=permissions)
 
 
 def start_postgresql(folder: Path) -> str:
