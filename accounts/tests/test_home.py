@@ -10,6 +10,8 @@ from django.views import defaults
 
 from accounts.templatetags.pages import navigation
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def page(client, settings):

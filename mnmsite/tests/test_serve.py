@@ -14,6 +14,8 @@ from django.db import InterfaceError, OperationalError
 from mnmsite.management.commands import serve
 from tmtp.server.certificate import is_self_signed, make_self_signed
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def files(settings, tmp_path):

@@ -36,17 +36,18 @@ PAGES = [
 ]
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_lists_take_as_many_queries_for_many_rows_as_for_few(
-    admin_client, django_assert_max_num_queries, page, choir, ann
-):
+def test_lists_take_as_many_queries_for_many_rows_as_for_few(admin_client, django_assert_max_num_queries, choir, ann):
     leases.take("127.0.0.1:7443")
     populate(3, choir, ann)
-    with django_assert_max_num_queries(12) as few:
-        assert admin_client.get(url(page)).status_code == 200
+    found = {}
+    for page in PAGES:
+        with django_assert_max_num_queries(12) as few:
+            assert admin_client.get(url(page)).status_code == 200
+        found[page] = len(few)
     populate(30, choir, ann)
-    with django_assert_max_num_queries(len(few)):
-        assert admin_client.get(url(page)).status_code == 200
+    for page in PAGES:
+        with django_assert_max_num_queries(found[page]):
+            assert admin_client.get(url(page)).status_code == 200
 
 
 def test_pages_take_as_many_queries_for_many_rows_as_for_few(admin_client, django_assert_max_num_queries, choir, ann):

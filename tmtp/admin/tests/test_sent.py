@@ -91,6 +91,7 @@ def test_search_and_filters(admin_client, ann, bob):
     assert found(was_recalled="yes") == {"Your invoice"}
 
 
+@pytest.mark.once
 def test_each_recipient_and_device(admin_client, ann, bob):
     tablet, _ = devices.make_node(User.objects.get(pk=ann.user), "tablet")
     (msgid,) = send_message(["ann of rome", "bob of rome"], "News", "x", together=True)

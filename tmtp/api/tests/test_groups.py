@@ -55,6 +55,7 @@ def test_rules(program, group):
     assert program.call("PATCH", f"/groups/{group['id']}", {}) == (200, changed)
 
 
+@pytest.mark.once
 def test_members_are_added_removed_and_barred(program, group):
     ann, _ = someone("ann of rome"), someone("bob of rome")
     path = f"/groups/{group['id']}/members"

@@ -91,6 +91,7 @@ def test_recipients_need_a_site_that_allows_addresses(program, settings):
     assert (status, answer["code"]) == (422, "emails_off")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
@@ -178,6 +179,7 @@ def test_files_as_multipart(program, settings):
     assert len(waiting(ann)) == 1
 
 
+@pytest.mark.once
 def test_the_report_of_a_message(program):
     people = [someone(f"member {number}") for number in range(5)]
     to = {"names": [f"member {number}" for number in range(5)]}

@@ -60,6 +60,7 @@ def texts():
     return found
 
 
+@pytest.mark.once
 def test_each_gets_their_own(members):
     one = running()
     assert not sending.send(one.pk, lambda: True)
@@ -102,6 +103,7 @@ def test_recall_takes_all_of_them(members):
     assert not QueueEntry.objects.exists()
 
 
+@pytest.mark.once
 def test_fields_of_the_site(members, settings):
     settings.TMTP_DELIVERY = {"BROADCAST_FIELDS": {"points": f"{__name__}.points", "bad": f"{__name__}.fails"}}
     one = running(body='{{ points|default:"no" }} points')
@@ -144,6 +146,7 @@ def test_a_subject_is_never_empty():
     Broadcast(subject="{{ name|default:'you' }}", body="{% if %} {# #} }}").full_clean()
 
 
+@pytest.mark.once
 def test_what_has_no_fields_is_one_message(members):
     one = running(subject='{{ "{{" }}x', body="{% now %}")
     sending.send(one.pk, lambda: True)
@@ -151,6 +154,7 @@ def test_what_has_no_fields_is_one_message(members):
     assert SentMessage.objects.get().subject == "{{x"
 
 
+@pytest.mark.once
 @given(
     st.text(max_size=40)
     | st.sampled_from(["# a", "1. a", "[a](http://b.c)", "www.evil.com", "a@b.cd", "<b>", "&amp;", "- a"])

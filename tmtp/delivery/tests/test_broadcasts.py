@@ -367,6 +367,7 @@ def test_a_group_that_is_deleted_before_its_time_comes():
     assert "has been deleted" in one.problem
 
 
+@pytest.mark.once
 def test_report():
     members = accounts(4)
     one = running()

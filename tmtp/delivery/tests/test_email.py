@@ -390,6 +390,21 @@ def several_languages(settings: Any) -> None:
     member("ann")
 
 
+SIGN_IN_TEXTS = [
+    "http://example.org{}",
+    "Go to HTTPS://example.org{}.",
+    "(http://[::1]:8000{}?a=b)",
+    "<a class=x href = '{}'>go</a>",
+    "<a href=' {}'>go</a>",
+    "<a href='https:&#x2F;&#x2F;example.org{}'>go</a>",
+    "“https://example.org{}”",
+    "https://example.org{}。次",
+    "**https://example.org{}**",
+    "`https://example.org{}`…",
+    "https://example.org/shop{}",
+]
+
+
 @pytest.mark.usefixtures("several_languages")
 @pytest.mark.parametrize("active", ["en", "de"])
 @pytest.mark.parametrize(
@@ -402,28 +417,14 @@ def several_languages(settings: Any) -> None:
         "/de/reset/MQ/abc-def",
     ],
 )
-@pytest.mark.parametrize(
-    "text",
-    [
-        "http://example.org{}",
-        "Go to HTTPS://example.org{}.",
-        "(http://[::1]:8000{}?a=b)",
-        "<a class=x href = '{}'>go</a>",
-        "<a href=' {}'>go</a>",
-        "<a href='https:&#x2F;&#x2F;example.org{}'>go</a>",
-        "“https://example.org{}”",
-        "https://example.org{}。次",
-        "**https://example.org{}**",
-        "`https://example.org{}`…",
-        "https://example.org/shop{}",
-    ],
-)
-def test_a_link_for_signing_in_is_known_in_any_language(settings: Any, active: str, path: str, text: str) -> None:
+def test_a_link_for_signing_in_is_known_in_any_language(settings: Any, active: str, path: str) -> None:
     for route in ("both", "message"):
         configure(settings, EMAIL_ROUTE=route, SITE_URL="https://example.org/shop")
-        with translation.override(active):
-            assert send_mail("Reset", text.format(path), None, ["ann@example.org"]) == 1
-    assert len(mail.outbox) == 2 and not received()
+        for text in SIGN_IN_TEXTS:
+            mail.outbox.clear()
+            with translation.override(active):
+                assert send_mail("Reset", text.format(path), None, ["ann@example.org"]) == 1
+            assert len(mail.outbox) == 1 and not received(), text
 
 
 @pytest.mark.usefixtures("several_languages")

@@ -188,6 +188,7 @@ def test_nobody_can_be_answered_who_is_gone(ann):
         taken[0].reply("Hello?")
 
 
+@pytest.mark.once
 def test_a_handler_that_raises_is_called_again_after_longer_and_longer_pauses(ann):
     number = write(ann)
     behave.extend([explode] * 2)
@@ -215,6 +216,7 @@ def test_one_that_fails_does_not_keep_others_waiting(ann):
     assert left() == [number]
 
 
+@pytest.mark.once
 def test_after_all_tries_it_is_a_dead_letter_until_somebody_says_so(ann, django_capture_on_commit_callbacks):
     number = write(ann)
     behave.extend([explode] * 3)

@@ -36,6 +36,7 @@ def posted_in(thread: str, sender: Sender) -> tuple[str, str]:
     return thread_of(Message.objects.get(pk=number)), format_msgid(number)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("together", [True, False])
 def test_nobody_else_answers_in_a_thread_of_the_site(together: bool) -> None:
     site_user()

@@ -102,6 +102,7 @@ def test_each_end_is_reported(receiver, end):
         assert json.loads(receiver.got[0][1])["reports"][0]["devices"][0]["why"] == end
 
 
+@pytest.mark.once
 def test_a_message_recalled_that_arrived_all_the_same_is_reported_again(receiver):
     ann = someone("ann of rome")
     message, msgid = send(ann)
@@ -117,6 +118,7 @@ def test_a_message_recalled_that_arrived_all_the_same_is_reported_again(receiver
     assert [found[2] for (found,) in posted(receiver)[1:]] == ["undeliverable", "delivered"]
 
 
+@pytest.mark.once
 def test_many_reports_make_few_requests(receiver, monkeypatch):
     monkeypatch.setattr(report_batches, "AT_ONCE", 3)
     people = [someone(f"member {number}") for number in range(8)]

@@ -115,6 +115,7 @@ def test_deleted_messages_are_kept_and_not_acknowledged(ann, chess):
     assert (listed(ann), listed(ann, "deleted"), unread(ann.account)) == (["Chess"], [], 1)
 
 
+@pytest.mark.once
 def test_a_new_message_in_a_deleted_thread_is_alone_in_the_inbox(ann, bob, chess):
     do(ann, actions.DELETE)
     letter(bob, "bob the second", "", "Well?", ann.user, thread=chess)
@@ -223,6 +224,7 @@ def test_selected_threads_are_archived_and_undone_without_javascript(browser, an
     assert listed(ann) == ["Other", "Chess"]
 
 
+@pytest.mark.once
 def test_a_script_gets_the_list_and_what_was_done(browser, ann, chess):
     (thread,) = threads(ann)
     fields = {"action": "star", "thread": thread.pk, "show": "unread"}
@@ -233,6 +235,7 @@ def test_a_script_gets_the_list_and_what_was_done(browser, ann, chess):
     assert 'aria-label="starred"' not in answer.text
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("action", "stays"), [("star", True), ("mute", True), ("archive", False), ("delete", False)])
 def test_the_page_of_a_thread_acts_on_it(browser, ann, chess, action, stays):
     (thread,) = threads(ann)
@@ -241,6 +244,7 @@ def test_the_page_of_a_thread_acts_on_it(browser, ann, chess, action, stays):
     assert answer["Location"] == where
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
@@ -308,6 +312,7 @@ def test_shortcuts_are_turned_off_and_on(browser, ann, chess):
 # speed
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", listing.LISTS)
 def test_each_list_has_an_index(ann, name):
     """PostgreSQL prefers to read a small table, so this is the plan of SQLite. docs/how-to/mailbox.md has figures."""

@@ -45,6 +45,7 @@ def test_nobody_joins_a_thread_of_the_site(browser, ann, bob, mallory, together)
     assert "this website" in page_of(browser, genuine)
 
 
+@pytest.mark.once
 def test_nobody_joins_a_thread_of_the_site_whose_beginning_went_elsewhere(ann, mallory):
     """As when the member had no mailbox yet."""
     msgid = send_message([mallory.uid], "Your account", "No problems.")[0]
@@ -97,6 +98,7 @@ def test_the_site_goes_on_in_its_own_thread(ann):
     assert [thread.messages for thread in threads(ann)] == [2]
 
 
+@pytest.mark.once
 def test_who_takes_part_in_a_members_thread(ann, bob, mallory):
     """Its author, its readers, the member, and those whom one of these adds."""
     carl, dora = someone("carl the third"), someone("dora the fifth")
@@ -142,6 +144,7 @@ def test_members_of_a_group_take_part_in_its_threads(ann, bob, mallory):
     assert {thread.key: thread.messages for thread in threads(ann)}[root] == 2
 
 
+@pytest.mark.once
 def test_replies_go_to_those_whose_names_are_shown(browser, ann, bob, mallory):
     cc = [
         {"who": "bob the second", "whouid": mallory.uid, "by": "ann the first", "byuid": ann.user.uid},
@@ -156,6 +159,7 @@ def test_replies_go_to_those_whose_names_are_shown(browser, ann, bob, mallory):
     assert "mallory the first" in shown and "bob the second" not in shown
 
 
+@pytest.mark.once
 def test_what_a_sender_claims_is_made_harmless(browser, ann, mallory):
     files = [("inv\u202egpj.exe", b"x")]
     letter(mallory, "mallory the first", "Re\u202ede \u2066txt", "text", ann.user, files=files)

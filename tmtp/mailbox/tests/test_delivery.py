@@ -34,6 +34,7 @@ def states(browser, node):
     return shown.summary, list(shown.people), shown.waits
 
 
+@pytest.mark.once
 def test_a_message_to_a_device_is_queued_sent_and_delivered(browser, ann, bob):
     add_node(bob, "phone")
     (other,) = set(own(bob)) - {bob.node}
@@ -46,6 +47,7 @@ def test_a_message_to_a_device_is_queued_sent_and_delivered(browser, ann, bob):
     assert states(browser, ann) == ("Delivered", [("bob the second", "delivered")], False)
 
 
+@pytest.mark.once
 def test_a_mailbox_has_fetched_a_message_when_its_page_has_listed_it(browser, ann):
     _, carl = member("carl the third")
     write(ann, (sender_of(carl), "carl the third"))
@@ -54,6 +56,7 @@ def test_a_mailbox_has_fetched_a_message_when_its_page_has_listed_it(browser, an
     assert states(browser, ann) == ("Delivered", [("carl the third", "delivered")], False)  # not: read
 
 
+@pytest.mark.once
 def test_several_people_are_counted_and_named(browser, ann, bob):
     _, carl = member("carl the third")
     write(ann, (bob, "bob the second"), (sender_of(carl), "carl the third"))
@@ -89,6 +92,7 @@ def test_what_nobody_has_fetched_is_recalled(browser, ann, bob):
     assert not Recall.objects.exists()
 
 
+@pytest.mark.once
 def test_only_own_messages_are_recalled(browser, ann, bob):
     msgid = letter(bob, "bob the second", "Chess", "When?", ann.user, readers=[person(bob, "bob the second")])
     index.catch_up(ann)
@@ -96,6 +100,7 @@ def test_only_own_messages_are_recalled(browser, ann, bob):
     assert page(browser, ann).delivery is None
 
 
+@pytest.mark.once
 def test_of_a_member_without_a_device_it_is_queued(browser, ann):
     user = User.objects.create(uid="9" * 32)
     browser.post(reverse("tmtp_mailbox:compose"), {"to": user.uid, "subject": "Chess", "text": "On Friday?"})

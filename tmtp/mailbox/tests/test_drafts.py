@@ -81,6 +81,7 @@ def test_a_thread_has_one_draft(ann):
     assert drafts.of_thread(ann, "key") == draft
 
 
+@pytest.mark.once
 def test_drafts_and_files_are_limited(ann, settings):
     settings.TMTP = {**settings.TMTP, "LIMITS": {"drafts_per_user": 2, "draft_octets_per_user": 10}}
     draft = drafts.save(ann, HELLO, Version())
@@ -186,6 +187,7 @@ def test_the_draft_of_a_reply_returns_in_its_thread(browser, ann, bob):
     assert [message.text for message in received(ann)] == ["When?", "On Friday"]
 
 
+@pytest.mark.once
 def test_preview_shows_the_text_as_it_will_be_read(browser, ann):
     page = browser.post(url("compose"), form(preview=""), follow=True)
     assert "<em>Friday</em>" in page.text and "On *Friday*?</textarea>" in page.text
@@ -220,6 +222,7 @@ def test_what_is_no_number_is_no_draft(browser, ann):
     assert browser.post(url("draft_save"), form(once="9" * 5000)).status_code == 200
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("kind", "octets", "status"),
     [
@@ -236,6 +239,7 @@ def test_an_upload_that_is_cut_off_or_no_file_is_refused(browser, ann, kind, oct
     assert not DraftFile.objects.exists()
 
 
+@pytest.mark.once
 def test_nobody_sees_or_changes_the_draft_of_another(browser, ann):
     _, other = member()
     draft = drafts.save(other, HELLO, Version())

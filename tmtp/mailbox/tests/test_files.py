@@ -49,6 +49,7 @@ HARMFUL = {
 }
 
 
+@pytest.mark.once
 def test_no_file_runs_in_the_sites_origin(browser, ann, bob):
     """Whatever it contains and is called: HTML, SVG, XML, PDF, scripts, and what a browser would take for these."""
     msgid = letter(bob, "bob", "Files", "<script>", ann.user, files=list(HARMFUL.items()))
@@ -93,6 +94,7 @@ async def test_a_file_goes_out_in_pieces():
     assert max(map(len, pieces)) <= 256 * 1024
 
 
+@pytest.mark.once
 def test_a_long_text_is_cut_and_can_be_saved(browser, ann, bob):
     text = "word " * 20_000 + "end of it"
     msgid = letter(bob, "bob", "Long", text, ann.user)

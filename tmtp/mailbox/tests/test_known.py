@@ -20,6 +20,7 @@ def names(node, typed=""):
     return [one.name for one in known(node, typed)]
 
 
+@pytest.mark.once
 def test_people_written_with_and_people_in_own_groups_are_known(ann, bob):
     carla = someone("Carla Łęcka")
     someone("a stranger here")

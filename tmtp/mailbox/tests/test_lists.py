@@ -50,6 +50,7 @@ def rows(browser, query="", name="mailbox"):
     ]
 
 
+@pytest.mark.once
 def test_a_row_shows_the_beginning_of_the_newest_message(browser, ann):
     (first,) = send_message(ann.user.account, "Tonight", "Chess at *eight*?\n\n> quoted & <b>bold</b>")
     assert rows(browser) == [("Tonight", "Chess at eight? quoted &amp; &lt;b&gt;bold&lt;/b&gt;")]
@@ -81,6 +82,7 @@ def test_a_filter_shows_its_threads_only(browser, ann):
     assert len(rows(browser, "?show=nonsense")) == 3
 
 
+@pytest.mark.once
 def test_a_thread_can_be_marked_as_unread(browser, ann):
     send_message(ann.user.account, "Later", "text")
     (thread,) = threads(ann)
@@ -91,6 +93,7 @@ def test_a_thread_can_be_marked_as_unread(browser, ann):
     assert rows(browser, "?show=unread") == [("Later", "text")]
 
 
+@pytest.mark.once
 def test_a_recalled_message_shows_no_text(browser, ann):
     (msgid,) = send_message(ann.user.account, "Wrong", "secret words")
     assert rows(browser) == [("Wrong", "secret words")]

@@ -33,6 +33,7 @@ def test_an_open_page_of_who_has_signed_out_is_loaded_again(client):
     assert answer.content == b""
 
 
+@pytest.mark.once
 def test_another_member_s_messages_are_not_there(client, ann, bob):
     msgid = letter(bob, "bob", "For Ann", "text", ann.user, files=[("a.txt", "content")])
     (thread,) = threads(ann)
@@ -111,6 +112,7 @@ def test_a_script_gets_the_part_of_the_page_that_it_shows(browser, ann, bob):
     assert "<html" not in part
 
 
+@pytest.mark.once
 def test_opening_a_thread_reads_it(browser, ann):
     (msgid,) = send_message(ann.account, "Read me", "Some *text*")
     (thread,) = threads(ann)
@@ -124,6 +126,7 @@ def test_opening_a_thread_reads_it(browser, ann):
     assert Report.objects.get(message_id=int(msgid, 16), node=ann).read is not None
 
 
+@pytest.mark.once
 def test_what_is_in_a_text_stays_a_text(browser, ann, bob):
     letter(bob, "<b>bob</b>", "<i>subject", "<script>x</script> ![p](https://far/p.png) [l](javascript:x)", ann.user)
     (thread,) = threads(ann)
@@ -132,6 +135,7 @@ def test_what_is_in_a_text_stays_a_text(browser, ann, bob):
         assert not [tag for tag in ("<script", "<img", "<i>", "<b>", 'href="javascript', " style=") if tag in body]
 
 
+@pytest.mark.once
 def test_a_long_thread_begins_with_its_end(browser, ann, bob, monkeypatch):
     monkeypatch.setattr("tmtp.mailbox.conversation.AT_ONCE", 2)
     first = letter(bob, "bob", "Long", "text 0", ann.user)
@@ -181,6 +185,7 @@ def invitation(ann, bob):
     return f"{number:016x}", gid, thread
 
 
+@pytest.mark.once
 def test_an_invitation_is_accepted(browser, ann, bob, invitation):
     msgid, gid, thread = invitation
     shown = page(browser, "thread", thread.pk)
@@ -193,6 +198,7 @@ def test_an_invitation_is_accepted(browser, ann, bob, invitation):
     assert [(message["op"], message["act"]) for message in waiting(bob)] == [("member", "join")]
 
 
+@pytest.mark.once
 def test_an_invitation_is_declined_and_nobody_told(browser, ann, bob, invitation):
     msgid, gid, _thread = invitation
     answer = browser.post(url("invitation_decline", msgid), follow=True)

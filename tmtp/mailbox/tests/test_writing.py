@@ -81,6 +81,7 @@ def test_an_answer_in_a_group_s_thread_goes_to_the_group(browser, ann, bob):
     assert [one.text for one in received(ann)] == ["Hello all", "Hello"]
 
 
+@pytest.mark.once
 def test_an_empty_answer_is_refused_beside_the_field(browser, ann, bob):
     letter(bob, "bob", "Chess", "Tonight?", ann.user)
     (thread,) = threads(ann)
@@ -107,6 +108,7 @@ def write(browser, to, text="text", **more):
     return browser.post(url("compose"), {"to": to, "subject": "Subject", "text": text, **more})
 
 
+@pytest.mark.once
 def test_a_message_to_a_name_and_a_group(browser, ann, bob):
     gid = group(bob, sender_of(ann))
     answer = write(browser, f"bob the second, {gid}")
@@ -143,6 +145,7 @@ def test_who_blocks_the_member_cannot_be_reached(browser, ann, bob):
     assert deliveries(bob) == []
 
 
+@pytest.mark.once
 def test_who_wrote_can_be_blocked_there(browser, ann, bob):
     (msgid,) = send_message(ann.user, "Buy", "now", sender=User.objects.get(pk=bob.user))
     answer = browser.get(url("message", msgid), follow=True)
@@ -152,6 +155,7 @@ def test_who_wrote_can_be_blocked_there(browser, ann, bob):
     assert "cannot be reached now" in str(posting.post([Post(bob, to(sender_of(ann)), b"more")]))
 
 
+@pytest.mark.once
 def test_a_message_to_a_uid_and_to_a_name_with_a_comma(browser, bob):
     someone("carl, the third")
     assert write(browser, bob.uid).status_code == 302
@@ -172,6 +176,7 @@ def test_names_are_found_however_they_are_typed(browser, ann, bob):
     assert browser.post(url("ping"), {"to": "zoe\u0301 of rome", "text": "hi"}).status_code == 302
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("to", "said"), [("nobody of that name", "nobody of that name"), ("bob the second, x", "x")])
 def test_who_does_not_exist_is_named_beside_the_field(browser, bob, to, said):
     answer = write(browser, to)
@@ -199,6 +204,7 @@ def test_pressing_twice_sends_once(browser, ann, bob):
     assert [message["op"] for message in waiting(bob)].count("ping") == 1
 
 
+@pytest.mark.once
 def test_a_member_chooses_the_name_to_write_under(browser, ann, bob):
     add_alias(sender_of(ann), "ann of the club")
     assert "ann of the club" in page(browser, "compose")
@@ -207,6 +213,7 @@ def test_a_member_chooses_the_name_to_write_under(browser, ann, bob):
     assert [head["alias"] for head, _text in deliveries(bob)] == ["ann of the club"]
 
 
+@pytest.mark.once
 def test_without_a_name_one_can_write_but_not_ping(client, bob):
     account, node = member()
     client.force_login(account)
@@ -216,6 +223,7 @@ def test_without_a_name_one_can_write_but_not_ping(client, bob):
     assert "You have no name yet" in page(client, "ping")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("text", "sent"), [("x" * 140, True), ("x" * 141, False), ("😀" * 71, False), ("", False)])
 def test_a_ping_is_short(browser, bob, text, sent):
     answer = browser.post(url("ping"), {"to": "bob the second", "text": text})
@@ -229,6 +237,7 @@ def test_a_ping_to_nobody_is_refused_beside_the_field(browser):
     assert "No member is named “nobody of that name”." in answer.text
 
 
+@pytest.mark.once
 def test_members_ask_for_no_more_than_devices_may(browser, bob, settings):
     settings.TMTP = {**settings.TMTP, "LIMITS": {"requests_per_user": 2}}
     for _ in range(2):
@@ -254,6 +263,7 @@ def test_what_is_too_large_is_refused(browser, bob, settings):
     assert deliveries(bob) == []
 
 
+@pytest.mark.once
 def test_people_and_groups_are_offered(browser, ann, bob):
     gid = group(bob, sender_of(ann))
     letter(bob, "bob the second", "Hello", "text", ann.user)

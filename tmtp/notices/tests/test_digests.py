@@ -81,6 +81,7 @@ def test_it_is_sent_once_and_tells_nothing_twice(wanting, ann, bob):
     assert "Lunch?" not in message.body
 
 
+@pytest.mark.once
 def test_what_is_read_is_left_out_and_without_news_there_is_no_mail(wanting, client, ann, bob):
     write(bob, ann)
     client.get(f"/mailbox/thread/{threads(ann)[0].pk}/")

@@ -93,6 +93,7 @@ def test_exceptions_for_threads(client, ann, bob):
     assert not Override.objects.exists()
 
 
+@pytest.mark.once
 def test_nobody_touches_what_is_anothers(client, ann, bob):
     write(bob, ann)
     account, _ = member("eve the third")
@@ -112,6 +113,7 @@ def new(client, after=""):
     return client.get(f"{PAGE}new/?after={after}").json()
 
 
+@pytest.mark.once
 def test_a_page_gets_what_is_new_since_it_asked(client, ann, bob):
     write(bob, ann, "Old")
     known = new(client)
@@ -148,6 +150,7 @@ def test_a_page_in_front_of_the_member_and_preferences(client, ann, bob):
     assert new(client, "1")["notices"] == []
 
 
+@pytest.mark.once
 def test_what_has_been_in_front_of_the_member_for_long_is_not_told(client, ann, bob, monkeypatch):
     write(bob, ann)
     client.post(f"{PAGE}looking/", {"visible": "1"})
@@ -183,6 +186,7 @@ def test_the_service_worker_changes_with_the_offline_page(settings):
     assert own["cache"] not in Client().get(PAGE + "worker.js").text
 
 
+@pytest.mark.once
 def test_pages_name_the_manifest_and_visitors_learn_no_more(client):
     assert "app.webmanifest" in client.get("/mailbox/").text
     assert "data-csrf" in client.get("/mailbox/").text

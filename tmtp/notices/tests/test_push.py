@@ -73,12 +73,14 @@ def test_a_new_message_is_pushed_once(phone, ann, bob):
     assert not Push.objects.exists()
 
 
+@pytest.mark.once
 def test_the_link_leads_to_the_thread(phone, client, ann, bob):
     write(bob, ann)
     tasks.push()
     assert "At noon." in client.get(notices(phone)[0]["url"], follow=True).text
 
 
+@pytest.mark.once
 def test_of_several_messages_in_a_thread_the_newest_is_pushed(phone, ann, bob):
     first = write(bob, ann)
     write(bob, ann, "Supper?", thread=first)
@@ -89,6 +91,7 @@ def test_of_several_messages_in_a_thread_the_newest_is_pushed(phone, ann, bob):
     assert len({one.headers["topic"] for one in phone.received}) == 1
 
 
+@pytest.mark.once
 def test_a_member_may_have_the_notice_say_nothing(phone, ann, bob):
     Preferences.objects.create(account=ann.account, show_sender=False)
     write(bob, ann)
@@ -96,6 +99,7 @@ def test_a_member_may_have_the_notice_say_nothing(phone, ann, bob):
     assert texts(phone) == [("mnm", "You have a new message.")]
 
 
+@pytest.mark.once
 def test_so_may_the_site(phone, ann, bob, settings):
     settings.TMTP_NOTICES = {**settings.TMTP_NOTICES, "SHOW_SENDER": False}
     write(bob, ann)
@@ -111,6 +115,7 @@ def test_long_texts_fit(phone, ann, bob):
     assert body.endswith("…")
 
 
+@pytest.mark.once
 def test_a_ping_is_urgent_and_a_message_of_the_site_is_its(phone, ann, bob):
     posting.ping(bob, "bob the second", "ann the first", b"Hello")
     send_message(ann.account, "Shipped", "Today")
@@ -119,6 +124,7 @@ def test_a_ping_is_urgent_and_a_message_of_the_site_is_its(phone, ann, bob):
     assert sorted(one.headers["urgency"] for one in phone.received) == ["high", "normal"]
 
 
+@pytest.mark.once
 def test_every_browser_of_the_member_gets_it_and_nobody_elses(phone, client, service, ann, bob):
     other = service.new_browser()
     signed_in(ann).post("/notifications/subscribe/", other.form)
@@ -140,6 +146,7 @@ def test_nothing_is_pushed_for_what_was_there_before(client, service, ann, bob):
     assert notices(browser) == []
 
 
+@pytest.mark.once
 def test_nothing_is_pushed_of_what_was_read_or_recalled(phone, client, ann, bob):
     write(bob, ann)
     (msgid,) = send_message(ann.account, "Shipped", "Today")
@@ -165,6 +172,7 @@ def test_nothing_is_pushed_of_what_was_muted_archived_or_deleted(phone, ann, bob
     assert notices(phone) == []
 
 
+@pytest.mark.once
 def test_own_messages_are_not_pushed(phone, ann):
     write(sender_of(ann), ann)
     tasks.push()
@@ -182,6 +190,7 @@ def test_a_member_who_looks_at_a_page_is_told_when_it_is_left_soon(phone, client
     assert [body for _, body in texts(phone)] == ["Lunch?"]
 
 
+@pytest.mark.once
 def test_a_member_who_goes_on_looking_is_not_told(phone, client, ann, bob):
     client.post("/notifications/looking/", {"visible": "1"})
     write(bob, ann)
@@ -222,6 +231,7 @@ def test_sign_out_ends_the_subscription(phone, client, ann, bob):
     assert notices(phone) == []
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("how", ["the session is ended elsewhere", "a new password", "a disabled account"])
 def test_a_session_that_has_ended_gets_nothing(phone, client, ann, bob, how):
     if how == "a new password":
@@ -263,6 +273,7 @@ def test_a_browser_that_another_member_uses_is_theirs(phone, client, ann, bob):
     assert Subscription.objects.get().account == account
 
 
+@pytest.mark.once
 def test_browsers_of_a_member_are_limited(client, service, ann, monkeypatch):
     monkeypatch.setattr("tmtp.notices.subscriptions.MOST", 2)
     browsers = [service.new_browser() for _ in range(3)]
@@ -283,6 +294,7 @@ def test_a_browser_that_is_gone_is_forgotten(phone, ann, bob, status):
     assert not Push.objects.exists()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_service_that_is_busy_is_asked_again_later_each_time(phone, ann, bob, status):
     phone.status = status
@@ -298,6 +310,7 @@ def test_a_service_that_is_busy_is_asked_again_later_each_time(phone, ann, bob, 
     assert not Push.objects.exists(), "after the last try it is given up"
 
 
+@pytest.mark.once
 def test_the_pause_that_a_service_asks_for(phone, ann, bob):
     phone.status, phone.answer = 429, {"Retry-After": "600"}
     write(bob, ann)
@@ -305,6 +318,7 @@ def test_the_pause_that_a_service_asks_for(phone, ann, bob):
     assert Push.objects.get().next_try > timezone.now() + 590 * SECOND
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 413])
 def test_what_is_refused_for_good_is_not_sent_again(phone, ann, bob, status):
     phone.status, phone.answer = status, {"Location": phone.endpoint}
@@ -479,6 +493,7 @@ def test_plain_http_has_no_way_out(settings):
         push_sessions.new_session().post("http://push.example.com/x")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "change",
     [

@@ -47,6 +47,7 @@ def strangers():
     return devices.make_node(user_of(account), "Bob's phone")[0]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("label", "shows"), [("\u202elaptop\u2066", "laptop"), ("\u200b\u3164", "device")])
 def test_a_label_is_visible(client, ann, label, shows):
     """It comes from the program that asks for the device."""
@@ -81,6 +82,7 @@ def test_mailbox_and_holding_place_are_no_devices(client, ann, laptop):
     assert page.count('<li class="row">') == 1
 
 
+@pytest.mark.once
 def test_what_waits_is_counted_and_when_it_was_there_is_said(client, ann, laptop):
     send_message(ann, "subject", "text")
     page = shown(client)
@@ -103,6 +105,7 @@ def test_online_is_who_is_connected_to_a_server_that_lives(client, ann, laptop):
     assert ">online<" not in shown(client)
 
 
+@pytest.mark.once
 def test_the_number_of_queries_does_not_grow_with_the_devices(client, ann, laptop, django_assert_max_num_queries):
     for number in range(20):
         devices.make_node(user_of(ann), f"device {number}")
@@ -155,6 +158,7 @@ def test_the_address_is_one_to_dial(rf, settings, bind, public, host, dialled):
     assert service_address.address(rf.get("/", headers={"host": host})) == dialled
 
 
+@pytest.mark.once
 def test_a_node_made_here_can_log_in_and_its_secret_is_shown_once(client, ann):
     answer = client.post(url("device_new"), {"label": "Phone"})
     assert "no-store" in answer["Cache-Control"]
@@ -217,6 +221,7 @@ def test_rename(client, ann, laptop):
     assert Node.objects.get(pk=laptop.pk).label == "Old laptop"
 
 
+@pytest.mark.once
 def test_drop(client, ann, laptop):
     mailbox_of(user_of(ann))
     send_message(ann, "subject", "text")
@@ -237,6 +242,7 @@ def test_what_waits_for_the_last_one_waits_for_the_next(client, ann, laptop):
     assert "1 waiting message" in shown(client)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", ["device", "device_drop"])
 def test_other_people_s_devices_are_not_there(client, ann, strangers, name):
     assert client.get(url(name, strangers.pk)).status_code == 404

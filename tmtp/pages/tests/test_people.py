@@ -146,6 +146,7 @@ def test_without_a_group_the_page_says_what_to_do(client, ann):
     assert "No groups yet" in shown(client, "groups")
 
 
+@pytest.mark.once
 def test_found_a_group_and_invite_the_first(client, ann, bob):
     page = post(client, "group_new", **RULES, name=GID, alias=ANN, to=BOB, text="Come in")
     assert f"Group “{GID}” created" in page
@@ -155,6 +156,7 @@ def test_found_a_group_and_invite_the_first(client, ann, bob):
     assert "1 member" in shown(client, "groups")
 
 
+@pytest.mark.once
 def test_the_founder_chooses_the_rules(client, ann, bob):
     rules = {"joining": 2, "posting": 2, "barring": 2}
     post(client, "group_new", name=GID, alias=ANN, to=BOB, **rules)
@@ -163,6 +165,7 @@ def test_the_founder_chooses_the_rules(client, ann, bob):
     assert status(bob) == pages.INVITED  # from the owner, though the group is closed
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("may_bar", "barring"), [(True, 1), (False, 2)])
 def test_the_form_shows_the_rules_that_new_groups_have(client, ann, settings, may_bar, barring):
     settings.TMTP = {**settings.TMTP, "MEMBERS_MAY_BAR": may_bar}
@@ -171,6 +174,7 @@ def test_the_form_shows_the_rules_that_new_groups_have(client, ann, settings, ma
     assert chosen == {"joining": 1, "posting": 1, "barring": barring}
 
 
+@pytest.mark.once
 def test_found_a_group_alone(client, ann):
     post(client, "group_new", **RULES, name=GID, alias=ANN)
     assert status(ann) == pages.JOINED
@@ -216,6 +220,7 @@ def test_members_see_each_other_and_who_is_invited(client, ann, bob, group):
     assert url("block", bob.uid) in client.get(there[bob.user]).text
 
 
+@pytest.mark.once
 def test_who_is_invited_sees_no_members_and_can_join(client, ann, bob):
     group = groups.create(bob, GID, BOB)
     groups.invite(bob, GID, BOB, ANN)
@@ -229,6 +234,7 @@ def test_who_is_invited_sees_no_members_and_can_join(client, ann, bob):
     assert BOB in shown(client, "group", group.pk)
 
 
+@pytest.mark.once
 def test_invite(client, ann, bob):
     group = groups.create(ann, GID, ANN)
     assert f"“{BOB}” has been invited" in post(client, "group_invite", group.pk, to=BOB, text="Come")
@@ -238,6 +244,7 @@ def test_invite(client, ann, bob):
     assert "No member is named" in post(client, "group_invite", group.pk, to="nobody at all")
 
 
+@pytest.mark.once
 def test_who_has_dropped_the_name_they_have_there_invites_by_another(client, ann, bob):
     group = groups.create(ann, GID, ANN)
     users.add_alias(ann, "ann the second")
@@ -271,6 +278,7 @@ def test_groups_of_others_are_not_there(client, ann, bob):
         assert client.post(url(name, group.pk), {"alias": ANN, "to": ANN}).status_code == 404
 
 
+@pytest.mark.once
 def test_who_is_invited_cannot_do_what_members_do(client, ann, bob):
     group = groups.create(bob, GID, BOB)
     groups.invite(bob, GID, BOB, ANN)
@@ -350,6 +358,7 @@ def test_block_by_uid(client, ann, bob):
     assert Block.objects.get().blocked_id == bob.user
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("uid", ["%%%%%%%%%%%%%%%%++++++++++++++++", "123456789BCDFGHJ1234567890+%+%+%"])
 def test_block_beside_a_message(client, ann, uid):
     """A uid has characters with a special meaning in URLs."""
@@ -361,6 +370,7 @@ def test_block_beside_a_message(client, ann, uid):
     assert Block.objects.get().blocked_id == other.pk
 
 
+@pytest.mark.once
 def test_who_is_blocked_is_called_what_the_member_calls_them(client, ann, bob):
     """The member may not know the other aliases of a blocked user, and the page must not disclose them."""
     users.add_alias(bob, "bob the spy")
@@ -378,6 +388,7 @@ def test_who_is_blocked_is_called_what_the_member_calls_them(client, ann, bob):
     assert "bob" not in shown(client, "blocked")
 
 
+@pytest.mark.once
 def test_who_cannot_be_blocked(client, ann):
     assert "cannot block yourself" in post(client, "blocked", who=ANN)
     assert "No member is named" in post(client, "blocked", who="nobody at all")
@@ -400,6 +411,7 @@ def test_nobody_takes_back_the_block_of_another(client, ann, bob):
     assert "No blocked members" in shown(client, "blocked")
 
 
+@pytest.mark.once
 def test_the_number_of_queries_does_not_grow_with_the_blocks(client, ann, django_assert_max_num_queries):
     me = User.objects.get(pk=ann.user)
     for user in User.objects.bulk_create(User(uid=f"uid {n}") for n in range(10)):
