@@ -18,7 +18,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,6 +32,11 @@ WITH_WINDOWS = "/usr/bin/chromium"
 # The first one draws no windows, which saves a third of the time.
 CHROMIUM = next(filter(shutil.which, ["/usr/bin/chromium-headless-shell", WITH_WINDOWS]), "")
 PATIENCE_MS = 15_000
+# V8's optimising compilers cost more than they save: each document runs its scripts, and axe-core, once or twice.
+UNOPTIMISED = "--js-flags=--no-opt --no-maglev"
+# Pages are laid out, and never drawn. That is enough for axe-core, not for clicks, which wait for a frame. It saves a
+# fifth of the time; Chromium with windows draws all the same.
+UNDRAWN = "--enable-begin-frame-control"
 
 
 class Site:
@@ -163,15 +168,15 @@ def running_loop(loop: asyncio.AbstractEventLoop | None) -> Iterator[None]:
         asyncio._set_running_loop(before)
 
 
-def launch(chromium: BrowserType, program: str = CHROMIUM) -> Browser:
-    """Start Chromium."""
-    options = ["--no-sandbox", "--disable-dev-shm-usage"] if os.geteuid() == 0 else []
-    return chromium.launch(executable_path=program, args=options)
+def launch(chromium: BrowserType, *options: str, program: str = CHROMIUM) -> Browser:
+    """Start Chromium with these options besides the usual ones."""
+    as_root = ["--no-sandbox", "--disable-dev-shm-usage"] if os.geteuid() == 0 else []
+    return chromium.launch(executable_path=program, args=[UNOPTIMISED, *as_root, *options])
 
 
-@pytest.fixture
-def new_page(chromium: Browser, site: Site) -> Iterator[Any]:
-    """Return a function that opens a page in a new browser profile. Relative URLs are the site's.
+@contextlib.contextmanager
+def pages_in(browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
+    """Return a function that opens a page in a new browser profile. Relative URLs are those of the site at `url`.
 
     Its options are those of Browser.new_context. Service workers are blocked, since
     requests pass by Playwright in them. At the end, the test fails if a script of a page has failed, or if a page has
@@ -181,7 +186,7 @@ def new_page(chromium: Browser, site: Site) -> Iterator[Any]:
     with contextlib.ExitStack() as contexts:
 
         def open_page(**options: Any) -> Page:
-            context = chromium.new_context(**{"base_url": site.url, "service_workers": "block", **options})
+            context = browser.new_context(**{"base_url": url, "service_workers": "block", **options})
             contexts.callback(context.close)
             context.set_default_timeout(PATIENCE_MS)
             page = context.new_page()
@@ -191,6 +196,13 @@ def new_page(chromium: Browser, site: Site) -> Iterator[Any]:
 
         yield open_page
     assert not wrong, f"the browser complained: {wrong}"
+
+
+@pytest.fixture
+def new_page(chromium: Browser, site: Site) -> Iterator[Any]:
+    """Return a function that opens a page in a new browser profile: see `pages_in`."""
+    with pages_in(chromium, site.url) as open_page:
+        yield open_page
 
 
 @pytest.fixture

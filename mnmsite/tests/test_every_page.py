@@ -5,6 +5,7 @@ The list of pages is compared with the site's URLs: a new page must be added in 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from django.urls import URLPattern, get_resolver
 from playwright.sync_api import expect
 
 from mnmsite.tests import pseudo
+from mnmsite.tests.browser import UNDRAWN, launch, pages_in, running_loop
 from mnmsite.tests.people import ANNA, VISITOR
 from mnmsite.tests.scene import Scene, staged_site
 from mnmsite.tests.shown_text import ShownText
@@ -45,6 +47,16 @@ def scene() -> Iterator[Scene]:
         yield staged
 
 
+@pytest.fixture
+def undrawn(shared_chromium: Any, scene: Scene) -> Iterator[Any]:
+    """Return a page of a browser that draws nothing."""
+    shared, loop = shared_chromium
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(running_loop(loop))
+        browser = stack.enter_context(contextlib.closing(launch(shared.browser_type, UNDRAWN)))
+        yield stack.enter_context(pages_in(browser, scene.site.url))()
+
+
 def addresses(resolver: Any = None, namespace: str = "") -> Iterator[str]:
     """Return the names of all URL patterns of the site, except for those of the admin."""
     for entry in (resolver or get_resolver()).url_patterns:
@@ -67,14 +79,13 @@ def problems(page: Any) -> list[str]:
     return found
 
 
-def test_every_page_is_accessible(scene: Scene, new_page: Any) -> None:
-    page = new_page(base_url=scene.site.url)
-    load_with_pages(page)
+def test_every_page_is_accessible(scene: Scene, undrawn: Any) -> None:
+    load_with_pages(undrawn)
     found = {}
     for shown in scene.every_page():
-        scene.open(page, shown)
-        expect(page.get_by_role("heading", level=1)).to_have_count(1)
-        found[shown.name] = problems(page)
+        scene.open(undrawn, shown)
+        expect(undrawn.get_by_role("heading", level=1)).to_have_count(1)
+        found[shown.name] = problems(undrawn)
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
 
 

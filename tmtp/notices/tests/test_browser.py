@@ -56,7 +56,7 @@ HIDE = """() => {
 def chromium(shared_chromium):
     """Return the Chromium with windows: the other one lets no site notify."""
     browser, loop = shared_chromium
-    with running_loop(loop), contextlib.closing(launch(browser.browser_type, WITH_WINDOWS)) as other:
+    with running_loop(loop), contextlib.closing(launch(browser.browser_type, program=WITH_WINDOWS)) as other:
         yield other
 
 
