@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 
 from django.db import Error
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("tmtp")
 TICK = 1.0  # seconds
 HEARTBEAT = 5.0
+TOLD_POLL = 1.0  # seconds between polls while other processes tell of their changes
 
 
 class Background:
@@ -109,7 +111,12 @@ class Background:
                 log.exception("no sample was taken")
 
     async def _poll(self) -> None:
-        """Poll the database for changes by other processes."""
+        """Poll the database for changes by other processes: less often while these tell of their changes."""
+        polled = -inf
         while True:
             await asyncio.sleep(conf.POLL)
-            self._dispatcher.poll()
+            now = time.monotonic()
+            is_due = now - polled >= TOLD_POLL or not self._handover.is_listening
+            if is_due:
+                polled = now
+            self._dispatcher.poll(begin=is_due)

@@ -276,10 +276,13 @@ class Dispatcher:
         self._due.marks = True
         self._look()
 
-    def poll(self) -> None:
-        """Look for changes, and sweep the next nodes."""
-        self._due.marks = self._due.slice = True
-        self._look()
+    def poll(self, *, begin: bool = True) -> None:
+        """Look for changes, and sweep the next nodes. Without `begin`, only go on with a sweep that has begun."""
+        if begin:
+            self._due.marks = True
+        if begin or self._due.is_sweeping:
+            self._due.slice = True
+            self._look()
         self._read()
 
     def _read(self) -> None:

@@ -32,6 +32,7 @@ class HandOver:
         self._connected = connected
         self._leases = leases
         self._task: asyncio.Task[None] | None = None
+        self.is_listening = False  # whether notices of other processes arrive
         self._due: asyncio.Queue[Sequence[Notice]] = asyncio.Queue()
 
     def send(self, parcels: list[Parcel]) -> None:
@@ -87,11 +88,18 @@ class HandOver:
 
         `listening` is called before, and again when notices may have been lost.
         """
+
+        def hears(notices: bool) -> None:
+            self.is_listening = notices
+            if notices:
+                listening()
+
         while True:
             listened_for = lease.id
-            task = asyncio.create_task(handover.listen(listened_for, take, listening))
+            task = asyncio.create_task(handover.listen(listened_for, take, hears))
             try:
                 while lease.id == listened_for:
                     await asyncio.sleep(LEASE_CHECK)
             finally:
                 task.cancel()
+                self.is_listening = False

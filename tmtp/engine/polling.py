@@ -141,6 +141,11 @@ class Due:
         self.marks = self.slice = False
         return question
 
+    @property
+    def is_sweeping(self) -> bool:
+        """Whether nodes are left of a round of the sweep."""
+        return bool(self._round)
+
     def repeat(self, question: Question) -> None:
         """Read later what a look could not read."""
         self.again |= bool(question.swept)

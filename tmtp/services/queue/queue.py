@@ -118,20 +118,16 @@ def read_page(node: int, limit: int, known: Collection[int] = ()) -> tuple[list[
 
 def read_messages(numbers: Iterable[int], nodes: Container[int]) -> list[Parcel]:
     """Return those of the messages that wait for some of the `nodes`, in order, each with these nodes."""
-    waiting: dict[int, tuple[int, list[int]]] = {}
-    for number, rank, node in sql.entries_of_messages(numbers):
-        if node in nodes:
-            waiting.setdefault(number, (rank, []))[1].append(node)
     parcels = []
-    for number, *rest in sql.messages(waiting) if waiting else ():
-        rank, found = waiting[number]
-        parcel = _parcel((number, rank, *rest))
-        parcel.nodes = found
-        parcels.append(parcel)
+    for waiting, *message in sql.messages(numbers):
+        found = [node for node in waiting if node in nodes]
+        if found:
+            parcels.append(_parcel(message))
+            parcels[-1].nodes = found
     return parcels
 
 
-def _parcel(row: tuple[Any, ...]) -> Parcel:
+def _parcel(row: Sequence[Any]) -> Parcel:
     number, rank, head, body, spool, size, sealed, tracked = row
     if sealed:  # `nodeid` is null in the header if the site's SECRET_KEY has changed since
         head = with_members(head, {"nodeid": unseal(sealed)})

@@ -41,20 +41,22 @@ def wake() -> None:
 
 async def listen(notice: Callable[[], object]) -> None:
     """Call `notice` for each hint, until the task is cancelled. Return at once when no channel layer is shared."""
-    await listen_to(GROUP, lambda message: notice(), lambda: None)
+    await listen_to(GROUP, lambda message: notice(), lambda hears: None)
 
 
-async def listen_to(group: str, notice: Callable[[dict[str, Any]], object], listening: Callable[[], object]) -> None:
+async def listen_to(
+    group: str, notice: Callable[[dict[str, Any]], object], listening: Callable[[bool], object]
+) -> None:
     """Call `notice` with each message to a group, until the task is cancelled. Return at once without a layer.
 
-    `listening` is called before, and again when messages may have been lost.
+    `listening` is called with True before, and again when messages may have been lost; with False when none arrive.
     """
     layer = shared_layer()
     while layer is not None:
         try:
             channel = await layer.new_channel()
             await layer.group_add(group, channel)
-            listening()
+            listening(True)
             try:
                 while True:
                     notice(await layer.receive(channel))
@@ -62,5 +64,6 @@ async def listen_to(group: str, notice: Callable[[dict[str, Any]], object], list
                 with suppress(Exception):
                     await layer.group_discard(group, channel)
         except Exception as error:
+            listening(False)
             log.warning("the channel layer gives no hints: %s", error)
             await asyncio.sleep(PAUSE)

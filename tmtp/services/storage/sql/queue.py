@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+from django.db import connection
+
 from ..dialect import Row, array, fetch, run, run_many
 
 _ADD_MESSAGES = {
@@ -47,16 +50,13 @@ _WAITING = {
     "postgresql": "SELECT node_id, message_id FROM tmtp_queueentry WHERE node_id = ANY(%s::bigint[])"
     " AND (SELECT 1 FROM tmtp_message WHERE id = message_id) = 1 ORDER BY node_id, rank, message_id LIMIT %s",
 }
-_ENTRIES_OF_MESSAGES = {
-    "sqlite": "SELECT message_id, rank, node_id FROM tmtp_queueentry"
-    " WHERE message_id IN (SELECT value FROM json_each(?))",
-    "postgresql": "SELECT message_id, rank, node_id FROM tmtp_queueentry WHERE message_id = ANY(%s::bigint[])",
-}
 _MESSAGES = {
-    "sqlite": "SELECT id, head, body, spool, size, secret, tracked FROM tmtp_message"
-    " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
-    "postgresql": "SELECT id, head, body, spool, size, secret, tracked FROM tmtp_message"
-    " WHERE id = ANY(%s::bigint[]) ORDER BY id",
+    "sqlite": "SELECT nodes, id, rank, head, body, spool, size, secret, tracked FROM tmtp_message"
+    " JOIN (SELECT message_id, min(rank) AS rank, json_group_array(node_id) AS nodes FROM tmtp_queueentry"
+    " WHERE message_id IN (SELECT value FROM json_each(?)) GROUP BY message_id) ON message_id = id ORDER BY id",
+    "postgresql": "SELECT nodes, id, rank, head, body, spool, size, secret, tracked FROM tmtp_message"
+    " JOIN (SELECT message_id, min(rank) AS rank, array_agg(node_id) AS nodes FROM tmtp_queueentry"
+    " WHERE message_id = ANY(%s::bigint[]) GROUP BY message_id) AS entry ON message_id = id ORDER BY id",
 }
 _COPY_QUEUE = {
     "sqlite": "INSERT INTO tmtp_queueentry (node_id, rank, message_id)"
@@ -124,14 +124,15 @@ def waiting(nodes: Iterable[int], limit: int) -> list[Row]:
     return fetch(_WAITING, (array(nodes), limit))
 
 
-def entries_of_messages(numbers: Iterable[int]) -> list[Row]:
-    """Return the queue entries of messages: (message id, rank, node id)."""
-    return fetch(_ENTRIES_OF_MESSAGES, (array(numbers),))
-
-
 def messages(numbers: Iterable[int]) -> list[Row]:
-    """Return messages in order: (id, head, body, spool, size, secret, tracked)."""
-    return fetch(_MESSAGES, (array(numbers),))
+    """Return messages in order, those that wait for nodes.
+
+    (the nodes' ids, id, rank, head, body, spool, size, secret, tracked).
+    """
+    rows = fetch(_MESSAGES, (array(numbers),))
+    if connection.vendor == "sqlite":
+        return [(msgspec.json.decode(nodes), *message) for nodes, *message in rows]
+    return rows
 
 
 def copy_queue(to_node: int, from_node: int) -> None:
