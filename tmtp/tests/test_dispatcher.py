@@ -482,6 +482,29 @@ def test_a_hand_over_that_is_lost_is_found_by_the_sweep(world: World, monkeypatc
     assert [link.first_sent for link in links] == [[(1, number)], [(1, number)]]
 
 
+def test_while_others_tell_of_changes_a_sweep_goes_on_but_none_begins(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "SLICE", 1)
+    links = [Link(world, node) for node in NODES]
+    settle(world)
+    for _ in range(2):
+        world.dispatcher.poll()
+        settle(world)
+    number = world.write(NODES, 1, 1).number
+    world.version += 1
+    world.dispatcher.poll(begin=False)
+    settle(world)
+    assert [link.first_sent for link in links] == [[], []]
+    for _ in range(2):  # one to see that somebody wrote, and one that begins the sweep
+        world.dispatcher.poll()
+        settle(world)
+    for _ in range(len(NODES) - 1):
+        world.dispatcher.poll(begin=False)
+        settle(world)
+    assert [link.first_sent for link in links] == [[(1, number)], [(1, number)]]
+
+
 def test_what_could_not_be_read_is_read_at_the_next_look(world: World) -> None:
     link = Link(world, 1)
     settle(world)

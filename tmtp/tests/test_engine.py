@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
@@ -13,13 +13,14 @@ import pytest
 from tmtp.consumers import TmtpConsumer
 from tmtp.engine import housekeeping
 from tmtp.engine.engine import Engine
+from tmtp.engine.handover import HandOver
 from tmtp.engine.online import Online
 from tmtp.links.session import Session
 from tmtp.models import Node, QueueEntry
 from tmtp.services.people import users
 from tmtp.services.queue import leases
 from tmtp.services.queue.batch import without_batch
-from tmtp.services.storage import sql
+from tmtp.services.storage import handover, sql
 from tmtp.store.transactions import Unavailable
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -45,6 +46,28 @@ async def link() -> list[str]:
 
     await TmtpConsumer()({"type": "tcp", "client": ["127.0.0.1", 2]}, receive, send)
     return sent
+
+
+# the notices of other processes
+
+
+async def test_it_knows_whether_others_tell_of_their_changes(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It polls more often while they do not."""
+    hears: list[Callable[[bool], object]] = []
+
+    async def listen(server: int, take: object, listening: Callable[[bool], object]) -> None:
+        hears.append(listening)
+
+    monkeypatch.setattr(handover, "listen", listen)
+    told = HandOver(dict, dict)
+    task = asyncio.create_task(told.listen(engine.lease, lambda notice: None, lambda: None))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not told.is_listening, "a channel layer or a pool may be in between, through which none arrive"
+    for heard in (True, False, True):
+        hears[0](heard)
+        assert told.is_listening is heard
+    task.cancel()
 
 
 # starting at the first link

@@ -51,12 +51,14 @@ _WAITING = {
     " AND (SELECT 1 FROM tmtp_message WHERE id = message_id) = 1 ORDER BY node_id, rank, message_id LIMIT %s",
 }
 _MESSAGES = {
-    "sqlite": "SELECT nodes, id, rank, head, body, spool, size, secret, tracked FROM tmtp_message"
-    " JOIN (SELECT message_id, min(rank) AS rank, json_group_array(node_id) AS nodes FROM tmtp_queueentry"
-    " WHERE message_id IN (SELECT value FROM json_each(?)) GROUP BY message_id) ON message_id = id ORDER BY id",
-    "postgresql": "SELECT nodes, id, rank, head, body, spool, size, secret, tracked FROM tmtp_message"
-    " JOIN (SELECT message_id, min(rank) AS rank, array_agg(node_id) AS nodes FROM tmtp_queueentry"
-    " WHERE message_id = ANY(%s::bigint[]) GROUP BY message_id) AS entry ON message_id = id ORDER BY id",
+    "sqlite": "SELECT (SELECT json_group_array(node_id) FROM tmtp_queueentry WHERE message_id = message.id), id,"
+    " (SELECT rank FROM tmtp_queueentry WHERE message_id = message.id LIMIT 1),"
+    " head, body, spool, size, secret, tracked FROM tmtp_message AS message"
+    " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+    "postgresql": "SELECT ARRAY(SELECT node_id FROM tmtp_queueentry WHERE message_id = message.id), id,"
+    " (SELECT rank FROM tmtp_queueentry WHERE message_id = message.id LIMIT 1),"
+    " head, body, spool, size, secret, tracked FROM tmtp_message AS message"
+    " WHERE id = ANY(%s::bigint[]) ORDER BY id",
 }
 _COPY_QUEUE = {
     "sqlite": "INSERT INTO tmtp_queueentry (node_id, rank, message_id)"
@@ -125,10 +127,7 @@ def waiting(nodes: Iterable[int], limit: int) -> list[Row]:
 
 
 def messages(numbers: Iterable[int]) -> list[Row]:
-    """Return messages in order, those that wait for nodes.
-
-    (the nodes' ids, id, rank, head, body, spool, size, secret, tracked).
-    """
+    """Return messages in order: (ids of their nodes, id, rank, head, body, spool, size, secret, tracked)."""
     rows = fetch(_MESSAGES, (array(numbers),))
     if connection.vendor == "sqlite":
         return [(msgspec.json.decode(nodes), *message) for nodes, *message in rows]
