@@ -100,7 +100,10 @@ def prepare(database: str) -> None:
     for name in list(os.environ):
         if name.startswith(("MNM_", "TMTP_")) or name in unwanted:
             del os.environ[name]
+    from tmtp.tests.forkserver import forking
+
     folder = Path(run.enter_context(tempfile.TemporaryDirectory(prefix="mnm-tests-", ignore_cleanup_errors=True)))
+    run.enter_context(forking())
     os.environ["MNM_VAR"] = str(folder / "var")
     if database == "postgresql":
         os.environ["DATABASE_URL"] = start_postgresql(folder)

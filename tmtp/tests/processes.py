@@ -47,15 +47,22 @@ async def until(condition: Callable[[], bool], timeout: float = PATIENCE) -> flo
 
 def die_with_parent(then: Callable[[], None] | None = None) -> Callable[[], None]:
     """Return what a child runs first, so that it is killed together with this process."""
-    prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+    if then is None:
+        return _die_with_parent
 
     def prepare() -> None:
-        if prctl:
-            prctl(1, int(signal.SIGKILL))
-        if then:
-            then()
+        _die_with_parent()
+        then()
 
     return prepare
+
+
+_prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+
+
+def _die_with_parent() -> None:
+    if _prctl:
+        _prctl(1, int(signal.SIGKILL))
 
 
 def children_of(pid: int) -> list[int]:
