@@ -28,6 +28,9 @@ class Addresses(admin.TabularInline):
     model = Address
     extra = 0
 
+    class Media:
+        js = ["tmtp/admin.js"]
+
 
 admin.site.unregister(User)
 

@@ -214,8 +214,10 @@ def page(new_page: Any) -> Page:
 def _is_wrong(message: ConsoleMessage) -> bool:
     """Return whether a page should not have written this to the console.
 
-    Chromium writes about each answer with an error and each lost connection, which may be what a test is about. What
-    Playwright itself writes is about service workers.
+    Chromium writes about each answer with an error and each lost connection, which may be what a test is about, and
+    about attachments that it does not run. What Playwright itself writes is about service workers.
     """
-    is_expected = re.search(r"blocked by Playwright|^Failed to load resource.*status of|net::ERR_", message.text)
-    return message.type in ("error", "warning") and not is_expected
+    expected = (
+        r"blocked by Playwright|^Failed to load .* status of|net::ERR_|^Refused to execute script from '\S+/files/"
+    )
+    return message.type in ("error", "warning") and not re.search(expected, message.text)

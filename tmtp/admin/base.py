@@ -121,6 +121,7 @@ class LimitedInline(admin.TabularInline):
 
     class Media:
         css = {"all": ["tmtp/admin.css"]}
+        js = ["tmtp/admin.js"]
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         """Return the rows by their keys: Django filters the rows of an inline again, which a slice does not allow."""

@@ -45,6 +45,9 @@ class TokenAdmin(admin.ModelAdmin):
     readonly_fields = ["state", "created", "last_used", "revoked"]
     actions = ["renew", "revoke"]
 
+    class Media:
+        css = {"all": ["tmtp/admin.css"]}
+
     def has_delete_permission(self, request: HttpRequest, obj: Token | None = None) -> bool:
         return False
 

@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[("member", "the member"), ("staff", "staff"), ("system", "the system")],
                         max_length=8,
-                        verbose_name="by",
+                        verbose_name="actor",
                     ),
                 ),
                 ("actor", models.CharField(blank=True, max_length=255, verbose_name="name of the actor")),
@@ -51,7 +51,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "audit entry",
-                "verbose_name_plural": "audit log",
+                "verbose_name_plural": "audit entries",
             },
         ),
         migrations.CreateModel(

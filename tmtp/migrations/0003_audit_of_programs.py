@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
                     ("program", "a program with a token"),
                 ],
                 max_length=8,
-                verbose_name="by",
+                verbose_name="actor",
             ),
         ),
     ]

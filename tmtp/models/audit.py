@@ -51,7 +51,7 @@ class AuditEntry(models.Model):
 
     at = models.DateTimeField(_("time"), auto_now_add=True, db_index=True)
     action = models.CharField(_("action"), max_length=16, choices=Action)
-    by = models.CharField(_("by"), max_length=8, choices=By)
+    by = models.CharField(_("actor"), max_length=8, choices=By)
     actor = models.CharField(_("name of the actor"), max_length=NAME_MAX, blank=True)
     about = models.CharField(_("about"), max_length=NAME_MAX, blank=True)
     about_key = models.CharField(_("key"), max_length=100, blank=True, db_index=True)
@@ -61,7 +61,7 @@ class AuditEntry(models.Model):
 
     class Meta:
         verbose_name = _("audit entry")
-        verbose_name_plural = _("audit log")
+        verbose_name_plural = _("audit entries")
 
     def __str__(self) -> str:
         return f"{self.get_action_display()}: {self.about}"

@@ -14,8 +14,9 @@ function hasOutline(one) {
 
 // What is wrong with how an element shows that it has the focus, or "". What is around it may show it instead.
 function problemOf(one) {
-  const around = ["label", "li", "tr", ".recipients"].map((what) => one.closest(what));
-  if (![one, ...around].some((it) => it && hasOutline(it))) return "does not show that it has the focus";
+  let shown = one;
+  while (shown && !hasOutline(shown)) shown = shown.parentElement;
+  if (!shown) return "does not show that it has the focus";
   const box = one.getClientRects()[0] ?? one.getBoundingClientRect();
   const left = Math.max(box.left, 0), right = Math.min(box.right, innerWidth);
   const top = Math.max(box.top, 0), bottom = Math.min(box.bottom, innerHeight);

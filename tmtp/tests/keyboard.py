@@ -96,7 +96,7 @@ class Keyboard:
 
     def labelled(self, label: Any, exact: bool) -> Locator:
         """Return the field with this label. It may be given itself instead."""
-        return self.page.get_by_label(label, exact=exact) if isinstance(label, str) else label
+        return self.page.get_by_label(label, exact=exact).filter(visible=True) if isinstance(label, str) else label
 
     def open(self, summary: str) -> None:
         """Reach a part of the page that is folded up, and open it."""

@@ -48,7 +48,7 @@ class BroadcastAdmin(BroadcastPages):
     ]
 
     class Media:
-        css = {"all": ["tmtp_delivery/admin.css"]}
+        css = {"all": ["tmtp/admin.css", "tmtp_delivery/admin.css"]}
 
     # the list
 

@@ -48,6 +48,9 @@ class ConditionInline(admin.StackedInline):
     extra = 1
     fields = ["kind", "value", "exclude"]
 
+    class Media:
+        js = ["tmtp/admin.js"]
+
 
 @admin.register(Segment)
 class SegmentAdmin(admin.ModelAdmin):

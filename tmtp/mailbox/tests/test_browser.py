@@ -1,4 +1,7 @@
-"""The mailbox in a browser: new messages appear by themselves, and messages written there reach devices."""
+"""The mailbox in a browser: new messages appear by themselves, and messages written there reach devices.
+
+Members use the keyboard alone, except for selecting a range, and for what they drop and paste.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from playwright.sync_api import expect
 
 from tmtp.testing import Client
 from tmtp.tests.axe import violations
+from tmtp.tests.keyboard import NARROW_DARK, NARROW_LIGHT, WIDE_DARK, WIDE_LIGHT, Keyboard
 from tmtp.tests.people import unique
 from tmtp.tests.raw_client import TLS
 
@@ -100,6 +104,7 @@ def post(client, text, *uids, subject="", thread="", cc=()):
 
 def test_a_member_reads_and_answers(site, other, member, device):
     page, name, uid, alias = member()
+    keys = Keyboard(page, WIDE_DARK)
     page.goto("/mailbox/")
     expect(page.get_by_role("heading", name="No messages in the inbox")).to_be_visible()
 
@@ -109,12 +114,12 @@ def test_a_member_reads_and_answers(site, other, member, device):
     expect(link).to_be_visible()
     expect(page.get_by_text("1 thread with new messages")).to_be_visible()
     assert violations(page) == []
-    link.click()
+    keys.follow("The hall is closed")
     expect(page.get_by_role("heading", level=1, name="The hall is closed")).to_be_visible()
     expect(page.locator("em", has_text="Monday")).to_be_visible()
     expect(page.get_by_text("<b>Really</b>")).to_be_visible()
     with page.expect_download() as download:
-        page.get_by_role("link", name="notes.txt", exact=True).click()
+        keys.follow("notes.txt", exact=True)
     assert download.value.suggested_filename == "notes.txt"
     assert download.value.path().read_text() == "First line"
     script = page.get_by_role("link", name="a.js", exact=True).get_attribute("href")
@@ -123,11 +128,12 @@ def test_a_member_reads_and_answers(site, other, member, device):
 
     # a device writes to the member, who answers
     msgid = post(device, "Chess at *eight*?", uid, subject="Tonight", cc=[(device.alias, device.uid), (alias, uid)])
+    keys.look(NARROW_LIGHT)
     page.goto("/mailbox/")
-    page.get_by_role("link", name="Tonight").click()
+    keys.follow("Tonight")
     expect(page.get_by_text(f"To {device.alias}")).to_be_visible()
-    page.get_by_label("Message", exact=True).fill("Yes, at **eight**.")
-    page.get_by_role("button", name="Send").click()
+    keys.fill("Message", "Yes, at **eight**.", exact=True)
+    keys.press("button", "Send")
     expect(page.locator(".letter.own strong", has_text="eight")).to_be_visible()
     answer = device.next_queued("delivery")
     head = json.loads(answer.data[: answer.header["datahead"]])
@@ -135,33 +141,36 @@ def test_a_member_reads_and_answers(site, other, member, device):
     assert answer.data[answer.header["datahead"] :] == b"Yes, at **eight**."
 
     # the next message appears below it while the page is open
-    page.get_by_label("Message", exact=True).fill("Half written")
+    keys.fill("Message", "Half written", exact=True)
     post(device, "Bring the clock", uid, thread=msgid)
     expect(page.get_by_text("Bring the clock")).to_be_visible()
     assert page.get_by_label("Message", exact=True).input_value() == "Half written"
 
     # search, and delete
     page.goto("/mailbox/")
-    page.get_by_label("Search messages").fill("clo")
-    page.get_by_role("button", name="Search").click()
+    keys.fill("Search messages", "clo")
+    keys.press("button", "Search")
     expect(page.locator("li.row")).to_have_count(2)  # "closed" and "clock"
-    page.get_by_role("combobox", name="In").select_option("text")
-    page.get_by_role("button", name="Search").click()
+    keys.select(page.locator("#id_where"), "texts")
+    keys.press("button", "Search")
     expect(page.locator("li.row")).to_have_count(1)
-    page.get_by_role("link", name="Tonight").click()
-    page.locator("#of-thread").get_by_role("button", name="Delete").click()
+    keys.follow("Tonight")
+    keys.press("button", "Delete", within=page.locator("#of-thread"))
     expect(page.get_by_text("1 thread deleted.")).to_be_visible()
     expect(page.get_by_role("link", name="Tonight")).to_have_count(0)
 
 
 def test_a_mistyped_recipient_loses_no_file_and_leaving_asks(member, device):
     page, _, _, _ = member()
+    keys = Keyboard(page, NARROW_DARK)
     page.goto("/mailbox/write/")
-    page.locator("#id_to").fill("nobody of this name")
-    page.get_by_label("Subject").fill("Notes")
-    page.get_by_label("Message", exact=True).fill("As promised")
-    page.get_by_label("Files").set_input_files({"name": "notes.txt", "mimeType": "text/plain", "buffer": b"First"})
-    page.get_by_role("button", name="Send").click()
+    keys.fill(page.locator("#id_to"), "nobody of this name")
+    keys.fill("Subject", "Notes")
+    keys.fill("Message", "As promised", exact=True)
+    with page.expect_file_chooser() as chooser:
+        keys.press("button", "Files")
+    chooser.value.set_files({"name": "notes.txt", "mimeType": "text/plain", "buffer": b"First"})
+    keys.press("button", "Send")
     expect(page.locator("#id_to_error")).to_be_visible()
     expect(page.locator("#id_to")).to_be_focused()
     assert violations(page) == []
@@ -171,12 +180,12 @@ def test_a_mistyped_recipient_loses_no_file_and_leaving_asks(member, device):
     page.locator("#id_to").press("Backspace")
     page.route("**/drafts/save/", lambda route: route.abort())
     page.locator("#id_to").fill(device.alias)
-    page.get_by_role("button", name="Save draft").click()
+    keys.press("button", "Save draft")
     expect(page.get_by_text("The draft could not be saved.")).to_be_visible()
-    page.get_by_role("link", name="Devices").click()
+    keys.follow("Devices")
     page.unroute("**/drafts/save/")
     assert asked == ["beforeunload"]
-    page.get_by_role("button", name="Send").click()
+    keys.press("button", "Send")
     expect(page.get_by_role("link", name="notes.txt", exact=True)).to_be_visible()
     assert asked == ["beforeunload"]
     assert device.next_queued("delivery").data.endswith(b"First")
@@ -233,8 +242,8 @@ def test_threads_are_put_away_with_the_keyboard_alone(other, member):
 
     # more rows, and back to the same place from a thread
     page.set_viewport_size({"width": 1280, "height": 600})
-    page.get_by_role("link", name="Show more").focus()
-    keys.press("Enter")
+    by_tab = Keyboard(page)
+    by_tab.follow("Show more")
     expect(rows).to_have_count(33)
     expect(page.locator("#threads a", has_text="No 02")).to_be_focused()
     keys.press("k")
@@ -246,12 +255,11 @@ def test_threads_are_put_away_with_the_keyboard_alone(other, member):
     expect(page.get_by_role("heading", level=1, name="No 03")).to_be_visible()
     keys.press("m")
     expect(page.get_by_text("1 thread muted.")).to_be_visible()
-    page.get_by_role("link", name="Mailbox").last.click()
+    by_tab.follow("Mailbox", within=page.locator(".back"))
     expect(page).to_have_url(re.compile(r"show=unread&to=\d+"))
     expect(rows).to_have_count(32)  # it has been read
-    page.go_back()
-    page.go_back()
-    page.go_back()
+    for _ in range(4):  # to the thread, before its navigation was skipped, before it was muted, and to the list
+        page.go_back()
     expect(rows).to_have_count(32)
     assert page.evaluate("scrollY") > 400
 
@@ -265,9 +273,10 @@ def test_threads_are_put_away_with_the_keyboard_alone(other, member):
     keys.press("e")
     keys.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
-    page.get_by_role("link", name="Keyboard shortcuts").click()
-    page.get_by_role("link", name="Turn off shortcuts").click()
-    page.get_by_role("button", name="Turn off shortcuts").click()
+    by_tab.follow("Keyboard shortcuts")
+    by_tab.follow("Turn off shortcuts")
+    by_tab.press("button", "Turn off shortcuts")
+    expect(page.get_by_role("button", name="Turn on shortcuts")).to_be_visible()
     page.goto("/mailbox/")
     keys.press("j")
     keys.press("c")
@@ -309,8 +318,8 @@ def test_a_member_writes_with_the_keyboard_alone(member, device):
     keys = page.keyboard
 
     # the name is completed
-    to = page.get_by_role("combobox", name="To")
-    to.focus()
+    by_tab = Keyboard(page, WIDE_LIGHT)
+    by_tab.reach(page.get_by_role("combobox", name="To"))
     keys.type(device.alias[:12])
     expect(page.get_by_role("option", name=device.alias)).to_be_visible()
     assert violations(page) == []
@@ -326,12 +335,13 @@ def test_a_member_writes_with_the_keyboard_alone(member, device):
     keys.type("board")
     page.evaluate(PASTE, picture())
     expect(page.get_by_text("board.png is attached.")).to_be_visible()
-    page.get_by_role("button", name="Save draft").press("Enter")
+    by_tab.press("button", "Save draft")
     expect(page.get_by_text("Draft saved at")).to_be_visible()
 
     # all of it returns
+    by_tab.look(NARROW_DARK)
     page.goto("/mailbox/drafts/")
-    page.get_by_role("link", name="Friday", exact=True).press("Enter")
+    by_tab.follow("Friday", exact=True)
     expect(page.get_by_label("Message", exact=True)).to_have_value("With a **board**")
     expect(page.get_by_role("button", name=f"Remove {device.alias}")).to_be_visible()
     expect(page.get_by_role("link", name="board.png")).to_be_visible()
@@ -350,6 +360,6 @@ def test_a_member_writes_with_the_keyboard_alone(member, device):
     # another one is recalled before the device has acknowledged it
     page.get_by_label("Message", exact=True).fill("No, on Saturday")
     page.get_by_label("Message", exact=True).press("Control+Enter")
-    page.get_by_role("button", name="Recall").press("Enter")
+    by_tab.press("button", "Recall")
     expect(page.get_by_text("The message was recalled from 1 device or mailbox")).to_be_visible()
     expect(page.locator(".delivery summary").last).to_have_text("Recalled")
