@@ -17,7 +17,7 @@ define install
 endef
 PRINT = awk '/^Collecting / { print "  " $$2 } /^Installing / { print "  unpacking them" } { fflush() }'
 
-.PHONY: help setup run hello test test-app test-slow test-apps test-site test-postgresql-app test-postgresql-site lint bench bench-cluster faults fuzz soak docs screenshots messages requirements clean
+.PHONY: help setup run hello test test-app test-slow test-site test-browser test-postgresql-app test-postgresql-site lint bench bench-cluster faults fuzz soak docs screenshots messages requirements clean
 
 help:
 	@echo 'make setup   install in .venv what the site and its tests need'
@@ -76,7 +76,7 @@ hello: .venv/installed
 # All runs at once: each waits for clocks and disks half of its time. What they say comes when one ends.
 test: setup
 	@$(MAKE) --no-print-directory --jobs=8 --output-sync=target \
-		test-postgresql-app test-site test-apps test-app test-slow test-postgresql-site lint
+		test-postgresql-app test-site test-browser test-app test-slow test-postgresql-site lint
 
 # Everything runs on SQLite: the app on the smallest settings (tmtp/tests/settings.py), all else on the site's.
 test-app: setup
@@ -88,12 +88,15 @@ test-slow: setup
 	$(PY) -m pytest $(SLOW)
 
 APPS := tmtp/admin tmtp/api tmtp/delivery tmtp/mailbox tmtp/notices tmtp/pages tmtp/web accounts
-test-apps: setup
-	$(PY) -m pytest $(APPS)
-
-# Apart from the others, so that the longest run does not end alone, with a core to spare.
 test-site: setup
-	$(PY) -m pytest mnmsite
+	$(PY) -m pytest $(APPS) mnmsite $(BROWSER:%=--ignore=%)
+
+# Of the tests of apps and site, those that share a website, a browser or a provider of identities.
+BROWSER := $(wildcard tmtp/*/tests/test_browser.py) tmtp/mailbox/tests/test_in_a_site.py \
+	$(patsubst %,accounts/tests/test_%.py,openid passkeys signin_browser web_device) accounts/provider/tests/test_device.py \
+	$(patsubst %,mnmsite/tests/test_%.py,admin every_page walk websocket)
+test-browser: setup
+	$(PY) -m pytest $(BROWSER)
 
 # And again, what has to do with the database.
 test-postgresql-app: setup
