@@ -30,12 +30,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = (
+LIBRARIES = (  # those that take long to import, and import without settings
+    "PIL.Image",
     "asyncio",
     "channels.layers",
     "channels.routing",
     "cryptography.hazmat.primitives.asymmetric.ec",
     "cryptography.x509",
+    "django.contrib.admin",
     "django.contrib.auth.hashers",
     "django.contrib.auth.password_validation",
     "django.core.handlers.asgi",
@@ -48,11 +50,19 @@ LIBRARIES = (
     "django.forms",
     "django.template.defaulttags",
     "django.test",
+    "fido2.server",
     "google_crc32c",
     "http.server",
     "logging.config",
+    "markdown_it",
     "msgspec",
+    "oauthlib.oauth2",
+    "prometheus_client",
+    "psutil",
     "psycopg",
+    "pydantic.json_schema",
+    "pydantic.types",
+    "requests",
     "unicodedata",
     "urllib.request",
     "uvloop",
@@ -170,7 +180,8 @@ class Forkserver:
 def serve(link: socket.socket, libraries: Sequence[str]) -> dict[str, Any]:
     """Import the libraries, then fork for each request. Return in a process that was forked, with its request."""
     for name in libraries:
-        importlib.import_module(name)
+        with contextlib.suppress(ImportError):  # it is not installed
+            importlib.import_module(name)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.collect()
     gc.freeze()
