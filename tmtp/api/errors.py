@@ -17,6 +17,7 @@ TEXTS = {
     "request_too_large": Text(_("the request is too large: send files as multipart, %(most)s octets at most")),
     "recipient_missing": Text(_("nobody is %(recipient)s")),
     "recipients_too_many": Text(_("a message has at most %(most)s recipients: write to a group instead")),
+    "key_reused": Text(_("this key was used for another message: each message needs a key of its own")),
     "emails_off": Text(_("this site does not allow e-mail addresses as recipients")),
     "server_failed": Text(_("the server failed to do this; its log says why")),
 }

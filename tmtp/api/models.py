@@ -50,13 +50,14 @@ class Token(models.Model):
 
 
 class TokenMessage(models.Model):
-    """A message that was sent with a token."""
+    """A message that was sent with a token. `request` is the hash of a request with a key (`repeated`)."""
 
     # tmtp deletes messages with its own statements, past Django: no constraint in the database.
     message = models.OneToOneField(
         "tmtp.SentMessage", primary_key=True, on_delete=models.CASCADE, db_constraint=False, related_name="+"
     )
     token = models.ForeignKey(Token, on_delete=models.CASCADE, db_index=False, related_name="messages")
+    request = models.BinaryField(max_length=32, default=b"", editable=False)
 
     class Meta:
         verbose_name = _("message of a program")

@@ -65,7 +65,9 @@ class NewMessage(Input):
     subject: str = Field(default="", max_length=1000, description="only an answer in a thread may have none")
     text: str = Field(description="CommonMark")
     thread: str = Field("", max_length=16, description="the msgid of the first message; empty begins a thread")
-    key: str = Field(default="", max_length=200, description="the same key never sends twice")
+    key: str = Field(
+        default="", max_length=200, description="the same key never sends twice; another request with it is refused"
+    )
     together: bool = Field(default=False, description="store one message for all people, who do not see each other")
     attachments: list[Attachment] = Field(default=[], max_length=FILES_MAX)
 

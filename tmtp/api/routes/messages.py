@@ -18,7 +18,7 @@ from tmtp.services.messages.report_data import report_data
 from tmtp.services.messages.sending import send_message
 from tmtp.services.queue import reports
 
-from .. import people
+from .. import people, repeated
 from ..authentication import needs
 from ..changes import change, record
 from ..errors import Refused
@@ -57,18 +57,20 @@ def send_multipart(
 
 def _send(request: HttpRequest, new: NewMessage, files: Sequence[Any]) -> dict[str, Any]:
     token = token_of(request)
+    key, this = repeated.key_of(token, new), repeated.hash_of(new, files)
     with change(request):
+        if before := repeated.sent_before(key, this):
+            return {"msgids": before}
         msgids = send_message(
             people.recipients(token, new.to),
             new.subject,
             new.text,
             thread=new.thread,
             attachments=files,
-            key=f"api {token.pk} {new.key}" if new.key else "",
+            key=key,
             together=new.together,
         )
-        rows = [TokenMessage(message_id=parse_msgid(msgid), token=token) for msgid in msgids]
-        TokenMessage.objects.bulk_create(rows, ignore_conflicts=True)  # the key may have been used before
+        repeated.note(token, msgids, this)
     return {"msgids": msgids}
 
 

@@ -35,6 +35,9 @@ def test_a_group_is_created(program):
     ("new", "status", "code"),
     [
         ({"gid": "friends of rome"}, 409, "name_taken"),
+        ({"gid": "friends оf rome"}, 409, "name_taken"),
+        ({"gid": "ｆriends of rome"}, 409, "name_taken"),
+        ({"gid": "friends  of rome"}, 409, "name_taken"),
         ({"gid": "short"}, 422, "name_too_short"),
         ({"gid": "bell\a ringing"}, 422, "name_not_printable"),
         ({"gid": "a nul\0 in it"}, 422, "name_not_printable"),
@@ -47,6 +50,11 @@ def test_a_group_is_created(program):
 def test_a_group_that_cannot_be(program, group, new, status, code):
     assert (program.post("/groups", new)[0], program.post("/groups", new)[1]["code"]) == (status, code)
     assert Group.objects.count() == 1
+
+
+def test_names_in_another_case_are_other_names_as_everywhere(program, group):
+    """Decision 7: names are case-sensitive, since existing clients depend on it."""
+    assert program.post("/groups", {"gid": "Friends of Rome"})[0] == 201
 
 
 def test_rules(program, group):

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from tmtp.api.models import TokenMessage
 from tmtp.messaging import send_message, user_of
-from tmtp.models import Message, SentMessage
+from tmtp.models import Alias, Message, SentMessage
 from tmtp.services.queue import reports
 from tmtp.services.queue.reports import Note
 from tmtp.tests.people import someone, waiting
@@ -124,7 +124,7 @@ def test_what_cannot_be_sent(program, changes, code):
 def test_the_same_key_sends_once(program, other):
     ann = someone("ann of rome")
     first = send(program, key="order 17")
-    assert send(program, key="order 17", text="something else") == first
+    assert send(program, key="order 17") == first
     assert len(waiting(ann)) == 1
     assert send(other, key="order 17") != first  # the keys of programs do not meet
     assert other.get(f"/messages/{first[1]['msgids'][0]}")[0] == 404
@@ -249,3 +249,62 @@ def test_a_failure_is_an_answer_without_details(program, monkeypatch, caplog):
     assert (status, answer["code"]) == (500, "server_failed")
     assert "division" not in json.dumps(answer)
     assert "ZeroDivisionError" in caplog.text
+
+
+FILE = {"name": "a.txt", "content": base64.b64encode(b"abc").decode()}
+
+
+@pytest.mark.parametrize(
+    "other_request",
+    [
+        {"text": "Another"},
+        {"subject": "Another"},
+        {"to": {"names": ["bob of rome"]}},
+        {"to": {"names": ["ann of rome", "bob of rome"]}},
+        {"to": {"names": ["nobody at all"]}},
+        {"together": True},
+        {"thread": "0123456789abcdef"},
+        {"attachments": []},
+        {"attachments": [FILE, FILE]},
+        {"attachments": [{**FILE, "name": "b.txt"}]},
+        {"attachments": [{**FILE, "content": base64.b64encode(b"abd").decode()}]},
+    ],
+)
+def test_a_key_of_another_request_is_refused(program, other_request):
+    ann = someone("ann of rome")
+    someone("bob of rome")
+    first = send(program, key="order 17", attachments=[FILE])
+    status, answer = send(program, **{"key": "order 17", "attachments": [FILE], **other_request})
+    assert (status, answer["code"]) == (422, "key_reused")
+    assert send(program, key="order 17", attachments=[FILE]) == first
+    assert len(waiting(ann)) == 1
+
+
+def test_a_key_whose_recipient_is_gone_gets_the_first_answer(program):
+    ann = someone("ann of rome")
+    first = send(program, key="order 17")
+    Alias.objects.filter(user=ann.user).update(dropped=timezone.now())
+    assert send(program, key="order 17") == first
+
+
+@pytest.mark.parametrize("text", ["Hello", "Another"])
+def test_two_requests_with_the_same_key_at_the_same_time_send_once(program, monkeypatch, text):
+    """The first one has not been committed when the second looks for the key."""
+    ann = someone("ann of rome")
+    first = send(program, key="order 17")
+    monkeypatch.setattr("tmtp.api.repeated.sent_before", lambda key, request: [])
+    status, answer = send(program, key="order 17", text=text)
+    assert len(waiting(ann)) == 1
+    assert ((status, answer) == first) == (text == "Hello")
+    assert text == "Hello" or (status, answer["code"]) == (422, "key_reused")
+
+
+def test_files_in_either_form_have_the_same_key(program):
+    someone("ann of rome")
+    first = send(program, key="order 17", attachments=[FILE])
+    message = {"to": {"names": ["ann of rome"]}, "subject": "News", "text": "Hello", "key": "order 17"}
+    for content, same in ((b"abc", True), (b"abd", False)):
+        body = {"message": json.dumps(message), "attachments": SimpleUploadedFile("a.txt", content)}
+        headers = {"authorization": f"Bearer {program.secret}"}
+        again = program.read(program.client.post("/api/v1/messages/multipart", body, headers=headers))
+        assert (again == first) == same
