@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
-from tmtp.optional_app import require_tmtp
+from tmtp import optional_app
 
 
-class ApiConfig(AppConfig):
-    """The HTTP API. Only its URLs need django-ninja."""
+class ApiConfig(optional_app.OptionalApp):
+    """The HTTP API."""
 
     name = "tmtp.api"
     label = "tmtp_api"
     verbose_name = _("HTTP API")
+    needed_packages = {"ninja": "django-ninja"}
+    extra = "api"
     default_auto_field = "django.db.models.BigAutoField"
-
-    def import_models(self) -> None:
-        require_tmtp(self)
-        super().import_models()
 
     def ready(self) -> None:
         """Register the system checks and the codes of errors."""

@@ -5,4 +5,4 @@ is missing or unwise for this process. It stops no command, since the service ma
 permissions.
 """
 
-from . import databases, files, monitoring, object_storage, options, site  # noqa: F401
+from . import databases, files, monitoring, object_storage, options, site, workers  # noqa: F401

@@ -1,4 +1,4 @@
-"""Checks of the site: its ASGI application must have a route "tcp", and django-q2 must not run a task twice."""
+"""Checks of the site: its ASGI application must have a route "tcp", and its channel layer must be one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any
 
 from channels.layers import get_channel_layer
 from channels.routing import ProtocolTypeRouter, get_default_application
-from django.apps import apps
 from django.conf import settings
 from django.core import checks
 from django.core.asgi import ASGIHandler  # type: ignore[attr-defined]
@@ -87,17 +86,3 @@ def _parse_hosts(layer: dict[str, Any]) -> None:
 
         for host in decode_hosts(layer.get("CONFIG", {}).get("hosts")):
             create_pool(host)  # connects with the first request only
-
-
-@checks.register("tmtp")
-def check_tasks(**_: Any) -> list[checks.CheckMessage]:
-    """Check that django-q2 retries a task only after its timeout: W012."""
-    if not apps.is_installed("django_q"):
-        return []
-    cluster = getattr(settings, "Q_CLUSTER", {})
-    timeout, retry = cluster.get("timeout"), cluster.get("retry", 60)
-    if timeout and timeout < retry:
-        return []
-    message = f"django-q2 may run a task twice at a time: timeout is {timeout}, retry is {retry}."
-    hint = "Set both in Q_CLUSTER, retry above timeout, such as {'timeout': 300, 'retry': 600}."
-    return [messages.warning(12, message, hint)]

@@ -2,24 +2,22 @@
 
 import os
 
-from django.apps import AppConfig, apps
+from django.apps import apps
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
-from tmtp.optional_app import require_tmtp
+from tmtp import optional_app
 
 
-class DeliveryConfig(AppConfig):
+class DeliveryConfig(optional_app.OptionalApp):
     """What workers do: answers to the site, broadcasts, retries, expiry, notices. Also the e-mail backend."""
 
     name = "tmtp.delivery"
     label = "tmtp_delivery"
     verbose_name = _("Delivery")
+    needed_packages = {"django_q": "django-q2"}
+    extra = "delivery"
     default_auto_field = "django.db.models.BigAutoField"
-
-    def import_models(self) -> None:
-        require_tmtp(self)
-        super().import_models()
 
     def ready(self) -> None:
         """Register the system checks, and connect the signals."""

@@ -33,20 +33,21 @@ messages = Messages("tmtp_delivery")
 
 
 def _is_site(value: Any) -> bool:
-    if not isinstance(value, str):
+    return value == "" or (_is_address(value) and not urlsplit(value).query)
+
+
+def _is_address(value: Any) -> bool:
+    """Return whether a value is the URL of a host. Python raises ValueError for a host or port that cannot be one."""
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+        return parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
         return False
-    parts = urlsplit(value)
-    return not value or (parts.scheme in ("http", "https") and bool(parts.netloc) and not parts.query)
-
-
-def _is_address(value: str) -> bool:
-    parts = urlsplit(value)
-    return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
 SITE = Rule(_is_site, "the beginning of the site's addresses, such as “https://example.org”")
 WEBHOOK = Rule(
-    lambda value: value == "" or (isinstance(value, str) and _is_address(value)),
+    lambda value: value == "" or _is_address(value),
     "an address, such as “https://example.org/hook”",
 )
 SECRET = Rule(
@@ -145,7 +146,7 @@ def _check_path(key: str, path: str, functions: Sequence[str]) -> Iterable[check
 
 @checks.register("tmtp_delivery")
 def check_workers(**_: Any) -> list[checks.CheckMessage]:
-    """Check that django-q2 is installed (E005). tmtp.W012 checks its `timeout` and `retry`."""
+    """Check that django-q2 is installed (E005). `tmtp.checks.workers` checks its settings."""
     if apps.is_installed("django_q"):
         return []
     hint = 'pip install "mnm-django[delivery]", add "django_q" to INSTALLED_APPS, and run manage.py migrate.'

@@ -1,22 +1,19 @@
 """The Django app."""
 
-from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
-from ..optional_app import require_tmtp
+from .. import optional_app
 
 
-class MailboxConfig(AppConfig):
+class MailboxConfig(optional_app.OptionalApp):
     """A mailbox in the browser for each member."""
 
     name = "tmtp.mailbox"
     label = "tmtp_mailbox"
     verbose_name = _("Mailboxes")
+    needed_packages = {"PIL": "pillow"}
+    extra = "mailbox"
     default_auto_field = "django.db.models.BigAutoField"
-
-    def import_models(self) -> None:
-        require_tmtp(self)
-        super().import_models()
 
     def ready(self) -> None:
         """Register the system checks, and what removes old drafts, their files, and deleted messages."""

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from django.apps import AppConfig, apps
 from django.contrib.auth.signals import user_logged_out
-from django.core.exceptions import ImproperlyConfigured
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
-from tmtp.optional_app import require_tmtp
-
-NEEDED = ("tmtp.mailbox", "tmtp.delivery")
+from tmtp import optional_app
 
 
-class NoticesConfig(AppConfig):
+class NoticesConfig(optional_app.OptionalApp):
     """Notices about new messages: on open pages, by Web Push, and as a digest by e-mail."""
 
     name = "tmtp.notices"
     label = "tmtp_notices"
     verbose_name = _("Notifications")
+    needed_apps = ("tmtp", "tmtp.mailbox", "tmtp.delivery")
+    needed_packages = {"pywebpush": "pywebpush", "py_vapid": "py-vapid"}
+    extra = "notices"
     default_auto_field = "django.db.models.BigAutoField"
-
-    def import_models(self) -> None:
-        require_tmtp(self)
-        for needed in NEEDED:
-            if not apps.is_installed(needed):
-                raise ImproperlyConfigured(f'“{self.name}” needs the app “{needed}”: INSTALLED_APPS += ["{needed}"].')
-        super().import_models()
 
     def ready(self) -> None:
         """Register the system checks, and connect the signals."""

@@ -1,23 +1,20 @@
 """The Django app."""
 
-from django.apps import AppConfig
 from django.contrib.auth.signals import user_logged_in
 from django.utils.translation import gettext_lazy as _
 
-from ..optional_app import require_tmtp
+from .. import optional_app
 
 
-class PagesConfig(AppConfig):
+class PagesConfig(optional_app.OptionalApp):
     """Pages about a member's devices, names, groups and privacy."""
 
     name = "tmtp.pages"
     label = "tmtp_pages"
     verbose_name = _("Members’ pages")
+    needed_packages = {"segno": "segno"}
+    extra = "pages"
     default_auto_field = "django.db.models.BigAutoField"
-
-    def import_models(self) -> None:
-        require_tmtp(self)
-        super().import_models()
 
     def ready(self) -> None:
         """Register the system checks. Note when members sign in (`web.confirmation`)."""

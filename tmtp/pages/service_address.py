@@ -40,7 +40,7 @@ def is_anywhere(host: str) -> bool:
 
 def qr_code(text: str) -> SafeString:
     """Return the text as a QR code: an SVG without styles, dark on light on every page."""
-    import segno  # the check tmtp_pages.E002 says when it is not installed
+    import segno
 
     drawn = segno.make(text, error="m", micro=False).svg_inline(omitsize=True, dark="#000", light="#fff", border=3)
     return mark_safe(drawn)  # noqa: S308 - made of squares alone

@@ -1,22 +1,23 @@
 import re
 import subprocess
 import sys
+import tomllib
 from datetime import timedelta
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from channels.routing import ProtocolTypeRouter
-from django.apps import apps
+from django.apps import AppConfig
 from django.core.asgi import get_asgi_application
 from django.core.checks import ERROR, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.utils import timezone
 
-from tmtp import checks, conf
-from tmtp.checks import databases, files, monitoring, options, site
+from tmtp import checks, conf, optional_app
+from tmtp.checks import databases, files, monitoring, options, site, workers
 from tmtp.models import ServerLease
-from tmtp.optional_app import require_tmtp
 from tmtp.server.certificate import make_self_signed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -361,20 +362,52 @@ def test_application(settings, name, found):
     assert ids(site.check_route()) == found
 
 
+@pytest.fixture
+def with_django_q(settings, monkeypatch):
+    """Let django-q2 be installed, and the package redis not."""
+    if "django_q" not in settings.INSTALLED_APPS:
+        settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "django_q"]
+    monkeypatch.setattr(workers, "find_spec", lambda name: None)
+
+
 @pytest.mark.parametrize(
     ("cluster", "found"),
     [
-        ({"timeout": 300, "retry": 600}, []),
-        ({"timeout": 600, "retry": 600}, ["tmtp.W012"]),
-        ({"timeout": 90}, ["tmtp.W012"]),
-        ({"retry": 600}, ["tmtp.W012"]),
+        ({"orm": "default", "timeout": 300, "retry": 600}, []),
+        ({"broker_class": "shop.Broker", "timeout": 300, "retry": 600}, []),
+        ({"orm": "default", "timeout": 600, "retry": 600}, ["tmtp.W012"]),
+        ({"orm": "default", "timeout": 90}, ["tmtp.W012"]),
+        ({"orm": "default", "retry": 600}, ["tmtp.W012"]),
+        ({"orm": "default"}, ["tmtp.W012"]),
+        ({"timeout": 300, "retry": 600}, ["tmtp.E019"]),
+        ({}, ["tmtp.E019"]),
+        ({"redis": {"host": "localhost"}, "timeout": 300, "retry": 600}, ["tmtp.E019"]),
+        ({"sqs": {"aws_region": "x"}}, ["tmtp.E019"]),
+        ({"orm": "elsewhere"}, ["tmtp.E019"]),
+        ({"orm": True}, ["tmtp.E019"]),
+        ({"orm": ["default"]}, ["tmtp.E019"]),
+        ({"orm": "default", "timeout": "300", "retry": 600}, ["tmtp.E018"]),
+        ({"orm": "default", "timeout": -1, "retry": True}, ["tmtp.E018"] * 2),
+        ({"orm": "default", "timeout": 300, "retry": 600, "workers": "4"}, ["tmtp.E018"]),
+        (None, ["tmtp.E018"]),
+        ("orm", ["tmtp.E018"]),
     ],
 )
-def test_tasks(settings, cluster, found):
-    if "django_q" not in settings.INSTALLED_APPS:
-        settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "django_q"]
+def test_workers_and_that_each_hint_works_when_it_is_copied(settings, with_django_q, cluster, found):
     settings.Q_CLUSTER = cluster
-    assert ids(site.check_tasks()) == found
+    messages = workers.check_workers()
+    assert ids(messages) == found
+    for message in messages:
+        if line := re.search(r"Q_CLUSTER \|?= .*", message.hint):
+            names = {"Q_CLUSTER": dict(cluster) if isinstance(cluster, dict) else cluster}
+            exec(line[0], names)
+            settings.Q_CLUSTER = names["Q_CLUSTER"]
+            assert workers.check_workers() == []
+
+
+def test_sites_without_q_cluster(settings, with_django_q):
+    del settings.Q_CLUSTER
+    assert ids(workers.check_workers()) == ["tmtp.E019"]
 
 
 @pytest.mark.parametrize(
@@ -411,16 +444,54 @@ def test_a_channel_layer(settings, layers):
     assert not site.check_layer()
 
 
-def test_an_optional_app_without_the_app_itself(monkeypatch):
-    monkeypatch.setattr(apps, "is_installed", lambda name: name != "tmtp")
-    with pytest.raises(ImproperlyConfigured, match="needs the app “tmtp”"):
-        require_tmtp(apps.get_app_config("tmtp"))
+OPTIONAL = sorted(path.parent.name for path in ROOT.glob("tmtp/*/apps.py"))
+
+
+def configuration(name):
+    """Return the configuration of an optional app, as Django makes it."""
+    return AppConfig.create(f"tmtp.{name}")
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_an_optional_app_without_what_it_needs(monkeypatch, name):
+    config = configuration(name)
+    monkeypatch.setattr(optional_app.apps, "is_installed", lambda other: True)
+    for needed in config.needed_apps:
+        with monkeypatch.context() as patch, pytest.raises(ImproperlyConfigured) as error:
+            patch.setattr(optional_app.apps, "is_installed", lambda other, needed=needed: other != needed)
+            config.import_models()
+        assert str(error.value) == f'“tmtp.{name}” needs the app “{needed}”: INSTALLED_APPS += ["{needed}"]'
+    for module in config.needed_packages:
+        with monkeypatch.context() as patch, pytest.raises(ImproperlyConfigured) as error:
+            patch.setattr(optional_app, "find_spec", lambda other, module=module: None if other == module else True)
+            config.import_models()
+        assert str(error.value).endswith(f'not installed: pip install "mnm-django[{name}]"')
+
+
+def test_each_optional_app_has_an_extra_with_what_it_needs():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for config in map(configuration, OPTIONAL):
+        needed = [distribution(package) for package in config.needed_packages.values()]
+        installed = set(extras[config.extra])
+        for package in needed:
+            via = {name for one in installed for name in required_by(one)}
+            assert package in via, (config.name, package)
+
+
+def distribution(name):
+    return re.split(r"[^a-z0-9-]", name.lower().replace("_", "-"))[0]
+
+
+def required_by(requirement):
+    """Return the package of a requirement, and those that it requires itself."""
+    name = distribution(requirement)
+    return {name, *(distribution(one.split(";")[0]) for one in metadata.requires(name) or ())}
 
 
 def test_no_tasks(settings):
     settings.INSTALLED_APPS = [name for name in settings.INSTALLED_APPS if name != "django_q"]
     settings.Q_CLUSTER = {}
-    assert site.check_tasks() == []
+    assert workers.check_workers() == []
 
 
 # -- all checks
@@ -452,5 +523,5 @@ def test_every_id_is_documented():
     used |= {f"tmtp.E{int(number):03}" for number in re.findall(r"messages\.error\(\s*(\d+),", text)}
     used |= {f"tmtp.W{int(number):03}" for number in re.findall(r"messages\.warning\(\s*(\d+),", text)}
     page = (ROOT / "docs/reference/checks.md").read_text()
-    assert len(used) == 32
+    assert len(used) == 34
     assert used == set(re.findall(r"^\| (tmtp\.[EW]\d{3})", page, re.MULTILINE))

@@ -11,12 +11,12 @@ from django.apps import apps
 from django.conf import settings
 from django.core import checks
 from django.shortcuts import resolve_url
-from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.template.base import Template
 from django.template.loader import get_template
 from django.template.loader_tags import BlockNode, ExtendsNode
 from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve, reverse
 
+from ..checks.options import TEMPLATE
 from ..conf import conf
 
 BLOCKS = ("title", "head", "content")
@@ -26,12 +26,14 @@ BLOCKS = ("title", "head", "content")
 def check_base_template(**_: Any) -> list[checks.CheckMessage]:
     """Check that TMTP["BASE_TEMPLATE"] can be loaded (E001), and has the blocks that pages fill (E002)."""
     name = conf.BASE_TEMPLATE
+    if not TEMPLATE.fits(name):
+        return []  # tmtp.E003
     try:
-        template = get_template(name)
-    except (TemplateDoesNotExist, TemplateSyntaxError, TypeError) as error:
+        known = blocks_of(getattr(get_template(name), "template", None))
+    except Exception as error:  # loaders and the site's own tags raise anything, also for a template that it extends
         hint = "Set it to the name of your site's base template, or leave it out."
-        return [_error(1, f"TMTP[“BASE_TEMPLATE”] cannot be loaded: {error}.", hint)]
-    known = blocks_of(getattr(template, "template", None))
+        problem = f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode()
+        return [_error(1, f"TMTP[“BASE_TEMPLATE”] cannot be loaded: {problem[:500]}.", hint)]
     missing = [block for block in BLOCKS if known is not None and block not in known]
     if not missing:
         return []
@@ -73,7 +75,7 @@ def check_login_url(**_: Any) -> list[checks.CheckMessage]:
         url = resolve_url(settings.LOGIN_URL)
         if url.startswith("/"):
             resolve("/" + url.partition("?")[0].removeprefix(get_script_prefix()).lstrip("/"))
-    except (NoReverseMatch, Resolver404):
+    except (NoReverseMatch, Resolver404, TypeError, ValueError, AttributeError):
         message = f"LOGIN_URL is {settings.LOGIN_URL!r}, which leads nowhere."
         hint = "Set it to the page where members sign in, such as “account_login” with django-allauth."
         return [checks.Warning(message, hint=hint, id="tmtp_web.W004")]

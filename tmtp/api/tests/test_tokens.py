@@ -164,13 +164,6 @@ def test_addresses_that_cannot_be_looked_up_are_reported(settings):
     assert [found.id for found in checks.check_addresses()] == ["tmtp_api.E004"]
 
 
-def test_a_missing_library_is_reported(monkeypatch):
-    assert checks.check_library() == []
-    monkeypatch.setattr(checks, "find_spec", lambda name: None)
-    (found,) = checks.check_library()
-    assert (found.id, "mnm-django[api]" in found.hint) == ("tmtp_api.E005", True)
-
-
 def test_each_refusal_fits_the_table():
     check_refusals(errors.TEXTS, "tmtp/api")
 

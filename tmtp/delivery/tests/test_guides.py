@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth import get_user_model
 
 from mnmsite.tests.test_docs import DOCS, blocks, run_block
-from tmtp.checks.site import check_tasks
+from tmtp.checks.workers import check_workers
 from tmtp.delivery import tasks
 from tmtp.delivery.conf import DEFAULTS
 from tmtp.delivery.schedules import SCHEDULES
@@ -49,7 +49,7 @@ def test_the_guide_to_answers(settings, monkeypatch, capsys):
 def test_the_guide_to_workers(settings, django_capture_on_commit_callbacks):
     cluster, receiver = blocks(DOCS / "how-to" / "workers.md")
     settings.Q_CLUSTER = run_block(*cluster)["Q_CLUSTER"]
-    assert check_tasks() == []
+    assert check_workers() == []
     names = run_block(*receiver)
     settings.TMTP_DELIVERY = {"EXPIRE_AFTER": 0.000001}
     (msgid,) = send_message(someone().uid, "Sale", "Today")
