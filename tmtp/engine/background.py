@@ -14,12 +14,14 @@ from django.db import Error
 from ..conf import conf
 from ..services.monitoring import figures, samples
 from ..services.storage import handover
+from ..services.storage.outages import Outage
 from ..store.transactions import Unavailable
 
 if TYPE_CHECKING:
     from .engine import Engine
 
 log = logging.getLogger("tmtp")
+_looking_after = Outage("the service is not looked after: %s", "the service is looked after again")
 TICK = 1.0  # seconds
 HEARTBEAT = 5.0
 TOLD_POLL = 1.0  # seconds between polls while other processes tell of their changes
@@ -88,8 +90,9 @@ class Background:
                 if now >= tidy_at:
                     tidy_at = now + HEARTBEAT
                     self._tidy()
+                _looking_after.over()
             except Unavailable as error:
-                log.warning("%s", error)
+                _looking_after.met(error)
             except Exception:
                 log.exception("the service could not be looked after")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 
@@ -14,9 +13,10 @@ from ..services.queue.batch import Parcel
 from ..services.storage import handover
 from ..services.storage.handover import Notice, Sender
 from ..services.storage.hints import shared_layer
+from ..services.storage.outages import Outage
 from .lease import Lease
 
-log = logging.getLogger("tmtp")
+_posting = Outage("new messages were not handed over: %s", "new messages are handed over again")
 LEASE_CHECK = 1.0  # seconds
 STOP_PATIENCE = 0.5
 
@@ -51,8 +51,9 @@ class HandOver:
                 self._loop.call_soon_threadsafe(self.tell, handover.posted(routes))
             else:
                 handover.send_now(handover.posted(routes))
+            _posting.over()
         except (Error, RuntimeError) as error:  # the loop may be closed
-            log.warning("new messages were not handed over: %s", error)
+            _posting.met(error)
 
     def tell(self, notices: Sequence[Notice]) -> None:
         """Send notices to other servers, in order."""

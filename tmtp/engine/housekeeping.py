@@ -13,6 +13,7 @@ from ..services.messages import sweeping
 from ..services.queue import leases, limit_counts, receipts
 from ..services.queue.batch import without_batch
 from ..services.storage.numbers import largest_number, numbers
+from ..services.storage.outages import Outage
 from ..signals import housekeeping
 from ..store.store import Store
 from ..store.transactions import Unavailable
@@ -20,6 +21,8 @@ from .clock import compare_with_database
 from .site_signal import ArrivalSignal, SiteSignal
 
 log = logging.getLogger("tmtp")
+_tidying = Outage("old receipts are not deleted: %s", "old receipts are deleted again")
+_sweeping = Outage("nothing is swept: %s", "leftovers are swept again")
 HEARTBEAT = 5.0  # seconds
 SWEEP = 10.0
 
@@ -50,8 +53,9 @@ class Housekeeping:
             try:
                 while await self._store.run(None, without_batch(receipts.purge)) == receipts.PURGED_AT_ONCE:
                     pass
+                _tidying.over()
             except Unavailable as error:
-                log.warning("%s", error)
+                _tidying.met(error)
             except Exception:
                 log.exception("old receipts could not be deleted")
 
@@ -68,8 +72,9 @@ class Housekeeping:
                 if found:
                     await self._store.run(None, without_batch(sweeping.apply, found))
                 await self._store.run(None, without_batch(housekeeping.send, type(self)))
+                _sweeping.over()
             except Unavailable as error:
-                log.warning("%s", error)
+                _sweeping.met(error)
             except Exception:
                 log.exception("nothing could be swept")
 

@@ -13,12 +13,14 @@ from contextlib import suppress
 from functools import partial
 
 from ..services.queue import limit_counts
+from ..services.storage.outages import Outage
 from ..store.interface import AnyStore
 from ..store.transactions import Unavailable
 from .limits import Limits
 from .servers import Servers
 
 log = logging.getLogger("tmtp")
+_sharing = Outage("limits are not shared with other processes: %s", "limits are shared with other processes again")
 EXCHANGE = 1.0  # seconds between exchanges
 HURRY = 0.05  # seconds before what is exchanged for the first time
 
@@ -45,8 +47,9 @@ class SharedLimits:
             try:
                 await self._exchange_spent()
                 await self._exchange_held()
+                _sharing.over()
             except Unavailable as error:
-                log.warning("limits are not shared with other processes: %s", error)
+                _sharing.met(error)
             except Exception:
                 log.exception("limits could not be shared")
 

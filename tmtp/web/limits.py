@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -17,8 +16,9 @@ from ..protocol.requests import Recipient
 from ..services.errors import Refused
 from ..services.messages.posts import cost_of
 from ..services.queue import limit_counts
+from ..services.storage.outages import Outage
 
-log = logging.getLogger("tmtp")
+_sharing = Outage("limits are not shared with other processes: %s", "limits are shared with other processes again")
 
 
 class WebsiteLimits(Limits):
@@ -43,9 +43,10 @@ class WebsiteLimits(Limits):
         try:
             if rows:
                 self.learn_spent(rows, limit_counts.spend(rows))
+                _sharing.over()
         except Error as error:
             self.put_back(rows)
-            log.warning("limits are not shared with other processes: %s", error)
+            _sharing.met(error)
 
 
 @cache

@@ -29,10 +29,12 @@ from ..queue.queue import discard_on_commit
 from ..queue.quota import with_count, with_octets
 from ..storage import sql
 from ..storage.clock import clock
+from ..storage.outages import Outage
 from . import fanout
 from .spool_sweeping import SpoolSweeper
 
 log = logging.getLogger("tmtp")
+_sweeping = Outage("nothing was swept: %s", "leftovers are swept again")
 ENTRIES, MESSAGES, FULL = 5000, 2000, 20  # how many one look reads
 WAITING_MAX = 1_000_000  # entries of a full node that are counted
 SETTLED = 60_000_000_000  # nanoseconds; younger messages may still be changing
@@ -71,9 +73,10 @@ class Sweeper:
             found = Found(no_longer_full=self._no_longer_full())
             found.entries, found.full = self._entries()
             found.messages = self._messages()
+            _sweeping.over()
             return found
         except (Error, OSError) as error:
-            log.warning("nothing was swept: %s", error)
+            _sweeping.met(error)
             return Found()
         finally:
             connection.close()

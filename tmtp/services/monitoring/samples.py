@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,9 +11,10 @@ from django.db.models import Q
 
 from ...models import Sample
 from ...times import site_time
+from ..storage.outages import Outage
 from .survey import current, measure
 
-log = logging.getLogger("tmtp")
+_sampling = Outage("no sample was taken: %s", "samples are taken again")
 MINUTE = 60
 EVERY_MINUTE_FOR = timedelta(minutes=65)
 KEPT = timedelta(hours=24, minutes=25)
@@ -40,8 +40,9 @@ def take(server: int, values: dict[str, Any]) -> None:
         if not Sample.objects.filter(at=at, server=Sample.WHOLE).exists():
             keep(at, Sample.WHOLE, {**measure(), **current()})
             thin(at)
+        _sampling.over()
     except Error as error:
-        log.warning("no sample was taken: %s", error)
+        _sampling.met(error)
     finally:
         connection.close()
 

@@ -13,7 +13,6 @@ What is decided about a node, such as that it is dropped, is marked in its row. 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Container, Sequence
 from functools import partial
 
@@ -24,9 +23,10 @@ from ..storage import sql
 from ..storage.handover import MARKED, Routes, send_now
 from ..storage.handover import posted as notices_of
 from ..storage.hints import wake
+from ..storage.outages import Outage
 
 Posted = Sequence[tuple[int, Sequence[int]]]  # numbers of messages, with the nodes that each is for
-log = logging.getLogger("tmtp")
+_posting = Outage("new messages were not handed over: %s", "new messages are handed over again")
 
 
 def hand_over_on_commit(posted: Posted) -> None:
@@ -37,8 +37,9 @@ def hand_over_on_commit(posted: Posted) -> None:
 def _hand_over(posted: Posted) -> None:
     try:
         send_now(notices_of(find_servers(posted)))
+        _posting.over()
     except Error as error:
-        log.warning("new messages were not handed over: %s", error)
+        _posting.met(error)
 
 
 def tell_marked_on_commit() -> None:
@@ -50,7 +51,7 @@ def _tell_marked() -> None:
     try:
         send_now([(lease, MARKED) for lease in ServerLease.objects.values_list("pk", flat=True)])
     except Error as error:
-        log.warning("the servers were not told of a change: %s", error)
+        _posting.met(error)
     wake()
 
 

@@ -26,8 +26,18 @@ from django.db import connection
 from .dialect import fetch
 from .hints import PAUSE, listen_to, shared_layer
 from .locks import path_of
+from .outages import Outage
 
 log = logging.getLogger("tmtp")
+_listening = Outage(
+    "the database hands over no messages of other processes: %s", "the database hands over messages again"
+)
+_notifying = Outage(
+    "the database did not take what was handed over: %s", "the database takes what is handed over again"
+)
+_sending = Outage(
+    "the channel layer did not take what was handed over: %s", "the channel layer takes what is handed over again"
+)
 POSTED, MARKED, SAID = "p", "m", "s"
 Routes = dict[int, list[int]]  # numbers of messages, by the server's lease
 Notice = tuple[int, str]  # the lease of the server that it is for, and the notice
@@ -76,14 +86,13 @@ class Sender:
     """Sends notices from the event loop. A failure is only logged, the first of several in a row."""
 
     def __init__(self) -> None:
-        self._failing = False
         self._connection: Any = None  # to PostgreSQL
 
     async def send(self, notices: Sequence[Notice]) -> None:
         """Send notices, in order."""
         layer = shared_layer()
         if layer is not None:
-            self._failing = not await _send_over_layer(layer, notices, log_failure=not self._failing)
+            await _send_over_layer(layer, notices)
         elif connection.vendor == "postgresql":
             await self._notify(notices)
         else:
@@ -100,11 +109,9 @@ class Sender:
             if self._connection is None or self._connection.closed:
                 self._connection = await _connect_to_postgresql()
             await self._connection.execute(_NOTIFY["postgresql"], _columns(notices))
-            self._failing = False
+            _notifying.over()
         except (Error, OSError) as error:
-            if not self._failing:
-                log.warning("the database did not take what was handed over: %s", error)
-            self._failing = True
+            _notifying.met(error)
             await self.close()
 
     async def close(self) -> None:
@@ -114,16 +121,14 @@ class Sender:
             await used.close()
 
 
-async def _send_over_layer(layer: Any, notices: Iterable[Notice], *, log_failure: bool = True) -> bool:
-    """Send notices, and return whether the channel layer took them."""
+async def _send_over_layer(layer: Any, notices: Iterable[Notice]) -> None:
+    """Send notices. A failure is only logged."""
     try:
         for server, notice in notices:
             await layer.group_send(_name(server), {"type": "tmtp.notice", "notice": notice})
+        _sending.over()
     except Exception as error:
-        if log_failure:
-            log.warning("the channel layer did not take what was handed over: %s", error)
-        return False
-    return True
+        _sending.met(error)
 
 
 def _send_to_socket(server: int, notice: str) -> bool:
@@ -177,11 +182,12 @@ async def _listen_to_postgresql(server: int, take: Take, listening: Callable[[bo
                     return
                 listener.add_notify_handler(lambda notice: take(notice.payload))  # what comes together with an answer
                 await listener.execute(f"LISTEN {_name(server)}")
+                _listening.over()
                 listening(True)
                 await _take_notices(listener.pgconn, take)
         except (Error, OSError) as error:
             listening(False)
-            log.warning("the database hands over no messages of other processes: %s", error)
+            _listening.met(error)
             await asyncio.sleep(PAUSE)
 
 

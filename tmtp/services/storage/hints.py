@@ -6,7 +6,6 @@ A hint only makes a process read the database sooner: it polls it every TMTP["PO
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -14,9 +13,12 @@ from typing import Any
 from asgiref.sync import async_to_sync
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 
+from .outages import Outage
+
 GROUP = "tmtp.servers"
 PAUSE = 5.0  # seconds, after the layer has failed
-log = logging.getLogger("tmtp")
+_giving = Outage("the channel layer gives no hints: %s", "the channel layer gives hints again")
+_taking = Outage("the channel layer did not take a hint: %s", "the channel layer takes hints again")
 
 
 def shared_layer() -> Any:
@@ -36,7 +38,9 @@ def wake() -> None:
     try:
         async_to_sync(layer.group_send)(GROUP, {"type": "tmtp.wake"})
     except Exception as error:
-        log.warning("the channel layer did not take a hint: %s", error)
+        _taking.met(error)
+    else:
+        _taking.over()
 
 
 async def listen(notice: Callable[[], object]) -> None:
@@ -59,11 +63,13 @@ async def listen_to(
             listening(True)
             try:
                 while True:
-                    notice(await layer.receive(channel))
+                    message = await layer.receive(channel)
+                    _giving.over()  # and not before: a layer may take the group, and refuse to give messages
+                    notice(message)
             finally:
                 with suppress(Exception):
                     await layer.group_discard(group, channel)
         except Exception as error:
             listening(False)
-            log.warning("the channel layer gives no hints: %s", error)
+            _giving.met(error)
             await asyncio.sleep(PAUSE)
