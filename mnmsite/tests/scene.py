@@ -57,6 +57,7 @@ class Scene:
     def open(self, page: Page, shown: Shown) -> None:
         """Open a page as its reader. The laptop sends a pulse first, so that its link is not closed for silence."""
         self.laptop.send({"op": 11})
+        page.goto("about:blank")  # or scripts of the page that is open find that its reader is gone, and reload it
         self.sign_in(page, shown.who)
         if shown.path in self.rendered:
             address = f"{self.site.url}rendered/{shown.path}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import sys
 from pathlib import Path
 
 import pytest
@@ -434,12 +434,29 @@ ENDS = ["</div>", "</b>", "-->", "]]>", "</td>", "</a>", "</p>"]
 
 
 @pytest.mark.parametrize("piece", MANY)
-def test_much_of_anything_takes_seconds(piece: str) -> None:
-    began = time.monotonic()
-    html = piece * (20_000 // len(piece))
-    from_html(html, SITE)
-    from_plain(html)
-    assert time.monotonic() - began < 3, "half a second, or more on a busy machine"
+def test_twice_as_much_of_anything_is_twice_the_work(piece: str) -> None:
+    """Count calls, which a busy machine does not change. `benchmarks/micro` measures the time."""
+    some, twice = (calls(piece * (octets // len(piece))) for octets in (4_000, 8_000))
+    assert twice < 2.5 * some + 1000
+    assert twice < 200 * 8_000, "a few thousand for each kilobyte"
+
+
+def calls(text: str) -> int:
+    """Return how many functions are called and left to convert a text, as HTML and as plain text."""
+    count = 0
+
+    def note(*_: object) -> None:
+        nonlocal count
+        count += 1
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        from_html(text, SITE)
+        from_plain(text)
+    finally:
+        sys.setprofile(before)
+    return count
 
 
 @given(st.text() | st.lists(st.sampled_from(MANY + ENDS)).map("".join))
