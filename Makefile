@@ -73,9 +73,11 @@ hello: .venv/installed
 	@$(PY) manage.py runtmtp 2>/dev/null & trap "kill $$! 2>/dev/null; wait" EXIT; \
 	$(PY) manage.py tmtplisten "ann of rome" --hello --once
 
-# All runs at once: each waits for clocks and disks half of its time. What they say comes when one ends.
+# All runs at once: each waits for clocks and disks half of its time. What they say comes when one ends. Those on SQLite
+# migrate a database once, in a folder for all (tmtp/tests/databases.py).
 test: setup
-	@$(MAKE) --no-print-directory --jobs=8 --output-sync=target \
+	@export TEST_TEMPLATES=$$(mktemp --directory); trap 'rm -rf "$$TEST_TEMPLATES"' EXIT; \
+	$(MAKE) --no-print-directory --jobs=8 --output-sync=target \
 		test-postgresql-app test-site test-browser test-app test-slow test-postgresql-site lint
 
 # Everything runs on SQLite: the app on the smallest settings (tmtp/tests/settings.py), all else on the site's.

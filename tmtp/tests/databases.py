@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import sqlite3
 import subprocess
@@ -12,6 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from .processes import ROOT
+
+MIGRATE = """
+import django
+from django.apps import apps
+from django.core.management import call_command
+
+django.setup()
+for app in filter(apps.is_installed, ["oauth2_provider"]):
+    call_command("migrate", app, verbosity=0, skip_checks=True)
+call_command("migrate", verbosity=0, skip_checks=True)
+"""
 
 
 def on_postgresql() -> bool:
@@ -33,13 +45,19 @@ def administer(name: str = "postgres") -> Any:
 
 @cache
 def sqlite_template() -> Path:
-    """Return a migrated database file to copy."""
-    folder = shared_folder() / "sqlite"
-    folder.mkdir()
-    _migrate(MNM_VAR=str(folder), DATABASE_URL="")
-    with contextlib.closing(sqlite3.connect(folder / "mnm.sqlite3")) as database:
-        database.execute("PRAGMA journal_mode = DELETE")  # so that everything is in one file
-    return folder / "mnm.sqlite3"
+    """Return a migrated database file to copy. The runs of one `make test` with the same settings share it."""
+    given = os.environ.get("TEST_TEMPLATES")
+    folder = Path(given or shared_folder(), os.environ["DJANGO_SETTINGS_MODULE"])
+    folder.mkdir(exist_ok=True)
+    made, template = folder / "mnm.sqlite3", folder / "template.sqlite3"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another run may be making it
+        if not template.exists():
+            _migrate(MNM_VAR=str(folder), DATABASE_URL="")
+            with contextlib.closing(sqlite3.connect(made)) as database:
+                database.execute("PRAGMA journal_mode = DELETE")  # so that everything is in one file
+            made.rename(template)
+    return template
 
 
 @cache
@@ -62,6 +80,10 @@ def shared_folder() -> Path:
 
 
 def _migrate(**env: str) -> None:
-    """Run `migrate` with all apps that a site of the run may have, those of a provider too."""
-    command = [sys.executable, "manage.py", "migrate", "--verbosity=0", "--skip-checks"]
-    subprocess.run(command, cwd=ROOT, env={**os.environ, "MNM_PROVIDER": "on", **env}, check=True)
+    """Run `migrate` with all apps that a site of the run may have, those of a provider too.
+
+    The provider's are migrated first. Its many changes of fields then need no classes of all other models, which
+    saves a fifth of the time.
+    """
+    every_app = {**os.environ, "MNM_PROVIDER": "on", **env}
+    subprocess.run([sys.executable, "-c", MIGRATE], cwd=ROOT, env=every_app, check=True)
