@@ -1,5 +1,6 @@
 """The ASGI application: pages over HTTP, TMTP over TCP and WebSocket."""
 
+import gc
 import os
 from typing import Any
 
@@ -7,6 +8,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.asgi import get_asgi_application
 from django.urls import re_path
 
+gc.disable()  # nothing that is imported is garbage, and looking for it takes a good part of a start
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mnmsite.settings")
 http = get_asgi_application()  # first: it loads the apps, and the consumers import models
 
@@ -30,3 +32,6 @@ websocket = URLRouter(
 )
 
 application = ProtocolTypeRouter({"http": http, "tcp": TmtpConsumer.as_asgi(), "websocket": websocket})
+
+gc.freeze()  # what is there now stays, and is never looked through again
+gc.enable()

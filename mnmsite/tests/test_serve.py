@@ -1,3 +1,4 @@
+import gc
 import socket
 import ssl
 import stat
@@ -11,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import InterfaceError, OperationalError
 
+from mnmsite.management import Utility
 from mnmsite.management.commands import serve
 from tmtp.server.certificate import is_self_signed, make_self_signed
 
@@ -177,3 +179,14 @@ def test_a_process_that_is_killed_ends_all_even_if_its_children_live(tmp_path):
     assert done.returncode == 256 - 9
     assert "last words" in done.stdout
     assert "other.1 stopped (rc=-15)" in done.stdout
+
+
+def test_garbage_is_collected_once_a_command_begins():
+    """manage.py turns that off while it imports."""
+    gc.disable()
+    try:
+        assert isinstance(Utility(["manage.py", "serve"]).fetch_command("serve"), serve.Command)
+        assert gc.isenabled()
+    finally:
+        gc.enable()
+        gc.unfreeze()

@@ -27,7 +27,8 @@ TMTP = Path(__file__).resolve().parents[1]
 ALL_APPS = ["tmtp", *sorted(f"tmtp.{path.parent.name}" for path in TMTP.glob("*/apps.py"))]
 TIMEOUT = 90  # seconds for one process
 COMMANDS = """
-import importlib, json, sys
+import gc, importlib, json, sys
+gc.disable()  # it ends soon
 from django.core.management import execute_from_command_line
 for command in sys.argv[1:]:
     importlib.invalidate_caches()  # a command may have written modules, such as migrations
