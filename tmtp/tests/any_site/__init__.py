@@ -41,15 +41,21 @@ def main() -> None:
 
 
 def prepare(commands: Iterable[list[str]]) -> None:
-    """Run the commands, migrate the database, and let ids begin with FIRST_ID."""
+    """Run the commands, migrate the database, and let ids begin with FIRST_ID.
+
+    On SQLite, a replica is a copy of the migrated database; on PostgreSQL a command migrates it.
+    """
     from django.apps import apps
     from django.core.management import call_command
-    from django.db import connection
+    from django.db import connection, connections
     from django.db.models import AutoField, BigAutoField
 
     for command in commands:
         call_command(*command)
     call_command("migrate", verbosity=0)
+    if "replica" in connections and connection.vendor == "sqlite":
+        connections["replica"].ensure_connection()
+        connection.connection.backup(connections["replica"].connection)
     tables = [
         model._meta.db_table
         for model in apps.get_models()
