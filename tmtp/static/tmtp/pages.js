@@ -35,7 +35,12 @@ function offerCopying(root) {
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-copy]");
   if (!button) return;
-  await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent.trim());
+  const copied = document.getElementById(button.dataset.copy);
+  try {
+    await navigator.clipboard.writeText(copied.textContent.trim());
+  } catch {  // the browser forbids it: what is selected can be copied with its own command
+    return getSelection().selectAllChildren(copied);
+  }
   const said = button.textContent;
   button.textContent = button.dataset.copied || said;
   setTimeout(() => { button.textContent = said; }, 2000);
