@@ -10,6 +10,7 @@ from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from ..models import User
+from ..query_strings import drop_nul
 from ..services.errors import Refused
 from ..services.people import audit
 
@@ -32,7 +33,31 @@ def name_of(user: User, alias: str | None) -> str:
     return alias or (str(user.account) if user.account else f"{user.uid[:12]}…")
 
 
-class Audited(admin.ModelAdmin):
+class WithoutNul(admin.ModelAdmin):
+    """A page that takes any address: PostgreSQL has no NUL character in a text, and would raise an error."""
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        drop_nul(request)
+        return super().changelist_view(request, extra_context)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **options: Any) -> Any:
+        drop_nul(request)
+        return super().changeform_view(request, *args, **options)
+
+    def delete_view(self, request: HttpRequest, *args: Any, **options: Any) -> Any:
+        drop_nul(request)
+        return super().delete_view(request, *args, **options)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        drop_nul(request)
+        return super().history_view(request, object_id.replace("\0", ""), extra_context)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Return the row, or None for a key that no row has. An empty `_to_field` is none."""
+        return None if "\0" in object_id else super().get_object(request, object_id, from_field or None)
+
+
+class Audited(WithoutNul):
     """A page whose deletions are in the audit log. Other changes get there by the admin's own log."""
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:

@@ -32,7 +32,7 @@ FLOORS = (
     {"engine"},
     {"logs", "store"},
     {"openid", "services", "server"},
-    {"models", "downloads", "markup", "signals", "email_spelling"},
+    {"models", "downloads", "markup", "query_strings", "signals", "email_spelling"},
     {"conf", "optional_app", "routers", "times"},
     {"protocol"},
 )

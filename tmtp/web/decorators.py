@@ -12,7 +12,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
-from .form_data import drop_nul, read_form
+from ..query_strings import drop_nul
+from .form_data import read_form
 from .time_zone import readers_zone
 
 View = Callable[..., HttpResponseBase]

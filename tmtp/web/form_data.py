@@ -70,15 +70,6 @@ class _FirstFile(FileUploadHandler):
         return None
 
 
-def drop_nul(request: HttpRequest) -> None:
-    """Remove NUL characters from the query: PostgreSQL has none in texts. Django's form fields refuse them already."""
-    if "%00" in request.META.get("QUERY_STRING", ""):
-        query = QueryDict(mutable=True, encoding=request.encoding)
-        for name, values in request.GET.lists():
-            query.setlist(name.replace("\0", ""), [value.replace("\0", "") for value in values])
-        request.GET = query  # type: ignore[assignment]
-
-
 def read_form(request: HttpRequest) -> None:
     """Read the form in a request. If it sends too much, `request.POST` becomes a `TooMuch`, and there are no files."""
     if request.method != "POST" or hasattr(request, "_post"):  # a middleware has read it

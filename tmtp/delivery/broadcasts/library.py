@@ -10,12 +10,14 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from tmtp.admin.base import WithoutNul
+
 from ..models import Template
 from .forms import TemplateForm
 
 
 @admin.register(Template)
-class TemplateAdmin(admin.ModelAdmin):
+class TemplateAdmin(WithoutNul):
     """Templates, each with a link to a new broadcast."""
 
     form = TemplateForm

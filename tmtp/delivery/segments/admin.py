@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from tmtp.admin.base import WithoutNul
 from tmtp.monitoring.words import grouped
 
 from ..broadcasts import audience
@@ -53,7 +54,7 @@ class ConditionInline(admin.StackedInline):
 
 
 @admin.register(Segment)
-class SegmentAdmin(admin.ModelAdmin):
+class SegmentAdmin(WithoutNul):
     """Segments."""
 
     list_display = ["name", "match", "begin"]
