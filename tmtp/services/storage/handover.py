@@ -198,6 +198,7 @@ async def _take_notices(listener: Any, take: Take) -> None:
     """
     loop = asyncio.get_running_loop()
     lost: asyncio.Future[None] = loop.create_future()
+    socket_of_listener = listener.socket  # a connection that is lost does not tell
 
     def read() -> None:
         try:
@@ -205,15 +206,15 @@ async def _take_notices(listener: Any, take: Take) -> None:
             while notice := listener.notifies():
                 take(notice.extra.decode())
         except Exception as error:
-            loop.remove_reader(listener.socket)
+            loop.remove_reader(socket_of_listener)
             lost.set_exception(error)
 
-    loop.add_reader(listener.socket, read)
+    loop.add_reader(socket_of_listener, read)
     try:
         await lost
     finally:
         if not lost.done():
-            loop.remove_reader(listener.socket)
+            loop.remove_reader(socket_of_listener)
 
 
 async def _listen_to_socket(server: int, take: Take, listening: Callable[[bool], object]) -> None:
