@@ -57,7 +57,6 @@ class Scene:
     def open(self, page: Page, shown: Shown) -> None:
         """Open a page as its reader. The laptop sends a pulse first, so that its link is not closed for silence."""
         self.laptop.send({"op": 11})
-        page.goto("about:blank")  # or scripts of the page that is open find that its reader is gone, and reload it
         self.sign_in(page, shown.who)
         if shown.path in self.rendered:
             address = f"{self.site.url}rendered/{shown.path}"
@@ -78,7 +77,15 @@ class Scene:
             return error.read().decode()
 
     def sign_in(self, page: Page, who: str) -> None:
-        """Sign a browser in as this person."""
+        """Sign a browser in as this person, if it is not.
+
+        The page that is open is left first: its scripts would find that the reader is gone, and reload it. It is left
+        for one of the site: Chromium starts a new process after about:blank, which takes as long as to look at a page.
+        """
+        signed_in = {cookie["name"]: cookie["value"] for cookie in page.context.cookies()}.get("sessionid")
+        if signed_in == self.sessions.get(who):
+            return
+        page.goto(f"{self.site.url}healthz")
         page.context.clear_cookies()
         if who != VISITOR:
             cookie = {"name": "sessionid", "value": self.sessions[who], "url": self.site.url}
