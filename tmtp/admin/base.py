@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ChangeList
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
@@ -33,12 +35,19 @@ def name_of(user: User, alias: str | None) -> str:
     return alias or (str(user.account) if user.account else f"{user.uid[:12]}…")
 
 
-class WithoutNul(admin.ModelAdmin):
-    """A page that takes any address: PostgreSQL has no NUL character in a text, and would raise an error."""
+class AnyQuery(admin.ModelAdmin):
+    """A page that takes any address. PostgreSQL has no NUL in a text, and SQLite no number of more than 64 bits."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         drop_nul(request)
         return super().changelist_view(request, extra_context)
+
+    def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
+        """Return the list. Raise IncorrectLookupParameters for such a number: Django then leaves out the filter."""
+        try:
+            return super().get_changelist_instance(request)
+        except OverflowError as error:
+            raise IncorrectLookupParameters(str(error)) from error
 
     def changeform_view(self, request: HttpRequest, *args: Any, **options: Any) -> Any:
         drop_nul(request)
@@ -57,7 +66,7 @@ class WithoutNul(admin.ModelAdmin):
         return None if "\0" in object_id else super().get_object(request, object_id, from_field or None)
 
 
-class Audited(WithoutNul):
+class Audited(AnyQuery):
     """A page whose deletions are in the audit log. Other changes get there by the admin's own log."""
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:

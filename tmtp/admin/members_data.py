@@ -19,7 +19,7 @@ from ..models import Deletion, User
 from ..services.errors import Refused
 from ..services.people import audit
 from ..services.people.linking import user_of
-from .base import ViewAdmin, WithoutNul, attempt
+from .base import AnyQuery, ViewAdmin, attempt
 from .confirm import ask
 
 
@@ -28,7 +28,7 @@ def may_delete_accounts(request: HttpRequest) -> bool:
     return bool(request.user.has_perm(f"{opts.app_label}.delete_{opts.model_name}"))
 
 
-class MembersDataActions(WithoutNul):
+class MembersDataActions(AnyQuery):
     """Export the data of a member, and delete the account later. The rows are users or accounts."""
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:

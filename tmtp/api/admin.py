@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from tmtp.admin.base import ViewAdmin, WithoutNul
+from tmtp.admin.base import AnyQuery, ViewAdmin
 from tmtp.admin.confirm import ask
 
 from . import tokens
@@ -35,7 +35,7 @@ class TokenForm(forms.ModelForm):
 
 
 @admin.register(Token)
-class TokenAdmin(WithoutNul):
+class TokenAdmin(AnyQuery):
     """Tokens are revoked and stay, so that the log can be understood."""
 
     form = TokenForm

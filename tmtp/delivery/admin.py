@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest
 
-from tmtp.admin.base import WithoutNul
+from tmtp.admin.base import AnyQuery
 
 from .broadcasts import admin as broadcasts_admin  # noqa: F401
 from .broadcasts import library as broadcasts_library  # noqa: F401
@@ -16,7 +16,7 @@ from .segments import admin as segments_admin  # noqa: F401
 
 
 @admin.register(Notice)
-class NoticeAdmin(WithoutNul):
+class NoticeAdmin(AnyQuery):
     """Members who were told by e-mail that messages wait, and those who unsubscribed, which can be changed."""
 
     list_display = ["account", "last", "unsubscribed"]

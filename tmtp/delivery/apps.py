@@ -10,13 +10,14 @@ from tmtp import optional_app
 
 
 class DeliveryConfig(optional_app.OptionalApp):
-    """What workers do: answers to the site, broadcasts, retries, expiry, notices. Also the e-mail backend."""
+    """What workers do: answers to the site, broadcasts, retries, expiry, notices. Also the e-mail backend.
+
+    Its modules import django-q2 when they use it, so that a check can say that it is missing (E005).
+    """
 
     name = "tmtp.delivery"
     label = "tmtp_delivery"
     verbose_name = _("Delivery")
-    needed_packages = {"django_q": "django-q2"}
-    extra = "delivery"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

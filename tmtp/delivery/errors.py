@@ -8,10 +8,10 @@ from tmtp.services.errors import Refused, Text, add_texts
 
 TEXTS = {
     "author_gone": Text(_("the sender of %(msgid)s no longer exists")),
+    "broadcast_gone": Text(_("“%(subject)s” has been deleted.")),
     "broadcast_group_gone": Text(
         _("A group in the audience has been deleted. Cancel this broadcast and create another one.")
     ),
-    "broadcast_gone": Text(_("“%(subject)s” has been deleted.")),
     "broadcast_condition": Text(_("The accounts of this site have no field “%(field)s” for “%(condition)s”.")),
     "broadcast_for_nobody": Text(_("The broadcast has no audience.")),
     "broadcast_field_wrong": Text(

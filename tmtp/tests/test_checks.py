@@ -471,10 +471,8 @@ def test_an_optional_app_without_what_it_needs(monkeypatch, name):
 def test_each_optional_app_has_an_extra_with_what_it_needs():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for config in map(configuration, OPTIONAL):
-        needed = [distribution(package) for package in config.needed_packages.values()]
-        installed = set(extras[config.extra])
-        for package in needed:
-            via = {name for one in installed for name in required_by(one)}
+        for package in map(distribution, config.needed_packages.values()):
+            via = {name for one in extras[config.extra] for name in required_by(one)}
             assert package in via, (config.name, package)
 
 

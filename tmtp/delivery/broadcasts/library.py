@@ -10,14 +10,14 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from tmtp.admin.base import WithoutNul
+from tmtp.admin.base import AnyQuery
 
 from ..models import Template
 from .forms import TemplateForm
 
 
 @admin.register(Template)
-class TemplateAdmin(WithoutNul):
+class TemplateAdmin(AnyQuery):
     """Templates, each with a link to a new broadcast."""
 
     form = TemplateForm

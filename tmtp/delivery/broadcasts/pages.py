@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext
 
-from tmtp.admin.base import WithoutNul
+from tmtp.admin.base import AnyQuery
 from tmtp.markup import render
 from tmtp.services.errors import Refused
 from tmtp.services.queue.reports import State as Delivery
@@ -31,7 +31,7 @@ State = Broadcast.State
 RUNS = 100  # that are shown
 
 
-class BroadcastPages(WithoutNul):
+class BroadcastPages(AnyQuery):
     """The pages of one broadcast. Those who may change drafts may send them."""
 
     def may_send(self, request: HttpRequest) -> bool:

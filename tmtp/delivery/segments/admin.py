@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from tmtp.admin.base import WithoutNul
+from tmtp.admin.base import AnyQuery
 from tmtp.monitoring.words import grouped
 
 from ..broadcasts import audience
@@ -54,7 +54,7 @@ class ConditionInline(admin.StackedInline):
 
 
 @admin.register(Segment)
-class SegmentAdmin(WithoutNul):
+class SegmentAdmin(AnyQuery):
     """Segments."""
 
     list_display = ["name", "match", "begin"]
