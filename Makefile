@@ -94,9 +94,9 @@ test-site: setup
 	$(PY) -m pytest $(APPS) mnmsite $(BROWSER:%=--ignore=%)
 
 # Of the tests of apps and site, those that share a website, a browser or a provider of identities.
-BROWSER := $(wildcard tmtp/*/tests/test_browser.py) tmtp/mailbox/tests/test_in_a_site.py \
+BROWSER := $(wildcard tmtp/*/tests/test_browser.py) tmtp/mailbox/tests/test_in_a_site.py tmtp/notices/tests/test_settings.py \
 	$(patsubst %,accounts/tests/test_%.py,openid passkeys signin_browser web_device) accounts/provider/tests/test_device.py \
-	$(patsubst %,mnmsite/tests/test_%.py,admin every_page walk websocket)
+	$(patsubst %,mnmsite/tests/test_%.py,admin every_page pages walk websocket)
 test-browser: setup
 	$(PY) -m pytest $(BROWSER)
 

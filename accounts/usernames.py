@@ -47,9 +47,15 @@ class MemberBackend(ModelBackend):
 
 
 def lockout_name(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str | None:
-    """Return the name under which wrong passwords are counted (AXES_USERNAME_CALLABLE)."""
+    """Return the name under which wrong passwords are counted (AXES_USERNAME_CALLABLE).
+
+    django-axes asks for it many times in each sign-in, so a request remembers it.
+    """
     given = credentials.get("username") if credentials else request.POST.get("username")
     if given is None:
         return None
-    member = find(str(given))
-    return member.get_username() if member else key_of(str(given))[:LOCKOUT_NAME_MAX]
+    known: dict[str, str] = vars(request).setdefault("lockout_names", {})
+    if (name := str(given)) not in known:
+        member = find(name)
+        known[name] = member.get_username() if member else key_of(name)[:LOCKOUT_NAME_MAX]
+    return known[name]
