@@ -36,7 +36,7 @@ help:
 	@echo 'make requirements  make requirements*.txt from pyproject.toml'
 	@echo 'make clean   remove what was built, and .venv; var/ stays'
 
-setup: .venv/installed-test translations
+setup: .venv/installed-test translations .hypothesis/unicode_data
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo 'Python 3.11 or later is needed, and was not found' >&2; exit 1; }
@@ -52,6 +52,10 @@ setup: .venv/installed-test translations
 	@echo 'Installing the packages of requirements-test.txt in .venv, about 110 with what they need:'
 	@$(call install,requirements-test.txt)
 	@touch .venv/installed $@
+
+# What texts there are takes Hypothesis a second to find out, and it keeps the result: here for all runs of `make test`.
+.hypothesis/unicode_data: | .venv/installed-test
+	@$(PY) -c 'from hypothesis import strategies; strategies.text().validate()'
 
 # Programs read translations from .mo files, which are made from .po files (docs/how-to/translate.md).
 .PHONY: translations

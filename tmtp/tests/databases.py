@@ -18,7 +18,10 @@ MIGRATE = """
 import django
 from django.apps import apps
 from django.core.management import call_command
+from django.db.migrations.state import ProjectState
 
+reload = ProjectState.reload_model
+ProjectState.reload_model = lambda state, app, model, delay=False: reload(state, app, model, True)
 django.setup()
 for app in filter(apps.is_installed, ["oauth2_provider"]):
     call_command("migrate", app, verbosity=0, skip_checks=True)
@@ -83,7 +86,8 @@ def _migrate(**env: str) -> None:
     """Run `migrate` with all apps that a site of the run may have, those of a provider too.
 
     The provider's are migrated first. Its many changes of fields then need no classes of all other models, which
-    saves a fifth of the time.
+    saves a fifth of the time. A new model makes Django build the classes of all models that lead to it again; that
+    can wait until a migration runs Python (`delay`, as with new fields), which saves a quarter.
     """
     every_app = {**os.environ, "MNM_PROVIDER": "on", **env}
     subprocess.run([sys.executable, "-c", MIGRATE], cwd=ROOT, env=every_app, check=True)

@@ -263,6 +263,7 @@ def test_a_form_of_nobody_is_not_found(browser, fields):
     assert "at" in fields or post(browser, "act", {**fields, "action": "x"}).status_code == 404
 
 
+@pytest.mark.once
 @given(st.text(), st.text(), st.text())
 def test_any_form_gets_an_answer(action, threads_given, at):
     from tmtp.mailbox.views.acting import _numbers

@@ -108,6 +108,7 @@ def test_a_search_may_be_long() -> None:
     assert not finds(keep(run), run[:-1] + "龜")
 
 
+@pytest.mark.once
 @given(st.text(max_size=50))
 def test_what_is_folded_stays_as_it_is(text: str) -> None:
     assert fold(fold(text)) == fold(text)
