@@ -60,7 +60,8 @@ class Scene:
         self.sign_in(page, shown.who)
         if shown.path in self.rendered:
             address = f"{self.site.url}rendered/{shown.path}"
-            page.route(address, lambda route: route.fulfill(body=self.rendered[shown.path], content_type="text/html"))
+            answer = {"body": self.rendered[shown.path], "content_type": "text/html"}
+            page.route(address, lambda route: route.fulfill(**answer), times=1)  # while it waits, nothing is cached
             page.goto(address)
         else:
             page.goto(shown.path)
