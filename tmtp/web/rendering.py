@@ -38,7 +38,7 @@ class FormRenderer(DjangoTemplates):
 class PageForm(forms.Form):
     """A form that looks the same under every FORM_RENDERER, and has an error if too much was sent."""
 
-    default_renderer = FormRenderer
+    default_renderer = FormRenderer()  # one for all forms: it keeps the templates that it has read
 
     def full_clean(self) -> None:
         super().full_clean()
