@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from tmtp.admin.base import Audited
+from tmtp.admin.base import Audited, LabelledInline
 from tmtp.admin.members_data import MembersDataActions
 from tmtp.services.people import audit
 
@@ -24,7 +24,7 @@ class AddressAdmin(Audited):
     raw_id_fields = ["user"]
 
 
-class Addresses(admin.TabularInline):
+class Addresses(LabelledInline):
     model = Address
     extra = 0
 

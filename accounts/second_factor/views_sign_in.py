@@ -45,7 +45,7 @@ class Proof:
             else:
                 codes.check(self.user, self.form.cleaned_data["code"])
         except Refused as refused:
-            self.form.add_error(None, refused.text_for_people())
+            self.form.add_error(None if "answer" in data else "code", refused.text_for_people())
             return False
         return True
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
+import pyotp
 import pytest
 from playwright.sync_api import expect
 
 from accounts.tests.pages import PASSWORD, sign_up
 from tmtp.tests.axe import violations
-from tmtp.tests.keyboard import NARROW_LIGHT, WIDE_DARK, Keyboard
+from tmtp.tests.keyboard import NARROW_DARK, NARROW_LIGHT, WIDE_DARK, WIDE_LIGHT, Keyboard
 
 pytestmark = pytest.mark.once
 
@@ -77,7 +79,7 @@ def is_in(page: Any) -> None:
 
 
 def test_a_passkey_is_made_and_signs_in_alone_and_as_the_second_step(site: Any, other: Any, new_page: Any) -> None:
-    page = new_page(base_url=named(site))
+    page = new_page(base_url=named(site), permissions=["clipboard-read", "clipboard-write"])
     keys = Keyboard(page, NARROW_LIGHT)
     authenticator = Authenticator(page)
     sign_up(page, "paula")
@@ -116,9 +118,11 @@ def test_a_passkey_is_made_and_signs_in_alone_and_as_the_second_step(site: Any, 
 
     # and a recovery code instead of it
     enter_password(page, "paula")
-    keys.fill("Code", code)
+    keys.fill(page.get_by_role("textbox", name="Code"), code)
     keys.press("button", "Continue")
     is_in(page)
+
+    sign_in_with_an_app(keys, "paula")
 
     # somebody else who has stolen a copy: the counter shows it
     sign_out(page)
@@ -127,6 +131,34 @@ def test_a_passkey_is_made_and_signs_in_alone_and_as_the_second_step(site: Any, 
     page.goto("/sign-in-passkey/")
     use_passkey(page)
     expect(page.get_by_text("This passkey is not valid here.")).to_be_visible()
+
+
+def sign_in_with_an_app(keys: Keyboard, name: str) -> None:
+    """Add an authenticator app with the code that it shows, and sign in with its next one after a wrong one."""
+    page = keys.page
+    page.goto("/account/second-factor/")
+    keys.look(NARROW_DARK)
+    keys.follow("Add an authenticator app")
+    keys.press("button", "Copy the secret")
+    app = pyotp.TOTP(page.evaluate("navigator.clipboard.readText()").replace(" ", ""))
+    now = int(time.time())
+    keys.fill(page.get_by_role("textbox", name="Code"), "none")
+    keys.press("button", "Add app")
+    expect(page.get_by_role("textbox", name="Code")).to_be_focused()
+    assert violations(page) == []
+    keys.fill(page.get_by_role("textbox", name="Code"), app.at(now))
+    keys.press("button", "Add app")
+    expect(page.get_by_role("heading", level=1, name="Second factor")).to_be_visible()
+    sign_out(page)
+    keys.look(WIDE_LIGHT)
+    enter_password(page, name)
+    keys.fill(page.get_by_role("textbox", name="Code"), "none")
+    keys.press("button", "Continue")
+    expect(page.get_by_role("textbox", name="Code")).to_be_focused()
+    assert violations(page) == []
+    keys.fill(page.get_by_role("textbox", name="Code"), app.at(now, 1))
+    keys.press("button", "Continue")
+    is_in(page)
 
 
 ANSWER = """options => navigator.credentials.get({

@@ -104,7 +104,8 @@ def running_site(env: dict[str, str] | None = None, **tmtp: Any) -> Iterator[Sit
 
     with installation(**tmtp) as place:
         port = free_port()
-        place.env.update({"MNM_HTTP": f"127.0.0.1:{port}", **(env or {})})
+        address = f"127.0.0.1:{port}"
+        place.env.update({"MNM_HTTP": address, "MNM_URL": f"http://{address}", **(env or {})})
         site = Site(place, None, port)
         with place.serve() as site.server:
             try:

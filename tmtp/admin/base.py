@@ -145,7 +145,17 @@ class ViewAdmin(ServiceAdmin):
         return False
 
 
-class LimitedInline(admin.TabularInline):
+class LabelledInline(admin.TabularInline):
+    """A table whose fields have names for screen readers. Django's have headings, and no labels."""
+
+    def get_formset(self, request: HttpRequest, obj: models.Model | None = None, **options: Any) -> Any:
+        formset: Any = super().get_formset(request, obj, **options)
+        for field in formset.form.base_fields.values():
+            field.widget.attrs.setdefault("aria-label", field.label)
+        return formset
+
+
+class LimitedInline(LabelledInline):
     """An inline with the first INLINE_ROWS rows, in the order of `row_order`."""
 
     extra = 0

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
+from django.utils.html import format_html
 from django.views.decorators.http import require_safe
 
 from tmtp.web.rendering import render_page
@@ -54,10 +55,11 @@ def reference(request: HttpRequest) -> HttpResponse:
     for path, method, operation in operations_of(whole):
         groups.setdefault(operation["tags"][0], []).append(_shown(path, method, operation))
     shown = {name: schema for name, schema in sorted(schemas.items()) if schema.get("type") == "object"}
+    address = request.build_absolute_uri(reverse("tmtp_api:reference") + "v1/")
     context = {
         "groups": groups,
         "schemas": {name: {**schema, "rows": _rows(schema)} for name, schema in shown.items()},
-        "base": request.build_absolute_uri(reverse("tmtp_api:reference") + "v1/"),
+        "base": format_html('<span id="base">{}</span>', address),  # what a button copies
     }
     return render_page(request, "tmtp_api/reference.html", context)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT
@@ -11,10 +12,12 @@ TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 # evaluated by the test itself, so that the page's content security policy cannot forbid it
 # those of the rules that depend on colours and on the screen's width
 LOOK = ["color-contrast", "link-in-text-block", "target-size", "scrollable-region-focusable"]
-RUN = """async (only) => {
-    const found = await axe.run(document, {runOnly: only, resultTypes: ['violations']});
-    return found.violations.map(rule => ({id: rule.id, help: rule.help, nodes: rule.nodes.map(
-        node => ({html: node.html, why: node.failureSummary}))}));
+RUN = """async ([only, excused]) => {
+    const options = {runOnly: only, resultTypes: ['violations'], elementRef: true, preload: {assets: ['media']}};
+    const found = await axe.run(document, options);
+    const isOurs = (rule, node) => !excused.some(([id, selector]) => id === rule.id && node.element.matches(selector));
+    return found.violations.map(rule => ({id: rule.id, help: rule.help, nodes: rule.nodes.filter(
+        node => isOurs(rule, node)).map(node => ({html: node.html, why: node.failureSummary}))}));
 }"""
 
 
@@ -23,16 +26,17 @@ def load_with_pages(page: Any) -> None:
     page.add_init_script(AXE_SCRIPT)
 
 
-def violations(page: Any, *, look_alone: bool = False) -> list[str]:
+def violations(page: Any, *, look_alone: bool = False, excused: Sequence[tuple[str, str]] = ()) -> list[str]:
     """Return what axe-core finds in the current page, a line for each rule and element that violates it.
 
     `page` is a Playwright page of the sync API. Colours are checked as shown, so call it once in light and once
-    in dark. With `look_alone`, only rules are checked whose result may differ between these.
+    in dark. With `look_alone`, only rules are checked whose result may differ between these. `excused` has the rules
+    that elements of others may violate, each with a selector of these.
     """
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(f"() => {{ {AXE_SCRIPT} }}")
     only = {"type": "rule", "values": LOOK} if look_alone else {"type": "tag", "values": TAGS}
-    found = page.evaluate(RUN, only)
+    found = page.evaluate(RUN, [only, list(excused)])
     return [
         f"{rule['id']}: {rule['help']}: {node['html']}: {' '.join(node['why'].split())}"
         for rule in found

@@ -29,11 +29,16 @@ function problemOf(one) {
 const isThere = (one) => !one.disabled && one.checkVisibility({ visibilityProperty: true }) && one.getClientRects().length > 0;
 const follows = (one, other) => Boolean(one.compareDocumentPosition(other) & Node.DOCUMENT_POSITION_FOLLOWING);
 
+const groupOf = (one) => (one.type === "radio" ? one.name : one);  // Tab stops once at radio buttons of one name
+
 // How often Tab leads from one element to another that is further down.
 function distance(from, to) {
   const between = [...document.querySelectorAll(CONTROLS)].filter(
     (one) => one !== from && one !== to && one.tabIndex >= 0 && isThere(one) && follows(from, one) && follows(one, to));
-  return new Set(between.map((one) => (one.type === "radio" ? one.name : one))).size + 1;
+  const stops = new Set(between.map(groupOf));
+  stops.delete(groupOf(from));
+  stops.delete(groupOf(to));
+  return stops.size + 1;
 }
 
 // Note what has the focus, each time before Tab takes it elsewhere.

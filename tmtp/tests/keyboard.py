@@ -50,11 +50,13 @@ class Keyboard:
 
     def __init__(self, page: Page, look: Look | None = None) -> None:
         self.page = page
+        self.shown = look
         if look:
             self.look(look)
 
     def look(self, look: Look) -> None:
         """Show the page like this from now on."""
+        self.shown = look
         self.page.set_viewport_size({"width": look.width, "height": look.height})
         self.page.emulate_media(color_scheme=look.scheme, reduced_motion="reduce")  # type: ignore[arg-type]
 

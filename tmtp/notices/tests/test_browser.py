@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from mnmsite.tests.browser import WITH_WINDOWS, launch, running_loop
 from tmtp.mailbox.tests.test_browser import MEMBER, SENT
-from tmtp.tests.keyboard import NARROW_DARK, Keyboard
+from tmtp.notices.tests.push_service import Browser
+from tmtp.tests.axe import violations
+from tmtp.tests.keyboard import NARROW_DARK, WIDE_LIGHT, Keyboard
 from tmtp.tests.people import unique
 
 pytestmark = pytest.mark.once
@@ -50,6 +54,20 @@ HIDE = """() => {
   Object.defineProperty(document, "visibilityState", { value: "hidden", configurable: true });
   document.dispatchEvent(new Event("visibilitychange"));
 }"""
+MAKE_KEY = """
+from pathlib import Path
+from tmtp.notices import vapid
+from tmtp.notices.conf import conf
+vapid.make(Path(conf.VAPID_KEY))
+result = conf.VAPID_KEY
+"""
+SUBSCRIBED = """
+from tmtp.notices.models import Preferences, Subscription
+mine = Subscription.objects.filter(account__username={name!r})
+result = [list(mine.values_list("endpoint", flat=True)), Preferences.objects.get(account__username={name!r}).push]
+"""
+# Chromium has no push service in the profiles that tests use: only its answer is another one's.
+SUBSCRIBE = "PushManager.prototype.subscribe = async () => ({{ toJSON: () => ({answer}) }});"
 
 
 @pytest.fixture
@@ -114,3 +132,28 @@ def test_installed_offline_and_told(site, new_page):
         page.context.set_offline(False)
         keys.follow("Try again")
         expect(page.get_by_role("heading", level=1)).to_have_text("Mailbox")
+        turn_on_web_push(keys, other, name)
+
+
+def turn_on_web_push(keys, other, name):
+    """Once the site has a key: turn notices off and on again in this browser, and choose of what they tell."""
+    page, phone = keys.page, Browser("https://push.example.org/a-browser")
+    answer = {"endpoint": phone.form["endpoint"], "keys": {one: phone.form[one] for one in ("p256dh", "auth")}}
+    page.add_init_script(SUBSCRIBE.format(answer=json.dumps(answer)))
+    key = Path(other.run(MAKE_KEY))
+    try:
+        page.goto("/notifications/")
+        keys.press("button", "Turn off in this browser")
+        keys.look(WIDE_LIGHT)
+        keys.press("button", "Turn on in this browser")
+        expect(page.get_by_text("also while no page of this site is open")).to_be_visible()
+        keys.toggle(page.get_by_role("group", name="While no page is open").get_by_label("Pings"))
+        keys.press("button", "Save")
+        expect(page.get_by_text("Your changes have been saved.")).to_be_visible()
+        assert violations(page) == []
+        assert other.run(SUBSCRIBED.format(name=name)) == [[phone.endpoint], ["messages", "groups"]]
+        keys.press("button", "Turn off in this browser")
+        expect(page.get_by_role("button", name="Turn on in this browser")).to_be_focused()
+        assert other.run(SUBSCRIBED.format(name=name))[0] == []
+    finally:
+        key.unlink()
