@@ -156,7 +156,7 @@ def sign_in_with_an_app(keys: Keyboard, name: str) -> None:
     keys.press("button", "Continue")
     expect(page.get_by_role("textbox", name="Code")).to_be_focused()
     assert violations(page) == []
-    keys.fill(page.get_by_role("textbox", name="Code"), app.at(now, 1))
+    keys.fill(page.get_by_role("textbox", name="Code"), app.at(now, counter_offset=1))
     keys.press("button", "Continue")
     is_in(page)
 
