@@ -47,7 +47,11 @@ def last_heartbeat() -> datetime | None:
 
 def are_missing() -> bool:
     """Return whether no worker has run a task for a few minutes."""
-    seen = last_heartbeat()
+    return is_late(last_heartbeat())
+
+
+def is_late(seen: datetime | None) -> bool:
+    """Return whether the last heartbeat is a few minutes old, or there never was one."""
     return seen is None or seen < timezone.now() - LATE
 
 

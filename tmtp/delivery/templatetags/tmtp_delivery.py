@@ -26,6 +26,7 @@ def worker_notice(context: dict[str, Any]) -> dict[str, Any]:
     if request is not None:
         request.worker_notice_given = True
     try:
-        return {"late": workers.are_missing(), "seen": workers.last_heartbeat()}
+        seen = workers.last_heartbeat()
+        return {"late": workers.is_late(seen), "seen": seen}
     except Error:  # not migrated yet, which Django reports itself
         return {"late": False}
