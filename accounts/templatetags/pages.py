@@ -18,12 +18,13 @@ from ..openid.client import providers
 register = template.Library()
 
 MAILBOX = _("Mailbox")
+ACCOUNT = _("Account")
 # The pages of each navigation. Pages that the site's URLs leave out are not shown.
 FOR_MEMBERS = (
     ("tmtp_mailbox:mailbox", MAILBOX),
     ("tmtp_pages:devices", _("Devices")),
     ("tmtp_pages:groups", _("Groups")),
-    ("accounts:account", _("Account")),
+    ("accounts:account", ACCOUNT),
 )
 FOR_VISITORS = (
     ("accounts:sign_in", _("Sign in")),
@@ -63,7 +64,11 @@ def navigation(context: dict[str, Any]) -> list[Entry]:
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return [Entry(url, label, request.path.startswith(url)) for url, label in _there(FOR_VISITORS)]
-    entries = [Entry(url, label, request.path.startswith(url)) for url, label in _there(FOR_MEMBERS)]
+    tabs = tuple(url for url, _label in _there(OF_AN_ACCOUNT))
+    entries = [
+        Entry(url, label, request.path.startswith(tabs if label == ACCOUNT else url))
+        for url, label in _there(FOR_MEMBERS)
+    ]
     number = context.get("unread")  # of a page of the mailbox, which has counted
     count = _shown(unread(user) if number is None else number)
     return [replace(entry, count=count) if entry.label == MAILBOX else entry for entry in entries]

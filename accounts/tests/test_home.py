@@ -8,7 +8,7 @@ from django.test import RequestFactory
 from django.urls import reverse
 from django.views import defaults
 
-from accounts.templatetags.pages import navigation
+from accounts.templatetags.pages import OF_AN_ACCOUNT, navigation
 
 pytestmark = pytest.mark.once
 
@@ -75,6 +75,14 @@ def test_the_admin_is_offered_to_those_who_run_the_site(client):
 def test_the_navigation_leaves_out_pages_that_are_not_there(settings):
     settings.ROOT_URLCONF = "accounts.tests.nothing"
     assert navigation({"request": RequestFactory().get("/")}) == []
+
+
+@pytest.mark.django_db
+def test_the_navigation_knows_all_pages_of_the_account(client):
+    client.force_login(get_user_model().objects.create_user("tabs"))
+    for name, _label in OF_AN_ACCOUNT:
+        page = client.get(reverse(name)).text
+        assert '<a href="/account/" aria-current="page">Account</a>' in page, name
 
 
 def test_an_error_page_needs_no_request(client):
