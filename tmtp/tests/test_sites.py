@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from tmtp.tests import any_site
-from tmtp.tests.databases import on_postgresql
 from tmtp.tests.sites import Site, database, full_site
 
 PEOPLE = {"people/__init__.py": "", "people/admin.py": ""}
@@ -121,7 +120,6 @@ def make_site(folder: Path, *names: str, settings: str = "") -> tuple[Site, dict
     files = {path: text for name in names for path, text in SITES[name].get("files", {}).items()}
     site = full_site(folder, settings=settings, files=files)
     commands = [["makemigrations", "-v0", "people"]] * ("people/models.py" in files)
-    commands += [["migrate", "-v0", "--database=replica"]] * ("replica" in settings and on_postgresql())
     out = folder / "found.json"
     site.python("-c", "from tmtp.tests.any_site import main; main()", out, *map(json.dumps, commands))
     results: dict[str, str] = json.loads(out.read_text())

@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import django
 
@@ -41,10 +42,7 @@ def main() -> None:
 
 
 def prepare(commands: Iterable[list[str]]) -> None:
-    """Run the commands, migrate the database, and let ids begin with FIRST_ID.
-
-    On SQLite, a replica is a copy of the migrated database; on PostgreSQL a command migrates it.
-    """
+    """Run the commands, migrate the database, copy it to the replica if there is one, and begin ids with FIRST_ID."""
     from django.apps import apps
     from django.core.management import call_command
     from django.db import connection, connections
@@ -53,9 +51,8 @@ def prepare(commands: Iterable[list[str]]) -> None:
     for command in commands:
         call_command(*command)
     call_command("migrate", verbosity=0)
-    if "replica" in connections and connection.vendor == "sqlite":
-        connections["replica"].ensure_connection()
-        connection.connection.backup(connections["replica"].connection)
+    if "replica" in connections:
+        copy(connection, connections["replica"])
     tables = [
         model._meta.db_table
         for model in apps.get_models()
@@ -68,3 +65,19 @@ def prepare(commands: Iterable[list[str]]) -> None:
                 cursor.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (%s, %s)", [table, FIRST_ID])
             else:
                 cursor.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), %s)", [table, FIRST_ID])
+
+
+def copy(database: Any, replica: Any) -> None:
+    """Make the replica a copy of this database: that takes far less time than to migrate it, too."""
+    if database.vendor == "sqlite":
+        replica.ensure_connection()
+        database.connection.backup(replica.connection)
+        return
+    database.close()
+    replica.close()
+    name, template = replica.settings_dict["NAME"], database.settings_dict["NAME"]
+    with replica._nodb_cursor() as cursor:
+        # PgBouncer keeps sessions, and a database with sessions cannot be copied
+        cursor.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [template])
+        cursor.execute(f"DROP DATABASE {name}")
+        cursor.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
