@@ -134,12 +134,11 @@ def _existing(people: dict[str, Person]) -> Readers:
     )
 
 
-def alias_in(mailbox: Node, thread: Thread) -> str:
-    """Return the alias under which the thread's first message names the member, if they still have it.
+def alias_in(mailbox: Node, thread: Thread, own: Sequence[str]) -> str:
+    """Return the alias under which the thread's first message names the member, if it is one of their own.
 
-    Otherwise return their oldest alias, or their uid.
+    Otherwise return the first of their own, or their uid.
     """
-    own = aliases(mailbox.user)
     first = _first(mailbox, thread.key)
     named_as = [person.alias for person in first.head.readers if person.uid == mailbox.user.uid] if first else []
     return next((name for name in named_as if name in own), own[0] if own else mailbox.user.uid)

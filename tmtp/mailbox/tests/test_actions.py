@@ -74,7 +74,7 @@ def test_a_muted_thread_stays_archived_and_is_not_counted(ann, bob, chess):
 def test_the_member_s_own_answer_does_not_bring_a_thread_back(ann, bob, chess):
     do(ann, actions.ARCHIVE)
     (thread,) = threads(ann)
-    sending.reply(ann, thread, sending.alias_in(ann, thread), "Yes")
+    sending.reply(ann, thread, sending.alias_in(ann, thread, sending.aliases(ann.user)), "Yes")
     assert (listed(ann), listed(ann, "sent")) == ([], ["Chess"])
 
 

@@ -142,7 +142,7 @@ def _answered(request: HttpRequest, node: Node, the: Thread) -> tuple[WritingFor
     data = (request.POST, request.FILES) if request.method == "POST" else ()
     if ":" not in the.key:
         form: WritingForm = ReplyForm(*data, names=names or [node.user.uid])
-        form.initial["alias"] = sending.alias_in(node, the)
+        form.initial["alias"] = sending.alias_in(node, the, names)
     elif the.key.startswith(PING) and names:
         form = PingReplyForm(*data, names=names)
     else:
