@@ -95,21 +95,21 @@ test-slow: setup
 
 APPS := tmtp/admin tmtp/api tmtp/delivery tmtp/mailbox tmtp/notices tmtp/pages tmtp/web accounts
 test-site: setup
-	$(PY) -m pytest $(APPS) mnmsite $(BROWSER:%=--ignore=%)
+	$(LATER) $(PY) -m pytest $(APPS) mnmsite $(BROWSER:%=--ignore=%)
 
 # Of the tests of apps and site, those that share a website, a browser or a provider of identities.
 BROWSER := $(wildcard tmtp/*/tests/test_browser.py) tmtp/mailbox/tests/test_in_a_site.py tmtp/notices/tests/test_settings.py \
 	$(patsubst %,accounts/tests/test_%.py,openid passkeys signin_browser web_device) accounts/provider/tests/test_device.py \
 	$(patsubst %,mnmsite/tests/test_%.py,admin every_page pages walk websocket)
 test-browser: setup
-	$(PY) -m pytest $(BROWSER)
+	$(LATER) $(PY) -m pytest $(BROWSER)
 
 # And again, what has to do with the database.
 test-postgresql-app: setup
 	$(PY) -m pytest --database=postgresql -m "not once" tmtp/tests
 
 test-postgresql-site: setup
-	$(PY) -m pytest --database=postgresql -m "not once" $(APPS) mnmsite
+	$(LATER) $(PY) -m pytest --database=postgresql -m "not once" $(APPS) mnmsite
 
 lint: lint-code lint-packages
 
@@ -117,7 +117,7 @@ lint: lint-code lint-packages
 lint-code: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m mypy
+	$(LATER) $(PY) -m mypy
 
 # It waits for PyPI most of its time.
 lint-packages: setup

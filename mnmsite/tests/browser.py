@@ -216,9 +216,11 @@ def _is_wrong(message: ConsoleMessage) -> bool:
     """Return whether a page should not have written this to the console.
 
     Chromium writes about each answer with an error and each lost connection, which may be what a test is about, and
-    about attachments that it does not run. What Playwright itself writes is about service workers.
+    about attachments that it does not run. What Playwright itself writes is about service workers. htmx writes about
+    requests that were under way when their page was left.
     """
     expected = (
         r"blocked by Playwright|^Failed to load .* status of|net::ERR_|^Refused to execute script from '\S+/files/"
+        r"|^htmx:sendAbort"
     )
     return message.type in ("error", "warning") and not re.search(expected, message.text)
