@@ -17,7 +17,7 @@ define install
 endef
 PRINT = awk '/^Collecting / { print "  " $$2 } /^Installing / { print "  unpacking them" } { fflush() }'
 
-.PHONY: help setup run hello test test-app test-slow test-site test-browser test-postgresql-app test-postgresql-site lint bench bench-cluster faults fuzz soak docs screenshots messages requirements clean
+.PHONY: help setup run hello test test-app test-slow test-servers test-site test-browser test-postgresql-app test-postgresql-servers test-postgresql-site lint bench bench-cluster faults fuzz soak docs screenshots messages requirements clean
 
 help:
 	@echo 'make setup   install in .venv what the site and its tests need'
@@ -81,35 +81,44 @@ hello: .venv/installed
 # migrate a database once, in a folder for all (tmtp/tests/databases.py).
 test: setup
 	@export TEST_TEMPLATES=$$(mktemp --directory); trap 'rm -rf "$$TEST_TEMPLATES"' EXIT; \
-	$(MAKE) --no-print-directory --jobs=8 --output-sync=target \
-		test-postgresql-app test-site test-browser test-app test-slow test-postgresql-site lint
+	$(MAKE) --no-print-directory --jobs=10 --output-sync=target test-site test-browser test-slow test-servers \
+		test-postgresql-servers test-postgresql-site test-postgresql-app test-app lint
 
 # Everything runs on SQLite: the app on the smallest settings (tmtp/tests/settings.py), all else on the site's.
 test-app: setup
-	$(PY) -m pytest tmtp/tests $(SLOW:%=--ignore=%)
+	$(PY) -m pytest tmtp/tests $(SLOW:%=--ignore=%) $(SERVERS:%=--ignore=%)
 
 # Of the app's tests, those that wait for clocks most of their time.
 SLOW := $(patsubst %,tmtp/tests/test_%.py,before_login hostile sites tmtpsim verification)
 test-slow: setup
 	$(PY) -m pytest $(SLOW)
 
+# Of the app's tests, those that wait for servers most of their time.
+SERVERS := $(patsubst %,tmtp/tests/test_%.py,console conversations crash database_loss engine faults pooled_database processes \
+	two_hosts two_servers)
+test-servers: setup
+	$(PY) -m pytest $(SERVERS)
+
 APPS := tmtp/admin tmtp/api tmtp/delivery tmtp/mailbox tmtp/notices tmtp/pages tmtp/web accounts
 test-site: setup
-	$(LATER) $(PY) -m pytest $(APPS) mnmsite $(BROWSER:%=--ignore=%)
+	$(PY) -m pytest $(APPS) mnmsite $(BROWSER:%=--ignore=%)
 
 # Of the tests of apps and site, those that share a website, a browser or a provider of identities.
 BROWSER := $(wildcard tmtp/*/tests/test_browser.py) tmtp/mailbox/tests/test_in_a_site.py tmtp/notices/tests/test_settings.py \
 	$(patsubst %,accounts/tests/test_%.py,openid passkeys signin_browser web_device) accounts/provider/tests/test_device.py \
 	$(patsubst %,mnmsite/tests/test_%.py,admin every_page pages walk websocket)
 test-browser: setup
-	$(LATER) $(PY) -m pytest $(BROWSER)
+	$(PY) -m pytest $(BROWSER)
 
 # And again, what has to do with the database.
 test-postgresql-app: setup
-	$(PY) -m pytest --database=postgresql -m "not once" tmtp/tests
+	$(PY) -m pytest --database=postgresql -m "not once" tmtp/tests $(SERVERS:%=--ignore=%)
+
+test-postgresql-servers: setup
+	$(PY) -m pytest --database=postgresql -m "not once" $(SERVERS)
 
 test-postgresql-site: setup
-	$(LATER) $(PY) -m pytest --database=postgresql -m "not once" $(APPS) mnmsite
+	$(PY) -m pytest --database=postgresql -m "not once" $(APPS) mnmsite
 
 lint: lint-code lint-packages
 
@@ -117,7 +126,7 @@ lint: lint-code lint-packages
 lint-code: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(LATER) $(PY) -m mypy
+	$(PY) -m mypy
 
 # It waits for PyPI most of its time.
 lint-packages: setup

@@ -180,41 +180,15 @@ async def _listen_to_postgresql(server: int, take: Take, listening: Callable[[bo
                 if process != listener.info.backend_pid:
                     log.info("nothing is handed over through a pool: messages of other processes come a little later")
                     return
-                listener.add_notify_handler(lambda notice: take(notice.payload))  # what comes together with an answer
                 await listener.execute(f"LISTEN {_name(server)}")
                 _listening.over()
                 listening(True)
-                await _take_notices(listener.pgconn, take)
+                async for notification in listener.notifies():
+                    take(notification.payload)
         except (Error, OSError) as error:
             listening(False)
             _listening.met(error)
             await asyncio.sleep(PAUSE)
-
-
-async def _take_notices(listener: Any, take: Take) -> None:
-    """Call `take` with each notice of a connection. Raise what psycopg raises when it is lost.
-
-    psycopg's generator of notices polls the connection each time, with an order of magnitude more work for each.
-    """
-    loop = asyncio.get_running_loop()
-    lost: asyncio.Future[None] = loop.create_future()
-    socket_of_listener = listener.socket  # a connection that is lost does not tell
-
-    def read() -> None:
-        try:
-            listener.consume_input()
-            while notice := listener.notifies():
-                take(notice.extra.decode())
-        except Exception as error:
-            loop.remove_reader(socket_of_listener)
-            lost.set_exception(error)
-
-    loop.add_reader(socket_of_listener, read)
-    try:
-        await lost
-    finally:
-        if not lost.done():
-            loop.remove_reader(socket_of_listener)
 
 
 async def _listen_to_socket(server: int, take: Take, listening: Callable[[bool], object]) -> None:
