@@ -17,7 +17,7 @@ define install
 endef
 PRINT = awk '/^Collecting / { print "  " $$2 } /^Installing / { print "  unpacking them" } { fflush() }'
 
-.PHONY: help setup run hello test test-app test-slow test-servers test-site test-browser test-postgresql-app test-postgresql-servers test-postgresql-site lint bench bench-cluster faults fuzz soak docs screenshots messages requirements clean
+.PHONY: help setup run hello test test-app test-slow test-servers test-apps test-site test-browser test-postgresql-app test-postgresql-servers test-postgresql-site lint bench bench-cluster faults fuzz soak docs screenshots messages requirements clean
 
 help:
 	@echo 'make setup   install in .venv what the site and its tests need'
@@ -81,8 +81,8 @@ hello: .venv/installed
 # migrate a database once, in a folder for all (tmtp/tests/databases.py).
 test: setup
 	@export TEST_TEMPLATES=$$(mktemp --directory); trap 'rm -rf "$$TEST_TEMPLATES"' EXIT; \
-	$(MAKE) --no-print-directory --jobs=10 --output-sync=target test-site test-browser test-slow test-servers \
-		test-postgresql-servers test-postgresql-site test-postgresql-app test-app lint
+	$(MAKE) --no-print-directory --jobs=11 --output-sync=target test-apps test-browser test-slow test-servers \
+		test-postgresql-servers test-postgresql-site test-postgresql-app test-app test-site lint
 
 # Everything runs on SQLite: the app on the smallest settings (tmtp/tests/settings.py), all else on the site's.
 test-app: setup
@@ -99,9 +99,12 @@ SERVERS := $(patsubst %,tmtp/tests/test_%.py,console conversations crash databas
 test-servers: setup
 	$(PY) -m pytest $(SERVERS)
 
-APPS := tmtp/admin tmtp/api tmtp/delivery tmtp/mailbox tmtp/notices tmtp/pages tmtp/web accounts
+APPS := tmtp/admin tmtp/api tmtp/delivery tmtp/mailbox tmtp/notices tmtp/pages tmtp/web
+test-apps: setup
+	$(PY) -m pytest $(APPS) $(BROWSER:%=--ignore=%)
+
 test-site: setup
-	$(PY) -m pytest $(APPS) mnmsite $(BROWSER:%=--ignore=%)
+	$(PY) -m pytest accounts mnmsite $(BROWSER:%=--ignore=%)
 
 # Of the tests of apps and site, those that share a website, a browser or a provider of identities.
 BROWSER := $(wildcard tmtp/*/tests/test_browser.py) tmtp/mailbox/tests/test_in_a_site.py tmtp/notices/tests/test_settings.py \
@@ -118,7 +121,7 @@ test-postgresql-servers: setup
 	$(PY) -m pytest --database=postgresql -m "not once" $(SERVERS)
 
 test-postgresql-site: setup
-	$(PY) -m pytest --database=postgresql -m "not once" $(APPS) mnmsite
+	$(PY) -m pytest --database=postgresql -m "not once" $(APPS) accounts mnmsite
 
 lint: lint-code lint-packages
 

@@ -57,7 +57,7 @@ def old_hash(nodeid: str) -> str:
 def go_json(value: Any) -> bytes:
     """Return JSON as Go's encoder writes it."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    for sign in "<>&":
+    for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return text.encode()
 
