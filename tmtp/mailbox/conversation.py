@@ -16,6 +16,7 @@ from ..services.messages.mailbox import Received
 from ..services.messages.post_format import FILE, Attached
 from .marks import Delivery
 from .models import Entry, Thread
+from .positions import Position
 
 AT_ONCE = 30
 MOST = 300  # messages on one page, however many the reader has loaded
@@ -127,9 +128,10 @@ class Part:
         return [item.entry.number for item in self.items if item.entry.read is None and item.is_readable]
 
     @property
-    def last(self) -> int:
-        """The number of the last message, or 0."""
-        return self.items[-1].entry.number if self.items else 0
+    def position(self) -> Position:
+        """How far somebody has come who has read this part. It has messages."""
+        entries = [item.entry for item in self.items]
+        return Position(entries[-1].number, max(entry.pk for entry in entries))
 
     @property
     def first(self) -> int:
@@ -155,9 +157,10 @@ def until(
     return part
 
 
-def after(mailbox: Node, thread: Thread, number: int) -> Part:
-    """Return the messages of a thread after a number."""
-    return _part(mailbox, list(entries_of(thread).filter(number__gt=number).order_by("number")[:AT_ONCE]))
+def after(mailbox: Node, thread: Thread, position: Position) -> Part:
+    """Return the messages of a thread that are not known to a reader at this position: the first to be indexed."""
+    entries = position.after(entries_of(thread)).order_by("pk")[:AT_ONCE]
+    return _part(mailbox, sorted(entries, key=lambda entry: entry.number))
 
 
 def entries_of(thread: Thread, *, deleted: bool = False) -> QuerySet[Entry]:

@@ -19,6 +19,7 @@ from tmtp.delivery.one_of_many import guarded
 from tmtp.delivery.workers import run_soon
 from tmtp.mailbox import index
 from tmtp.mailbox.models import Entry
+from tmtp.mailbox.positions import Position
 from tmtp.models import Message, Node, QueueEntry
 from tmtp.services.messages.fanout import LATE
 from tmtp.times import number_at
@@ -114,10 +115,18 @@ def forget_old() -> None:
     Decided.objects.filter(number__lt=time.time_ns() - 2 * LATE).delete()
 
 
-def new_for(node: Node, rules: Rules, after: int, most: int) -> list[Entry]:
-    """Return unread messages above a number for notices of open pages: the newest of each thread, at most `most`."""
+def new_for(node: Node, rules: Rules, after: Position, most: int) -> list[Entry]:
+    """Return unread messages after a position for notices of open pages: the newest of each thread, at most `most`."""
     if rules.is_quiet(timezone.now()):
         return []
-    entries = unread(node).filter(number__gt=after).order_by("-number")[: 4 * most]
+    entries = after.after(unread(node)).order_by("-number")[: 4 * most]
     newest = {entry.thread_id: entry for entry in reversed(entries) if rules.wants(entry.thread, "desktop")}
     return list(newest.values())[-most:]
+
+
+def before_the_last(node: Node, after: Position, end: Position, number: int) -> Position:
+    """Return the last position between two that is before all unread messages above a number."""
+    first = after.after(unread(node)).filter(number__gt=number).order_by("pk").values_list("pk", flat=True).first()
+    if first is None:
+        return end
+    return Position(max(after.number, min(end.number, number)), first - 1)

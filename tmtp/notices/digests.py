@@ -29,9 +29,10 @@ from tmtp.delivery.one_of_many import guarded
 from tmtp.delivery.site_email import mail_server, on_site, send
 from tmtp.mailbox import index
 from tmtp.mailbox.models import Entry
+from tmtp.mailbox.positions import Position, end_of
 from tmtp.models import Node
 from tmtp.protocol.values import format_msgid
-from tmtp.times import aware, number_at, site_time
+from tmtp.times import aware, site_time
 
 from .arrivals import unread
 from .conf import conf
@@ -46,10 +47,11 @@ SHOWN_MAX = 20  # threads in a digest
 
 @dataclass
 class Line:
-    """A thread in a digest: its newest message, and how many are new."""
+    """A thread in a digest: its newest message, how many are new, and the last key of their entries."""
 
     entry: Entry
     new: int = 0
+    last: int = 0
 
     @property
     def sender(self) -> str:
@@ -132,7 +134,7 @@ def _send(preferences: Preferences, rules: Rules, address: str, connection: Base
         raise
     if not sent:
         return 0
-    mine.update(digest_until=max(line.entry.number for line in lines))
+    mine.update(digest_until=lines[0].entry.number, digest_entry=max(line.last for line in lines))
     guarded(note_told, preferences.account)
     return 1
 
@@ -151,10 +153,11 @@ def _lines(preferences: Preferences, rules: Rules) -> list[Line]:
         return []
     index.catch_up(node)
     lines: dict[int, Line] = {}
-    for entry in unread(node).filter(number__gt=preferences.digest_until):
+    told = Position(preferences.digest_until, preferences.digest_entry)
+    for entry in told.after(unread(node)):
         if rules.wants(entry.thread, "digest"):
             line = lines.setdefault(entry.thread_id, Line(entry))
-            line.entry, line.new = entry, line.new + 1
+            line.entry, line.new, line.last = entry, line.new + 1, max(line.last, entry.pk)
     return sorted(lines.values(), key=lambda line: -line.entry.number)
 
 
@@ -179,9 +182,11 @@ def mail(preferences: Preferences, lines: Sequence[Line], address: str) -> Email
     return EmailMessage(subject, text, to=[address], headers={**headers, "Auto-Submitted": "auto-generated"})
 
 
-def begin(preferences: Preferences, now: datetime) -> None:
-    """Let digests tell of what comes from now on. The caller saves the row."""
-    preferences.digest_of, preferences.digest_until = now, number_at(now)
+def begin(preferences: Preferences, node: Node) -> None:
+    """Let digests tell of what comes from now on in a mailbox. The caller saves the row."""
+    index.catch_up(node)
+    preferences.digest_of = timezone.now()
+    preferences.digest_until, preferences.digest_entry = end_of(node)
 
 
 def end(account: Any) -> None:

@@ -32,8 +32,9 @@ class Preferences(models.Model):
     """What a member wants to be told. Members without a row have the defaults.
 
     `time_zone` is the zone of `quiet_from`, `quiet_until` and the digest; empty means the site's. `digest_of` is the
-    time at which the last digest was due, and `digest_until` the newest message that a digest has told of. `looking`
-    is when a page last said that it is in front of the member.
+    time at which the last digest was due, and `digest_until` and `digest_entry` are the position in the mailbox up to
+    which digests have told (`tmtp.mailbox.positions`). `looking` is when a page last said that it is in front of the
+    member.
     """
 
     class Digest(models.TextChoices):
@@ -60,6 +61,7 @@ class Preferences(models.Model):
     language = models.CharField(_("language"), max_length=16, blank=True)
     digest_of = models.DateTimeField(_("last digest"), null=True, editable=False)
     digest_until = models.BigIntegerField(default=0, editable=False)
+    digest_entry = models.BigIntegerField(default=0, editable=False)
     looking = models.DateTimeField(null=True, editable=False)
 
     class Meta:

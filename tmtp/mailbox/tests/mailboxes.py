@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 
 from django.contrib.auth import get_user_model
 from django.urls import reverse
@@ -10,7 +11,7 @@ from django.urls import reverse
 from tmtp.mailbox import index
 from tmtp.mailbox.access import mailbox_for
 from tmtp.mailbox.models import Entry, Thread
-from tmtp.models import Group, Member
+from tmtp.models import Group, Member, QueueEntry
 from tmtp.services.messages import posting
 from tmtp.services.messages.attachments import attachments_of
 from tmtp.services.messages.mailbox import Received, messages_of
@@ -53,6 +54,16 @@ def octets(sender, body, datahead, *people):
     (number,) = posting.post([Post(sender, to(*people), body, datahead)])
     assert isinstance(number, int), number
     return f"{number:016x}"
+
+
+@contextmanager
+def kept_back(node, msgid):
+    """Let a message reach a mailbox when the block ends, as if it were committed after others with higher numbers."""
+    its = QueueEntry.objects.filter(node=node, message_id=int(msgid, 16))
+    rows = list(its)
+    its.delete()
+    yield
+    QueueEntry.objects.bulk_create(rows)
 
 
 def threads(node):

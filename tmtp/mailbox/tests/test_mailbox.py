@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tmtp.mailbox.models import Entry, Thread
+from tmtp.mailbox.positions import end_of
 from tmtp.mailbox.unread import unread
 from tmtp.models import Member, Report
 from tmtp.services.groups import groups
@@ -12,7 +15,7 @@ from tmtp.services.messages.recall import recall
 from tmtp.services.messages.sending import send_message
 from tmtp.tests.people import forget, unique, waiting
 
-from .mailboxes import letter, member, page, received, threads, url
+from .mailboxes import kept_back, letter, member, page, received, threads, url
 
 pytestmark = pytest.mark.django_db
 
@@ -153,14 +156,32 @@ def test_a_long_thread_begins_with_its_end(browser, ann, bob, monkeypatch):
 def test_what_comes_while_a_thread_is_open_is_added(browser, ann, bob):
     first = letter(bob, "bob", "Open", "text 0", ann.user)
     (thread,) = threads(ann)
-    after = f"?after={int(first, 16)}"
-    assert browser.get(url("thread", thread.pk, query=after)).status_code == 204
-    second = letter(bob, "bob", "", "text 1", ann.user, thread=first)
-    news = page(browser, "thread", thread.pk, query=after)
-    assert "text 1" in news
-    assert "text 0" not in news
-    assert f"?after={int(second, 16)}" in news
+    after = url("thread", thread.pk, query=f"?after={end_of(ann)}")
+    assert browser.get(after).status_code == 204
+    with kept_back(ann, letter(bob, "bob", "", "text 1", ann.user, thread=first)):
+        letter(bob, "bob", "", "text 2", ann.user, thread=first)
+        news = browser.get(after).text
+        assert [text in news for text in ("text 0", "text 1", "text 2")] == [False, False, True]
+        after = live(news)
+        assert browser.get(after).status_code == 204
+    news = browser.get(after).text
+    assert [text in news for text in ("text 0", "text 1", "text 2")] == [False, True, False]
+    assert browser.get(live(news)).status_code == 204
     assert threads(ann)[0].unread == 1  # the first one, which has not been opened
+
+
+def live(page):
+    """Return the URL from which an open page gets what comes after it."""
+    (path,) = re.findall(r'data-live hx-get="([^"]+)"', page)
+    return path
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("after", ["0", "1-", "-1", "x-1", "9" * 30 + "-1", "1-2-3", ""])
+def test_a_thread_after_a_position_that_is_none_is_the_page(browser, ann, bob, after):
+    letter(bob, "bob", "Open", "text 0", ann.user)
+    (thread,) = threads(ann)
+    assert "<main" in page(browser, "thread", thread.pk, query=f"?after={after}")
 
 
 def test_a_thread_that_was_taken_back_is_said_to_be_gone(browser, ann):

@@ -18,12 +18,13 @@ from ...models import Node
 from ...protocol.values import format_msgid
 from ...services.errors import Refused
 from ...web.rendering import render_page
-from .. import actions, conversation, delivery, drafts, index, listing, sending
+from .. import actions, conversation, delivery, drafts, index, listing, positions, sending
 from ..access import entry_of, has_shortcuts, thread_of
 from ..conversation import Part
 from ..decorators import asks_for_part, mailbox_page
 from ..forms import PingReplyForm, ReplyForm, SearchForm, WritingForm
 from ..models import Thread
+from ..positions import Position
 from ..preview import previews
 from ..search import FIELDS, entries_with
 from ..summary import GROUP, PING
@@ -45,12 +46,12 @@ def mailbox(request: HttpRequest, node: Node) -> HttpResponse:
 
 @mailbox_page("GET", "POST")
 def thread(request: HttpRequest, node: Node, pk: int) -> HttpResponse:
-    """Show a thread, and accept an answer. With `?after=`, return only the messages after that number."""
+    """Show a thread, and accept an answer. With `?after=`, return only what is not known at that position."""
     index.catch_up(node)
     the = thread_of(node, pk)
     if request.GET.get("show") == listing.DELETED:
         return show_deleted(request, node, the)
-    after = number_in(request.GET, "after")
+    after = positions.parse(request.GET.get("after", ""))
     if after is not None:
         return _news(request, node, the, after)
     form, done = _answered(request, node, the)
@@ -126,7 +127,7 @@ def _render_thread(request: HttpRequest, the: Thread, context: dict[str, Any]) -
     return answer
 
 
-def _news(request: HttpRequest, node: Node, the: Thread, after: int) -> HttpResponse:
+def _news(request: HttpRequest, node: Node, the: Thread, after: Position) -> HttpResponse:
     """Return the messages that have arrived since the page was rendered, or status 204 if there are none."""
     part: Part = conversation.after(node, the, after)
     if not part.items:

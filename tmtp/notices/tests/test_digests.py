@@ -16,7 +16,7 @@ from django.utils import timezone
 from tmtp.delivery.models import Notice
 from tmtp.delivery.notices import _tell
 from tmtp.delivery.private_errors import TaskFailed
-from tmtp.mailbox.tests.mailboxes import member, threads
+from tmtp.mailbox.tests.mailboxes import kept_back, member, threads
 from tmtp.notices import digests, tasks
 from tmtp.notices.models import Override, Preferences
 from tmtp.notices.tests.letters import write
@@ -79,6 +79,28 @@ def test_it_is_sent_once_and_tells_nothing_twice(wanting, ann, bob):
     (message,) = sent()
     assert "Tea?" in message.body
     assert "Lunch?" not in message.body
+
+
+def test_a_message_that_is_committed_late_is_told_in_the_next_one(wanting, ann, bob):
+    with kept_back(ann, write(bob, ann, "First")):
+        write(bob, ann, "Second")
+        (message,) = sent()
+        assert ["First" in message.body, "Second" in message.body] == [False, True]
+    due_again()
+    (message,) = sent()
+    assert ["First" in message.body, "Second" in message.body] == [True, False]
+    due_again()
+    assert sent() == []
+
+
+@pytest.mark.once
+def test_one_that_is_turned_on_tells_of_what_comes_from_now_on(client, ann, bob, notices_on):
+    write(bob, ann, "Before")
+    client.post("/notifications/", {"digest": "daily", "show_sender": "1"})
+    write(bob, ann, "After")
+    due_again()
+    (message,) = sent()
+    assert ["Before" in message.body, "After" in message.body] == [False, True]
 
 
 @pytest.mark.once

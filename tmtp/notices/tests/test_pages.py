@@ -14,7 +14,8 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
-from tmtp.mailbox.tests.mailboxes import group, member, sender_of, threads
+from tmtp.mailbox import index, positions
+from tmtp.mailbox.tests.mailboxes import group, kept_back, member, sender_of, threads
 from tmtp.notices import checks, vapid
 from tmtp.notices.models import Override, Preferences
 from tmtp.notices.tests.letters import write
@@ -125,14 +126,37 @@ def test_a_page_gets_what_is_new_since_it_asked(client, ann, bob):
     assert new(client, answer["newest"]) == {"newest": answer["newest"], "notices": [], "wait": False}
 
 
+def test_a_message_that_is_committed_late_is_new(client, ann, bob):
+    known = new(client)["newest"]
+    with kept_back(ann, write(bob, ann, "First")):
+        write(bob, ann, "Second")
+        answer = new(client, known)
+        assert [one["body"] for one in answer["notices"]] == ["Second"]
+    answer = new(client, answer["newest"])
+    assert [one["body"] for one in answer["notices"]] == ["First"]
+    assert new(client, answer["newest"])["notices"] == []
+
+
+@pytest.mark.once
+def test_old_messages_that_are_indexed_late_are_not_new(client, ann, bob, monkeypatch):
+    for number in range(3):
+        write(bob, ann, f"No. {number}")
+    monkeypatch.setattr(index, "AT_ONCE", 1)
+    monkeypatch.setattr(index, "PATIENCE", -1)
+    monkeypatch.setattr(positions, "LATE", 0)
+    known = new(client)["newest"]
+    for _ in range(3):
+        assert new(client, known)["notices"] == []
+
+
 def test_of_many_the_newest_are_shown(client, ann, bob):
     for number in range(7):
         write(bob, ann, f"No. {number}")
-    assert [one["body"] for one in new(client, "1")["notices"]] == ["No. 3", "No. 4", "No. 5", "No. 6"]
+    assert [one["body"] for one in new(client, "1-0")["notices"]] == ["No. 3", "No. 4", "No. 5", "No. 6"]
 
 
-@pytest.mark.parametrize("after", ["-1", "x", "9" * 30, "١٢", "1.5"])
-def test_a_number_that_is_none(client, ann, bob, after):
+@pytest.mark.parametrize("after", ["-1", "x", "1", "1-", "-", "1-2-3", "9" * 30, f"1-{2**63}", "١٢-1", "1.5-1"])
+def test_a_position_that_is_none(client, ann, bob, after):
     write(bob, ann)
     assert new(client, after)["notices"] == []
 
@@ -140,14 +164,21 @@ def test_a_number_that_is_none(client, ann, bob, after):
 def test_a_page_in_front_of_the_member_and_preferences(client, ann, bob):
     write(bob, ann)
     client.post(f"{PAGE}looking/", {"visible": "1"})
-    answer = new(client, "1")
+    answer = new(client, "1-0")
     assert (answer["notices"], answer["wait"]) == ([], True)
     client.post(f"{PAGE}looking/")
-    assert len(new(client, answer["newest"])["notices"]) == 1, "it waited for the member to leave"
+    known = new(client, answer["newest"])
+    assert len(known["notices"]) == 1, "it waited for the member to leave"
+    with kept_back(ann, write(bob, ann)):
+        write(bob, ann)
+        client.post(f"{PAGE}looking/", {"visible": "1"})
+        answer = new(client, known["newest"])
+    client.post(f"{PAGE}looking/")
+    assert len(new(client, answer["newest"])["notices"]) == 2, "they waited, and one came late"
     Preferences.objects.update(desktop=["groups"])
-    assert new(client, "1") == {"newest": new(client)["newest"], "notices": [], "wait": False}
+    assert new(client, "1-0") == {"newest": new(client)["newest"], "notices": [], "wait": False}
     Preferences.objects.update(desktop=["messages"], looking=timezone.now())
-    assert new(client, "1")["notices"] == []
+    assert new(client, "1-0")["notices"] == []
 
 
 @pytest.mark.once
@@ -155,7 +186,7 @@ def test_what_has_been_in_front_of_the_member_for_long_is_not_told(client, ann, 
     write(bob, ann)
     client.post(f"{PAGE}looking/", {"visible": "1"})
     monkeypatch.setattr("tmtp.notices.views.browsers.LOOKING", timedelta(0))
-    answer = new(client, "1")
+    answer = new(client, "1-0")
     assert answer["wait"], "there may be others"
     client.post(f"{PAGE}looking/")
     assert new(client, answer["newest"])["notices"] == []

@@ -10,15 +10,14 @@ from django.utils.translation import gettext as _
 
 from tmtp.mailbox import index
 from tmtp.mailbox.decorators import mailbox_page
-from tmtp.mailbox.models import Mailbox
+from tmtp.mailbox.positions import end_of, parse
 from tmtp.models import Node
-from tmtp.protocol.values import whole_number
 from tmtp.services.errors import Refused
 from tmtp.times import number_at
 from tmtp.web.limits import spend
 
 from .. import subscriptions
-from ..arrivals import new_for
+from ..arrivals import before_the_last, new_for
 from ..models import Preferences
 from ..rules import LOOKING, rules_of
 from ..texts import notice_of
@@ -59,19 +58,18 @@ def looking(request: HttpRequest, node: Node) -> HttpResponse:
 
 @mailbox_page("GET")
 def new(request: HttpRequest, node: Node) -> HttpResponse:
-    """Return the notices of messages after the number `?after=`, and the newest number, to ask with the next time.
+    """Return the notices of messages after the position `?after=`, and the last position, to ask with the next time.
 
     While a page is in front of the member, there are none. Messages of the last moment `wait` then: there is a notice
     if the page is left soon, and the message is still unread.
     """
     index.catch_up(node)
-    newest = Mailbox.objects.get(node=node).newest
-    known = whole_number(request.GET.get("after", ""))
-    after = newest if known is None else known
+    end = end_of(node)
+    after = parse(request.GET.get("after", "")) or end
     now, rules = timezone.now(), rules_of(request.user)
     entries = new_for(node, rules, after, AT_ONCE)
     wait = bool(entries) and rules.is_looking(now)
     if wait:
-        newest, entries = max(after, min(newest, number_at(now - LOOKING))), []
+        end, entries = before_the_last(node, after, end, number_at(now - LOOKING)), []
     notices = [notice_of(entry, rules.preferences) for entry in entries]
-    return JsonResponse({"newest": str(newest), "notices": notices, "wait": wait})
+    return JsonResponse({"newest": str(end), "notices": notices, "wait": wait})

@@ -34,7 +34,7 @@ def preferences(request: HttpRequest, node: Node) -> HttpResponse:
     absent = [name for name, there in (("push", vapid.public_key()), ("digest", has_digest)) if not there]
     form = PreferencesForm(request.POST or None, row=row, absent=absent, zone=timezone.get_current_timezone_name())
     if request.method == "POST" and form.is_valid():
-        _save(form, row)
+        _save(form, row, node)
         messages.success(request, _("Your changes have been saved."))
         return redirect("tmtp_notices:preferences")
     context = {
@@ -46,13 +46,13 @@ def preferences(request: HttpRequest, node: Node) -> HttpResponse:
     return render_page(request, "tmtp_notices/preferences.html", context)
 
 
-def _save(form: PreferencesForm, row: Preferences) -> None:
+def _save(form: PreferencesForm, row: Preferences, node: Node) -> None:
     """Save the preferences. A digest that is turned on tells of what comes from now on."""
     had = row.digest
     form.fill(row)
     row.language = get_language() or ""
     if had == Preferences.Digest.NEVER and row.digest != had:
-        digests.begin(row, timezone.now())
+        digests.begin(row, node)
     row.save()
 
 
