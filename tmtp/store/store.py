@@ -280,11 +280,11 @@ class Store:
                 self._reported = self.failures
             self.counters.add(jobs, acked, done.parcels)
         jobs = self._order.settle(jobs)
+        if self._hand_over and done.parcels:
+            with self._transactions.cutter.until(give_up):
+                self._hand_over(done.parcels)
         self._settled.clear()
         self._tell(self._report, jobs, done.parcels)
-        if self._hand_over and done.parcels:
-            with self._transactions.cutter.until(time.monotonic() + patience):
-                self._hand_over(done.parcels)
         discard_soon(done.spools)
         for job in jobs:
             discard_failed(job)

@@ -130,6 +130,15 @@ def test_posts_of_many_links_go_together() -> None:
 
 
 @on_disk
+def test_a_batch_is_handed_over_before_it_is_reported(bench: Bench) -> None:
+    """Otherwise, what follows from an ack at another server could overtake the message."""
+    bench.store._hand_over = lambda parcels: bench.seen.append("handed over")
+    bench.post(someone(), someone())
+    handed_over, number, (parcel,) = bench.work()
+    assert (handed_over, number) == ("handed over", parcel.number)
+
+
+@on_disk
 def test_a_batch_is_reported_when_it_is_on_disk_and_its_parcels_go_last(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
