@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from channels.testing import WebsocketCommunicator
+from django.conf import settings
+from django.utils.module_loading import import_string
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -107,19 +109,30 @@ async def test_a_stopped_website_leaves_nobody_online(site: Site) -> None:
     browser, phone = await dial(site), await site.server.register()
     await browser.register()
     hello = await dial(site)
+    pages = [await asyncio.open_connection("127.0.0.1", site.port) for _ in range(6)]
     said = site.log
     try:
         with site.other_process() as other:
             online, leases = connected(other)
             assert leases == 1
+            for _, page in pages:
+                page.write(b"GET /sign-in/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            answers = [asyncio.ensure_future(page.readline()) for page, _ in pages]
+            await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)  # the others are under way
             assert await asyncio.to_thread(site.stop, signal.SIGTERM) == 0
             assert site.log == said
             assert connected(other) == [online - 1, 0]
         again = await site.server.login(browser.uid, browser.nodeid)
-        for link in (browser, hello, phone, again):
+        for link in (browser, hello, phone, again, *(page for _, page in pages)):
             link.close()
     finally:
         site.start()  # not in a thread: the process would end with it
+
+
+@pytest.mark.once
+def test_no_request_waits_for_the_event_loop() -> None:
+    """A middleware that is only synchronous would have its thread do so, and keep a stopped website from ending."""
+    assert [name for name in settings.MIDDLEWARE if not getattr(import_string(name), "async_capable", False)] == []
 
 
 @pytest.mark.once
