@@ -17,7 +17,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -33,7 +32,7 @@ import pytest
 hypothesis.settings.register_profile("thorough", max_examples=2000, deadline=None)
 
 DATABASES = ("sqlite", "postgresql")
-PATIENCE = 30  # seconds for a server to start or to stop
+PATIENCE = 60  # seconds for a server to start or to stop
 ROOT = Path(__file__).resolve().parent
 ALONE = ROOT / "tmtp" / "tests"  # tests of the app alone, without the site around it
 FIXTURES = ("mnmsite.tests.browser", "accounts.tests.provider")  # site, chromium, page, new_page; provider
@@ -276,6 +275,8 @@ def redis_url() -> Iterator[str]:
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
     import redis
 
+    from tmtp.tests.processes import free_port
+
     with tempfile.TemporaryDirectory(prefix="mnm-redis-") as name, contextlib.ExitStack() as stack:
         port = free_port()
         command = [program, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
@@ -338,10 +339,3 @@ def wait_for(attempt: Callable[[], Any], refused: type[Exception], log: Path) ->
             if time.monotonic() > deadline:
                 raise RuntimeError(f"the server does not start:\n{log.read_text()[-2000:]}") from None
             time.sleep(0.05)
-
-
-def free_port() -> int:
-    """Return a free loopback port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

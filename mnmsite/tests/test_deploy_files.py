@@ -25,6 +25,7 @@ import yaml
 from tmtp.server.certificate import make_self_signed
 from tmtp.testing import Client, Server, frame, running_server
 from tmtp.tests.conftest import site_of_its_own
+from tmtp.tests.processes import free_port
 
 pytestmark = pytest.mark.once
 
@@ -105,12 +106,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 # the proxies
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def adapted(file: str, places: dict[str, object]) -> str:

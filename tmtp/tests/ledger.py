@@ -24,7 +24,7 @@ from .processes import until
 from .raw_client import Client, LoginRefused
 from .servers import Server
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @dataclass(eq=False)

@@ -7,8 +7,7 @@ import json
 import ssl
 from typing import Any
 
-from .processes import PATIENCE
-
+PATIENCE = 25.0  # seconds for a message: less than RESEND_AFTER, when one that got lost would be sent again
 Frame = tuple[dict[str, Any], bytes]
 
 

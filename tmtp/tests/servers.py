@@ -53,6 +53,7 @@ class Installation:
     def override(self, **tmtp: Any) -> None:
         """Add settings to the TMTP of servers that start from now on."""
         base = os.environ["DJANGO_SETTINGS_MODULE"]
+        tmtp = {"LOGIN_TIMEOUT": PATIENCE} | tmtp  # a busy computer takes long to greet
         text = f"import json\nfrom {base} import *\nTMTP = {{**TMTP, **json.loads({json.dumps(tmtp)!r})}}\n"
         (self.folder / "overridden_settings.py").write_text(text)
 

@@ -25,7 +25,7 @@ from tmtp.testing import Server, running_server
 
 TMTP = Path(__file__).resolve().parents[1]
 ALL_APPS = ["tmtp", *sorted(f"tmtp.{path.parent.name}" for path in TMTP.glob("*/apps.py"))]
-TIMEOUT = 90  # seconds for one process
+TIMEOUT = 600  # seconds for one process
 COMMANDS = """
 import gc, importlib, json, sys
 gc.disable()  # it ends soon

@@ -95,7 +95,7 @@ async def test_what_waits_is_in_a_backup_that_is_taken_under_load(tmp_path, prog
         with new.serve() as server:
             away.server = server
             away.come_back()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not before <= away.received.keys():
                     await asyncio.sleep(0.02)
                 await asyncio.sleep(0.2)

@@ -16,7 +16,7 @@ import pytest
 
 from tmtp.protocol import errors
 
-from .processes import PATIENCE, until
+from .processes import PATIENCE, in_time, until
 from .raw_client import TLS, Client, frame
 from .servers import Server, installation
 
@@ -30,7 +30,13 @@ UID, WRONG = "1" * 32, "1" * 40
 @pytest.fixture
 def server() -> Iterator[Server]:
     limits = {"links_per_address": MOST, "registrations_per_address": MOST}
-    with installation(LOGIN_TIMEOUT=CLOCK, LIMITS=limits, PROXIES=["127.0.0.3"]) as site, site.serve() as server:
+    with installation(LIMITS=limits, PROXIES=["127.0.0.3"]) as site, site.serve() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def impatient() -> Iterator[Server]:
+    with installation(LOGIN_TIMEOUT=CLOCK) as site, site.serve() as server:
         yield server
 
 
@@ -81,37 +87,41 @@ async def is_open(link: Client) -> bool:
         return False
 
 
-async def test_one_clock_runs_from_the_connection_to_the_login(server: Server) -> None:
+async def drip(link: Client, octets: bytes) -> None:
+    """Send an octet now and then, until the server closes the link or no more are left."""
+    with contextlib.suppress(OSError):
+        for octet in octets:
+            link.writer.write(bytes([octet]))
+            await link.writer.drain()
+            await asyncio.sleep(0.05)
+
+
+async def test_one_clock_runs_from_the_connection_to_the_login(impatient: Server) -> None:
     """A handshake at the last moment and a header that drips do not get more time."""
-    begun = time.monotonic()
-    link = await raw(server)
-    await asyncio.sleep(CLOCK - 1)
-    await link.writer.start_tls(TLS)
-    with contextlib.suppress(OSError):
-        for octet in frame(op=0, id="1") + frame(op=1, newnode="n" * 500, newalias="_"):
-            link.writer.write(bytes([octet]))
-            await link.writer.drain()
-            await asyncio.sleep(0.05)
-            if time.monotonic() - begun > CLOCK + TICK + 1:
-                break
-    assert await link.ended() is None
-    assert time.monotonic() - begun < CLOCK + TICK + 0.5
+
+    async def log_in_slowly() -> None:
+        link = await raw(impatient)
+        await asyncio.sleep(CLOCK - 1)
+        with contextlib.suppress(OSError):  # it was too late on a busy computer
+            await link.writer.start_tls(TLS)
+            await drip(link, frame(op=0, id="1") + frame(op=1, newnode="n" * 500, newalias="_"))
+        assert await link.ended() is None
+
+    await in_time(CLOCK + TICK + 0.5, log_in_slowly)
 
 
-async def test_a_handshake_that_never_ends_has_the_same_clock(server: Server) -> None:
-    begun = time.monotonic()
-    link = await raw(server)
-    with contextlib.suppress(OSError):
-        for octet in b"\x16\x03\x01\x02\x00" + bytes(500):
-            link.writer.write(bytes([octet]))
-            await link.writer.drain()
-            await asyncio.sleep(0.05)
-    assert time.monotonic() - begun < CLOCK + TICK
+async def test_a_handshake_that_never_ends_has_the_same_clock(impatient: Server) -> None:
+    async def shake_hands_slowly() -> None:
+        await drip(await raw(impatient), b"\x16\x03\x01\x02\x00" + bytes(500))
+
+    await in_time(CLOCK + TICK, shake_hands_slowly)
 
 
 async def test_links_are_counted_before_tls(server: Server) -> None:
     async with many(server, 5 * MOST) as links:
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(PATIENCE):
+            while sum([await is_open(link) for link in links]) > MOST:
+                await asyncio.sleep(0.05)
         assert sum([await is_open(link) for link in links]) == MOST
         (await elsewhere(server)).close()
         lines = [line for line in server.log.splitlines() if "too many links" in line]
@@ -191,13 +201,11 @@ async def test_nobody_is_locked_out_by_others_who_guess() -> None:
         nobody = "2" * 32
         assert [await guess(server, owner.uid) for _ in range(5)] == [False] * 5
         assert [await guess(server, nobody) for _ in range(5)] == [False] * 5
-        late = asyncio.gather(*[guess(server, uid) for uid in (owner.uid, nobody) for _ in range(20)])
+        late = [asyncio.create_task(guess(server, uid)) for uid in (owner.uid, nobody) for _ in range(8)]
         await asyncio.sleep(0.5)
-        assert not late.done()
-        begun = time.monotonic()
         (await server.login(owner.uid, owner.nodeid)).close()
-        assert time.monotonic() - begun < 2
-        assert await late == [True] * 40
+        assert not any(guess.done() for guess in late)
+        assert await asyncio.gather(*late) == [True] * 16
         assert await guess(server, "3" * 32)  # the address has used up its allowance
 
 
@@ -207,7 +215,7 @@ async def guess(server: Server, uid: str) -> bool:
     link = await server.greet()
     link.send(op=2, uid=uid, node=WRONG)
     assert await link.ended() == errors.LOGIN_FAILED
-    return time.monotonic() - begun > 2.5
+    return time.monotonic() - begun > 2.9
 
 
 async def test_accepting_pauses_without_file_descriptors_and_resumes_by_itself() -> None:

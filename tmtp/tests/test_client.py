@@ -46,7 +46,7 @@ from tmtp.testing import Server
 from .conftest import Servers
 
 pytestmark = pytest.mark.once
-PATIENCE = 20.0  # seconds
+PATIENCE = 60.0  # seconds
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "how-to" / "client.md"
 HOSTS = st.sampled_from(["localhost", "127.0.0.1", "[::1]", "::1", ""])

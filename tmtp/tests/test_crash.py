@@ -34,7 +34,7 @@ async def test_sigterm_while_clients_post(server):
     await crowd.more(300)
     begun = time.monotonic()
     assert await server.stop() == 0
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 9  # less than anything that it could wait for
     await server.restart()
     await crowd.more(200)
     await crowd.finish()

@@ -18,7 +18,7 @@ from .faults.mutants import AFTER_A_FAILED_SYNC, BUGS, SOUND
 from .faults.power import Disk, shim
 from .faults.scenarios import LARGE, Place
 from .ledger import Crowd, Device, Ledger
-from .processes import until
+from .processes import PATIENCE, until
 from .servers import installation
 
 pytestmark = pytest.mark.once  # the disk that is recorded is SQLite's
@@ -123,7 +123,7 @@ async def after_a_failed_sync(disk: Disk, fork: Fork, change: str, of: str) -> N
         await server.restart()
         bob.come_back()
         try:
-            async with asyncio.timeout(20 if change == SOUND.__name__ else 1.5):
+            async with asyncio.timeout(PATIENCE if change == SOUND.__name__ else 1.5):
                 await ann.post(3, [bob])
                 while not all(post.msgid in bob.received for post in ledger.acked):
                     await asyncio.sleep(0.02)

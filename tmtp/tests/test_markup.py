@@ -119,17 +119,17 @@ SLOW = [
     "text", [*(text * (200_000 // len(text)) for text in SLOW), "a\n" * 10**5 + "===", "\n" * 10**7]
 )
 def test_any_text_renders_in_no_time(text: str) -> None:
-    began = time.process_time()
+    began = time.thread_time()
     render(text)
-    assert time.process_time() - began < 0.4
+    assert time.thread_time() - began < 0.4
 
 
 def test_nested_pictures_and_lists_render_in_no_time() -> None:
-    began = time.process_time()
+    began = time.thread_time()
     for opening, closing in (("![", "](http://b)"), ("[", "]"), ("> ", "\n"), ("- ", "\n"), ("**a ", " b**")):
         render(opening * 20_000 + closing * 20_000)
         render("".join("  " * depth + opening + "a\n" for depth in range(600)))
-    assert time.process_time() - began < 2
+    assert time.thread_time() - began < 2
 
 
 def test_what_is_not_rendered_is_shown_as_plain_text() -> None:
@@ -163,6 +163,6 @@ def test_much_nonsense_takes_no_time_to_speak_of() -> None:
 
 @pytest.mark.parametrize("text", ["http://", "http://a.b/((((", "a.b.", "a@", "www.", "//", "https://a.example/x "])
 def test_much_that_looks_like_links_takes_no_time_to_speak_of(text: str) -> None:
-    began = time.process_time()
+    began = time.thread_time()
     render(text * (32_768 // len(text)))
-    assert time.process_time() - began < 2
+    assert time.thread_time() - began < 2

@@ -46,7 +46,7 @@ def side() -> Iterator[tuple[Server, int]]:
 
 def ask(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int, str]:
     """Return the status and the text of an answer."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request(method, path, headers=headers)
         answer = connection.getresponse()
@@ -81,7 +81,7 @@ async def test_what_a_server_does_is_counted(side: tuple[Server, int]) -> None:
     bob.acknowledge(header["id"])
     ann.send(op=9, id="2", from_="ann of rome", to="nobody at all")
     await ann.expect(op="ack", id="2")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (found := await asyncio.to_thread(scrape, port))["tmtp_deliveries_total"] < 1:
             await asyncio.sleep(0.05)
     assert found["tmtp_links"] == found["tmtp_nodes_connected"] == found["tmtp_registrations_total"] == 2

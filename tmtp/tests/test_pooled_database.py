@@ -13,8 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 import pytest
 
-from conftest import free_port, spawn, wait_for
+from conftest import spawn, wait_for
 from tmtp.tests import any_site
+from tmtp.tests.processes import free_port
 from tmtp.tests.sites import Site, full_site, running
 from tmtp.tests.test_sites import BEHIND_PGBOUNCER, make_site
 

@@ -33,7 +33,7 @@ def server() -> Iterator[Server]:
 
 async def test_the_side_port_shows_all_processes(server: Server) -> None:
     def ask(path: str) -> str:
-        with urlopen(f"http://127.0.0.1:{SIDE}/{path}", timeout=10) as answer:
+        with urlopen(f"http://127.0.0.1:{SIDE}/{path}", timeout=60) as answer:
             return str(answer.read().decode())
 
     assert (await asyncio.to_thread(ask, "readyz")).startswith("ready\n")
@@ -52,9 +52,8 @@ async def test_a_process_that_hangs_is_replaced(server: Server) -> None:
 
     os.kill(store, signal.SIGSTOP)
     ann.post("1", [ann.uid], b"nobody can know whether this is stored")
-    hung = asyncio.get_running_loop().time()
     assert await ann.ended() is None
-    assert asyncio.get_running_loop().time() - hung < 5.5, "not only when the service ends"
+    assert server.process and server.process.poll() is None, "not only when the service ends"
     assert await server.ended() == 1
     assert "the store's process says nothing" in server.log
     await server.restart()

@@ -121,10 +121,10 @@ def test_what_is_no_header(header: bytes) -> None:
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'{"op":11,"for":[', b'{"op":11,"x":['])
 def test_however_deep_it_is_only_an_invalid_header(opening: bytes) -> None:
-    start = time.monotonic()
+    start = time.thread_time()
     assert refused((opening * 65535)[:65535])
     assert refused(b'{"op":11,"x":' + b"[" * 30_000 + b"]" * 30_000 + b"}")
-    assert time.monotonic() - start < 1
+    assert time.thread_time() - start < 1
 
 
 def test_of_duplicate_keys_the_last_one_counts() -> None:

@@ -13,7 +13,7 @@ from .processes import PATIENCE
 from .raw_client import Client, LoginRefused
 from .servers import Server, installation
 
-SECONDS = 4.0  # a second or two, if the computer is not busy
+SECONDS = 15.0  # a second or two, if the computer is not busy; nothing else ends a link so soon
 
 
 @pytest.fixture(scope="module")

@@ -134,7 +134,7 @@ def test_missing_migrations(site):
 def stop_in_time(server, number):
     began = time.monotonic()
     assert server.stop(number) == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9  # less than anything that it could wait for
     assert "Traceback" not in server.said()
 
 
@@ -167,26 +167,33 @@ def test_a_plain_link(migrated_site):
 
 
 def upload(client, size):
-    """Send a large part of a post without reading. Return how much was sent in five seconds."""
+    """Send a large part of a post without reading. Return how much was sent in twenty seconds."""
     client.greet()
     client.register("laptop")
     client.send({"op": 7, "id": "1", "for": [], "datalen": 10**9})
     began, sent = time.monotonic(), 0
     with contextlib.suppress(OSError):
-        while sent < size and time.monotonic() - began < 5:
+        while sent < size and time.monotonic() - began < 20:
             client._socket.sendall(bytes(100_000))
             sent += 100_000
     return sent
 
 
+def is_told_why(server, size):
+    """Return whether a client can upload so much. If so, check that it is told why it has to go."""
+    with server.client() as client:
+        if upload(client, size) < size:
+            return False
+        while (said := client.receive()).op != "quit":
+            pass
+        assert said.header["error"] == "data too long for request type"
+        return True
+
+
 def test_a_client_that_uploads_is_told_why_it_has_to_go(migrated_site):
     with running_server(env=migrated_site, tmtp={"MAX_BODY": 1000}) as server:
-        for size in (200_000, 3_000_000):
-            with server.client() as client:
-                assert upload(client, size) == size, "it is read on for a moment"
-                while (said := client.receive()).op != "quit":
-                    pass
-                assert said.header["error"] == "data too long for request type"
+        for size in (200_000, 3_000_000):  # it is read on for a moment, in which a busy computer may not send all
+            assert any(is_told_why(server, size) for _ in range(5))
         with server.client() as client:
             assert upload(client, 10**9) < 50_000_000, "but not for ever"
         with server.client() as client:

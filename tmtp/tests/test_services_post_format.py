@@ -57,7 +57,7 @@ def test_a_head_is_read_in_a_moment(claim: str) -> None:
     text = claim * 20_000
     data: dict[str, Any] = {"alias": text, "subject": text, "cc": [{"who": claim * 4, "whouid": "x"}] * 3000}
     head = json.dumps(data, ensure_ascii=False).encode()[: HEAD_MAX * 2]
-    begun = time.perf_counter()
+    begun = time.thread_time()
     assert len(parsed(head).readers) <= READERS_MAX
     parsed(json.dumps(data | {"cc": []}, ensure_ascii=False).encode())
-    assert time.perf_counter() - begun < 2
+    assert time.thread_time() - begun < 2

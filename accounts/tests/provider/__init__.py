@@ -25,7 +25,7 @@ import pytest
 import requests
 
 PASSWORD = "correct horse battery"
-PATIENCE = 30
+PATIENCE = 60
 
 
 class RealProvider:

@@ -21,14 +21,14 @@ from typing import Any
 
 import pytest
 
-from conftest import free_port
 from tmtp.testing import Client, Frame, Server, running_server
+from tmtp.tests.processes import free_port
 
 pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).resolve().parents[3]
 MANAGE = ROOT / "examples" / "shop" / "manage.py"
-PATIENCE = 30
+PATIENCE = 60
 PREPARE = """
 from django.core.management import call_command
 
