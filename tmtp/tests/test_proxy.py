@@ -202,7 +202,7 @@ async def test_a_stranger_is_not_believed() -> None:
 
 
 async def test_without_a_valid_header_a_proxys_connection_is_closed_with_a_line(caplog: Any) -> None:
-    async with listening(["127.0.0.0/8"], timeout=0.05) as (port, counts):
+    async with listening(["127.0.0.0/8"], timeout=0.5) as (port, counts):
         assert await say(port, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(30)) == b""
         assert await say(port, b"PROXY TCP4 1.2.") == b""  # and no more
         with socket.create_connection(("127.0.0.1", port)):

@@ -1,12 +1,13 @@
 """Changes by other processes reach the clients of a server: messages at once, the rest within a second."""
 
 import asyncio
+import itertools
 import statistics
 import time
 
 import pytest
 
-from .processes import until
+from .processes import PATIENCE, in_time, until
 from .raw_client import LoginRefused
 from .servers import installation
 
@@ -96,9 +97,9 @@ async def latencies(other, client, count):
 
 
 async def test_a_message_of_another_process_comes_within_a_second(here, other):
-    taken = await latencies(other, await here.register(), 6)
-    print(f"\npolling: median {statistics.median(taken):.3f} s, at most {max(taken):.3f} s")
-    assert max(taken) < 1
+    client = await here.register()
+    for _ in range(6):
+        await in_time(1, lambda: latencies(other, client, 1))
 
 
 @pytest.fixture(scope="module", params=[pytest.param("Redis", marks=pytest.mark.once), "without Redis"])
@@ -241,7 +242,7 @@ async def test_what_a_view_decides_takes_effect_at_once(pair):
 
 async def login_when_free(server, client):
     """Log a client's node in as soon as the server that it was connected to has noticed that it is gone."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 return await server.login(client.uid, client.nodeid)
@@ -258,11 +259,15 @@ async def test_a_message_that_is_rolled_back_does_not_come(here, other):
 
 
 async def test_a_node_dropped_elsewhere_is_cut_off_and_stays_out(here, other):
-    client, another = await here.register(), await here.register()
-    begun = time.monotonic()
-    await asyncio.to_thread(other.run, DROP.format(uid=client.uid))
-    await client.ended()
-    assert time.monotonic() - begun < 1
+    another, cut_off = await here.register(), []
+
+    async def drop():
+        cut_off.append(client := await here.register())
+        await asyncio.to_thread(other.run, DROP.format(uid=client.uid))
+        await client.ended()
+
+    await in_time(1, drop)
+    client = cut_off[-1]
     with pytest.raises(LoginRefused, match="login failed"):
         await here.login(client.uid, client.nodeid)
     another.post("1", [another.uid], b"x")
@@ -272,11 +277,15 @@ async def test_a_node_dropped_elsewhere_is_cut_off_and_stays_out(here, other):
 @pytest.mark.parametrize("in_bulk", [False, True], ids=["saved", "updated"])
 async def test_devices_of_a_disabled_account_are_cut_off_and_let_in_again(here, other, in_bulk):
     """Nothing is lost: what was sent meanwhile waits for them. Other devices notice nothing."""
-    client, another = await here.register(), await here.register()
-    begun = time.monotonic()
-    await asyncio.to_thread(other.run, ACTIVE.format(uid=client.uid, active=False, in_bulk=in_bulk))
-    await client.ended()
-    assert time.monotonic() - begun < 1
+    another, cut_off = await here.register(), []
+
+    async def disable():
+        cut_off.append(client := await here.register())
+        await asyncio.to_thread(other.run, ACTIVE.format(uid=client.uid, active=False, in_bulk=in_bulk))
+        await client.ended()
+
+    await in_time(1, disable)
+    client = cut_off[-1]
     with pytest.raises(LoginRefused, match="login failed"):
         await here.login(client.uid, client.nodeid)
     another.post("1", [client.uid, another.uid], b"x")
@@ -288,13 +297,16 @@ async def test_devices_of_a_disabled_account_are_cut_off_and_let_in_again(here, 
 
 async def test_two_servers_on_one_database(here, there):
     ann, ben = await here.register(), await there.register()
-    begun = time.monotonic()
-    ben.post("1", [ann.uid], b"from there")
-    ack, _ = await ben.expect(op="ack")
-    header, data = await ann.expect(op="delivery", id=ack["msgid"])
-    assert time.monotonic() - begun < 1
-    assert data == b"from there"
-    ann.acknowledge(header["id"])
+    numbers = itertools.count()
+
+    async def post():
+        ben.post(f"{next(numbers)}", [ann.uid], b"from there")
+        ack, _ = await ben.expect(op="ack")
+        header, data = await ann.expect(op="delivery", id=ack["msgid"])
+        assert data == b"from there"
+        ann.acknowledge(header["id"])
+
+    await in_time(1, post)
     ann.post("2", [ben.uid], b"from here")
     assert (await ben.expect(op="delivery"))[1] == b"from here"
     with pytest.raises(LoginRefused, match="node already connected"):

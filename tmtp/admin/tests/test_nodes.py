@@ -7,6 +7,7 @@ from tmtp.admin.tests.admin_pages import connect, node_of, send, text, url, wait
 from tmtp.models import Message
 from tmtp.services.people import devices, users
 from tmtp.services.queue import leases
+from tmtp.tests.processes import until
 from tmtp.tests.raw_client import LoginRefused
 from tmtp.tests.servers import installation
 
@@ -101,6 +102,10 @@ node = Node.objects.get(user__uid=%(uid)r)
 data = {"action": %(action)r, "_selected_action": node.pk, "confirmed": "yes"}
 result = browser.post(reverse("admin:tmtp_node_changelist"), data).status_code
 """
+STARTS_OVER = """
+from tmtp.models import Node
+result = Node.objects.filter(user__uid=%(uid)r, start_over__isnull=False).exists()
+"""
 
 
 def press(other, action, device):
@@ -121,7 +126,7 @@ async def test_a_dropped_node_is_cut_off_at_once(live):
     server, other = live
     device = await server.register()
     press(other, "drop", device)
-    assert await device.ended(timeout=3) is None
+    assert await device.ended() is None
     with pytest.raises(LoginRefused, match="login failed"):
         await server.login(device.uid, device.nodeid)
 
@@ -137,7 +142,7 @@ async def test_what_waits_is_sent_again_over_the_same_link(live):
     press(other, "redeliver", device)
     got = []
     for _ in range(6):
-        header, body = await device.expect(op="delivery", timeout=5)
+        header, body = await device.expect(op="delivery")
         got.append(body)
         device.acknowledge(header["id"])
     assert got == bodies
@@ -151,7 +156,8 @@ async def test_what_is_discarded_is_not_sent_even_if_the_server_holds_it(live):
         await sender.expect(op="ack")
     heads = [await device.expect(op="delivery") for _ in range(4)]
     press(other, "discard", device)
-    await asyncio.sleep(1)
+    await until(lambda: not other.run(STARTS_OVER % {"uid": device.uid}))
+    await asyncio.sleep(0.2)  # it is told
     for header, _ in heads:
         device.acknowledge(header["id"])  # opens the window
     sender.post("last", [device.uid], b"{}new")

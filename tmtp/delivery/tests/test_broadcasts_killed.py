@@ -17,7 +17,7 @@ from tmtp.tests.servers import installation
 pytestmark = pytest.mark.once
 
 MEMBERS = 6000
-PATIENCE = 40
+PATIENCE = 120
 
 SETTINGS = """
 TMTP_DELIVERY = {**globals().get("TMTP_DELIVERY", {}), "CLAIM_FOR": 1}

@@ -89,7 +89,7 @@ class Shop:
         return f"http://127.0.0.1:{self.port}"
 
     def get(self, path: str) -> str:
-        with contextlib.suppress(OSError), self.browser.open(self.url + path, timeout=10) as answer:
+        with contextlib.suppress(OSError), self.browser.open(self.url + path, timeout=PATIENCE) as answer:
             return str(answer.read().decode())
         return ""
 
@@ -103,7 +103,7 @@ class Shop:
             return False
         data = urllib.parse.urlencode({"csrfmiddlewaretoken": token[1], **form}).encode()
         try:
-            with self.browser.open(self.url + path, data, timeout=10) as answer:
+            with self.browser.open(self.url + path, data, timeout=PATIENCE) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False

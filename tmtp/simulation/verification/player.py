@@ -19,7 +19,7 @@ from .differences import Differs
 from .participant import Connect, Participant
 from .script import RECEIVES, Conversation, Line, ends_link, parse_content
 
-PATIENCE = 3.0  # seconds to wait for messages that are expected and have not arrived yet
+PATIENCE = 10.0  # seconds to wait for messages that are expected and have not arrived yet
 BUSY = "node already connected"
 
 _numbers = count(1)
