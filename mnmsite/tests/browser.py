@@ -216,11 +216,12 @@ def _is_wrong(message: ConsoleMessage) -> bool:
     """Return whether a page should not have written this to the console.
 
     Chromium writes about each answer with an error and each lost connection, which may be what a test is about, and
-    about attachments that it does not run. What Playwright itself writes is about service workers. htmx writes about
-    requests that were under way when their page was left.
+    about attachments that it does not run. What Playwright itself writes is about service workers. htmx writes two
+    lines about each request that has failed: afterRequest, and then why. That is sendAbort if the page was left
+    meanwhile, and otherwise sendError or timeout, which are wrong.
     """
     expected = (
         r"blocked by Playwright|^Failed to load .* status of|net::ERR_|^Refused to execute script from '\S+/files/"
-        r"|^htmx:sendAbort"
+        r"|^htmx:(afterRequest|sendAbort)\b"
     )
     return message.type in ("error", "warning") and not re.search(expected, message.text)
