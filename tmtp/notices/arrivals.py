@@ -24,8 +24,9 @@ from tmtp.models import Message, Node, QueueEntry
 from tmtp.services.messages.fanout import LATE
 from tmtp.times import number_at
 
+from .looking import LOOKING, is_looking
 from .models import Decided, Preferences, Push, Subscription
-from .rules import LOOKING, Rules, rules_of
+from .rules import Rules, rules_of
 
 AT_ONCE = 200  # mailboxes looked up together
 REQUESTED = "pushes asked for"  # the name of the last run
@@ -75,8 +76,7 @@ def decide(node: Node) -> bool:
         Preferences.objects.select_for_update().get(account=account)  # two workers decide one after the other
         numbers = list(undecided().filter(node=node).values_list("message_id", flat=True))
         Decided.objects.bulk_create([Decided(node=node, number=number) for number in numbers])
-        rules = rules_of(account)
-        _note(account, rules, _wanted(node, rules, numbers))
+        _note(account, _wanted(node, rules_of(account), numbers))
     return True
 
 
@@ -95,14 +95,14 @@ def unread(node: Node) -> QuerySet[Entry]:
     return entries.select_related("thread").order_by("number")
 
 
-def _note(account: Any, rules: Rules, entries: Iterable[Entry]) -> None:
+def _note(account: Any, entries: Iterable[Entry]) -> None:
     """Note that these messages are to be sent to the member's browsers, in place of older ones of their threads.
 
     A page in front of the member shows what is new. If the page is left soon, and the message is still unread, it is
     sent then.
     """
     now, subscriptions = timezone.now(), list(Subscription.objects.filter(account=account))
-    at = now + LOOKING if rules.is_looking(now) else now
+    at = now + LOOKING if is_looking(account) else now
     for entry in entries:
         for one in subscriptions:
             if entry.number > number_at(one.created):

@@ -13,6 +13,7 @@ from tmtp.mailbox.models import KEY_MAX
 from tmtp.protocol.values import format_msgid
 
 ENDPOINT_MAX = 1000
+PAGE_MAX = 40
 SESSION_MAX = 40  # characters of the key of a session that the site stores
 
 
@@ -33,8 +34,7 @@ class Preferences(models.Model):
 
     `time_zone` is the zone of `quiet_from`, `quiet_until` and the digest; empty means the site's. `digest_of` is the
     time at which the last digest was due, and `digest_until` and `digest_entry` are the position in the mailbox up to
-    which digests have told (`tmtp.mailbox.positions`). `looking` is when a page last said that it is in front of the
-    member.
+    which digests have told (`tmtp.mailbox.positions`).
     """
 
     class Digest(models.TextChoices):
@@ -62,7 +62,6 @@ class Preferences(models.Model):
     digest_of = models.DateTimeField(_("last digest"), null=True, editable=False)
     digest_until = models.BigIntegerField(default=0, editable=False)
     digest_entry = models.BigIntegerField(default=0, editable=False)
-    looking = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         verbose_name = _("notification preferences")
@@ -101,6 +100,25 @@ class Override(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class OpenPage(models.Model):
+    """A page of the site that a member has open, and what it has said last: whether it is in front of the member.
+
+    `page` is the name that the page has given itself, and `word` the number of what it has said.
+    """
+
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False)
+    page = models.CharField(max_length=PAGE_MAX)
+    word = models.BigIntegerField()
+    visible = models.BooleanField()
+    at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "page"], name="tmtp_notices_open_page_once")]
+
+    def __str__(self) -> str:
+        return self.page
 
 
 class Subscription(models.Model):

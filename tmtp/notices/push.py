@@ -24,6 +24,7 @@ from tmtp.models import Node, QueueEntry
 
 from . import push_sessions, vapid
 from .conf import conf
+from .looking import is_looking
 from .models import Kind, Push, Subscription
 from .rules import kind_of, rules_of
 from .subscriptions import is_signed_in
@@ -112,10 +113,10 @@ def _prepare(push: Push) -> Request | None:
     if entry is None:
         _held(push).delete()
         return None
-    rules = rules_of(push.subscription.account)
-    if rules.is_looking(timezone.now()):  # and did when the message came, or a moment ago
+    if is_looking(push.subscription.account):  # and did when the message came, or a moment ago
         _done(push)
         return None
+    rules = rules_of(push.subscription.account)
     with in_language_of(push.subscription.account, rules.preferences.language):
         text = json.dumps(notice_of(entry, rules.preferences), ensure_ascii=False)
     urgency = "high" if kind_of(entry.thread) == Kind.PINGS else "normal"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -18,7 +18,6 @@ from tmtp.times import aware
 
 from .models import Kind, Override, Preferences
 
-LOOKING = timedelta(seconds=90)  # a page in front of the member says so every minute
 Channel = Literal["desktop", "push", "digest"]
 What = Override.What
 
@@ -50,10 +49,6 @@ class Rules:
             return False
         time = aware(now).astimezone(zone_of(self.preferences)).time()
         return begin <= time < end if begin < end else time >= begin or time < end
-
-    def is_looking(self, now: datetime) -> bool:
-        """Return whether a page is in front of the member."""
-        return self.preferences.looking is not None and self.preferences.looking > now - LOOKING
 
 
 def rules_of(account: Any) -> Rules:

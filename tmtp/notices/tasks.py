@@ -8,7 +8,7 @@ from tmtp.delivery import last_runs
 from tmtp.delivery.budget import Budget, repeat
 from tmtp.delivery.private_errors import quoting_nobody
 
-from . import arrivals, digests, push_sessions
+from . import arrivals, digests, looking, push_sessions
 from . import push as pushes
 from .conf import conf
 
@@ -16,6 +16,7 @@ from .conf import conf
 @quoting_nobody
 def push() -> None:
     """Send notices of new messages to the browsers that are subscribed."""
+    looking.forget_old()
     if not conf.VAPID_KEY:
         return
     last_runs.reset(arrivals.REQUESTED)  # first: what arrives from now on may request another task

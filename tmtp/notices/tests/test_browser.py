@@ -34,16 +34,22 @@ KEPT = """async () => {
   return found;
 }"""
 WIDTH = """async (src) => (await createImageBitmap(await (await fetch(src)).blob())).width"""
-# Of the requests that say that the member looks at this page, the first one is late.
+# The first request that says that the member looks at this page is overtaken by the next one: that the page was left.
 LATE_WORD = """() => {
   const fetchAtOnce = window.fetch;
-  let first = true;
-  window.fetch = async (url, options) => {
-    if (first && String(options?.body).includes("visible")) {
+  let late = null, first = true;
+  window.fetch = (url, options) => {
+    const tells = String(url).includes("/looking/");
+    if (tells && first && String(options.body).includes("visible")) {
       first = false;
-      await new Promise((go) => setTimeout(go, 700));
+      return new Promise((answered) => { late = () => answered(fetchAtOnce(url, options)); });
     }
-    return fetchAtOnce(url, options);
+    const answer = fetchAtOnce(url, options);
+    if (tells && late) {
+      late();
+      late = null;
+    }
+    return answer;
   };
 }"""
 FREEZE = """() => document.dispatchEvent(new Event("freeze"))"""
@@ -95,12 +101,13 @@ def test_installed_offline_and_told(site, new_page):
         page.wait_for_function("() => navigator.serviceWorker.controller")
 
         # A notice of an open page in the background: from one of two tabs
-        keys = Keyboard(page, NARROW_DARK)
-        keys.press("button", "Turn on in this browser")
-        expect(page.get_by_text("Notifications are on in this browser while a page")).to_be_visible()
         second = page.context.new_page()
         second.add_init_script(f"({LATE_WORD})()")
         second.goto("/devices/")
+        page.bring_to_front()
+        keys = Keyboard(page, NARROW_DARK)
+        keys.press("button", "Turn on in this browser")
+        expect(page.get_by_text("Notifications are on in this browser while a page")).to_be_visible()
         page.wait_for_function("() => Object.keys(localStorage).some((key) => key.startsWith('tmtp_notices_last'))")
         for one in (page, second):
             one.evaluate(HIDE)
@@ -111,6 +118,7 @@ def test_installed_offline_and_told(site, new_page):
         # The tab that has shown it is frozen, and a third one is being closed
         page.evaluate(CLOSE)
         third = page.context.new_page()
+        third.add_init_script(f"({LATE_WORD})()")
         third.goto("/devices/")
         third.close()
         page.evaluate(FREEZE)

@@ -12,7 +12,6 @@ import pytest
 from django.contrib.staticfiles import finders
 from django.core.management import CommandError, call_command
 from django.test import Client
-from django.utils import timezone
 
 from tmtp.mailbox import index, positions
 from tmtp.mailbox.tests.mailboxes import group, kept_back, member, sender_of, threads
@@ -175,9 +174,10 @@ def test_a_page_in_front_of_the_member_and_preferences(client, ann, bob):
         answer = new(client, known["newest"])
     client.post(f"{PAGE}looking/")
     assert len(new(client, answer["newest"])["notices"]) == 2, "they waited, and one came late"
-    Preferences.objects.update(desktop=["groups"])
+    Preferences.objects.create(account=ann.account, desktop=["groups"])
     assert new(client, "1-0") == {"newest": new(client)["newest"], "notices": [], "wait": False}
-    Preferences.objects.update(desktop=["messages"], looking=timezone.now())
+    Preferences.objects.update(desktop=["messages"])
+    client.post(f"{PAGE}looking/", {"visible": "1"})
     assert new(client, "1-0")["notices"] == []
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tmtp.mailbox.models import Thread
 from tmtp.notices.models import Kind, Preferences
-from tmtp.notices.rules import LOOKING, Rules, kind_of
+from tmtp.notices.rules import Rules, kind_of
 
 pytestmark = pytest.mark.once
 UID = "1" * 32
@@ -82,9 +82,3 @@ def test_quiet_hours_are_in_the_members_zone():
     assert not rules(**night, time_zone="America/New_York").is_quiet(NOON + timedelta(minutes=1))
     assert not rules(**night, time_zone="UTC").is_quiet(NOON)
     assert not rules(quiet_from=time(22)).is_quiet(NOON)
-
-
-def test_looking():
-    assert not rules().is_looking(NOON)
-    assert rules(looking=NOON).is_looking(NOON + LOOKING / 2)
-    assert not rules(looking=NOON).is_looking(NOON + LOOKING)

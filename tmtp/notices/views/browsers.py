@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+import time
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -12,17 +13,20 @@ from tmtp.mailbox import index
 from tmtp.mailbox.decorators import mailbox_page
 from tmtp.mailbox.positions import end_of, parse
 from tmtp.models import Node
+from tmtp.protocol.values import whole_number
 from tmtp.services.errors import Refused
 from tmtp.times import number_at
 from tmtp.web.limits import spend
 
 from .. import subscriptions
 from ..arrivals import before_the_last, new_for
-from ..models import Preferences
-from ..rules import LOOKING, rules_of
+from ..looking import LOOKING, is_looking, note
+from ..models import PAGE_MAX
+from ..rules import rules_of
 from ..texts import notice_of
 
 AT_ONCE = 4  # notices
+PAGE = f"[A-Za-z0-9]{{0,{PAGE_MAX}}}"
 
 
 @mailbox_page("POST")
@@ -48,11 +52,14 @@ def unsubscribe(request: HttpRequest, node: Node) -> HttpResponse:
 
 @mailbox_page("POST")
 def looking(request: HttpRequest, node: Node) -> HttpResponse:
-    """Note that a page has come in front of the member, or has left."""
-    seen = timezone.now() if request.POST.get("visible") else None
-    account: Any = request.user
-    if not Preferences.objects.filter(account=account).update(looking=seen):
-        Preferences.objects.get_or_create(account=account, defaults={"looking": seen})
+    """Note that a page has come in front of the member, is still there, or was left.
+
+    Pages of before an update give neither a name nor a number. They count as one page, and what arrives last counts.
+    """
+    page, word = request.POST.get("page", ""), whole_number(request.POST.get("word", str(time.time_ns())))
+    if word is None or not re.fullmatch(PAGE, page):
+        return HttpResponseBadRequest("page: up to 40 letters and digits; word: a whole number", "text/plain")
+    note(request.user, page, word, bool(request.POST.get("visible")))
     return HttpResponse(status=204)
 
 
@@ -66,10 +73,10 @@ def new(request: HttpRequest, node: Node) -> HttpResponse:
     index.catch_up(node)
     end = end_of(node)
     after = parse(request.GET.get("after", "")) or end
-    now, rules = timezone.now(), rules_of(request.user)
+    rules = rules_of(request.user)
     entries = new_for(node, rules, after, AT_ONCE)
-    wait = bool(entries) and rules.is_looking(now)
+    wait = bool(entries) and is_looking(request.user)
     if wait:
-        end, entries = before_the_last(node, after, end, number_at(now - LOOKING)), []
+        end, entries = before_the_last(node, after, end, number_at(timezone.now() - LOOKING)), []
     notices = [notice_of(entry, rules.preferences) for entry in entries]
     return JsonResponse({"newest": str(end), "notices": notices, "wait": wait})

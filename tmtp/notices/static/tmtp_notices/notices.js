@@ -4,7 +4,7 @@
 
 (() => {
   const own = document.currentScript.dataset;
-  const EVERY = 60_000, SIGN_IN = 4401, PATIENCE = 30_000, AGAIN = 30_000;
+  const EVERY = 60_000, SIGN_IN = 4401, PATIENCE = 30_000, SOON = 1000, AGAIN = 30_000, IN_ANY_CASE = 300_000;
   const ON = `tmtp_notices_on_${own.member}`, LAST = `tmtp_notices_last_${own.member}`;
   const LEFT = `tmtp_notices_left_${own.member}`;
   const workers = navigator.serviceWorker;
@@ -19,23 +19,18 @@
     return fetch(url, { method: "POST", headers: { "X-CSRFToken": own.csrf }, body, keepalive: true });
   }
 
-  // Whether the member looks at a page. Then no push is sent. Requests may overtake each other: if two were on their way
-  // at once, what is true now is told again.
-  let telling = 0, overtaken = false;
+  // Whether the member looks at this page. Then no push is sent. What a page says is numbered, since requests may overtake
+  // each other, also when the page is being closed.
+  const page = [...crypto.getRandomValues(new Uint32Array(4))].map((number) => number.toString(36)).join("");
+  let words = 0;
   async function tellLooking() {
     const visible = document.visibilityState === "visible";
-    overtaken ||= telling > 0;
-    telling += 1;
-    await post(own.looking, visible ? { visible: 1 } : {}).catch(() => {});
-    telling -= 1;
-    if (telling) return;
-    if (overtaken) {
-      overtaken = false;
-      tellLooking();
-    } else if (!visible) {
-      localStorage.setItem(LEFT, String(Date.now()));  // an event for the other tabs
-      if (waiting) showNews();
-    }
+    words += 1;
+    const told = post(own.looking, { page, word: words, ...(visible && { visible: 1 }) }).catch(() => {});
+    if (visible) return;
+    localStorage.setItem(LEFT, `${page} ${words}`);  // an event for the other tabs. This one may be gone when it is told
+    await told;
+    askSoon();
   }
 
   const isOn = () => hasNotices && Notification.permission === "granted" && localStorage.getItem(ON) === "1";
@@ -91,7 +86,9 @@
   // Return whether to ask again: there may be notices when the member has left the page.
   async function showNew() {
     const last = localStorage.getItem(LAST);
-    const answer = await fetch(own.new + (last ? `?after=${last}` : ""), { headers: { "HX-Request": "true" } });
+    const patience = AbortSignal.timeout(PATIENCE);
+    const address = own.new + (last ? `?after=${last}` : "");
+    const answer = await fetch(address, { headers: { "HX-Request": "true" }, signal: patience });
     if (answer.redirected || answer.headers.has("HX-Refresh")) return false;  // signed out
     if (!answer.ok) return true;
     const { newest, notices, wait } = await answer.json();
@@ -106,7 +103,7 @@
     return wait;
   }
 
-  let busy = false, asked = false, waiting = 0;
+  let busy = false, asked = false, waiting = 0, pause = AGAIN;
   async function showNews() {  // one request at a time: the answer of an older one must not come last
     asked = true;
     if (busy) return;
@@ -115,19 +112,28 @@
     waiting = 0;
     while (asked) {
       asked = false;
-      if (await showNew().catch(() => true)) waiting ||= setTimeout(showNews, AGAIN);
+      if (await showNew().catch(() => true) && !waiting) {
+        waiting = setTimeout(showNews, pause);
+        pause = Math.min(pause * 2, AGAIN);
+      }
     }
     busy = false;
   }
 
+  function askSoon() {  // a page was left: what waited for that is shown as soon as the site knows
+    pause = SOON;
+    if (waiting || busy) showNews();
+  }
+
   let wait = 1000, socket = null, release = null;
   function listen() {
-    socket = new WebSocket(new URL(own.news, location.href).href.replace(/^http/, "ws"));
-    socket.addEventListener("open", () => { wait = 1000; });
-    socket.addEventListener("message", showNews);  // the first one comes at once: something may have arrived before
-    socket.addEventListener("close", (event) => {
-      if (event.code === SIGN_IN || !release) return;
-      setTimeout(() => { if (release) listen(); }, wait + Math.random() * 1000);
+    const mine = socket = new WebSocket(new URL(own.news, location.href).href.replace(/^http/, "ws"));
+    mine.addEventListener("open", () => { wait = 1000; });
+    mine.addEventListener("message", showNews);  // the first one comes at once: something may have arrived before
+    mine.addEventListener("close", (event) => {
+      if (mine !== socket) return;
+      if (event.code === SIGN_IN) return leaveToOtherTabs();  // a page of a later session may be open
+      setTimeout(() => { if (mine === socket) listen(); }, wait + Math.random() * 1000);
       wait = Math.min(wait * 2, PATIENCE);
     });
   }
@@ -150,6 +156,7 @@
     clearTimeout(waiting);
     waiting = 0;
     socket?.close();
+    socket = null;
   }
 
   // The part of the preferences that is about this browser
@@ -200,7 +207,11 @@
   document.addEventListener("resume", showFromOneTab);
   window.addEventListener("pagehide", leaveToOtherTabs);
   window.addEventListener("pageshow", (event) => { if (event.persisted) showFromOneTab(); });
-  window.addEventListener("storage", (event) => { if (event.key === LEFT && waiting && release) showNews(); });
+  window.addEventListener("storage", (event) => {  // something has changed in another tab
+    if (event.key === LEFT) askSoon();
+    if (event.key === ON) showFromOneTab();
+  });
+  setInterval(() => { if (release) showNews(); }, IN_ANY_CASE);  // a connection may be lost without a sign
   setInterval(() => { if (document.visibilityState === "visible") tellLooking(); }, EVERY);
   window.addEventListener("load", async () => {
     if (document.visibilityState === "visible") tellLooking();
