@@ -285,7 +285,7 @@ def running_server(
     var: str | Path | None = None,
     tmtp: Mapping[str, Any] | None = None,
     env: Mapping[str, str] | None = None,
-    timeout: float = 30,
+    timeout: float = 60,
 ) -> Iterator[Server]:
     """Run `manage.py runtmtp` until the block ends. Yield the Server once it accepts links.
 

@@ -71,5 +71,5 @@ def test_the_live_page_connects(host: str) -> None:
     header = b'{"op":0,"id":"1"}'
     with connect(f"ws://{host}{path}") as socket:
         socket.send(b"%04x%b" % (len(header), header))
-        answer = socket.recv(timeout=20)
+        answer = socket.recv(timeout=60)
     assert json.loads(answer[4:])["op"] == "tmtprev"

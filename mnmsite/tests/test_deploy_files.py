@@ -136,7 +136,7 @@ class Proxy:
                 process.terminate()
 
     def _wait_for(self, port: int, process: subprocess.Popen[str]) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             assert process.poll() is None, process.stderr and process.stderr.read()
             assert time.monotonic() < deadline
@@ -148,7 +148,7 @@ class Proxy:
     def get(self, path: str, **headers: str) -> dict[str, str]:
         """Return the headers with which a request over https reaches the website."""
         context = ssl.create_default_context(cafile=str(self.cert))
-        link = http.client.HTTPSConnection("127.0.0.1", self.https, timeout=10, context=context)
+        link = http.client.HTTPSConnection("127.0.0.1", self.https, timeout=60, context=context)
         context.check_hostname = False
         link.request("GET", path, headers={"Host": HOST, **headers})
         answer = link.getresponse()
@@ -237,7 +237,7 @@ def test_websockets_pass(proxy: Proxy, path: str) -> None:
 
 
 def test_http_leads_to_https(proxy: Proxy) -> None:
-    link = http.client.HTTPConnection("127.0.0.1", proxy.http, timeout=10)
+    link = http.client.HTTPConnection("127.0.0.1", proxy.http, timeout=60)
     link.request("GET", "/mailbox/?a=1", headers={"Host": HOST})
     answer = link.getresponse()
     assert answer.status in (301, 302)

@@ -403,7 +403,7 @@ async def test_the_echo_of_the_contract(capsys):
         names = run_block(*block, **names)
     until, said = asyncio.Event(), ""
     task = asyncio.ensure_future(names["serve"]("127.0.0.1", 0, until))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not said:
             await asyncio.sleep(0.01)
             said = capsys.readouterr().out
@@ -441,7 +441,7 @@ def test_the_tutorial(tmp_path):
         with listen() as first:
             said = [first.stdout.readline(), first.stdout.readline()]
             in_the_shell(shell)
-            said += first.communicate(timeout=20)[0].splitlines(keepends=True)
+            said += first.communicate(timeout=60)[0].splitlines(keepends=True)
         file = tmp_path / "var" / "tls" / "devices" / "ann-of-rome.json"
         assert said[0] == f"registered “ann of rome”; the device is kept in {file}\n"
         assert said[1].strip() in page
@@ -449,7 +449,7 @@ def test_the_tutorial(tmp_path):
         assert said[3:] == ["Hello **Ann**.\n"]
         in_the_shell(shell.split("\n")[0] + "\n" + later)
         with listen() as second:
-            out, _ = second.communicate(timeout=20)
+            out, _ = second.communicate(timeout=60)
         assert out.splitlines()[0] == said[1].strip()
         assert out.splitlines()[2] == "This waits for you."
     for name in ("ann-of-rome.json", "Hello **Ann**.", "registered “ann of rome”; the device is kept in"):

@@ -174,7 +174,7 @@ def test_a_process_that_is_killed_ends_all_even_if_its_children_live(tmp_path):
     procfile.write_text("other: exec sleep 60\nworker: sleep 60 & echo last words; kill -9 $$\n")
     code = f"from mnmsite.management.commands import serve; serve.sys.exit(serve.run({str(procfile)!r}))"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=site.BASE_DIR, capture_output=True, text=True, timeout=20, check=False
+        [sys.executable, "-c", code], cwd=site.BASE_DIR, capture_output=True, text=True, timeout=50, check=False
     )
     assert done.returncode == 256 - 9
     assert "last words" in done.stdout

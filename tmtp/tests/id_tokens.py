@@ -68,7 +68,7 @@ class Jwks:
             def do_GET(self) -> None:
                 with owner.lock:
                     owner.hits += 1
-                owner.hold.wait(10)
+                owner.hold.wait(60)
                 body = owner.body if owner.body is not None else json.dumps({"keys": owner.keys}).encode()
                 with contextlib.suppress(ConnectionError):  # the client may have given up
                     self.answer(body)

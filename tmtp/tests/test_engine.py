@@ -215,7 +215,7 @@ async def test_leftovers_are_swept_while_it_runs(monkeypatch: pytest.MonkeyPatch
     engine = Engine("127.0.0.1:1")
     await engine.start()
     await engine.store.run(None, without_batch(sql.add_entries, [(1, 1, 12345)]))  # no such node, no such message
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await engine.store.run(None, without_batch(QueueEntry.objects.exists)):
             await asyncio.sleep(0.01)
     await engine.stop()

@@ -58,7 +58,7 @@ def test_how_a_process_ends() -> None:
             assert process.stdout.readline() == b"ready\n"
             assert process.poll() is None
             process.send_signal(number)
-            assert process.wait(10) == -number
+            assert process.wait(60) == -number
     done = subprocess.run([sys.executable, "-c", "1 / 0"], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.endswith("ZeroDivisionError: division by zero\n")

@@ -350,7 +350,7 @@ async def test_a_flood_without_reading_the_answers_is_bounded(server, bystander,
     before = server.memory
     link.writer.transport.pause_reading()
     with pytest.raises(ConnectionError):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 link.writer.write(request_ * 10)
                 await link.writer.drain()

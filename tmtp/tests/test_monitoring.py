@@ -118,7 +118,7 @@ def test_clients_that_drip_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     side = side_port.SidePort(socket.create_server(("127.0.0.1", 0)), Mock())
     side.start()
     try:
-        with socket.create_connection(side._server.socket.getsockname(), timeout=20) as client:
+        with socket.create_connection(side._server.socket.getsockname(), timeout=60) as client:
             client.send(b"GET")
             assert client.recv(1) == b""
     finally:

@@ -336,7 +336,7 @@ STORAGES = {
             "secret_key": "b",
             "region_name": "us-east-1",
             "max_memory_size": 2**20,
-            "client_config": Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=5),
+            "client_config": Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=60),
         },
     },
 }

@@ -66,7 +66,7 @@ async def test_a_layer_that_refuses_is_named_once(
     monkeypatch.setattr(hints, "shared_layer", lambda: layer)
     got = asyncio.Event()
     task = asyncio.create_task(hints.listen(got.set))
-    await asyncio.wait_for(got.wait(), 5)
+    await asyncio.wait_for(got.wait(), 60)
     task.cancel()
     assert texts(caplog) == ["the channel layer gives no hints: no capacity", "the channel layer gives hints again"]
 

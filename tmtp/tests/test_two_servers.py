@@ -57,7 +57,7 @@ class Balancer:
         loop, ready, ended = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
         thread = threading.Thread(target=loop.run_until_complete, args=(self._serve(ready, ended),))
         thread.start()
-        assert ready.wait(5)
+        assert ready.wait(60)
         try:
             yield
         finally:

@@ -143,7 +143,7 @@ def test_a_message_that_is_not_taken_is_tried_again_and_then_a_dead_letter(progr
 def test_an_answer_without_end_is_a_failure(program, monkeypatch):
     monkeypatch.setattr(webhook, "WHOLE", 0.1)
     ended = threading.Event()
-    monkeypatch.setattr(Program, "do_POST", lambda self: ended.wait(10))
+    monkeypatch.setattr(Program, "do_POST", lambda self: ended.wait(60))
     try:
         with pytest.raises(webhook.WebhookFailed, match="no whole answer"):
             webhook._send(b"{}", "1790000000")

@@ -343,10 +343,10 @@ def test_an_answer_without_end_keeps_back_no_others(phone, service, ann, bob, mo
 
     def post(request, *args):
         if request.push.subscription.endpoint == laptop.form["endpoint"]:
-            ended.wait(10)
+            ended.wait(60)
         return original(request, *args)
 
-    monkeypatch.setattr(push, "WHOLE", 1.0)
+    monkeypatch.setattr(push, "WHOLE", 3.0)
     monkeypatch.setattr(push, "_post", post)
     write(bob, ann)
     tasks.push()

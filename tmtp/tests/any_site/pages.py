@@ -50,9 +50,9 @@ def live_news() -> None:
 
     async def listen() -> str:
         socket = WebsocketCommunicator(get_default_application(), path, headers)
-        connected, _ = await socket.connect(timeout=10)
+        connected, _ = await socket.connect(timeout=60)
         assert connected
-        news: str = await socket.receive_from(timeout=10)
+        news: str = await socket.receive_from(timeout=60)
         await socket.disconnect()
         return news
 
