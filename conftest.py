@@ -29,7 +29,11 @@ from urllib.parse import quote
 import hypothesis
 import pytest
 
-hypothesis.settings.register_profile("thorough", max_examples=2000, deadline=None)
+SLOW = [hypothesis.HealthCheck.too_slow]
+hypothesis.settings.register_profile("thorough", max_examples=2000, deadline=None, suppress_health_check=SLOW)
+# A run says the same as the one before, and on a busy computer, too.
+hypothesis.settings.register_profile("usual", deadline=None, suppress_health_check=SLOW, derandomize=True)
+hypothesis.settings.load_profile("usual")
 
 DATABASES = ("sqlite", "postgresql")
 PATIENCE = 60  # seconds for a server to start or to stop

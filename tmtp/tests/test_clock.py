@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -29,14 +30,24 @@ HOUR = 3600
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clock, "TIMEOUT", 0.3)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "TIMEOUT", 60.0)
     monkeypatch.setattr(clock, "PAUSE", 0.0)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch, patient: None) -> None:
+    monkeypatch.setattr(clock, "TIMEOUT", 1.0)
 
 
 def compare(settings: Any, *hosts: str, retries: int = 0) -> None:
     settings.TMTP = {**settings.TMTP, "NTP": {"HOSTS": list(hosts), "RETRIES": retries}}
     compare_with_ntp()
+
+
+def exact(text: str) -> str:
+    """Return a text with whole seconds: a busy computer measures a little more, or less."""
+    return re.sub(r"\d+\.\d(?= seconds)", lambda found: f"{round(float(found[0])):.1f}", text)
 
 
 # NTP
@@ -58,7 +69,7 @@ def test_a_clock_that_is_seconds_off(
         compare(settings, server.host)
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert record.getMessage() == f"the clock of this host is {words} the NTP server {server.host}"
+    assert exact(record.getMessage()) == f"the clock of this host is {words} the NTP server {server.host}"
 
 
 @pytest.mark.parametrize(("ahead", "words"), [(61, "61.0 seconds behind"), (-HOUR, "3600.0 seconds ahead of")])
@@ -66,7 +77,7 @@ def test_a_clock_that_is_a_minute_off(ahead: float, words: str, settings: Any) -
     with ntp_server(ahead=ahead) as server, pytest.raises(ClockFailed) as failed:
         compare(settings, server.host)
     expected = f"The clock of this host is {words} the NTP server {server.host}. Set it, then start again."
-    assert str(failed.value) == expected
+    assert exact(str(failed.value)) == expected
 
 
 def test_nobody_is_asked_without_hosts(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,13 +89,13 @@ def test_nobody_is_asked_without_hosts(settings: Any, monkeypatch: pytest.Monkey
     compare_with_ntp()
 
 
-def test_the_next_server_is_asked_when_one_does_not_answer(settings: Any) -> None:
+def test_the_next_server_is_asked_when_one_does_not_answer(settings: Any, impatient: None) -> None:
     with ntp_server(unanswered=99) as silent, ntp_server() as server:
         compare(settings, "no-such-host.invalid", silent.host, server.host)
         assert len(silent.requests) == len(server.requests) == 1
 
 
-def test_they_are_asked_again(settings: Any) -> None:
+def test_they_are_asked_again(settings: Any, impatient: None) -> None:
     with ntp_server(unanswered=2) as server:
         compare(settings, server.host, retries=2)
         assert len(server.requests) == 3
@@ -92,7 +103,7 @@ def test_they_are_asked_again(settings: Any) -> None:
         compare(settings, server.host, retries=1)
 
 
-def test_none_answers(settings: Any) -> None:
+def test_none_answers(settings: Any, impatient: None) -> None:
     with ntp_server(unanswered=99) as silent, pytest.raises(ClockFailed) as failed:
         compare(settings, silent.host, "no-such-host.invalid", retries=1)
     assert len(silent.requests) == 2
@@ -114,10 +125,10 @@ def test_an_answer_that_counts_for_nothing(wrong: dict[str, Any], settings: Any)
 @pytest.mark.once
 def test_a_server_starts_or_does_not(migrated_site: dict[str, str]) -> None:
     def ntp(server: NtpServer) -> dict[str, Any]:
-        return {"NTP": {"HOSTS": [server.host], "RETRIES": 0}}
+        return {"NTP": {"HOSTS": [server.host], "RETRIES": 9}}
 
     with ntp_server(ahead=5) as server, running_server(env=migrated_site, tmtp=ntp(server)) as running:
-        assert "WARNING tmtp: the clock of this host is 5.0 seconds behind" in running.said()
+        assert "WARNING tmtp: the clock of this host is 5.0 seconds behind" in exact(running.said())
     with (
         ntp_server(ahead=-90) as server,
         pytest.raises(ServerFailed) as failed,
@@ -125,7 +136,7 @@ def test_a_server_starts_or_does_not(migrated_site: dict[str, str]) -> None:
     ):
         pass
     *_, line = str(failed.value).strip().splitlines()
-    assert line.startswith("CommandError: The clock of this host is 90.0 seconds ahead of the NTP server")
+    assert exact(line).startswith("CommandError: The clock of this host is 90.0 seconds ahead of the NTP server")
     assert "Traceback" not in str(failed.value)
     assert failed.value.code == 1
 
@@ -145,7 +156,7 @@ def test_the_databases_clock_is_compared(monkeypatch: pytest.MonkeyPatch, caplog
         assert not warnings
     else:
         (warning,) = warnings
-        assert warning.startswith("the clock of this host is 40.0 seconds ahead of the database's")
+        assert exact(warning).startswith("the clock of this host is 40.0 seconds ahead of the database's")
 
 
 @pytest.mark.django_db
