@@ -170,7 +170,7 @@ async def test_a_websocket_to_nowhere_is_refused() -> None:
     from mnmsite.asgi import application
 
     link = WebsocketCommunicator(application, "/nowhere")
-    assert await link.connect() == (False, 1000)
+    assert await link.connect(60) == (False, 1000)
 
 
 @pytest.mark.once

@@ -210,8 +210,8 @@ async def test_pages_of_other_sites_are_kept_out(settings: Any, origin: bytes | 
 
     headers = [] if origin is None else [(b"origin", origin)]
     link = WebsocketCommunicator(PagesOfThisSite(application), "/tmtp", headers=headers)  # type: ignore[arg-type]
-    assert (await link.connect())[0] is welcome
-    await link.disconnect()
+    assert (await link.connect(60))[0] is welcome
+    await link.disconnect(timeout=60)
 
 
 # the consumer
@@ -243,7 +243,7 @@ async def look(query: Callable[[], Any]) -> Any:
 
 async def heard(link: WebsocketCommunicator) -> list[dict[str, Any]]:
     """Return the headers of the frames in the next message. They have no data here."""
-    data = await link.receive_from()
+    data = await link.receive_from(60)
     assert isinstance(data, bytes)
     headers = []
     while data:
@@ -255,7 +255,7 @@ async def heard(link: WebsocketCommunicator) -> list[dict[str, Any]]:
 
 async def test_a_link_from_hello_to_goodbye(engine: None) -> None:
     link = dial()
-    assert (await link.connect())[0]
+    assert (await link.connect(60))[0]
     octets = frame(op=0, id="1") + frame(op=1, newnode="browser", newalias="_")
     for at in range(0, len(octets), 7):
         await link.send_to(bytes_data=octets[at : at + 7])
@@ -266,8 +266,8 @@ async def test_a_link_from_hello_to_goodbye(engine: None) -> None:
     assert await look(Node.objects.filter(server__address="").count) == 1
     await link.send_to(bytes_data=frame(op=12))
     assert await heard(link) == [{"op": "quit", "error": "logout ok"}]
-    assert (await link.receive_output())["code"] == 1000
-    await link.wait()
+    assert (await link.receive_output(60))["code"] == 1000
+    await link.wait(60)
     assert Engine._current
     assert not Engine._current.links
 
@@ -275,27 +275,27 @@ async def test_a_link_from_hello_to_goodbye(engine: None) -> None:
 async def test_limits_are_those_of_tcp(engine: None, settings: Any) -> None:
     settings.TMTP = {**settings.TMTP, "LIMITS": {"links_per_address": 1}}
     first, second = dial(), dial()
-    assert (await first.connect())[0]
-    assert not (await second.connect())[0]
-    await first.disconnect()
+    assert (await first.connect(60))[0]
+    assert not (await second.connect(60))[0]
+    await first.disconnect(timeout=60)
     again = dial()
-    assert (await again.connect())[0]
-    await again.disconnect()
+    assert (await again.connect(60))[0]
+    await again.disconnect(timeout=60)
 
 
 async def test_a_silent_link_is_closed(engine: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.TMTP = {**settings.TMTP, "LOGIN_TIMEOUT": 0.01}
     monkeypatch.setattr("tmtp.engine.background.TICK", 0.02)
     link = dial()
-    await link.connect()
-    assert (await link.receive_output())["type"] == "websocket.close"
-    await link.disconnect()
+    await link.connect(60)
+    assert (await link.receive_output(60))["type"] == "websocket.close"
+    await link.disconnect(timeout=60)
 
 
 async def test_a_cancelled_link_frees_its_node_and_the_process_its_lease(engine: None) -> None:
     """This is what daphne does when it stops, and Python afterwards."""
     link = dial()
-    await link.connect()
+    await link.connect(60)
     await link.send_to(bytes_data=frame(op=0, id="1") + frame(op=1, newnode="browser", newalias="_"))
     while (await heard(link))[-1]["op"] != "info":
         pass

@@ -20,16 +20,16 @@ pytestmark = [pytest.mark.django_db, pytest.mark.once]
 async def test_news_are_for_pages_of_this_site():
     headers = [(b"host", b"localhost"), (b"origin", b"https://elsewhere.example")]
     socket = WebsocketCommunicator(application, "/live/mailbox", headers)
-    connected, _code = await socket.connect()
+    connected, _code = await socket.connect(60)
     assert not connected
-    await socket.disconnect()
+    await socket.disconnect(timeout=60)
 
 
 async def test_a_page_of_nobody_is_told_nothing():
     socket = WebsocketCommunicator(MailboxConsumer.as_asgi(), "/live/mailbox")
-    await socket.connect()
-    assert await socket.receive_output() == {"type": "websocket.close", "code": SIGN_IN}
-    await socket.disconnect()
+    await socket.connect(60)
+    assert await socket.receive_output(60) == {"type": "websocket.close", "code": SIGN_IN}
+    await socket.disconnect(timeout=60)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -43,19 +43,19 @@ async def test_a_page_whose_session_has_ended_is_told_nothing_more(client, ann, 
     headers.append((b"origin", b"http://localhost"))
 
     socket = WebsocketCommunicator(application, "/live/mailbox", headers)
-    await socket.connect(10)
+    await socket.connect(60)
     assert await socket.receive_from(60) == "news"
     await sync_to_async(store(cookie).delete)()
     async with asyncio.timeout(60):
         while (told := await socket.receive_output(60))["type"] == "websocket.send":
             pass
     assert told["type"] == "websocket.close" and told.get("code") != SIGN_IN
-    await socket.disconnect()
+    await socket.disconnect(timeout=60)
 
     again = WebsocketCommunicator(application, "/live/mailbox", headers)
-    await again.connect(10)
+    await again.connect(60)
     assert await again.receive_output(60) == {"type": "websocket.close", "code": SIGN_IN}
-    await again.disconnect()
+    await again.disconnect(timeout=60)
 
 
 async def test_a_hint_makes_the_next_look_come_sooner(redis_url, settings, monkeypatch):

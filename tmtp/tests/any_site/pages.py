@@ -53,7 +53,7 @@ def live_news() -> None:
         connected, _ = await socket.connect(timeout=60)
         assert connected
         news: str = await socket.receive_from(timeout=60)
-        await socket.disconnect()
+        await socket.disconnect(timeout=60)
         return news
 
     assert async_to_sync(listen)() == "news"
