@@ -33,7 +33,8 @@ def find(name: str) -> User | None:
 def remember(sender: Any, instance: User, update_fields: Any = None, **options: Any) -> None:
     """Store the key of a username when its user is saved. Users made in bulk are found by their exact name only."""
     if update_fields is None or "username" in update_fields:
-        UsernameKey.objects.update_or_create(user=instance, defaults={"key": key_of(instance.get_username())})
+        row = UsernameKey(user=instance, key=key_of(instance.get_username()))
+        UsernameKey.objects.bulk_create([row], update_conflicts=True, unique_fields=["user"], update_fields=["key"])
 
 
 class MemberBackend(ModelBackend):

@@ -45,15 +45,23 @@ def remember(request: HttpRequest, user: Any) -> None:
         return  # a session in a cookie (SESSION_ENGINE), which nobody can end
     values = {
         "user": user,
-        "session_key": session.session_key,
         "agent": request.headers.get("User-Agent", "").replace("\0", "")[:AGENT_MAX],
         "address": address_of(request),
         "used": now,
     }
-    # The key changes when the member changes the password. Another request may be noting the new one at this moment.
-    with contextlib.suppress(IntegrityError), transaction.atomic():
-        Browser.objects.update_or_create(session_key=before["key"] or session.session_key, defaults=values)
+    if before["key"] and before["key"] != session.session_key:
+        _rename(before["key"], session.session_key)
+    row = Browser(session_key=session.session_key, **values)
+    Browser.objects.bulk_create(
+        [row], update_conflicts=True, unique_fields=["session_key"], update_fields=list(values)
+    )
     session[HELD] = {"key": session.session_key, "at": now.timestamp()}
+
+
+def _rename(before: str, now: str | None) -> None:
+    """Note that a session has a new key: its member has changed the password."""
+    with contextlib.suppress(IntegrityError), transaction.atomic():  # another request has noted it a moment ago
+        Browser.objects.filter(session_key=before).update(session_key=now)
 
 
 def address_of(request: HttpRequest) -> str | None:

@@ -65,7 +65,8 @@ def _catch_up_some(node: Node) -> bool:
     read_at_last = set(again) - found.unreadable
     with transaction.atomic():
         mailbox = Mailbox.objects.select_for_update().get(node=node)  # if two pages find a message, one indexes it
-        forget(node, [*gone_by, *read_at_last])
+        if gone_by or read_at_last:
+            forget(node, [*gone_by, *read_at_last])
         _acknowledge(node, [*first, *found.silent])
         _index(node, found)
         _note(mailbox, numbers, due)

@@ -123,4 +123,7 @@ def _box(node: int) -> str:
 
 def is_there() -> bool:
     """Return whether this database has a full-text index."""
-    return connection.vendor == "postgresql" or TABLE in connection.introspection.table_names()
+    if connection.vendor == "postgresql":
+        return True
+    with connection.cursor() as cursor:
+        return bool(cursor.execute("SELECT 1 FROM sqlite_master WHERE name = %s", [TABLE]).fetchall())

@@ -22,14 +22,14 @@ def is_active(account: Any) -> bool:
     return bool(getattr(account, "is_active", True))
 
 
-@transaction.atomic
 def follow(account: Any) -> None:
     """Disable the account's user, or let them connect again. Do nothing if the account has no user."""
     user = User.objects.filter(account=account).first()
     if user is None or (user.disabled is None) == is_active(account):
         return
-    User.objects.filter(pk=user.pk).update(disabled=None if is_active(account) else timezone.now())
-    changed(user)
+    with transaction.atomic():
+        User.objects.filter(pk=user.pk).update(disabled=None if is_active(account) else timezone.now())
+        changed(user)
 
 
 def follow_all() -> int:
@@ -45,7 +45,17 @@ def follow_all() -> int:
     return len(users)
 
 
-def account_saved(sender: Any, instance: Any, update_fields: Collection[str] | None = None, **options: Any) -> None:
-    """Receive Django's signal that an account was saved. Most are saved because their member signs in."""
-    if update_fields is None or "is_active" in update_fields:
+def account_saved(
+    sender: Any,
+    instance: Any,
+    created: bool = False,
+    raw: bool = False,
+    update_fields: Collection[str] | None = None,
+    **options: Any,
+) -> None:
+    """Receive Django's signal that an account was saved. Most are saved because their member signs in.
+
+    A new account has no user yet, unless `loaddata` has loaded that first (`raw`).
+    """
+    if (raw or not created) and (update_fields is None or "is_active" in update_fields):
         follow(instance)

@@ -24,17 +24,25 @@ def user_of(account: Any) -> User:
     return users_of([account])[account.pk]
 
 
-@transaction.atomic
 def users_of(accounts: Collection[Any]) -> dict[Any, User]:
     """Return the users of members of the website, by the members' primary keys. Create those that are missing."""
-    known = {user.account_id: user for user in User.objects.filter(account__in=accounts)}
-    new = [_new_user(account) for account in accounts if account.pk not in known]
-    if new:
-        # Another process may be creating the same user at this moment.
-        User.objects.bulk_create(new, ignore_conflicts=True)
-        known = {user.account_id: user for user in User.objects.filter(account__in=accounts)}
-        hold([known[user.account_id].pk for user in new])
-    return known
+    # First without a transaction: on SQLite it would wait for whoever writes.
+    known = _known(accounts)
+    new = [account for account in accounts if account.pk not in known]
+    return known | _create(new) if new else known
+
+
+def _known(accounts: Collection[Any]) -> dict[Any, User]:
+    return {user.account_id: user for user in User.objects.filter(account__in=accounts)}
+
+
+@transaction.atomic
+def _create(accounts: Collection[Any]) -> dict[Any, User]:
+    # Another process may be creating the same user at this moment.
+    User.objects.bulk_create([_new_user(account) for account in accounts], ignore_conflicts=True)
+    users = _known(accounts)
+    hold([user.pk for user in users.values()])
+    return users
 
 
 @transaction.atomic
