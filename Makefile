@@ -38,9 +38,14 @@ help:
 
 setup: .venv/installed-test translations .hypothesis/unicode_data
 
+# Python brings a wheel of pip. To unpack it is enough; venv installs it, and compiles all of it, which takes seconds.
+export UNPACK_PIP := import ensurepip, pathlib, sysconfig, zipfile; \
+	wheel, = pathlib.Path(ensurepip.__file__).with_name('_bundled').glob('pip-*.whl'); \
+	zipfile.ZipFile(wheel).extractall(sysconfig.get_path('purelib'))
+
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo 'Python 3.11 or later is needed, and was not found' >&2; exit 1; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --without-pip .venv && $(PY) -c "$$UNPACK_PIP" 2>/dev/null || $(PYTHON) -m venv --clear .venv
 
 .venv/installed: requirements.txt | .venv/bin/python
 	@echo 'Installing the packages of requirements.txt in .venv, about 60 with what they need:'
@@ -57,12 +62,10 @@ setup: .venv/installed-test translations .hypothesis/unicode_data
 .hypothesis/unicode_data: | .venv/installed-test
 	@$(PY) -c 'from hypothesis import strategies; strategies.text().validate()'
 
-# Programs read translations from .mo files, which are made from .po files (docs/how-to/translate.md).
+# A mistake in a catalogue is shown, and tests find it.
 .PHONY: translations
-translations: $(patsubst %.po,%.mo,$(wildcard locale/*/LC_MESSAGES/*.po tmtp/locale/*/LC_MESSAGES/*.po))
-
-%.mo: %.po | .venv/installed
-	@.venv/bin/pybabel --quiet compile --input-file=$< --output-file=$@ || true  # a mistake in it is shown, and tests find it
+translations: | .venv/installed
+	@$(PY) tools/translations.py || true
 
 run: .venv/installed translations
 	@$(PY) manage.py tmtpcert
