@@ -83,6 +83,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return bool(ONCE.search(collection_path.read_text())) or None
 
 
+def pytest_collection_finish() -> None:
+    """Never look through modules and tests for garbage: they stay until the end, when pytest looks several times."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     """Return a line with the settings and the database, and whether some tests are left out."""
     chosen = config.getoption("markexpr")
@@ -207,7 +213,7 @@ def start_postgresql(folder: Path) -> str:
     with wait_for(
         lambda: psycopg.connect(maintenance, autocommit=True), psycopg.OperationalError, home / "log"
     ) as connection:
-        connection.execute("CREATE DATABASE mnm")
+        connection.execute("CREATE DATABASE mnm STRATEGY file_copy")
     return f"postgresql://postgres@/mnm{where}"
 
 
@@ -253,7 +259,7 @@ def django_db_modify_db_settings() -> None:
     name = connection.creation._get_test_db_name()
     if databases.on_postgresql():
         with databases.administer() as admin:
-            admin.execute(f"CREATE DATABASE {name} TEMPLATE {databases.postgresql_template()}")
+            admin.execute(databases.copy_statement(name))
     else:
         shutil.copy(databases.sqlite_template(), name)
 

@@ -17,7 +17,7 @@ import pytest
 from tmtp.simulation.verification.website import Website
 from tmtp.testing import Server, running_server
 
-from .databases import on_postgresql, postgresql_template, sqlite_template
+from .databases import copy_statement, on_postgresql, postgresql_template, sqlite_template
 from .processes import ROOT
 
 FreshDatabase = Callable[[], dict[str, str]]
@@ -38,7 +38,7 @@ def database_of_its_own(template: str = "template1") -> Iterator[str | None]:
             connection.execute(statement)
 
     name = f"mnm_{secrets.token_hex(6)}"
-    administer(f"CREATE DATABASE {name} TEMPLATE {template}")
+    administer(copy_statement(name, template))
     try:
         yield url.replace("/mnm?", f"/{name}?")
     finally:

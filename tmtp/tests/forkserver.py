@@ -70,6 +70,7 @@ LIBRARIES = (  # those that take long to import, and import without settings
 MOST_OCTETS = 2**20  # of a request
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 STREAMS = 0, 1, 2
+THRESHOLDS = 10_000, 10, 100  # of garbage collection: as conftest.py has them
 INTERPRETERS_OWN = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_")  # variables that only a new interpreter obeys
 OTHERS = {"PYTHONPATH", "PYTHONUNBUFFERED"}  # variables of Python that a forked process obeys, too
 
@@ -185,6 +186,7 @@ def serve(link: socket.socket, libraries: Sequence[str]) -> dict[str, Any]:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*THRESHOLDS)
     while True:
         request, streams, _, _ = socket.recv_fds(link, MOST_OCTETS, len(STREAMS))
         if not request:

@@ -25,7 +25,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .databases import administer, on_postgresql, postgresql_template, shared_folder, sqlite_template, url_of
+from .databases import administer, copy_statement, on_postgresql, shared_folder, sqlite_template, url_of
 from .processes import PATIENCE, ROOT, Other, children_of, die_with_parent, free_port, is_running, until
 from .raw_client import TLS, Client, LoginRefused
 
@@ -93,9 +93,9 @@ def installation(where: Path | None = None, **tmtp: Any) -> Iterator[Installatio
     name = f"real_{os.getpid()}_{next(_serial)}"
     try:
         if on_postgresql():
-            template = postgresql_template()
+            statement = copy_statement(name)
             with administer() as admin:
-                admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+                admin.execute(statement)
             yield Installation(folder, url_of(name), tmtp)
         else:
             shutil.copy(sqlite_template(), folder / "mnm.sqlite3")

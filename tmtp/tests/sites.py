@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tmtp.testing import Server, running_server
+from tmtp.tests.databases import copy_statement
 
 TMTP = Path(__file__).resolve().parents[1]
 ALL_APPS = ["tmtp", *sorted(f"tmtp.{path.parent.name}" for path in TMTP.glob("*/apps.py"))]
@@ -200,7 +201,7 @@ def database(folder: Path) -> dict[str, Any]:
 
     name = f"site_{secrets.token_hex(8)}"
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+        connection.execute(copy_statement(name, "template1"))
     host = parse_qs(urlsplit(url).query)["host"][0]
     return {"ENGINE": "django.db.backends.postgresql", "NAME": name, "USER": "postgres", "HOST": host}
 

@@ -73,6 +73,8 @@ def copy(database: Any, replica: Any) -> None:
         replica.ensure_connection()
         database.connection.backup(replica.connection)
         return
+    from tmtp.tests.databases import copy_statement
+
     database.close()
     replica.close()
     name, template = replica.settings_dict["NAME"], database.settings_dict["NAME"]
@@ -80,4 +82,4 @@ def copy(database: Any, replica: Any) -> None:
         # PgBouncer keeps sessions, and a database with sessions cannot be copied
         cursor.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [template])
         cursor.execute(f"DROP DATABASE {name}")
-        cursor.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        cursor.execute(copy_statement(name, template))
