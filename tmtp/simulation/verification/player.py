@@ -20,6 +20,7 @@ from .participant import Connect, Participant
 from .script import RECEIVES, Conversation, Line, ends_link, parse_content
 
 PATIENCE = 10.0  # seconds to wait for messages that are expected and have not arrived yet
+PAUSE = 0.05  # seconds between two questions whether they have
 BUSY = "node already connected"
 
 _numbers = count(1)
@@ -204,6 +205,7 @@ class Player:
         self._quieten(self._participants.values())
         give_up = time.monotonic() + self._patience
         while time.monotonic() < give_up and self._lacks(expected):
+            time.sleep(PAUSE)
             self._quieten(self._participants.values())
 
     def _settle_one(self, person: Participant, lines: list[Line]) -> None:
