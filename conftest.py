@@ -144,6 +144,10 @@ def setup_site() -> None:
     django.setup()
     # Look for static files when they are asked for: otherwise each Client of a test reads all of them first.
     settings.WHITENOISE_AUTOREFRESH = True
+    # On a busy computer, too, a page shows all that has arrived.
+    from tmtp.mailbox import index
+
+    index.PATIENCE = 60.0
 
 
 def flush_what_there_is() -> None:

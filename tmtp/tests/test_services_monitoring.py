@@ -1,7 +1,7 @@
 """Figures and samples in the database."""
 
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.db import OperationalError
@@ -16,9 +16,8 @@ from tmtp.tests.people import someone, to
 pytestmark = pytest.mark.django_db
 
 
-def minutes_kept(age: timedelta) -> set[int]:
-    """Return which minutes of an hour are kept of samples that are older than `age`, and younger than an hour more."""
-    end = samples.this_minute() - age
+def minutes_kept(end: datetime) -> set[int]:
+    """Return which minutes of an hour are kept of the samples of the hour that ends then."""
     return {sample.at.minute for sample in Sample.objects.filter(at__lte=end, at__gt=end - timedelta(hours=1))}
 
 
@@ -43,8 +42,8 @@ def test_samples_are_thinned_after_an_hour_and_deleted_after_a_day() -> None:
     now = samples.this_minute()
     Sample.objects.bulk_create(Sample(at=now - timedelta(minutes=n), server=1) for n in range(26 * 60))
     samples.thin(now)
-    assert len(minutes_kept(timedelta(0))) == 60
-    assert minutes_kept(timedelta(hours=2)) == {0, 10, 20, 30, 40, 50}
+    assert len(minutes_kept(now)) == 60
+    assert minutes_kept(now - timedelta(hours=2)) == {0, 10, 20, 30, 40, 50}
     assert Sample.objects.earliest("at").at >= now - samples.KEPT
     assert Sample.objects.count() < 60 + 6 + 24 * 6 + 6
 
