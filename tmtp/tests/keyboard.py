@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from playwright.sync_api import ElementHandle, Locator, Page
+    from playwright.sync_api import Locator, Page
 
 PATIENCE = 80  # how often somebody presses Tab before they give up
 
@@ -36,7 +36,8 @@ WIDE_LIGHT, NARROW_DARK = Look("light", 1280), Look("dark", 360)
 WIDE_DARK, NARROW_LIGHT = Look("dark", 1280), Look("light", 360)
 
 FUNCTIONS = Path(__file__).with_suffix(".js").read_text().replace("PATIENCE", str(PATIENCE))
-STATE = f"(target) => {{ {FUNCTIONS} return focusState(target); }}"
+AIM = f"(target) => {{ {FUNCTIONS} document.aim = target; return focusState(target); }}"
+STATE = f"() => {{ {FUNCTIONS} return focusState(document.aim); }}"
 STEPS = "(field, text) => [...field.options].findIndex((one) => one.text === text) - field.selectedIndex"
 
 
@@ -62,25 +63,46 @@ class Keyboard:
 
     def reach(self, target: Locator) -> Locator:
         """Press Tab until an element has the focus, or Shift+Tab if it is further up. Use a link that skips a part."""
-        expect(target).to_be_visible()
-        element, pressed = target.element_handle(), 0
-        state = self.state(element)
+        state, pressed = self.aim(target), 0
         assert not state["lost"], f"the focus was lost on {self.page.url}, on the way to {target}"
         while not state["arrived"]:
             assert pressed < PATIENCE and not (pressed and state["nowhere"]), f"no way to {target}: {state['way']}"
-            key = "Enter" if state["skips"] else "Shift+Tab" if state["back"] else "Tab"
-            for _ in range(1 if state["skips"] or state["nowhere"] else min(state["distance"], PATIENCE)):
-                self.page.keyboard.press(key)
-                pressed += 1
-            state = self.state(element)
+            pressed += self.go_on(state)
+            state = self.state()
             if state["gone"]:  # the page has replaced it by another one
-                element = target.element_handle()
-                state = self.state(element)
+                state = self.aim(target)
         return target
 
-    def state(self, element: ElementHandle | None) -> dict[str, Any]:
-        """Return where the focus is, as seen from an element. Fail if it could not be seen somewhere."""
-        state: dict[str, Any] = self.page.evaluate(STATE, element)
+    def go_on(self, state: dict[str, Any]) -> int:
+        """Press Enter on a link that skips a part, or hold Tab until it leads to the element. Return how many keys."""
+        keys = self.page.keyboard
+        if state["skips"]:
+            keys.press("Enter")
+            return 1
+        times = 1 if state["nowhere"] else min(state["distance"], PATIENCE)
+        if state["back"]:
+            keys.down("Shift")
+        for _ in range(times):
+            keys.down("Tab")
+        keys.up("Tab")
+        if state["back"]:
+            keys.up("Shift")
+        return times
+
+    def aim(self, target: Locator) -> dict[str, Any]:
+        """Choose an element, which must be visible. Return where the focus is, as seen from it."""
+        state: dict[str, Any] = target.evaluate(AIM)
+        if not state["visible"]:
+            expect(target).to_be_visible()
+            state = target.evaluate(AIM)
+        return self.checked(state)
+
+    def state(self) -> dict[str, Any]:
+        """Return where the focus is, as seen from the element that was chosen."""
+        return self.checked(self.page.evaluate(STATE))
+
+    def checked(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Fail if the focus could not be seen somewhere."""
         assert not state["wrong"], f"on {self.page.url}: {state['wrong']}"
         return state
 
