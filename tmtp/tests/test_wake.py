@@ -237,7 +237,7 @@ async def test_what_a_view_decides_takes_effect_at_once(pair):
     await asyncio.to_thread(other.run, DROP.format(uid=ann.uid))
     await ann.ended()
     await ben.expect(op="ohi", **{"from": ann.uid}, status=2)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30  # half of POLL
 
 
 async def login_when_free(server, client):
