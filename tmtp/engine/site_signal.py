@@ -14,13 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from django.db import Error, connection
 
 from ..conf import conf
-from ..models import Message, Node, QueueEntry
+from ..models import Node, QueueEntry
 from ..services.messages.fanout import LATE
+from ..services.storage import sql
 from ..signals import messages_arrived, site_received
 
 log = logging.getLogger("tmtp")
 LOOK_FOR_SITE = 10.0  # seconds between queries for the site's mailbox while there is none
 COUNTED = 10_000  # messages, at most
+ARRIVALS = 1.0  # seconds between looks for new messages of any kind: on a busy service, each one finds some
+NORMAL = QueueEntry.Rank.NORMAL.value
 
 
 class SiteSignal:
@@ -39,17 +42,21 @@ class SiteSignal:
         self._look_for_it_at = 0.0
 
     async def work(self) -> None:
-        """Look every TMTP["POLL"] seconds, until the task is cancelled. Return at once if there are no receivers."""
+        """Look again and again, until the task is cancelled. Return at once if there are no receivers."""
         if not self.signal.has_listeners():
             return
         thread = ThreadPoolExecutor(1, "tmtp-site-signal")
         try:
             while True:
-                await asyncio.sleep(conf.POLL)
+                await asyncio.sleep(self.pause())
                 await asyncio.get_running_loop().run_in_executor(thread, self.look)
         finally:
             thread.submit(connection.close)
             thread.shutdown(wait=False)
+
+    def pause(self) -> float:
+        """Return the seconds until the next look."""
+        return float(conf.POLL)
 
     def look(self) -> None:
         """Send the signal if there is a new message."""
@@ -78,9 +85,12 @@ class SiteSignal:
             self._mailbox = sites.values_list("pk", flat=True).first()
         if self._mailbox is None:
             return 0, 0
-        entries = QueueEntry.objects.filter(node=self._mailbox, rank=QueueEntry.Rank.NORMAL).order_by("-message_id")
-        newest = entries.values_list("message_id", flat=True).first() or 0
-        recent = entries.filter(message_id__gt=max(newest, self._newest) - LATE)
+        newest = sql.newest_entry(self._mailbox, NORMAL)
+        if not newest:
+            return 0, 0
+        recent = QueueEntry.objects.filter(
+            node=self._mailbox, rank=NORMAL, message_id__gt=max(newest, self._newest) - LATE
+        )
         return newest, len(recent.values_list("message_id", flat=True)[:COUNTED])
 
 
@@ -90,5 +100,9 @@ class ArrivalSignal(SiteSignal):
     signal = messages_arrived
     unknown = "nobody knows whether new messages came: %s"
 
+    def pause(self) -> float:
+        """Return the seconds until the next look."""
+        return max(ARRIVALS, float(conf.POLL))
+
     def _look_up(self) -> tuple[int, int]:
-        return Message.objects.order_by("-pk").values_list("pk", flat=True).first() or 0, 0
+        return sql.newest_message(), 0

@@ -35,7 +35,7 @@ TASK = "tmtp.notices.tasks.push"
 
 def request_pushes(**_: Any) -> None:
     """Have a worker run `tasks.push` soon if there is something for it. Receives `tmtp.signals.messages_arrived`."""
-    if undecided().exists() and last_runs.start(REQUESTED, timedelta(minutes=1)):
+    if Subscription.objects.exists() and undecided().exists() and last_runs.start(REQUESTED, timedelta(minutes=1)):
         run_soon(TASK)
 
 

@@ -53,6 +53,8 @@ PARAMETERS = {
     "_NEWER_NODES": [(USERS - 10, 1, 20_000)],
     "_NEWER_NODES_OF_USERS": [(USERS - 10, SOME)],
     "_ENTRIES_AFTER": [(1, 1, 5000, 5000), (150, 1, 150, 5000)],
+    "_NEWEST_ENTRY": [(1, 1)],
+    "_NEWEST_MESSAGE": [()],
     "_RECEIPTS": [(SOME,)],
     "_ADD_RECEIPTS": [[(USERS + n, b"digest", n) for n in SOME]],
     "_NODE_BY_SECRET": [(b"000150",)],
@@ -167,7 +169,7 @@ def test_sqlite_searches(rows, analyzed):
     if analyzed:
         connection.connection.execute("ANALYZE")
     records.receipts(SOME)  # makes the index of receipts
-    for statement in (records._CATCH_UP, records._FORGET):
+    for statement in (records._CATCH_UP["sqlite"], records._FORGET["sqlite"]):
         assert not scans_in_sqlite(statement, ()), statement
     for name, parameters in CASES:
         bound = bound_for_sqlite(STATEMENTS[name]["sqlite"], parameters)

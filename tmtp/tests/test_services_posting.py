@@ -180,16 +180,17 @@ def test_an_unknown_recipient_undoes_the_whole_post_but_no_other(ann: Sender, bo
 
 
 def test_a_batch_costs_a_handful_of_statements(ann: Sender, bob: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
-    ran = []
-    run = dialect.run
-    monkeypatch.setattr(dialect, "run", lambda *args: ran.append(args) or run(*args))
-    batch = [Post(ann, to(bob), b"hello", digest=bytes([n]) * 32) for n in range(200)]
+    ran: set[str] = set()  # on SQLite, one that inserts rows is run once for each power of two
+    run = dialect._run
+    post([Post(ann, to(bob), b"hello", digest=bytes(32))])  # makes the index of receipts on SQLite
+    monkeypatch.setattr(dialect, "_run", lambda *args: ran.add(args[1].partition("VALUES")[0]) or run(*args))
+    batch = [Post(ann, to(bob), b"hello", digest=bytes([n]) * 32) for n in range(1, 201)]
     with CaptureQueriesContext(connection) as queries:
         results = post(batch)
     assert all(isinstance(result, int) for result in results)
-    assert 0 < len(queries) + len(ran) <= 6
+    assert 5 <= len(queries) + len(ran) <= 6
     assert results == sorted(results, key=int)  # type: ignore[arg-type]
-    assert Message.objects.count() == 200
+    assert Message.objects.count() == 201
 
 
 # notifications

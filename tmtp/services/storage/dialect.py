@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import cache, lru_cache
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -17,25 +19,37 @@ Row = tuple[Any, ...]
 Statement = dict[str, str]
 Seen = tuple[object, int]  # a connection, and the version of the database that it saw
 _NUMBERS = {int, bool, type(None)}
-CHUNKS = (256, 128, 64, 32, 16, 8, 4, 2, 1)  # few sizes, so that SQLite's statements stay prepared
+CHUNK = 256  # rows of a statement on SQLite, at most
+
+
+@cache
+def vendor() -> str:
+    """Return the vendor of the database, without looking Django's connection up."""
+    return connection.vendor
 
 
 def run(statement: Statement, parameters: Sequence[Any]) -> Any:
     """Run a statement and return the cursor."""
     database: Any = connections[DEFAULT_DB_ALIAS]  # `connection` looks it up anew for each attribute
-    database.ensure_connection()
+    return _run(database, statement[vendor()], parameters)
+
+
+def _run(database: Any, text: str, parameters: Sequence[Any]) -> Any:
+    if database.connection is None:
+        database.ensure_connection()
     with database.wrap_database_errors:
-        if database.vendor == "postgresql":
+        if vendor() == "postgresql":
             from psycopg import Cursor  # Django's own cursor would write all values into the statement's text
 
-            return Cursor(database.connection).execute(statement["postgresql"], parameters, prepare=True)
-        return database.connection.execute(statement["sqlite"], parameters)
+            return Cursor(database.connection).execute(text, parameters, prepare=True)
+        return database.connection.execute(text, parameters)
 
 
 def fetch(statement: Statement, parameters: Sequence[Any]) -> list[Row]:
     """Run a statement and return all its rows."""
-    cursor = run(statement, parameters)
-    with connection.wrap_database_errors:
+    database: Any = connections[DEFAULT_DB_ALIAS]
+    cursor = _run(database, statement[vendor()], parameters)
+    with database.wrap_database_errors:
         rows: list[Row] = cursor.fetchall()
     return rows
 
@@ -47,13 +61,16 @@ def fetch_packed(statement: Statement, parameters: Sequence[Any]) -> list[Row]:
     row.
     """
     rows = fetch(statement, parameters)
-    return msgspec.json.decode(rows[0][0], type=list[tuple[Any, ...]]) if connection.vendor == "sqlite" else rows
+    return _unpack(rows[0][0]) if vendor() == "sqlite" else rows
+
+
+_unpack = msgspec.json.Decoder(list[tuple[Any, ...]]).decode
 
 
 def array(values: Iterable[Any]) -> Any:
     """Return values as one parameter: an array for PostgreSQL, JSON for SQLite."""
     values = list(values)
-    return _array(values) if connection.vendor == "postgresql" else msgspec.json.encode(values).decode()
+    return _array(values) if vendor() == "postgresql" else msgspec.json.encode(values).decode()
 
 
 def _array(values: list[Any]) -> Any:
@@ -79,19 +96,22 @@ def run_many(statement: Statement, rows: Sequence[Row]) -> None:
     if not rows:
         return
     database: Any = connections[DEFAULT_DB_ALIAS]
-    if database.vendor == "postgresql":
-        run(statement, [_array(list(column)) for column in zip(*rows, strict=True)])
+    if vendor() == "postgresql":
+        _run(database, statement["postgresql"], [_array(list(column)) for column in zip(*rows, strict=True)])
         return
-    database.ensure_connection()
-    row = f"({', '.join('?' * len(rows[0]))})"
     at = 0
-    for size in CHUNKS:
-        text = statement["sqlite"].format(rows=", ".join([row] * size))
-        while len(rows) - at >= size:
-            values = [value for values in rows[at : at + size] for value in values]
-            with database.wrap_database_errors:
-                database.connection.execute(text, values)
-            at += size
+    while left := len(rows) - at:
+        size = min(1 << left.bit_length() - 1, CHUNK)  # few sizes, so that statements stay prepared
+        text = _with_rows(statement["sqlite"], size, len(rows[0]))
+        _run(database, text, [*chain.from_iterable(rows[at : at + size])])
+        at += size
+
+
+@lru_cache(500)
+def _with_rows(text: str, rows: int, columns: int) -> str:
+    """Return the text of a statement with a VALUES list of this size."""
+    row = f"({', '.join('?' * columns)})"
+    return text.format(rows=", ".join([row] * rows))
 
 
 def is_pooled() -> bool:
@@ -100,7 +120,7 @@ def is_pooled() -> bool:
     Then each transaction may run in another session of the database, and settings of a session do not last. PostgreSQL
     tells a client the process that serves it; a pool tells another one.
     """
-    if connection.vendor != "postgresql":
+    if vendor() != "postgresql":
         return False
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
@@ -119,7 +139,7 @@ def others_wrote(seen: Seen) -> tuple[Seen, bool]:
 
     For a thread that only reads, and always on its own connection. On PostgreSQL the second value is always True.
     """
-    if connection.vendor != "sqlite":
+    if vendor() != "sqlite":
         return seen, True
     with connection.cursor() as cursor:
         ((version,),) = cursor.execute("PRAGMA data_version")

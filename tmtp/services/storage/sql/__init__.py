@@ -31,6 +31,8 @@ from .queue import (
     messages,
     newer_nodes,
     newer_nodes_of_users,
+    newest_entry,
+    newest_message,
     read_page,
     waiting,
 )
@@ -77,6 +79,8 @@ __all__ = [
     "messages",
     "newer_nodes",
     "newer_nodes_of_users",
+    "newest_entry",
+    "newest_message",
     "node_by_secret",
     "nodes_at",
     "nodes_of_gids",

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from django.db import connection
-
-from ..dialect import Row, array, fetch, run
+from ..dialect import Row, array, fetch, run, vendor
 
 _SPEND = {
     "sqlite": "INSERT INTO tmtp_limitcount AS old (key, server, amount, rate, counted, until)"
@@ -71,4 +69,4 @@ def purge_counts(limit: int) -> int:
 def _columns(rows: Sequence[Row]) -> Row:
     """Return rows as parameters: columns for PostgreSQL, JSON for SQLite. They are in one order, against deadlocks."""
     rows = sorted(rows)
-    return tuple(map(list, zip(*rows, strict=True))) if connection.vendor == "postgresql" else (array(rows),)
+    return tuple(map(list, zip(*rows, strict=True))) if vendor() == "postgresql" else (array(rows),)

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import msgspec
-from django.db import connection
 
-from ..dialect import Row, array, fetch, run, run_many, stored_time
+from ..dialect import Row, array, fetch, run, run_many, stored_time, vendor
 
 _NODE_BY_SECRET = {
     "sqlite": "SELECT node.id, node.user_id, uid, node.server_id, (SELECT json_group_array(id) FROM tmtp_node AS own"
@@ -82,7 +81,7 @@ def node_by_secret(secret: bytes) -> Row | None:
     if not rows:
         return None
     *node, own, guarded = rows[0]
-    return (*node, own if connection.vendor == "postgresql" else msgspec.json.decode(own), bool(guarded))
+    return (*node, own if vendor() == "postgresql" else msgspec.json.decode(own), bool(guarded))
 
 
 def add_nodes(rows: Sequence[tuple[int, int, bytes, str, datetime]]) -> None:

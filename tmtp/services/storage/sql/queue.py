@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import msgspec
-from django.db import connection
 
-from ..dialect import Row, array, fetch, run, run_many
+from ..dialect import Row, array, fetch, run, run_many, vendor
 
 _ADD_MESSAGES = {
     "sqlite": "INSERT INTO tmtp_message (id, op, sender_id, head, body, spool, size, secret, tracked) VALUES {rows}",
@@ -89,6 +88,11 @@ _ENTRIES_AFTER = {
     "postgresql": "SELECT node_id, rank, message_id FROM tmtp_queueentry"
     " WHERE (node_id, rank, message_id) > (%s, %s, %s) ORDER BY node_id, rank, message_id LIMIT %s",
 }
+_NEWEST_ENTRY = {
+    "sqlite": "SELECT max(message_id) FROM tmtp_queueentry WHERE node_id = ? AND rank = ?",
+    "postgresql": "SELECT max(message_id) FROM tmtp_queueentry WHERE node_id = %s AND rank = %s",
+}
+_NEWEST_MESSAGE = dict.fromkeys(("sqlite", "postgresql"), "SELECT max(id) FROM tmtp_message")
 
 
 def add_messages(rows: Sequence[Row]) -> None:
@@ -129,7 +133,7 @@ def waiting(nodes: Iterable[int], limit: int) -> list[Row]:
 def messages(numbers: Iterable[int]) -> list[Row]:
     """Return messages in order: (ids of their nodes, id, rank, head, body, spool, size, secret, tracked)."""
     rows = fetch(_MESSAGES, (array(numbers),))
-    if connection.vendor == "sqlite":
+    if vendor() == "sqlite":
         return [(msgspec.json.decode(nodes), *message) for nodes, *message in rows]
     return rows
 
@@ -157,3 +161,13 @@ def newer_nodes(than: int, rank: int, number: int) -> list[int]:
 def newer_nodes_of_users(than: int, nodes: Iterable[int]) -> list[int]:
     """Return the nodes in use with ids above `than` of the users who have these nodes."""
     return [node for (node,) in fetch(_NEWER_NODES_OF_USERS, (than, array(nodes)))]
+
+
+def newest_entry(node: int, rank: int) -> int:
+    """Return the largest number in the queue of a node, 0 if it is empty."""
+    return fetch(_NEWEST_ENTRY, (node, rank))[0][0] or 0
+
+
+def newest_message() -> int:
+    """Return the largest number of a message, 0 if there is none."""
+    return fetch(_NEWEST_MESSAGE, ())[0][0] or 0

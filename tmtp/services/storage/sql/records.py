@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from django.db import connection
+from django.db import OperationalError
 
-from ..dialect import Row, array, fetch, run, run_many, stored_time
+from ..dialect import Row, Statement, array, fetch, run, run_many, stored_time, vendor
 
 # On SQLite, an index on the keys would dirty a page for each receipt, which is most of what a commit writes. So the
 # index is a temporary table in the memory of the connection. A transaction that is rolled back undoes its part of it.
@@ -15,14 +15,14 @@ _INDEX_RECEIPTS = (
     "CREATE TEMP TABLE IF NOT EXISTS tmtp_receipt_key (id integer PRIMARY KEY, key integer NOT NULL)",
     "CREATE INDEX IF NOT EXISTS temp.tmtp_receipt_key_key ON tmtp_receipt_key (key)",
 )
-_CATCH_UP = (
-    "INSERT INTO temp.tmtp_receipt_key (id, key) SELECT id, key FROM tmtp_receipt"
+_CATCH_UP = {
+    "sqlite": "INSERT INTO temp.tmtp_receipt_key (id, key) SELECT id, key FROM tmtp_receipt"
     " WHERE id > coalesce((SELECT max(id) FROM temp.tmtp_receipt_key), 0)"
-)
-_FORGET = (
-    "DELETE FROM temp.tmtp_receipt_key"
+}
+_FORGET = {
+    "sqlite": "DELETE FROM temp.tmtp_receipt_key"
     " WHERE id < coalesce((SELECT min(id) FROM tmtp_receipt), (SELECT max(id) FROM temp.tmtp_receipt_key))"
-)
+}
 _RECEIPTS = {
     "sqlite": "SELECT receipt.key, digest, number FROM temp.tmtp_receipt_key AS known"
     " JOIN tmtp_receipt AS receipt ON receipt.id = known.id"
@@ -93,9 +93,8 @@ def end_reports(rows: Sequence[tuple[int, int, datetime, int]]) -> None:
 
 def receipts(keys: Iterable[int]) -> list[Row]:
     """Return (key, digest, number) of the receipts with these keys, the latest ones last."""
-    if connection.vendor == "sqlite":
-        for statement in (*_INDEX_RECEIPTS, _CATCH_UP):
-            run({"sqlite": statement}, ())
+    if vendor() == "sqlite":
+        _run_on_index(_CATCH_UP)
     return fetch(_RECEIPTS, (array(keys),))
 
 
@@ -107,7 +106,16 @@ def add_receipts(rows: Sequence[Row]) -> None:
 def purge_receipts(before: int, limit: int) -> int:
     """Delete receipts numbered below `before` among the `limit` oldest, and return how many."""
     purged = fetch(_PURGE_RECEIPTS, (before, limit))
-    if connection.vendor == "sqlite":
-        for statement in (*_INDEX_RECEIPTS, _FORGET):
-            run({"sqlite": statement}, ())
+    if vendor() == "sqlite":
+        _run_on_index(_FORGET)
     return len(purged)
+
+
+def _run_on_index(statement: Statement) -> None:
+    """Run a statement on the index of this connection, which is made when it is not there."""
+    try:
+        run(statement, ())
+    except OperationalError:
+        for text in _INDEX_RECEIPTS:
+            run({"sqlite": text}, ())
+        run(statement, ())
