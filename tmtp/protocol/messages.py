@@ -9,6 +9,7 @@ import msgspec
 
 from .values import format_msgid, format_posted
 
+LENGTH_MAX = 0xFFFF  # octets of a header, whose length is four hex digits
 REASON_MAX = 500  # characters; a reason may quote a very long name, and must fit into a header with an id
 CONTACTS_MAX = 1800  # uids that fit into the header of `login_ok`
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -21,7 +22,7 @@ def encode_header(members: dict[str, Any]) -> bytes:
 
 def frame(header: bytes) -> bytes:
     """Return a header after its length in four hex digits. Raise ValueError above 65,535 octets."""
-    if len(header) > 0xFFFF:
+    if len(header) > LENGTH_MAX:
         raise ValueError("header too long")
     return b"%04x%b" % (len(header), header)
 
@@ -74,14 +75,17 @@ def queued_message(op: str, number: int, sender: str, datalen: int, members: dic
 
     `headsum` is the CRC-32C of the framed header without that member (section 2).
     """
-    standard = {
+    header: dict[str, Any] = {
         "op": op,
         "id": format_msgid(number),
         "posted": format_posted(number),
         "from": sender,
         "datalen": datalen,
     }
-    return _summed({key: value for key, value in members.items() if value or key == "for"} | standard)
+    for key, value in members.items():
+        if value or key == "for":
+            header[key] = value
+    return _summed(header)
 
 
 def with_members(head: bytes, members: dict[str, Any]) -> bytes:
@@ -100,6 +104,9 @@ def without_member(head: bytes, name: str) -> bytes:
 def _summed(members: dict[str, Any]) -> bytes:
     """Frame a header with `headsum` at its place in the sorted keys, which is just before `id`."""
     header = _encoder.encode(members)
-    checksum = google_crc32c.value(frame(header))
-    at = header.index(b',"id":"%b"' % members["id"].encode())
-    return frame(b'%b,"headsum":%d%b' % (header[:at], checksum, header[at:]))
+    checksum = b',"headsum":%d' % google_crc32c.value(frame(header))
+    length = len(header) + len(checksum)
+    if length > LENGTH_MAX:
+        raise ValueError("header too long")
+    at = header.index(f',"id":"{members["id"]}"'.encode())
+    return b"%04x%b%b%b" % (length, header[:at], checksum, header[at:])

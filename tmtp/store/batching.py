@@ -98,9 +98,10 @@ class Order:
         not wait for a second one.
         """
         jobs, self._due = [*self._due, *self._later, *jobs], []
-        free: list[Job] = []
-        for job in jobs:
-            self._held.get(job.link, free).append(job)
+        free: list[Job] = [] if self._held else jobs
+        if self._held:
+            for job in jobs:
+                self._held.get(job.link, free).append(job)
         now, self._later = share(free)
         self._step = self._next_step() if self._unfinished and not (free and self._step) else None
         return [self._step, *now] if self._step else list(now)
@@ -109,15 +110,16 @@ class Order:
         """Keep the jobs that have not finished or were put off, and return those that are done."""
         done = []
         for job in jobs:
+            if not isinstance(job.result, (Fanout, Later)):
+                done.append(job)
+                if job is self._step:
+                    self._end(self._step)
+                continue
             match job:
                 case PostJob(result=Fanout() as fanout) if job.fanout or job.link not in self._held:
                     self._go_on(job, fanout)
-                case PostJob(result=Fanout() | Later()) | ServiceJob(result=Later()):
-                    self._held.get(job.link, self._due).append(job)
                 case _:
-                    done.append(job)
-                    if job is self._step:
-                        self._end(self._step)
+                    self._held.get(job.link, self._due).append(job)
         return done
 
     def _next_step(self) -> PostJob:
@@ -145,6 +147,10 @@ def phases(jobs: list[Job]) -> Iterator[tuple[list[PostJob], list[Job]]]:
 
     A step of a post to many is one of the other jobs.
     """
+    posts = [job for job in jobs if _is_new_post(job)]
+    if posts and len(posts) == len(jobs):  # the common case
+        yield posts, []
+        return
     while jobs:
         posts, rest = _leading(jobs, _is_new_post)
         calls, jobs = _leading(rest, _is_call)
@@ -187,6 +193,8 @@ def fail_overdue(jobs: Iterable[Job], error: Exception, patience: float) -> None
 
 def put_off(jobs: list[J], links: set[Hashable]) -> list[J]:
     """Return the jobs without those of these links, which are put off to a later batch."""
+    if not links:
+        return jobs
     for job in jobs:
         if job.link in links:
             job.result = LATER

@@ -287,7 +287,8 @@ class Store:
         self._tell(self._report, jobs, done.parcels)
         discard_soon(done.spools)
         for job in jobs:
-            discard_failed(job)
+            if type(job.result) is not int:
+                discard_failed(job)
 
     def _read_soon(self) -> None:
         if self._soon:

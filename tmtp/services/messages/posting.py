@@ -99,8 +99,10 @@ def post_whole(item: Post) -> int:
 
 def _discard_unused(posts: Iterable[Post], outgoing: Iterable[Outgoing]) -> None:
     """Remove the spooled bodies of posts that were refused, sent before, or for no node."""
-    kept = {item.body.name for item in outgoing if item.nodes and isinstance(item.body, Spooled)}
-    discard_on_commit(name for item in posts for name in item.spool_names if name not in kept)
+    names = [name for item in posts if type(item.body) is not bytes or item.notification for name in item.spool_names]
+    if names:
+        kept = {item.body.name for item in outgoing if item.nodes and isinstance(item.body, Spooled)}
+        discard_on_commit(name for name in names if name not in kept)
 
 
 def _messages(item: Post, directory: Directory) -> list[Outgoing]:
@@ -149,13 +151,15 @@ def _nodes(recipients: Sequence[Recipient], sender: Sender, directory: Directory
     nodes: dict[int, None] = {}
     for to in recipients:
         if to.type == TO_USER:
-            if to.id not in directory.nodes:
+            its = directory.nodes.get(to.id)
+            if its is None:
                 raise Refused("user_not_found", uid=to.id)
             if directory.blocks and (directory.ids[to.id], sender.user) in directory.blocks:
                 raise Unreachable("unreachable", name=to.id)
             if directory.full and directory.is_full(to.id):
                 raise Unreachable("unreachable", name=to.id)
-            nodes.update(dict.fromkeys(directory.nodes[to.id]))
+            for node in its:
+                nodes[node] = None
         else:
             _add_group(nodes, to, sender, directory)
     if to_self:

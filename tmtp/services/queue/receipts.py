@@ -24,24 +24,26 @@ class Receipts:
     """
 
     def __init__(self, requests: Iterable[tuple[int | None, bytes]]) -> None:
-        keys = {key_of(node, digest) for node, digest in requests if node is not None and digest}
-        oldest = clock.now() - KEPT_NANOSECONDS
-        rows = sql.receipts(keys) if keys else []
-        self._known = {(key, bytes(digest)): number for key, digest, number in rows if number > oldest}
+        self._keys = {(node, digest): key_of(node, digest) for node, digest in requests if node is not None and digest}
+        self._known: dict[tuple[int | None, bytes], int] = {}  # numbers, by request
         self._new: list[tuple[int, bytes, int]] = []
+        rows = sql.receipts(set(self._keys.values())) if self._keys else []
+        if rows:
+            oldest = clock.now() - KEPT_NANOSECONDS
+            found = {(key, bytes(digest)): number for key, digest, number in rows if number > oldest}
+            for request, key in self._keys.items():
+                if (key, request[1]) in found:
+                    self._known[request] = found[key, request[1]]
 
     def number(self, node: int | None, digest: bytes) -> int | None:
         """Return the number that this request was given before, or None if it is new."""
-        if not self._known or node is None or not digest:
-            return None
-        return self._known.get((key_of(node, digest), digest))
+        return self._known.get((node, digest))
 
     def add(self, node: int | None, digest: bytes, number: int) -> None:
-        """Add a receipt: the number that a request was given."""
+        """Add a receipt: the number that one of the requests was given."""
         if node is not None and digest:
-            key = key_of(node, digest)
-            self._known[key, digest] = number
-            self._new.append((key, digest, number))
+            self._known[node, digest] = number
+            self._new.append((self._keys[node, digest], digest, number))
 
     def save(self) -> None:
         """Write the receipts that were added."""
