@@ -115,7 +115,9 @@ def _run_on_index(statement: Statement) -> None:
     """Run a statement on the index of this connection, which is made when it is not there."""
     try:
         run(statement, ())
-    except OperationalError:
+    except OperationalError as error:  # only if it is not there: others may have ended the transaction
+        if "no such table: temp." not in str(error):
+            raise
         for text in _INDEX_RECEIPTS:
             run({"sqlite": text}, ())
         run(statement, ())
