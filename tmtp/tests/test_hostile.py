@@ -270,11 +270,33 @@ VALUES = [
 
 @pytest.mark.parametrize("op", FIELDS)
 async def test_every_field_with_every_odd_value(server, bystander, op):
+    link = None
     for text in [odd(op, field, value) for field in FIELDS[op] for value in VALUES]:
-        link = await (server.greet() if op < 3 else server.register())
+        link = link or await (server.greet() if op < 3 else server.register())
         datalen = json.loads(text).get("datalen")
-        link.writer.write(raw(text, b"\xff" * datalen if datalen in (1, 2) else b"") + frame(op=12))
-        assert await link.ended() in REASONS, text
+        link.writer.write(raw(text, b"\xff" * datalen if datalen in (1, 2) else b""))
+        if op < 3:
+            link.send(op=12)
+            assert await link.ended() in REASONS, text
+            link = None
+        elif not await goes_on(link, text):
+            link.close()
+            link = None
+    if link:
+        await link.leave()
+
+
+async def goes_on(link, text):
+    """Return whether the server answers the next request. If it ends the link instead, it says why."""
+    link.send(b"x", op=7, id="the next", for_=[])
+    while True:
+        header, _ = await link.receive()
+        if header["op"] == "quit":
+            assert header["error"] in REASONS, text
+            return False
+        if header.get("id") == "the next":
+            assert "error" not in header, text
+            return True
 
 
 def odd(op, field, value):
