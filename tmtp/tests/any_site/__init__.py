@@ -48,8 +48,11 @@ def prepare(commands: Iterable[list[str]]) -> None:
     from django.db import connection, connections
     from django.db.models import AutoField, BigAutoField
 
+    from tmtp.tests.databases import migrate_faster
+
     for command in commands:
         call_command(*command)
+    migrate_faster()
     call_command("migrate", verbosity=0)
     if "replica" in connections:
         copy(connection, connections["replica"])
