@@ -63,7 +63,8 @@ class Player:
         try:
             for name in self._conversation.people:
                 self._introduce(name)
-            self._settle({})
+            if any("/" in name for name in self._conversation.people):  # others are told of no new user
+                self._settle({})
             for block in self._conversation.blocks:
                 self._play(block)
         except Differs as differs:
