@@ -10,6 +10,7 @@ and it imports this project's code itself. The server that forks knows no settin
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import ctypes
 import gc
@@ -72,7 +73,7 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 STREAMS = 0, 1, 2
 THRESHOLDS = 10_000, 10, 100  # of garbage collection: as conftest.py has them
 INTERPRETERS_OWN = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_")  # variables that only a new interpreter obeys
-OTHERS = {"PYTHONPATH", "PYTHONUNBUFFERED"}  # variables of Python that a forked process obeys, too
+OTHERS = {"PYTHONIOENCODING", "PYTHONPATH", "PYTHONUNBUFFERED"}  # variables of Python that a forked process obeys, too
 
 
 # In the process of the tests.
@@ -244,13 +245,16 @@ def become(order: dict[str, Any], paths: list[str]) -> None:
 
 def renew_streams() -> None:
     """Open the standard streams as Python does: those of the server know what it had there."""
-    unbuffered, how = bool(os.environ.get("PYTHONUNBUFFERED")), {"closefd": False, "encoding": sys.stdout.encoding}
+    unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
+    given, _, errors = os.environ.get("PYTHONIOENCODING", "").partition(":")
+    encoding = codecs.lookup(given or sys.stdout.encoding).name
+    errors = errors or ("strict" if given else sys.stdout.errors)
     out = open(1, "wb", 0 if unbuffered else -1, closefd=False)  # noqa: SIM115
-    sys.stdin = sys.__stdin__ = open(0, errors=sys.stdin.errors, **how)  # noqa: SIM115
+    sys.stdin = sys.__stdin__ = open(0, errors=errors, encoding=encoding, closefd=False)  # noqa: SIM115
     sys.stdout = sys.__stdout__ = io.TextIOWrapper(
-        out, sys.stdout.encoding, sys.stdout.errors, line_buffering=out.isatty(), write_through=unbuffered
+        out, encoding, errors, line_buffering=out.isatty(), write_through=unbuffered
     )
-    sys.stderr = sys.__stderr__ = open(2, "w", 1, errors="backslashreplace", **how)  # noqa: SIM115
+    sys.stderr = sys.__stderr__ = open(2, "w", 1, encoding, "backslashreplace", closefd=False)  # noqa: SIM115
 
 
 def run(words: list[str]) -> None:

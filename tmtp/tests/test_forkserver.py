@@ -64,8 +64,17 @@ def test_how_a_process_ends() -> None:
     assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
 
 
+@pytest.mark.parametrize("given", ["ascii", "latin-1:strict", ":replace", "utf-8:surrogateescape"])
+def test_streams_have_the_encoding_that_is_asked_for(given: str) -> None:
+    code = "import sys; print([(each.encoding, each.errors) for each in (sys.stdin, sys.stdout, sys.stderr)])"
+    env = {**os.environ, "PYTHONIOENCODING": given}
+    anew = ["-B"]  # with an option, a process is not forked
+    forked, new = (subprocess.check_output([sys.executable, *option, "-c", code], env=env) for option in ([], anew))
+    assert forked == new
+
+
 NEW = {
-    "an encoding": ({"PYTHONIOENCODING": "ascii"}, {}),
+    "a locale": ({"LC_ALL": "POSIX"}, {}),
     "work before the start": ({}, {"preexec_fn": die_with_parent(lambda: None)}),
     "open files": ({}, {"pass_fds": [0]}),
 }
