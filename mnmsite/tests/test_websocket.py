@@ -105,23 +105,22 @@ async def test_other_sites_pages_and_text_are_refused(site: Site) -> None:
         assert link.close_code == 4003
 
 
-async def test_a_stopped_website_leaves_nobody_online(site: Site) -> None:
+async def test_a_stopped_website_leaves_nobody_online(site: Site, other: Other) -> None:
     browser, phone = await dial(site), await site.server.register()
     await browser.register()
     hello = await dial(site)
     pages = [await asyncio.open_connection("127.0.0.1", site.port) for _ in range(6)]
     said = site.log
     try:
-        with site.other_process() as other:
-            online, leases = connected(other)
-            assert leases == 1
-            for _, page in pages:
-                page.write(b"GET /sign-in/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-            answers = [asyncio.ensure_future(page.readline()) for page, _ in pages]
-            await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)  # the others are under way
-            assert await asyncio.to_thread(site.stop, signal.SIGTERM) == 0
-            assert site.log == said
-            assert connected(other) == [online - 1, 0]
+        online, leases = connected(other)
+        assert leases == 1
+        for _, page in pages:
+            page.write(b"GET /sign-in/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        answers = [asyncio.ensure_future(page.readline()) for page, _ in pages]
+        await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)  # the others are under way
+        assert await asyncio.to_thread(site.stop, signal.SIGTERM) == 0
+        assert site.log == said
+        assert connected(other) == [online - 1, 0]
         again = await site.server.login(browser.uid, browser.nodeid)
         for link in (browser, hello, phone, again, *(page for _, page in pages)):
             link.close()

@@ -61,7 +61,7 @@ function focusState(target) {
   if (here === target) see();
   const back = follows(target, here) && !here.contains(target);
   return {
-    lost, nowhere, back, arrived: here === target, gone: !target.isConnected, visible: isThere(target),
+    lost, nowhere, back, arrived: here === target, gone: !target.isConnected,
     skips: here.matches('a[href^="#"]') && Boolean(document.getElementById(here.hash.slice(1))?.contains(target)),
     distance: back ? distance(target, here) : distance(here, target),
     way: document.seen.names.slice(-PATIENCE), wrong: document.seen.problems,

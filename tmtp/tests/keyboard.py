@@ -36,7 +36,7 @@ WIDE_LIGHT, NARROW_DARK = Look("light", 1280), Look("dark", 360)
 WIDE_DARK, NARROW_LIGHT = Look("dark", 1280), Look("light", 360)
 
 FUNCTIONS = Path(__file__).with_suffix(".js").read_text().replace("PATIENCE", str(PATIENCE))
-AIM = f"(target) => {{ {FUNCTIONS} document.aim = target; return focusState(target); }}"
+AIM = f"(target) => {{ {FUNCTIONS} document.aim = target; return isThere(target) ? focusState(target) : null; }}"
 STATE = f"() => {{ {FUNCTIONS} return focusState(document.aim); }}"
 STEPS = "(field, text) => [...field.options].findIndex((one) => one.text === text) - field.selectedIndex"
 
@@ -90,11 +90,13 @@ class Keyboard:
         return times
 
     def aim(self, target: Locator) -> dict[str, Any]:
-        """Choose an element, which must be visible. Return where the focus is, as seen from it."""
-        state: dict[str, Any] = target.evaluate(AIM)
-        if not state["visible"]:
+        """Choose an element as soon as it can have the focus. Return where the focus is, as seen from it."""
+        state: dict[str, Any] | None = target.evaluate(AIM)
+        if state is None:
             expect(target).to_be_visible()
+            expect(target).to_be_enabled()
             state = target.evaluate(AIM)
+        assert state, f"{target} is not there any more"
         return self.checked(state)
 
     def state(self) -> dict[str, Any]:

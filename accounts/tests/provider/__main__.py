@@ -22,7 +22,7 @@ class Quiet(WSGIRequestHandler):
 
 
 django.setup()
-call_command("migrate", verbosity=0)
+call_command("migrate", run_syncdb=True, verbosity=0)
 from django.contrib.auth.models import User  # noqa: E402
 
 for name in ("ann", "bob"):

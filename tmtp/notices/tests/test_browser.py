@@ -84,63 +84,60 @@ def chromium(shared_chromium):
         yield other
 
 
-def test_installed_offline_and_told(site, new_page):
+def test_installed_offline_and_told(site, other, new_page):
     name = unique("reader")
-    with site.other_process() as other:
-        session, _uid = other.run(MEMBER.format(name=name))
-        page = new_page(service_workers="allow", permissions=["notifications"])
-        page.context.add_cookies([{"name": "sessionid", "value": session, "url": site.url}])
-        page.goto("/notifications/")
+    session, _uid = other.run(MEMBER.format(name=name))
+    page = new_page(service_workers="allow", permissions=["notifications"])
+    page.context.add_cookies([{"name": "sessionid", "value": session, "url": site.url}])
+    page.goto("/notifications/")
 
-        # The manifest and the service worker
-        manifest = page.request.get(page.locator("link[rel=manifest]").get_attribute("href")).json()
-        assert (manifest["display"], manifest["start_url"], manifest["scope"]) == ("standalone", "/mailbox/", "/")
-        for icon in manifest["icons"]:
-            width = page.evaluate(WIDTH, icon["src"])
-            assert f"{width}x{width}" == icon["sizes"]
-        page.wait_for_function("() => navigator.serviceWorker.controller")
+    # The manifest and the service worker
+    manifest = page.request.get(page.locator("link[rel=manifest]").get_attribute("href")).json()
+    assert (manifest["display"], manifest["start_url"], manifest["scope"]) == ("standalone", "/mailbox/", "/")
+    for icon in manifest["icons"]:
+        width = page.evaluate(WIDTH, icon["src"])
+        assert f"{width}x{width}" == icon["sizes"]
+    page.wait_for_function("() => navigator.serviceWorker.controller")
 
-        # A notice of an open page in the background: from one of two tabs
-        second = page.context.new_page()
-        second.add_init_script(f"({LATE_WORD})()")
-        second.goto("/devices/")
-        page.bring_to_front()
-        keys = Keyboard(page, NARROW_DARK)
-        keys.press("button", "Turn on in this browser")
-        expect(page.get_by_text("Notifications are on in this browser while a page")).to_be_visible()
-        page.wait_for_function("() => Object.keys(localStorage).some((key) => key.startsWith('tmtp_notices_last'))")
-        for one in (page, second):
-            one.evaluate(HIDE)
-        other.run(SENT.format(name=name, subject="Shipped", text="Today"))
-        ((title, body, url),) = page.evaluate(SHOWN)
-        assert (title, body) == ("mnm website", "Shipped")
+    # A notice of an open page in the background: from one of two tabs
+    second = page.context.new_page()
+    second.add_init_script(f"({LATE_WORD})()")
+    second.goto("/devices/")
+    page.bring_to_front()
+    keys = Keyboard(page, NARROW_DARK)
+    keys.press("button", "Turn on in this browser")
+    expect(page.get_by_text("Notifications are on in this browser while a page")).to_be_visible()
+    page.wait_for_function("() => Object.keys(localStorage).some((key) => key.startsWith('tmtp_notices_last'))")
+    for one in (page, second):
+        one.evaluate(HIDE)
+    other.run(SENT.format(name=name, subject="Shipped", text="Today"))
+    ((title, body, url),) = page.evaluate(SHOWN)
+    assert (title, body) == ("mnm website", "Shipped")
 
-        # The tab that has shown it is frozen, and a third one is being closed
-        page.evaluate(CLOSE)
-        third = page.context.new_page()
-        third.add_init_script(f"({LATE_WORD})()")
-        third.goto("/devices/")
-        third.close()
-        page.evaluate(FREEZE)
-        other.run(SENT.format(name=name, subject="Delivered", text="Tomorrow"))
-        assert [body for _title, body, _url in second.evaluate(SHOWN)] == ["Delivered"]
-        second.goto(url)
-        expect(second.get_by_role("heading", level=1)).to_have_text("Shipped")
+    # The tab that has shown it is frozen, and a third one is being closed
+    page.evaluate(CLOSE)
+    third = page.context.new_page()
+    third.add_init_script(f"({LATE_WORD})()")
+    third.goto("/devices/")
+    third.close()
+    page.evaluate(FREEZE)
+    other.run(SENT.format(name=name, subject="Delivered", text="Tomorrow"))
+    assert [body for _title, body, _url in second.evaluate(SHOWN)] == ["Delivered"]
+    second.goto(url)
+    expect(second.get_by_role("heading", level=1)).to_have_text("Shipped")
 
-        # Without a connection
-        page.context.set_offline(True)
-        page.goto("/mailbox/")
-        expect(page.get_by_role("heading", level=1)).to_have_text("No connection")
-        assert "rgb" in page.get_by_role("link", name="Try again").evaluate(
-            "it => getComputedStyle(it).backgroundColor"
-        )
-        kept = page.evaluate(KEPT)
-        assert sorted(path.rsplit("/", 1)[-1].split(".")[0] for path in kept) == ["", "icon-192", "offline"]
-        assert "/notifications/offline/" in kept
-        page.context.set_offline(False)
-        keys.follow("Try again")
-        expect(page.get_by_role("heading", level=1)).to_have_text("Mailbox")
-        turn_on_web_push(keys, other, name)
+    # Without a connection
+    page.context.set_offline(True)
+    page.goto("/mailbox/")
+    expect(page.get_by_role("heading", level=1)).to_have_text("No connection")
+    assert "rgb" in page.get_by_role("link", name="Try again").evaluate("it => getComputedStyle(it).backgroundColor")
+    kept = page.evaluate(KEPT)
+    assert sorted(path.rsplit("/", 1)[-1].split(".")[0] for path in kept) == ["", "icon-192", "offline"]
+    assert "/notifications/offline/" in kept
+    page.context.set_offline(False)
+    keys.follow("Try again")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Mailbox")
+    turn_on_web_push(keys, other, name)
 
 
 def turn_on_web_push(keys, other, name):

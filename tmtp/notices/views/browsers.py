@@ -16,6 +16,7 @@ from tmtp.models import Node
 from tmtp.protocol.values import whole_number
 from tmtp.services.errors import Refused
 from tmtp.times import number_at
+from tmtp.web.decorators import member_page
 from tmtp.web.limits import spend
 
 from .. import subscriptions
@@ -43,15 +44,15 @@ def subscribe(request: HttpRequest, node: Node) -> HttpResponse:
     return HttpResponse(status=204)
 
 
-@mailbox_page("POST")
-def unsubscribe(request: HttpRequest, node: Node) -> HttpResponse:
+@member_page("POST")
+def unsubscribe(request: HttpRequest) -> HttpResponse:
     """End the subscription of this browser."""
     subscriptions.unsubscribe(request)
     return HttpResponse(status=204)
 
 
-@mailbox_page("POST")
-def looking(request: HttpRequest, node: Node) -> HttpResponse:
+@member_page("POST")
+def looking(request: HttpRequest) -> HttpResponse:
     """Note that a page has come in front of the member, is still there, or was left.
 
     Pages of before an update give neither a name nor a number. They count as one page, and what arrives last counts.
