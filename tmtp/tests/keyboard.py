@@ -91,13 +91,12 @@ class Keyboard:
 
     def aim(self, target: Locator) -> dict[str, Any]:
         """Choose an element as soon as it can have the focus. Return where the focus is, as seen from it."""
-        state: dict[str, Any] | None = target.evaluate(AIM)
-        if state is None:
+        for _ in range(PATIENCE):  # the page may replace it at this moment
+            if state := target.evaluate(AIM):
+                return self.checked(state)
             expect(target).to_be_visible()
             expect(target).to_be_enabled()
-            state = target.evaluate(AIM)
-        assert state, f"{target} is not there any more"
-        return self.checked(state)
+        raise AssertionError(f"{target} cannot have the focus")
 
     def state(self) -> dict[str, Any]:
         """Return where the focus is, as seen from the element that was chosen."""
