@@ -44,6 +44,7 @@ FIXTURES = ("mnmsite.tests.browser", "accounts.tests.provider")  # site, chromiu
 ONCE = re.compile(r"^pytestmark = .*\bpytest\.mark\.once\b", re.MULTILINE)  # as a module says it
 
 run = contextlib.ExitStack()  # everything to clean up after the run
+atexit.register(gc.freeze)  # then, to look for cycles would take half a second
 atexit.register(run.close)
 
 

@@ -10,6 +10,7 @@ and it imports this project's code itself. The server that forks knows no settin
 
 from __future__ import annotations
 
+import atexit
 import codecs
 import contextlib
 import ctypes
@@ -195,6 +196,7 @@ def serve(link: socket.socket, libraries: Sequence[str]) -> dict[str, Any]:
         pid = fork_for_another_parent()
         if not pid:
             link.close()
+            atexit.register(gc.freeze)  # to look for cycles at the end would take a fifth of a command's time
             signal.signal(signal.SIGINT, signal.default_int_handler)
             for own, stream in zip(STREAMS, streams, strict=True):
                 os.dup2(stream, own)
