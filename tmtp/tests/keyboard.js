@@ -54,6 +54,11 @@ function see() {
   if (problem) problems.push(`${nameOf(one)} ${problem}`);
 }
 
+// Whether an element can have the focus, and the page's scripts listen.
+function isReady(target) {
+  return isThere(target) && document.readyState === "complete";
+}
+
 // Where the focus is, as seen from the element to which it is to come.
 function focusState(target) {
   const here = document.activeElement, nowhere = here === document.body, lost = nowhere && "seen" in document;

@@ -36,7 +36,7 @@ WIDE_LIGHT, NARROW_DARK = Look("light", 1280), Look("dark", 360)
 WIDE_DARK, NARROW_LIGHT = Look("dark", 1280), Look("light", 360)
 
 FUNCTIONS = Path(__file__).with_suffix(".js").read_text().replace("PATIENCE", str(PATIENCE))
-AIM = f"(target) => {{ {FUNCTIONS} document.aim = target; return isThere(target) ? focusState(target) : null; }}"
+AIM = f"(target) => {{ {FUNCTIONS} document.aim = target; return isReady(target) ? focusState(target) : null; }}"
 STATE = f"() => {{ {FUNCTIONS} return focusState(document.aim); }}"
 STEPS = "(field, text) => [...field.options].findIndex((one) => one.text === text) - field.selectedIndex"
 
@@ -96,6 +96,7 @@ class Keyboard:
                 return self.checked(state)
             expect(target).to_be_visible()
             expect(target).to_be_enabled()
+            self.page.wait_for_load_state()
         raise AssertionError(f"{target} cannot have the focus")
 
     def state(self) -> dict[str, Any]:

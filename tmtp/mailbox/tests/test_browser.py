@@ -253,6 +253,7 @@ def test_threads_are_put_away_with_the_keyboard_alone(other, member):
     expect(page.locator("#threads a", has_text="No 03")).to_be_focused()
     keys.press("o")
     expect(page.get_by_role("heading", level=1, name="No 03")).to_be_visible()
+    page.wait_for_load_state()  # until its scripts listen
     keys.press("m")
     expect(page.get_by_text("1 thread muted.")).to_be_visible()
     by_tab.follow("Mailbox", within=page.locator(".back"))
@@ -261,7 +262,7 @@ def test_threads_are_put_away_with_the_keyboard_alone(other, member):
     for _ in range(4):  # to the thread, before its navigation was skipped, before it was muted, and to the list
         page.go_back()
     expect(rows).to_have_count(32)
-    assert page.evaluate("scrollY") > 400
+    page.wait_for_function("scrollY > 400")
 
     # a key is a letter in a field; help, and turning shortcuts off
     page.get_by_label("Search messages").press_sequentially("e#")
