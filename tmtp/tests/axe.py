@@ -28,10 +28,11 @@ def load_with_pages(page: Any) -> None:
 
 
 def _load(page: Any) -> None:
-    """Load axe-core into the open document. `page.evaluate` would parse it three times."""
-    session = page.context.new_cdp_session(page)
-    session.send("Runtime.evaluate", {"expression": f"{AXE_SCRIPT};0"})
-    session.detach()
+    """Load axe-core into the open document. `page.evaluate` would parse it three times.
+
+    The session ends with the page: detaching one would turn off the page's virtual authenticators.
+    """
+    page.context.new_cdp_session(page).send("Runtime.evaluate", {"expression": f"{AXE_SCRIPT};0"})
 
 
 def violations(page: Any, *, look_alone: bool = False, excused: Sequence[tuple[str, str]] = ()) -> list[str]:
