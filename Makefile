@@ -17,7 +17,7 @@ define install
 endef
 PRINT = awk '/^Collecting / { print "  " $$2 } /^Installing / { print "  unpacking them" } { fflush() }'
 
-.PHONY: help setup run hello test test-app test-slow test-servers test-apps test-site test-browser test-postgresql-app test-postgresql-servers test-postgresql-site lint bench bench-cluster faults fuzz soak docs screenshots messages requirements clean
+.PHONY: help setup run hello test test-app test-slow test-servers test-apps test-delivery test-site test-browser test-postgresql-app test-postgresql-servers test-postgresql-site lint bench bench-cluster faults fuzz soak docs screenshots messages requirements clean
 
 help:
 	@echo 'make setup   install in .venv what the site and its tests need'
@@ -84,8 +84,9 @@ hello: .venv/installed
 # migrate a database once, in a folder for all (tmtp/tests/databases.py).
 test: setup
 	@export TEST_TEMPLATES=$$(mktemp --directory); trap 'rm -rf "$$TEST_TEMPLATES"' EXIT; \
-	$(MAKE) --no-print-directory --jobs=11 --output-sync=target test-apps test-browser test-slow test-servers \
-		test-postgresql-servers test-postgresql-site test-postgresql-app test-app test-site lint
+	$(MAKE) --no-print-directory --jobs=12 --output-sync=target test-apps test-browser test-slow test-servers \
+		test-postgresql-servers test-postgresql-site test-postgresql-app test-app test-site \
+		test-delivery lint
 
 # Everything runs on SQLite: the app on the smallest settings (tmtp/tests/settings.py), all else on the site's.
 test-app: setup
@@ -102,9 +103,13 @@ SERVERS := $(patsubst %,tmtp/tests/test_%.py,console conversations crash databas
 test-servers: setup
 	$(PY) -m pytest $(SERVERS)
 
-APPS := tmtp/admin tmtp/api tmtp/delivery tmtp/mailbox tmtp/notices tmtp/pages tmtp/web
+# Each run is one process. All wait for the processors, so whoever has most to do ends last: these share what there is.
+APPS := tmtp/admin tmtp/api tmtp/mailbox tmtp/notices tmtp/pages tmtp/web
 test-apps: setup
 	$(PY) -m pytest $(APPS) $(BROWSER:%=--ignore=%)
+
+test-delivery: setup
+	$(PY) -m pytest tmtp/delivery $(BROWSER:%=--ignore=%)
 
 test-site: setup
 	$(PY) -m pytest accounts mnmsite $(BROWSER:%=--ignore=%)
@@ -124,7 +129,7 @@ test-postgresql-servers: setup
 	$(PY) -m pytest --database=postgresql -m "not once" $(SERVERS)
 
 test-postgresql-site: setup
-	$(PY) -m pytest --database=postgresql -m "not once" $(APPS) accounts mnmsite
+	$(PY) -m pytest --database=postgresql -m "not once" $(APPS) tmtp/delivery accounts mnmsite
 
 lint: lint-code lint-packages
 
