@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.contrib.auth import get_user_model
+from django.core import serializers
 from django.utils import timezone
 
 from tmtp.models import User
@@ -38,6 +41,24 @@ def test_a_user_is_disabled_with_the_account_and_no_other() -> None:
     ann.is_active = True
     ann.save()
     assert not is_disabled(ann)
+
+
+def test_to_look_up_a_user_takes_no_transaction(django_assert_num_queries: Any) -> None:
+    """On SQLite, a transaction waits for whoever writes."""
+    ann = member()
+    user = user_of(ann)
+    with django_assert_num_queries(1):
+        assert user_of(ann) == user
+
+
+def test_an_account_that_is_loaded_after_its_user_is_followed() -> None:
+    ann = member()
+    user_of(ann)
+    ann.is_active = False
+    (loaded,) = serializers.deserialize("json", serializers.serialize("json", [ann]))
+    get_user_model().objects.filter(pk=ann.pk)._raw_delete("default")
+    loaded.save()
+    assert is_disabled(ann)
 
 
 def test_who_gets_an_account_that_is_not_active_is_disabled() -> None:
