@@ -80,9 +80,16 @@ hello: .venv/installed
 	@$(PY) manage.py runtmtp 2>/dev/null & trap "kill $$! 2>/dev/null; wait" EXIT; \
 	$(PY) manage.py tmtplisten "ann of rome" --hello --once
 
+# Python compiles a module when it is first imported. Runs that all begin at once would each compile what all of them
+# import. So after an installation, two processes do that first.
+.venv/compiled: .venv/installed-test | translations
+	@$(PY) -m pytest --quiet --collect-only tmtp/tests >/dev/null & \
+		$(PY) -m pytest --quiet --collect-only accounts mnmsite $(APPS) >/dev/null; wait
+	@touch $@
+
 # All runs at once: each waits for clocks and disks half of its time. What they say comes when one ends. Those on SQLite
 # migrate a database once, in a folder for all (tmtp/tests/databases.py).
-test: setup
+test: setup .venv/compiled
 	@export TEST_TEMPLATES=$$(mktemp --directory); trap 'rm -rf "$$TEST_TEMPLATES"' EXIT; \
 	$(MAKE) --no-print-directory --jobs=12 --output-sync=target test-apps test-browser test-slow test-servers \
 		test-postgresql-servers test-postgresql-site test-postgresql-app test-app test-site \
