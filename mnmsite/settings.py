@@ -136,6 +136,7 @@ ACCOUNTS_SECOND_FACTOR = env.read("MNM_SECOND_FACTOR", env.second_factor, "staff
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "accounts.usernames.MemberBackend"]
 AXES_FAILURE_LIMIT = "accounts.signin.lockout.failure_limit"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "accounts.sessions.browsers.address_of"
 AXES_USERNAME_CALLABLE = "accounts.usernames.lockout_name"
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_ON_SUCCESS = True

@@ -134,14 +134,6 @@ def test_browsers_have_names(agent, name):
     assert description.name_of(agent) == name
 
 
-@pytest.mark.parametrize(
-    ("given", "address"), [("fe80::1%eth0", "fe80::1"), ("", None), ("unix:", None), ("192.0.2.1", "192.0.2.1")]
-)
-def test_whatever_the_web_server_says_of_the_address(ann, given, address):
-    sign_in(address=given)
-    assert Browser.objects.get().address == address
-
-
 def test_two_requests_may_note_a_browser_at_the_same_moment(ann):
     """Such as the page after a changed password, whose session has a new key."""
     here = sign_in()
