@@ -5,6 +5,7 @@ Programs read .mo files, which are made from .po files (docs/how-to/translate.md
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,11 @@ def compile_catalogues(paths: list[Path]) -> None:
 
     for path in paths:
         files = [f"--input-file={path}", f"--output-file={path.with_suffix('.mo')}"]
-        CommandLineInterface().run(["pybabel", "--quiet", "compile", *files])
+        try:
+            CommandLineInterface().run(["pybabel", "--quiet", "compile", *files])
+        except Exception as error:  # of any kind: the other catalogues are made all the same
+            path.with_suffix(".mo").unlink(missing_ok=True)  # it may be half a file
+            sys.stderr.write(f"{path}: {error}\n")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from django.test import override_settings
 from django.utils.translation import gettext, override
 
 from mnmsite.tests.pseudo import write_catalogue
+from tools import translations
 from tools.messages import CATALOGUES, LANGUAGES, path_of, read, texts_of
 
 pytestmark = pytest.mark.once
@@ -147,3 +148,16 @@ def test_these_tests_notice(text, translated) -> None:
 )
 def test_these_tests_let_through(text, translated) -> None:
     assert not list(differences(Message(text, translated)))
+
+
+@pytest.mark.parametrize(
+    "broken", [b'msgid "x"\nmsgstr "\xff"\n', b'msgid ""\nmsgstr "Content-Type: x; charset=none\\n"\n']
+)
+def test_a_catalogue_that_cannot_be_read_keeps_back_no_other(tmp_path, capsys, broken) -> None:
+    paths = [tmp_path / language / "LC_MESSAGES" / "django.po" for language in ("de", "fr")]
+    for path, text in zip(paths, (broken, b'msgid ""\nmsgstr "Language: fr\\n"\n'), strict=True):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(text)
+    translations.compile_catalogues(paths)
+    assert [path.with_suffix(".mo").exists() for path in paths] == [False, True]
+    assert str(paths[0]) in capsys.readouterr().err

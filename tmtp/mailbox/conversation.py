@@ -114,12 +114,14 @@ class Item:
 class Part:
     """Consecutive messages of a thread, and whether there are `earlier` and `later` ones.
 
-    `gone` are the numbers of messages that are still in the index but not in the mailbox any more.
+    `gone` are the numbers of messages that are still in the index but not in the mailbox any more. `known` is the
+    number of the newest message that the reader knew before.
     """
 
     items: Sequence[Item]
     earlier: bool = False
     later: bool = False
+    known: int = 0
     gone: list[int] = field(default_factory=list)
 
     @property
@@ -131,7 +133,7 @@ class Part:
     def position(self) -> Position:
         """How far somebody has come who has read this part. It has messages."""
         entries = [item.entry for item in self.items]
-        return Position(entries[-1].number, max(entry.pk for entry in entries))
+        return Position(max(self.known, entries[-1].number), max(entry.pk for entry in entries))
 
     @property
     def first(self) -> int:
@@ -159,8 +161,10 @@ def until(
 
 def after(mailbox: Node, thread: Thread, position: Position) -> Part:
     """Return the messages of a thread that are not known to a reader at this position: the first to be indexed."""
-    entries = position.after(entries_of(thread)).order_by("pk")[:AT_ONCE]
-    return _part(mailbox, sorted(entries, key=lambda entry: entry.number))
+    found = list(position.after(entries_of(thread)).order_by("pk")[: AT_ONCE + 1])
+    part = _part(mailbox, sorted(found[:AT_ONCE], key=lambda entry: entry.number))
+    part.later, part.known = len(found) > AT_ONCE, position.number
+    return part
 
 
 def entries_of(thread: Thread, *, deleted: bool = False) -> QuerySet[Entry]:

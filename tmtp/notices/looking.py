@@ -17,6 +17,7 @@ from .models import OpenPage
 
 LOOKING = timedelta(seconds=90)
 REMEMBERED = timedelta(minutes=10)  # longer than a request may be on its way
+PAGES_MAX = 100  # of a member; those that said something last are remembered
 
 
 def note(account: Any, page: str, word: int, visible: bool) -> None:
@@ -25,6 +26,9 @@ def note(account: Any, page: str, word: int, visible: bool) -> None:
     with transaction.atomic():
         OpenPage.objects.bulk_create([OpenPage(account=account, page=page, **said)], ignore_conflicts=True)
         OpenPage.objects.filter(account=account, page=page, word__lt=word).update(**said)
+    mine = OpenPage.objects.filter(account=account).order_by("-at", "-pk")
+    if too_many := list(mine.values_list("pk", flat=True)[PAGES_MAX:]):
+        OpenPage.objects.filter(pk__in=too_many).delete()
 
 
 def is_looking(account: Any) -> bool:

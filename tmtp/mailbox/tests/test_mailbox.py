@@ -9,8 +9,9 @@ import pytest
 from tmtp.mailbox.models import Entry, Thread
 from tmtp.mailbox.positions import end_of
 from tmtp.mailbox.unread import unread
-from tmtp.models import Member, Report
+from tmtp.models import Member, Message, QueueEntry, Report
 from tmtp.services.groups import groups
+from tmtp.services.messages.fanout import LATE
 from tmtp.services.messages.recall import recall
 from tmtp.services.messages.sending import send_message
 from tmtp.tests.people import forget, unique, waiting
@@ -168,6 +169,48 @@ def test_what_comes_while_a_thread_is_open_is_added(browser, ann, bob):
     assert [text in news for text in ("text 0", "text 1", "text 2")] == [False, True, False]
     assert browser.get(live(news)).status_code == 204
     assert threads(ann)[0].unread == 1  # the first one, which has not been opened
+
+
+@pytest.mark.once
+def test_many_messages_that_come_at_once_are_all_added(browser, ann, bob, monkeypatch):
+    monkeypatch.setattr("tmtp.mailbox.conversation.AT_ONCE", 2)
+    first = letter(bob, "bob", "Open", "text 0", ann.user)
+    (thread,) = threads(ann)
+    after = url("thread", thread.pk, query=f"?after={end_of(ann)}")
+    taken_back = [letter(bob, "bob", "", "mistake", ann.user, thread=first) for _ in range(2)]
+    for place in range(1, 4):
+        letter(bob, "bob", "", f"text {place}", ann.user, thread=first)
+    assert threads(ann)[0].messages == 6
+    QueueEntry.objects.filter(node=ann, message_id__in=[int(msgid, 16) for msgid in taken_back]).delete()
+    news = browser.get(after).text
+    assert [text in news for text in ("mistake", "text 1", "text 2", "text 3")] == [False, True, True, False]
+    assert "from:body, load" in news  # the page asks for the rest at once
+    rest = browser.get(live(news)).text
+    assert "text 3" in rest
+    assert ", load" not in rest
+
+
+@pytest.mark.once
+def test_a_message_that_is_committed_late_makes_no_older_ones_new(browser, ann, bob):
+    first = letter(bob, "bob", "Open", "text 0", ann.user)
+    (thread,) = threads(ann)
+    after = url("thread", thread.pk, query=f"?after={end_of(ann)}")
+    letter(bob, "bob", "", "late", ann.user, thread=first)
+    threads(ann)
+    _date_back(Entry.objects.order_by("pk").last(), LATE // 2)
+    after = live(browser.get(after).text)
+    letter(bob, "bob", "", "old", ann.user, thread=first)
+    threads(ann)
+    _date_back(Entry.objects.order_by("pk").last(), LATE + LATE // 4)
+    assert browser.get(after).status_code == 204
+
+
+def _date_back(entry, nanoseconds):
+    """Let a message have been numbered before."""
+    before, after = entry.number, entry.number - nanoseconds
+    Message.objects.filter(id=before).update(id=after)
+    QueueEntry.objects.filter(message_id=before).update(message_id=after)
+    Entry.objects.filter(pk=entry.pk).update(number=after)
 
 
 def live(page):

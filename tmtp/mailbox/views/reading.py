@@ -130,6 +130,9 @@ def _render_thread(request: HttpRequest, the: Thread, context: dict[str, Any]) -
 def _news(request: HttpRequest, node: Node, the: Thread, after: Position) -> HttpResponse:
     """Return the messages that have arrived since the page was rendered, or status 204 if there are none."""
     part: Part = conversation.after(node, the, after)
+    while part.gone:  # more may come after them
+        index.forget(node, part.gone)
+        part = conversation.after(node, the, after)
     if not part.items:
         return HttpResponse(status=204)
     actions.mark_read(node, part.unread)

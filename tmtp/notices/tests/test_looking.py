@@ -51,6 +51,17 @@ def test_a_page_that_was_left_is_remembered_longer_than_a_request_is_on_its_way(
 
 
 @pytest.mark.once
+def test_a_member_s_pages_are_bounded_without_a_worker(ann, monkeypatch):
+    monkeypatch.setattr("tmtp.notices.looking.PAGES_MAX", 2)
+    eve = member("eve the third")[0]
+    note(eve, "a", 1, True)
+    for page in ("a", "b", "c", "a", "d"):
+        note(ann.account, page, 1, True)
+    assert set(OpenPage.objects.filter(account=ann.account).values_list("page", flat=True)) == {"a", "d"}
+    assert is_looking(eve)
+
+
+@pytest.mark.once
 def test_pages_of_other_members_and_of_before_an_update(client, ann):
     client.post(PATH, {"page": "a", "word": "2"})
     client.post(PATH, {"page": "a", "word": "1", "visible": "1"})
