@@ -39,13 +39,18 @@ help:
 setup: .venv/installed-test translations .hypothesis/unicode_data
 
 # Python brings a wheel of pip. To unpack it is enough; venv installs it, and compiles all of it, which takes seconds.
+# Without a command in bin, `pip` in an activated .venv would be another Python's.
 export UNPACK_PIP := import ensurepip, pathlib, sysconfig, zipfile; \
 	wheel, = pathlib.Path(ensurepip.__file__).with_name('_bundled').glob('pip-*.whl'); \
-	zipfile.ZipFile(wheel).extractall(sysconfig.get_path('purelib'))
+	zipfile.ZipFile(wheel).extractall(sysconfig.get_path('purelib')); \
+	command = pathlib.Path(sysconfig.get_path('scripts'), 'pip'); \
+	command.write_text('\#!/bin/sh\nexec "$${0%/*}/python" -m pip "$$@"\n'); \
+	command.chmod(0o755)
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo 'Python 3.11 or later is needed, and was not found' >&2; exit 1; }
-	$(PYTHON) -m venv --without-pip .venv && $(PY) -c "$$UNPACK_PIP" 2>/dev/null || $(PYTHON) -m venv --clear .venv
+	$(PYTHON) -m venv --without-pip .venv && $(PY) -c "$$UNPACK_PIP" 2>/dev/null || $(PYTHON) -m venv --clear .venv || \
+		{ rm -rf .venv; exit 1; }
 
 .venv/installed: requirements.txt | .venv/bin/python
 	@echo 'Installing the packages of requirements.txt in .venv, about 60 with what they need:'

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -53,3 +57,12 @@ def test_make_test_runs_every_folder_of_tests():
 def test_the_workflow_has_a_job_for_each_python_of_the_matrix():
     (pythons,) = re.findall(r"^ +python: \[(.*)\]$", WORKFLOW, re.MULTILINE)
     assert [python.strip('" ') for python in pythons.split(",")] == list(constant("PYTHONS"))
+
+
+def test_the_environment_that_make_creates_has_a_pip_of_its_own(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    make = ["make", "--quiet", f"PYTHON={sys.executable}", ".venv/bin/python"]
+    subprocess.run(make, cwd=tmp_path, check=True, capture_output=True)
+    path = f"{tmp_path}/.venv/bin{os.pathsep}{os.environ['PATH']}"
+    answer = subprocess.run(["pip", "--version"], env={**os.environ, "PATH": path}, check=True, capture_output=True)
+    assert f"{tmp_path}/.venv/lib" in answer.stdout.decode()
