@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..services.storage.dialect import is_pooled
 from .waiting import lock_wait
 
 Stamp = tuple[int, int]  # a file's device and inode
+PAUSE = 0.05  # seconds between two attempts to copy the log
 PREPARE_AFTER = 5  # executions of a statement for which `dialect.run` does not ask
 
 
@@ -41,13 +43,35 @@ def make_transaction_durable() -> None:
 
 
 def rewrite_log() -> None:
-    """Copy SQLite's log into its database, sync that, and begin the log anew.
+    """Copy SQLite's log into its database, sync that, and begin the log anew. Raise OperationalError if it is in use.
 
     After a sync that failed, the system takes what it has not written for written, and a later sync says nothing of
     it. Without this, a log that was read again after a crash would look complete, with a hole on the disk.
     """
-    if connection.vendor == "sqlite":
-        connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    if connection.vendor == "sqlite" and _copy_log()[0]:
+        raise OperationalError("others read or copy the log of the database")
+
+
+def save_log() -> bool:
+    """Copy SQLite's log into its database, and sync that. Return whether all of it was copied within a second."""
+    give_up = time.monotonic() + lock_wait()
+    while True:
+        in_use, pages, copied = _copy_log()
+        if not in_use or 0 <= pages == copied:  # whoever still reads the log does not matter
+            return True
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(PAUSE)
+
+
+def _copy_log() -> tuple[int, int, int]:
+    """Copy SQLite's log into its database, sync that, and begin the log anew.
+
+    Return whether others use the log, so that not all of it was done, how many pages it has, and how many of them are
+    copied. While others copy it, both numbers are -1. See https://www.sqlite.org/pragma.html#pragma_wal_checkpoint
+    """
+    in_use, pages, copied = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return in_use, pages, copied
 
 
 class DatabaseFile:
@@ -84,9 +108,8 @@ class DatabaseFile:
             self._is_saved = False
             return
         if connection.connection is not None and not self._is_saved:
-            self._is_saved = True
             with suppress(Error):
-                rewrite_log()
+                self._is_saved = save_log()
         raise OperationalError("the file of the database or its log was removed or replaced: put it back, or restart")
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sqlite3
@@ -23,6 +24,7 @@ from tmtp.services.people.actors import Sender
 from tmtp.services.queue import queue
 from tmtp.services.queue.batch import Batch
 from tmtp.services.storage import room, spool
+from tmtp.store import durability
 from tmtp.store.failures import Failure, broke_a_write, failure_of
 from tmtp.store.reserve import Reserve
 
@@ -227,6 +229,26 @@ def test_after_a_failed_sync_the_log_is_written_anew_first(monkeypatch: pytest.M
     bench.call(lambda: 2)
     assert bench.work() == [2, []]
     assert calls == ["anew", "attempt", "attempt", "anew", "attempt"]
+
+
+@sqlite
+@on_disk
+def test_a_log_that_others_read_is_not_taken_for_one_that_is_begun_anew() -> None:
+    bench, log = Bench(), Path(f"{connection.settings_dict['NAME']}-wal")
+    bench.call(lambda: 1)
+    bench.work()
+    someone()
+    connection.cursor().execute("PRAGMA busy_timeout = 50")
+    with contextlib.closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM tmtp_node").fetchone()
+        bench.store._transactions._log_is_doubtful = True
+        with pytest.raises(OperationalError):
+            bench.store._transactions._check_log()
+        assert bench.store._transactions._log_is_doubtful
+        assert durability.save_log(), "all of it is in the database"
+    bench.store._transactions._check_log()
+    assert log.stat().st_size == 0
 
 
 # the reserve
