@@ -4,14 +4,15 @@ import gc
 import os
 from typing import Any
 
+import django
 from channels.routing import ProtocolTypeRouter, URLRouter
-from django.core.asgi import get_asgi_application
 from django.urls import re_path
 
 gc.disable()  # nothing that is imported is garbage, and looking for it takes a good part of a start
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mnmsite.settings")
-http = get_asgi_application()  # first: it loads the apps, and the consumers import models
+django.setup(set_prefix=False)  # first: the consumers import models
 
+from mnmsite.handler import Handler  # noqa: E402
 from tmtp import routing as tmtp  # noqa: E402
 from tmtp.consumers import TmtpConsumer  # noqa: E402
 from tmtp.mailbox import routing as mailbox  # noqa: E402
@@ -31,7 +32,7 @@ websocket = URLRouter(
     ]
 )
 
-application = ProtocolTypeRouter({"http": http, "tcp": TmtpConsumer.as_asgi(), "websocket": websocket})
+application = ProtocolTypeRouter({"http": Handler(), "tcp": TmtpConsumer.as_asgi(), "websocket": websocket})
 
 gc.freeze()  # what is there now stays, and is never looked through again
 gc.enable()

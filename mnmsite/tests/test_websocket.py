@@ -7,14 +7,15 @@ import os
 import signal
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
-from channels.testing import WebsocketCommunicator
-from django.conf import settings
-from django.utils.module_loading import import_string
+from asgiref.sync import AsyncToSync
+from channels.testing import ApplicationCommunicator, WebsocketCommunicator
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from mnmsite.handler import Handler
 from mnmsite.tests.browser import Site, running_site
 from mnmsite.tests.test_docs import DOCS, blocks, run_block
 from tmtp.tests.processes import Other
@@ -129,9 +130,15 @@ async def test_a_stopped_website_leaves_nobody_online(site: Site, other: Other) 
 
 
 @pytest.mark.once
-def test_no_request_waits_for_the_event_loop() -> None:
-    """A middleware that is only synchronous would have its thread do so, and keep a stopped website from ending."""
-    assert [name for name in settings.MIDDLEWARE if not getattr(import_string(name), "async_capable", False)] == []
+async def test_no_request_waits_for_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that does so would keep a stopped website from ending. WhiteNoise's middleware is only synchronous."""
+    waits: list[Any] = []
+    monkeypatch.setattr(AsyncToSync, "__call__", lambda *args: waits.append(args))
+    scope = {"type": "http", "method": "GET", "path": "/healthz", "query_string": b"", "headers": [(b"host", b"localhost")]}
+    request = ApplicationCommunicator(Handler(), scope)
+    await request.send_input({"type": "http.request"})
+    assert (await request.receive_output())["status"] == 200
+    assert waits == []
 
 
 @pytest.mark.once
