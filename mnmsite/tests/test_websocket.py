@@ -134,7 +134,8 @@ async def test_no_request_waits_for_the_event_loop(monkeypatch: pytest.MonkeyPat
     """A thread that does so would keep a stopped website from ending. WhiteNoise's middleware is only synchronous."""
     waits: list[Any] = []
     monkeypatch.setattr(AsyncToSync, "__call__", lambda *args: waits.append(args))
-    scope = {"type": "http", "method": "GET", "path": "/healthz", "query_string": b"", "headers": [(b"host", b"localhost")]}
+    headers = [(b"host", b"localhost")]
+    scope = {"type": "http", "method": "GET", "path": "/healthz", "query_string": b"", "headers": headers}
     request = ApplicationCommunicator(Handler(), scope)
     await request.send_input({"type": "http.request"})
     assert (await request.receive_output())["status"] == 200
