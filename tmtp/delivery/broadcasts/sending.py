@@ -99,7 +99,7 @@ class _Sender:
 
     def _make_users(self, broadcast: Broadcast) -> bool:
         """Create users for some of the accounts that have none yet. Return whether there were any."""
-        accounts = audience.accounts_without_user(broadcast).order_by("pk").only("pk")
+        accounts = audience.accounts_without_user(broadcast).order_by("pk")
         if self._last_account is not None:
             accounts = accounts.filter(pk__gt=self._last_account)
         some = list(accounts[:PORTION])

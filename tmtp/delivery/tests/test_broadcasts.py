@@ -9,6 +9,8 @@ from itertools import count
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group as AccountGroup
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tmtp.delivery.broadcasts import audience, lifecycle, reporting, sending, tasks
@@ -186,6 +188,21 @@ def test_who_dies_in_the_middle_leaves_the_rest_to_others(monkeypatch):
     assert state(one) == Broadcast.State.DONE
     assert list(got(one).values()) == [1] * 10
     assert one.sent == 10
+
+
+def test_a_portion_takes_as_many_queries_for_many_as_for_few():
+    site_user()  # which the first message would create
+
+    def queries(number):
+        accounts(number)
+        one = running(everyone=False, joined_since=NOW.date())
+        with CaptureQueriesContext(connection) as found:
+            assert not sending.send(one.pk, always)
+        assert len(got(one)) == number
+        Account.objects.all().delete()
+        return len(found)
+
+    assert queries(3) == queries(1)
 
 
 def test_one_at_a_time(asked):
