@@ -107,7 +107,7 @@ def only(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Conversation]]
 def test_a_running_server_twice(
     migrated_site: dict[str, str], tmp_path: Path, only: Callable[[str], list[Conversation]]
 ) -> None:
-    """It has settings of its own; what it is not verified with is said."""
+    """It has settings of its own; what it is not verified with is said. test_tmtpsim plays those conversations."""
     conversations = read_conversations()
     cannot = [each for each in conversations if each.server or each.needs_website]
     make_self_signed(tmp_path / CERT, tmp_path / KEY, ["127.0.0.1"])
