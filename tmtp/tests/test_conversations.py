@@ -11,7 +11,7 @@ import pytest
 from tmtp.protocol import errors
 from tmtp.simulation.verification.differences import Differs
 from tmtp.simulation.verification.player import Player
-from tmtp.simulation.verification.script import FOLDER, parse, read_conversations
+from tmtp.simulation.verification.script import FOLDER, before_answer, parse, read_conversations
 
 from .databases import on_postgresql
 
@@ -83,3 +83,28 @@ def test_what_is_not_as_the_conversation_says_is_noticed(what, server_for):
 def test_a_line_that_is_none():
     with pytest.raises(ValueError, match=r"x\.conversation:3: Ann says hello"):
         list(parse("== a title\npeople ann\nAnn says hello\n", "x.conversation"))
+
+
+INVITED = """== bob accepts, and ann writes
+people ann bob
+ann > {"op":5,"id":"1","gid":"club @","from":"ann of @","to":"bob of @"}
+bob > {"op":6,"id":"1","gid":"club @","act":"join"}
+bob >> 0000
+bob cuts
+bob < {"op":"invite","from":"$ann","gid":"club @","alias":"ann of @","to":"bob of @"} "{}"
+bob < {"op":"member","from":"$ann","act":"invite","gid":"club @","alias":"bob of @"}
+bob < {"op":"ack","id":"1"}
+bob < {"op":"member","from":"$bob","act":"join","gid":"club @","alias":"bob of @"}
+bob < {"op":"ack","id":"2"}
+bob < closed
+"""
+
+
+@pytest.mark.once
+def test_what_someone_receives_before_an_answer():
+    ((block,),) = [conversation.blocks for conversation in parse(INVITED)]
+    invitation, join, unreadable, cut, *received = block
+    assert before_answer(join, received) == received[:2]
+    assert before_answer(invitation, received[3:]) == [], "it has no answer there"
+    assert before_answer(unreadable, received) == before_answer(cut, received) == []
+    assert before_answer(join, received[2:]) == [], "the answer is the first line"

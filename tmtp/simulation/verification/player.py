@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
-from itertools import count
+from itertools import count, groupby
 from typing import Protocol
 
 from ...conf import DEFAULTS
@@ -17,7 +17,7 @@ from ...testing import Frame, frame
 from .comparison import Names, compare
 from .differences import Differs
 from .participant import Connect, Participant
-from .script import RECEIVES, Conversation, Line, ends_link, parse_content
+from .script import RECEIVES, Conversation, Line, before_answer, ends_link, parse_content
 
 PATIENCE = 10.0  # seconds to wait for messages that are expected and have not arrived yet
 PAUSE = 0.05  # seconds between two questions whether they have
@@ -122,13 +122,19 @@ class Player:
             raise Differs(found)
 
     def _act(self, block: list[Line], expected: dict[str, list[Line]]) -> None:
-        """Do what the lines say. The actions of one person are complete before the next person begins."""
+        """Do what the lines say. The actions of one person are complete before the next person begins.
+
+        The next one has then received what comes before the answer: another server may still be handing it over.
+        """
         actions = [line for line in block if line.verb != RECEIVES]
-        for line, following in zip(actions, [*actions[1:], None], strict=False):
-            person = self._participant(line.who)
-            VERBS[line.verb](self, person, line)
-            if following is None or following.who != line.who:
-                self._settle_one(person, expected.get(line.who, []))
+        for who, group in groupby(actions, lambda line: line.who):
+            person, lines, to_receive = self._participant(who), list(group), expected.get(who, [])
+            if lines[0] is not actions[0] and (earlier := before_answer(lines[0], to_receive)):
+                self._settle_one(person, [])
+                self._await({who: earlier})
+            for line in lines:
+                VERBS[line.verb](self, person, line)
+            self._settle_one(person, to_receive)
 
     def _octets(self, line: Line) -> bytes:
         header, data = parse_content(line.rest)
@@ -204,6 +210,10 @@ class Player:
             if not self._participant(name).logged_in or ends_link(lines):
                 self._settle_one(self._participant(name), lines)
         self._quieten(self._participants.values())
+        self._await(expected)
+
+    def _await(self, expected: dict[str, list[Line]]) -> None:
+        """Receive until everyone has as many messages as are expected."""
         give_up = time.monotonic() + self._patience
         while time.monotonic() < give_up and self._lacks(expected):
             time.sleep(PAUSE)

@@ -13,6 +13,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "conversations"
 SUFFIX = ".conversation"
 LINE = re.compile(r"(?P<who>[a-z]+(/\d)?) (?P<verb>[^ ]+) ?(?P<rest>.*)")
 RECEIVES = "<"
+REQUESTS = (">", ">+", ">.")
 WEBSITE_VERBS = {"blocks", "unblocks", "shows-to", "sets-rules", "sets-role"}
 
 
@@ -104,3 +105,13 @@ def parse_content(text: str) -> tuple[dict[str, Any], bytes]:
 def ends_link(lines: list[Line]) -> bool:
     """Return whether the server closes the link of a person who receives these lines."""
     return any(line.rest == "closed" or '"op":"quit"' in line.rest for line in lines)
+
+
+def before_answer(request: Line, received: list[Line]) -> list[Line]:
+    """Return those of the lines that someone receives which come before the answer to their request, if it has one."""
+    if request.verb not in REQUESTS:
+        return []
+    answer = {"op": "ack", "id": parse_content(request.rest)[0].get("id")}
+    headers = [parse_content(line.rest)[0] if line.rest.startswith("{") else {} for line in received]
+    places = [place for place, header in enumerate(headers) if answer.items() <= header.items()]
+    return received[: places[0]] if places else []
