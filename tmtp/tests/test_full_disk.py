@@ -238,16 +238,18 @@ def test_a_log_that_others_read_is_not_taken_for_one_that_is_begun_anew() -> Non
     bench.call(lambda: 1)
     bench.work()
     someone()
+    transactions = bench.store._transactions
+    transactions.prepare()  # `work` has closed the connection
     connection.cursor().execute("PRAGMA busy_timeout = 50")
     with contextlib.closing(sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM tmtp_node").fetchone()
-        bench.store._transactions._log_is_doubtful = True
+        transactions._log_is_doubtful = True
         with pytest.raises(OperationalError):
-            bench.store._transactions._check_log()
-        assert bench.store._transactions._log_is_doubtful
+            transactions._check_log()
+        assert transactions._log_is_doubtful
         assert durability.save_log(), "all of it is in the database"
-    bench.store._transactions._check_log()
+    transactions._check_log()
     assert log.stat().st_size == 0
 
 
