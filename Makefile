@@ -17,7 +17,7 @@ define install
 endef
 PRINT = awk '/^Collecting / { print "  " $$2 } /^Installing / { print "  unpacking them" } { fflush() }'
 
-.PHONY: help setup run hello test test-app test-slow test-servers test-apps test-delivery test-site test-browser test-postgresql-app test-postgresql-servers test-postgresql-site lint bench bench-cluster faults fuzz soak docs screenshots messages requirements clean
+.PHONY: help setup run hello test test-app test-slow test-servers test-site test-browser test-postgresql-app test-postgresql-servers test-postgresql-site lint bench bench-cluster faults fuzz soak docs screenshots messages requirements clean
 
 help:
 	@echo 'make setup   install in .venv what the site and its tests need'
@@ -89,23 +89,23 @@ hello: .venv/installed
 # import. So after an installation, two processes do that first.
 .venv/compiled: .venv/installed-test | translations
 	@$(PY) -m pytest --quiet --collect-only tmtp/tests >/dev/null & \
-		$(PY) -m pytest --quiet --collect-only accounts mnmsite $(APPS) >/dev/null; wait
+		$(PY) -m pytest --quiet --collect-only $(SITE) >/dev/null; wait
 	@touch $@
 
-# More runs than processors, since some wait for clocks and disks; those that wait most begin. But not all at once: they
+# More runs than processors, since some wait for clocks and disks; those begin, with the longest. But not all at once: they
 # would displace each other from the processors' caches, and take a third more of their time. What they say comes when one
 # ends. Those on SQLite migrate a database once, in a folder for all (tmtp/tests/databases.py).
 test: setup .venv/compiled
-	@export TEST_TEMPLATES=$$(mktemp --directory); trap 'rm -rf "$$TEST_TEMPLATES"' EXIT; \
-	$(MAKE) --no-print-directory --jobs=$$((2 * $$(nproc) + 1)) --output-sync=target test-browser test-slow test-servers \
-		test-postgresql-servers test-app test-postgresql-site test-postgresql-app test-apps test-site test-delivery lint
+	@export TMPDIR=$$($(PY) tools/temporary_folder.py); trap 'rm -rf "$$TMPDIR"' EXIT; export TEST_TEMPLATES=$$TMPDIR; \
+	$(MAKE) --no-print-directory --jobs=$$((2 * $$(nproc) + 1)) --output-sync=target test-browser test-site test-slow \
+		test-postgresql-servers test-servers test-app test-postgresql-site test-postgresql-app lint
 
 # Everything runs on SQLite: the app on the smallest settings (tmtp/tests/settings.py), all else on the site's.
 test-app: setup
 	$(PY) -m pytest tmtp/tests $(SLOW:%=--ignore=%) $(SERVERS:%=--ignore=%)
 
 # Of the app's tests, those that wait for clocks most of their time.
-SLOW := $(patsubst %,tmtp/tests/test_%.py,before_login hostile sites tmtpsim verification)
+SLOW := $(patsubst %,tmtp/tests/test_%.py,before_login clock hostile object_storage reload sites tmtpsim verification)
 test-slow: setup
 	$(PY) -m pytest $(SLOW)
 
@@ -115,15 +115,9 @@ SERVERS := $(patsubst %,tmtp/tests/test_%.py,console conversations crash databas
 test-servers: setup
 	$(PY) -m pytest $(SERVERS)
 
-APPS := tmtp/admin tmtp/api tmtp/mailbox tmtp/notices tmtp/pages tmtp/web
-test-apps: setup
-	$(PY) -m pytest $(APPS) $(BROWSER:%=--ignore=%)
-
-test-delivery: setup
-	$(PY) -m pytest tmtp/delivery $(BROWSER:%=--ignore=%)
-
+SITE := tmtp/admin tmtp/api tmtp/delivery tmtp/mailbox tmtp/notices tmtp/pages tmtp/web accounts mnmsite
 test-site: setup
-	$(PY) -m pytest accounts mnmsite $(BROWSER:%=--ignore=%)
+	$(PY) -m pytest $(SITE) $(BROWSER:%=--ignore=%)
 
 # Of the tests of apps and site, those that share a website, a browser or a provider of identities.
 BROWSER := $(wildcard tmtp/*/tests/test_browser.py) tmtp/mailbox/tests/test_in_a_site.py tmtp/notices/tests/test_settings.py \
@@ -140,7 +134,7 @@ test-postgresql-servers: setup
 	$(PY) -m pytest --database=postgresql -m "not once" $(SERVERS)
 
 test-postgresql-site: setup
-	$(PY) -m pytest --database=postgresql -m "not once" $(APPS) tmtp/delivery accounts mnmsite
+	$(PY) -m pytest --database=postgresql -m "not once" $(SITE)
 
 lint: lint-code lint-packages
 
