@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from pathlib import Path
 
 MEMORY = "/dev/shm"  # noqa: S108, mkdtemp makes a folder of its own in it
 ROOM = 2 * 1024**3  # octets
@@ -22,4 +23,6 @@ def is_suitable(folder: str) -> bool:
     return system.f_bavail * system.f_frsize >= ROOM and not system.f_flag & os.ST_NOEXEC
 
 
-sys.stdout.write(tempfile.mkdtemp(prefix="mnm-", dir=MEMORY if is_suitable(MEMORY) else None))
+folder = Path(tempfile.mkdtemp(prefix="mnm-", dir=MEMORY if is_suitable(MEMORY) else None))
+folder.chmod(0o711)  # PostgreSQL does not run as root, and must find its own folder in this one
+sys.stdout.write(str(folder))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tmtp")
 _looking_after = Outage("the service is not looked after: %s", "the service is looked after again")
+_sampling = Outage("no sample was taken: %s", "samples are taken again")
 TICK = 1.0  # seconds
 HEARTBEAT = 5.0
 TOLD_POLL = 1.0  # seconds between polls while other processes tell of their changes
@@ -103,13 +104,19 @@ class Background:
             self._store.do(None, partial(figures.record, self._lease.id, self._own.values()))
 
     async def _sample(self) -> None:
-        """Keep the figures for the plots, and measure the whole service, at the beginning of each minute."""
+        """Keep the figures for the plots, and measure the whole service, at the beginning of each minute.
+
+        The store comes first: while it has no database, another connection would make an empty one on SQLite.
+        """
         while True:
             await asyncio.sleep(samples.until_next())
             try:
-                await asyncio.to_thread(samples.take, self._lease.id, self._own.values())
-            except Error as error:  # the database may be away
-                log.warning("no sample was taken: %s", error)
+                if self._lease.id:
+                    await self._store.run(None, partial(samples.record, self._lease.id, self._own.values()))
+                    await asyncio.to_thread(samples.take_whole)
+                    _sampling.over()
+            except (Error, Unavailable) as error:
+                _sampling.met(error)
             except Exception:
                 log.exception("no sample was taken")
 

@@ -16,7 +16,7 @@ import msgspec
 from ..engine.recent_acks import all_committed
 from ..services.groups import groups, ohi
 from ..services.messages import posting
-from ..services.monitoring import figures
+from ..services.monitoring import figures, samples
 from ..services.people import devices, old_secrets, users
 from ..services.queue import leases, limit_counts, queue
 
@@ -36,6 +36,7 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
     old_secrets.expects_old_secret,
     posting.ping,
     queue.read_page,
+    samples.record,
     users.add_alias,
     users.contest,
     users.disconnect,

@@ -16,12 +16,15 @@ from tmtp.engine.engine import Engine
 from tmtp.engine.handover import HandOver
 from tmtp.engine.online import Online
 from tmtp.links.session import Session
-from tmtp.models import Node, QueueEntry
+from tmtp.models import Node, QueueEntry, Sample
+from tmtp.services.monitoring import samples
 from tmtp.services.people import users
 from tmtp.services.queue import leases
 from tmtp.services.queue.batch import without_batch
 from tmtp.services.storage import handover, sql
 from tmtp.store.transactions import Unavailable
+
+from .processes import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -68,6 +71,35 @@ async def test_it_knows_whether_others_tell_of_their_changes(engine: Engine, mon
         hears[0](heard)
         assert told.is_listening is heard
     task.cancel()
+
+
+# samples
+
+
+async def test_no_sample_is_taken_while_the_store_has_no_database(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A connection of another thread would make an empty database in the place of one that was moved away."""
+    taken: list[str] = []
+
+    async def fail(*args: object) -> None:
+        taken.append("asked the store")
+        raise Unavailable("store_unavailable")
+
+    monkeypatch.setattr(samples, "until_next", lambda: 0.01)
+    monkeypatch.setattr(samples, "take_whole", lambda: taken.append("connected"))
+    with monkeypatch.context() as away:
+        away.setattr(engine.store, "run", fail)
+        task = asyncio.create_task(engine.background._sample())
+        await until(lambda: len(taken) == 3)
+    assert set(taken) == {"asked the store"}
+    await until(lambda: "connected" in taken)
+    task.cancel()
+    said = [text for text in caplog.messages if "sample" in text]
+    assert len(said) == 2, said
+    assert said[0].startswith("no sample was taken: ")
+    assert said[1] == "samples are taken again"
+    assert await Sample.objects.filter(server=engine.lease.id).aexists()
 
 
 # starting at the first link

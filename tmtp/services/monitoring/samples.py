@@ -6,15 +6,14 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import Error, connection, transaction
+from django.db import connection
 from django.db.models import Q
 
 from ...models import Sample
 from ...times import site_time
-from ..storage.outages import Outage
+from ..queue.batch import Batch
 from .survey import current, measure
 
-_sampling = Outage("no sample was taken: %s", "samples are taken again")
 MINUTE = 60
 EVERY_MINUTE_FOR = timedelta(minutes=65)
 KEPT = timedelta(hours=24, minutes=25)
@@ -26,23 +25,21 @@ def until_next() -> float:
     return MINUTE - time.time() % MINUTE
 
 
-def take(server: int, values: dict[str, Any]) -> None:
-    """Keep the figures of a server, and measure the whole service if no other server has in this minute.
+def record(server: int, values: dict[str, Any], *, batch: Batch | None = None) -> None:
+    """Keep the figures of a server, which is named by its lease, as those of this minute."""
+    keep(this_minute(), server, values)
 
-    Run it in a thread: it waits for the database, on a connection of its own. If that fails, it is only logged.
+
+def take_whole() -> None:
+    """Measure the whole service and keep its figures, unless another server has in this minute.
+
+    Run it in a thread: it waits for the database, on a connection of its own.
     """
-    if not server:
-        return
     at = this_minute()
     try:
-        with transaction.atomic():
-            keep(at, server, values)
         if not Sample.objects.filter(at=at, server=Sample.WHOLE).exists():
             keep(at, Sample.WHOLE, {**measure(), **current()})
             thin(at)
-        _sampling.over()
-    except Error as error:
-        _sampling.met(error)
     finally:
         connection.close()
 
