@@ -137,8 +137,11 @@ def shared_chromium() -> Iterator[tuple[Browser, asyncio.AbstractEventLoop]]:
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
     from playwright.sync_api import expect, sync_playwright
 
+    from tmtp.tests.keyboard import register_focus
+
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
+        register_focus(playwright.selectors)
         loop = asyncio.get_running_loop()
         browser = launch(playwright.chromium)
         with running_loop(None):

@@ -54,6 +54,20 @@ function see() {
   if (problem) problems.push(`${nameOf(one)} ${problem}`);
 }
 
+// What Playwright finds with `focus=aim`, within an element that is to get the focus, and with `focus=state`: an element
+// with what `focusState` returns. It finds none as long as that element cannot have the focus.
+const focusEngine = {
+  queryAll(root, what) {
+    if (what === "aim") {
+      if (!isReady(root)) return [];
+      document.aim = root;
+    }
+    const said = document.createElement("p");
+    said.textContent = JSON.stringify(focusState(document.aim));
+    return [said];
+  },
+};
+
 // Whether an element can have the focus, and the page's scripts listen.
 function isReady(target) {
   return isThere(target) && document.readyState === "complete";

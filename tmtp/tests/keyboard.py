@@ -13,13 +13,14 @@ has lost their place.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, Selectors
 
 PATIENCE = 80  # how often somebody presses Tab before they give up
 
@@ -36,9 +37,16 @@ WIDE_LIGHT, NARROW_DARK = Look("light", 1280), Look("dark", 360)
 WIDE_DARK, NARROW_LIGHT = Look("dark", 1280), Look("light", 360)
 
 FUNCTIONS = Path(__file__).with_suffix(".js").read_text().replace("PATIENCE", str(PATIENCE))
-AIM = f"(target) => {{ {FUNCTIONS} document.aim = target; return isReady(target) ? focusState(target) : null; }}"
-STATE = f"() => {{ {FUNCTIONS} return focusState(document.aim); }}"
 STEPS = "(field, text) => [...field.options].findIndex((one) => one.text === text) - field.selectedIndex"
+
+
+def register_focus(selectors: Selectors) -> None:
+    """Let Playwright find where the focus is.
+
+    It does so where it finds everything else. To evaluate a function with an element, as the page's own scripts would,
+    it has to load all its own script once more into each page.
+    """
+    selectors.register("focus", f"(() => {{ {FUNCTIONS} return focusEngine; }})()", content_script=True)
 
 
 def focus_problems(page: Page) -> list[str]:
@@ -91,20 +99,15 @@ class Keyboard:
 
     def aim(self, target: Locator) -> dict[str, Any]:
         """Choose an element as soon as it can have the focus. Return where the focus is, as seen from it."""
-        for _ in range(PATIENCE):  # the page may replace it at this moment
-            if state := target.evaluate(AIM):
-                return self.checked(state)
-            expect(target).to_be_visible()
-            expect(target).to_be_enabled()
-            self.page.wait_for_load_state()
-        raise AssertionError(f"{target} cannot have the focus")
+        return self.read(target.locator("focus=aim"))
 
     def state(self) -> dict[str, Any]:
         """Return where the focus is, as seen from the element that was chosen."""
-        return self.checked(self.page.evaluate(STATE))
+        return self.read(self.page.locator("focus=state"))
 
-    def checked(self, state: dict[str, Any]) -> dict[str, Any]:
-        """Fail if the focus could not be seen somewhere."""
+    def read(self, found: Locator) -> dict[str, Any]:
+        """Return the state that the page says. Fail if the focus could not be seen somewhere."""
+        state: dict[str, Any] = json.loads(found.text_content() or "")
         assert not state["wrong"], f"on {self.page.url}: {state['wrong']}"
         return state
 
