@@ -147,6 +147,7 @@ FILES = {
     "urls.py": """
 from django.contrib import admin
 from django.urls import include, path
+admin.site.enable_nav_sidebar = False  # it repeats the index on each page
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("messages/", include("tmtp.delivery.urls")),
