@@ -19,6 +19,7 @@ TOO_FAR_OFF = 60.0  # seconds
 TIMEOUT = 2.0  # seconds for a server to answer
 PAUSE = 1.0  # seconds before the servers are asked again
 STRATA = range(1, 16)  # 0 is a refusal, 16 means that the server's own clock is not synchronised
+DISTANCE_MAX = 16.0  # seconds by which a server may be wrong itself
 UNSYNCHRONISED = 3  # the leap indicator of such a server
 SERVER = 4  # the mode of an answer
 
@@ -84,8 +85,9 @@ def _ahead_of(host: str) -> float:
 
 def _is_valid(answer: Any) -> bool:
     """Return whether an NTPStats is of a server that knows the time, and answers this request (RFC 5905 section 8)."""
-    synchronised = answer.leap != UNSYNCHRONISED and answer.stratum in STRATA
-    return bool(answer.mode == SERVER and synchronised and abs(answer.delay) <= TIMEOUT)
+    knows = answer.leap != UNSYNCHRONISED and answer.stratum in STRATA and answer.root_dispersion < DISTANCE_MAX
+    tells = answer.mode == SERVER and answer.tx_timestamp > 0
+    return bool(knows and tells and abs(answer.delay) <= TIMEOUT)
 
 
 def _in_words(ahead: float) -> str:

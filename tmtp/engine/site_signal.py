@@ -12,31 +12,34 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from django.db import Error, connection
+from django.db.models import Exists, OuterRef
 
 from ..conf import conf
-from ..models import Node, QueueEntry
+from ..models import Message, Node, QueueEntry
 from ..services.messages.fanout import LATE
 from ..services.storage import sql
 from ..signals import messages_arrived, site_received
 
 log = logging.getLogger("tmtp")
 LOOK_FOR_SITE = 10.0  # seconds between queries for the site's mailbox while there is none
-COUNTED = 10_000  # messages, at most
+REMEMBERED = 10_000  # messages, at most
 ARRIVALS = 1.0  # seconds between looks for new messages of any kind: on a busy service, each one finds some
 NORMAL = QueueEntry.Rank.NORMAL.value
 
 
 class SiteSignal:
-    """The sender of `site_received`. It remembers the newest message that it sent the signal for.
+    """The sender of `site_received`. It remembers which messages it sent the signal for.
 
-    A message may commit after one with a higher number. So it also remembers how many of about the same age waited.
+    The highest number does not tell what is new, since a message may commit after one with a higher number, while
+    others are deleted. A number that is LATE below the highest one cannot come any more.
     """
 
     signal = site_received
     unknown = "nobody knows whether something came for the site: %s"
 
     def __init__(self) -> None:
-        self._newest = self._count = 0
+        self._newest = 0
+        self._recent: frozenset[int] = frozenset()
         self._is_away = False  # whether the last look failed
         self._mailbox: int | None = None
         self._look_for_it_at = 0.0
@@ -61,7 +64,7 @@ class SiteSignal:
     def look(self) -> None:
         """Send the signal if there is a new message."""
         try:
-            newest, count = self._look_up()
+            recent = self._look_up()
         except Error as error:
             if not self._is_away:
                 log.warning(self.unknown, error)
@@ -69,33 +72,28 @@ class SiteSignal:
             connection.close()
             return
         self._is_away = False
-        is_news = newest > self._newest or count > self._count
-        self._newest, self._count = max(newest, self._newest), count
+        is_news, self._recent = not recent <= self._recent, recent
         if is_news:
-            self.signal.send_robust(sender=type(self), number=newest)
+            self._newest = max(self._newest, *recent)
+            self.signal.send_robust(sender=type(self), number=max(recent))
 
-    def _look_up(self) -> tuple[int, int]:
-        """Return the number of the newest message in the site's mailbox, and how many wait that are not much older.
-
-        Both are 0 if the mailbox is empty.
-        """
+    def _look_up(self) -> frozenset[int]:
+        """Return the numbers of the messages in the site's mailbox, without those that are too old to be new."""
         if self._mailbox is None and time.monotonic() >= self._look_for_it_at:
             self._look_for_it_at = time.monotonic() + LOOK_FOR_SITE
             sites = Node.objects.filter(user__is_site=True, kind=Node.Kind.MAILBOX, dropped=None)
             self._mailbox = sites.values_list("pk", flat=True).first()
-        if self._mailbox is None:
-            return 0, 0
-        newest = sql.newest_entry(self._mailbox, NORMAL)
+        newest = 0 if self._mailbox is None else sql.newest_entry(self._mailbox, NORMAL)
         if not newest:
-            return 0, 0
-        recent = QueueEntry.objects.filter(
-            node=self._mailbox, rank=NORMAL, message_id__gt=max(newest, self._newest) - LATE
-        )
-        return newest, len(recent.values_list("message_id", flat=True)[:COUNTED])
+            return frozenset()
+        there = Exists(Message.objects.filter(pk=OuterRef("message_id")))  # a post to many is entered before
+        since = max(newest, self._newest) - LATE
+        entries = QueueEntry.objects.filter(there, node=self._mailbox, rank=NORMAL, message_id__gt=since)
+        return frozenset(entries.order_by("-message_id").values_list("message_id", flat=True)[:REMEMBERED])
 
 
 class ArrivalSignal(SiteSignal):
-    """The sender of `messages_arrived`. A message that commits after one with a higher number causes no signal."""
+    """The sender of `messages_arrived`."""
 
     signal = messages_arrived
     unknown = "nobody knows whether new messages came: %s"
@@ -104,5 +102,9 @@ class ArrivalSignal(SiteSignal):
         """Return the seconds until the next look."""
         return max(ARRIVALS, float(conf.POLL))
 
-    def _look_up(self) -> tuple[int, int]:
-        return sql.newest_message(), 0
+    def _look_up(self) -> frozenset[int]:
+        newest = sql.newest_message()
+        if newest > self._newest:
+            return frozenset([newest])  # this is news. On a busy service, there would be many to read at each look
+        recent = Message.objects.filter(pk__gt=self._newest - LATE).order_by("-pk")
+        return frozenset(recent.values_list("pk", flat=True)[:REMEMBERED])

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from django.db import Error, connections
-from django.db.models import Count, Exists, Max, OuterRef
+from django.db.models import Count, Exists, F, OuterRef, Sum
 
 from ..conf import conf
 from ..models import Message, QueueEntry
@@ -26,7 +26,7 @@ from ..services.storage.hints import listen
 
 log = logging.getLogger("tmtp")
 REBASE_SECONDS = 60
-Queue = tuple[int, int]  # the number of messages since `since`, and the newest one's number
+Queue = tuple[int, int]  # how many messages are newer than `since`, and by how much, added up
 
 
 @dataclass
@@ -67,8 +67,8 @@ class QueueChanges:
         there = Exists(Message.objects.filter(pk=OuterRef("message_id")))
         waiting = QueueEntry.objects.filter(there, node__in=nodes, rank=QueueEntry.Rank.NORMAL, message_id__gt=since)
         # the key is composite, so Count("pk") is not possible
-        rows = waiting.order_by().values_list("node_id").annotate(many=Count("rank"), newest=Max("message_id"))
-        return {node: (many, newest) for node, many, newest in rows}
+        rows = waiting.order_by().values_list("node_id").annotate(many=Count("rank"), by=Sum(F("message_id") - since))
+        return {node: (many, by) for node, many, by in rows}
 
 
 class Poller:

@@ -5,7 +5,6 @@ A message counts as new for as long as one with a lower number may still be comm
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -22,6 +21,7 @@ from tmtp.mailbox.models import Entry
 from tmtp.mailbox.positions import Position
 from tmtp.models import Message, Node, QueueEntry
 from tmtp.services.messages.fanout import LATE
+from tmtp.services.storage.clock import clock
 from tmtp.times import number_at
 
 from .looking import LOOKING, is_looking
@@ -45,7 +45,7 @@ def undecided() -> QuerySet[QueueEntry]:
     mailboxes = Node.objects.filter(Exists(subscribed), kind=Node.Kind.MAILBOX, dropped=None)
     decided = Decided.objects.filter(node=OuterRef("node_id"), number=OuterRef("message_id"))
     there = Message.objects.filter(pk=OuterRef("message_id"))  # not so for a post to many that is still being written
-    new = QueueEntry.objects.filter(rank=QueueEntry.Rank.NORMAL, message_id__gt=time.time_ns() - LATE)
+    new = QueueEntry.objects.filter(rank=QueueEntry.Rank.NORMAL, message_id__gt=clock.now() - LATE)
     return new.filter(Exists(there), ~Exists(decided), node__in=mailboxes)
 
 
@@ -112,7 +112,7 @@ def _note(account: Any, entries: Iterable[Entry]) -> None:
 
 def forget_old() -> None:
     """Forget decisions on messages that do not count as new any more."""
-    Decided.objects.filter(number__lt=time.time_ns() - 2 * LATE).delete()
+    Decided.objects.filter(number__lt=clock.now() - 2 * LATE).delete()
 
 
 def new_for(node: Node, rules: Rules, after: Position, most: int) -> list[Entry]:

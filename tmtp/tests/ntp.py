@@ -22,6 +22,8 @@ class NtpServer:
         self.ahead, self.leap, self.stratum, self.mode, self.unanswered = ahead, leap, stratum, mode, unanswered
         self.requests: list[bytes] = []
         self.echoes = True  # the time of the request, as every server does
+        self.dispersion = 0  # seconds by which it may be wrong, as it says
+        self.time: int | None = None  # instead of that of its clock, in seconds since 1900
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self.host = f"127.0.0.1:{self._socket.getsockname()[1]}"
@@ -43,11 +45,13 @@ class NtpServer:
                     self._socket.sendto(self._answer(request), client)
 
     def _answer(self, request: bytes) -> bytes:
-        now = time.time() + self.ahead + EPOCH
+        now = time.time() + self.ahead + EPOCH if self.time is None else self.time
         stamp = (int(now), int(now % 1 * 2**32))
         origin = PACKET.unpack(request[: PACKET.size])[-2:] if self.echoes else (0, 0)
         first = self.leap << 6 | 4 << 3 | self.mode
-        return PACKET.pack(first, self.stratum, 6, -20, 0, 0, 0x7F000001, *stamp, *origin, *stamp, *stamp)
+        return PACKET.pack(
+            first, self.stratum, 6, -20, 0, self.dispersion << 16, 0x7F000001, *stamp, *origin, *stamp, *stamp
+        )
 
 
 @contextlib.contextmanager

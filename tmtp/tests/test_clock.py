@@ -112,10 +112,12 @@ def test_none_answers(settings: Any, impatient: None) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"leap": 3}, {"stratum": 0}, {"stratum": 16}, {"mode": 3}, {"echoes": False}], ids=str
+    "wrong",
+    [{"leap": 3}, {"stratum": 0}, {"stratum": 16}, {"mode": 3}, {"echoes": False}, {"dispersion": 20}, {"time": 0}],
+    ids=str,
 )
 def test_an_answer_that_counts_for_nothing(wrong: dict[str, Any], settings: Any) -> None:
-    """Of a server that is not synchronised, that refuses, or that answers another request."""
+    """Of a server that is not synchronised, refuses, does not know or tell the time, or answers another request."""
     with ntp_server() as server, pytest.raises(ClockFailed, match="not one of a synchronised server"):
         for name, value in wrong.items():
             setattr(server, name, value)

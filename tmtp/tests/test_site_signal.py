@@ -7,14 +7,17 @@ from collections.abc import Iterator
 
 import pytest
 from django.db import OperationalError, transaction
+from django.dispatch import Signal
 
-from tmtp.engine.site_signal import SiteSignal
+from tmtp.engine.site_signal import ArrivalSignal, SiteSignal
+from tmtp.models import QueueEntry
 from tmtp.services.messages import posting
+from tmtp.services.messages.mailbox import remove
 from tmtp.services.messages.posts import Post
 from tmtp.services.people.actors import Sender
 from tmtp.services.people.placeholders import mailbox_of
 from tmtp.services.people.site import site_user
-from tmtp.services.queue.queue import discard_queue
+from tmtp.services.queue.queue import Outgoing, discard_queue, publish
 from tmtp.services.storage.numbers import numbers
 from tmtp.signals import site_received
 
@@ -82,6 +85,45 @@ def test_one_that_commits_after_a_newer_one_rings(heard: list[int], monkeypatch:
     assert len(heard) == 3
 
 
+@pytest.mark.parametrize("kind", [SiteSignal, ArrivalSignal])
+def test_one_that_comes_while_another_goes_rings(kind: type[SiteSignal], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many wait as before, and the newest one is none that is new."""
+    ann, signal, website = someone(), kind(), site()
+    heard: list[int] = []
+    monkeypatch.setattr(signal, "signal", Signal())
+    signal.signal.connect(lambda number, **_: heard.append(number), weak=False)
+    first, *late = (numbers.next() for _ in range(3))
+    for number in (first, late[1]):
+        monkeypatch.setattr(posting.numbers, "next", lambda number=number: number)
+        tell(ann, website)
+        signal.look()
+    signal.look()
+    rung = len(heard)
+    remove(mailbox_of(site_user()), [late[1]])
+    monkeypatch.setattr(posting.numbers, "next", lambda: late[0])
+    tell(ann, website)
+    signal.look()
+    assert len(heard) == rung + 1
+    signal.look()
+    assert len(heard) == rung + 1
+
+
+def test_a_post_to_many_rings_when_it_is_there(heard: list[int]) -> None:
+    """Its entries are written before its message (services.messages.fanout)."""
+    ann, signal, mailbox = someone(), SiteSignal(), mailbox_of(site_user())
+    number = numbers.next()
+    QueueEntry.objects.create(node=mailbox, rank=QueueEntry.Rank.NORMAL, message_id=number)
+    signal.look()
+    assert heard == []
+    assert ann.user
+    with transaction.atomic():
+        publish(
+            [Outgoing("delivery", ann.uid, ann.user, [mailbox.pk], {"datahead": 2}, b"{}text", number=number)], None
+        )
+    signal.look()
+    assert heard == [number]
+
+
 def test_it_waits_for_the_site_to_be_made(heard: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     signal, ann = SiteSignal(), someone()
     signal.look()
@@ -113,7 +155,7 @@ def test_a_database_that_is_away_is_looked_at_again(
     signal, ann, website = SiteSignal(), someone(), site()
     number = tell(ann, website)
 
-    def away() -> tuple[int, int]:
+    def away() -> frozenset[int]:
         raise OperationalError("away")
 
     with monkeypatch.context() as patch:

@@ -274,6 +274,22 @@ def test_a_look_says_which_mailboxes_have_changed(ann, bob, monkeypatch):
     assert look.changed([ann.pk, carl.pk]) == [ann.pk]
 
 
+def test_a_message_that_comes_while_another_goes_is_news(ann, bob, monkeypatch):
+    """As many wait as before, and the newest one is the same."""
+    monkeypatch.setattr("tmtp.mailbox.polling.others_wrote", lambda seen: (seen, True))
+    look = QueueChanges()
+    letter(bob, "bob", "First", "text", ann.user)
+    late = posting.numbers.next()
+    letter(bob, "bob", "Newest", "text", ann.user)
+    look.changed([ann.pk])
+    index.catch_up(ann)
+    index.delete(ann, [entry.number for entry in entries(ann) if entry.subject == "First"])
+    monkeypatch.setattr(posting.numbers, "next", lambda: late)
+    letter(bob, "bob", "Late", "text", ann.user)
+    assert look.changed([ann.pk]) == [ann.pk]
+    assert look.changed([ann.pk]) == []
+
+
 def test_a_post_to_many_is_news_when_its_message_is_there(ann, bob, monkeypatch):
     """Its entries are written before its message (services.messages.fanout)."""
     monkeypatch.setattr("tmtp.mailbox.polling.others_wrote", lambda seen: (seen, True))
