@@ -15,13 +15,13 @@ from django.db import Error, connection
 from django.db.models import Exists, OuterRef
 
 from ..conf import conf
-from ..models import Message, Node, QueueEntry
+from ..models import Message, Node, QueueEntry, User
 from ..services.messages.fanout import LATE
 from ..services.storage import sql
 from ..signals import messages_arrived, site_received
 
 log = logging.getLogger("tmtp")
-LOOK_FOR_SITE = 10.0  # seconds between queries for the site's mailbox while there is none
+LOOK_FOR_SITE = 1.0  # seconds between queries for the site's mailbox while there is none
 REMEMBERED = 10_000  # messages, at most
 ARRIVALS = 1.0  # seconds between looks for new messages of any kind: on a busy service, each one finds some
 NORMAL = QueueEntry.Rank.NORMAL.value
@@ -81,8 +81,9 @@ class SiteSignal:
         """Return the numbers of the messages in the site's mailbox, without those that are too old to be new."""
         if self._mailbox is None and time.monotonic() >= self._look_for_it_at:
             self._look_for_it_at = time.monotonic() + LOOK_FOR_SITE
-            sites = Node.objects.filter(user__is_site=True, kind=Node.Kind.MAILBOX, dropped=None)
-            self._mailbox = sites.values_list("pk", flat=True).first()
+            site = User.objects.filter(is_site=True)  # in a query of its own, for which SQLite takes the index
+            mailbox = Node.objects.filter(user__in=site, kind=Node.Kind.MAILBOX, dropped=None)
+            self._mailbox = mailbox.values_list("pk", flat=True).first()
         newest = 0 if self._mailbox is None else sql.newest_entry(self._mailbox, NORMAL)
         if not newest:
             return frozenset()
