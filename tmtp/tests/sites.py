@@ -31,6 +31,8 @@ COMMANDS = """
 import gc, importlib, json, sys
 gc.disable()  # it ends soon
 from django.core.management import execute_from_command_line
+from tmtp.tests.databases import migrate_faster
+migrate_faster()
 for command in sys.argv[1:]:
     importlib.invalidate_caches()  # a command may have written modules, such as migrations
     execute_from_command_line(["manage.py", *json.loads(command)])
