@@ -125,6 +125,12 @@ def test_no_server_there():
         call_command("tmtpsim", "2", "--server=127.0.0.1:1")
 
 
+@pytest.mark.parametrize("cert", [__file__, "/", "/no/such/file"])
+def test_no_certificate_to_trust(cert):
+    with pytest.raises(CommandError, match=f"{cert} is not a certificate: "):
+        call_command("tmtpsim", "2", "--server=127.0.0.1:1", f"--cert={cert}")
+
+
 # errors that the ledger finds
 
 

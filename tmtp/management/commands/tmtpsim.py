@@ -90,7 +90,7 @@ class Command(TmtpCommand):
             address = conf.address(options["server"])
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
-        tls = trust(options["cert"] or conf.CERT)
+        tls = trust(options["cert"])
         agrees = verify_server(address, tls, self.stdout.write)
         if options["verify_only"]:
             self._exit(agrees)
@@ -131,9 +131,17 @@ class Command(TmtpCommand):
             raise SystemExit(1)
 
 
-def trust(cert: Any) -> ssl.SSLContext:
-    """Return a TLS context that trusts this certificate or, if there is no such file, the system's authorities."""
-    return ssl.create_default_context(cafile=str(cert) if cert and Path(cert).exists() else None)
+def trust(given: str | None) -> ssl.SSLContext:
+    """Return a TLS context that trusts the given certificate, or the site's own, or else the system's authorities.
+
+    Raise CommandError if it is no certificate.
+    """
+    cert = given or (conf.CERT if conf.CERT and Path(conf.CERT).exists() else None)
+    try:
+        return ssl.create_default_context(cafile=cert)
+    except OSError as error:
+        reason = error.strerror or error
+        raise CommandError(_("%(cert)s is not a certificate: %(error)s") % {"cert": cert, "error": reason}) from error
 
 
 def errors_in(log: str) -> str:
