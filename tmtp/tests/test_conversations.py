@@ -4,6 +4,7 @@ Every other conversation is played against a server with two processes for links
 `pytest tmtp/tests/test_conversations.py --processes=2` plays all of them against two processes.
 """
 
+import itertools
 from functools import partial
 
 import pytest
@@ -12,6 +13,7 @@ from tmtp.protocol import errors
 from tmtp.simulation.verification.differences import Differs
 from tmtp.simulation.verification.player import Player
 from tmtp.simulation.verification.script import FOLDER, before_answer, parse, read_conversations
+from tmtp.testing import Client
 
 from .databases import on_postgresql
 
@@ -53,6 +55,8 @@ ann > {"op":7,"id":"1","for":[{"id":"$bob","type":1}]} "hello"
 ann < {"op":"ack","id":"1","msgid":"$m","posted":"$t"}
 bob < {"op":"delivery","from":"$ann","id":"$m","posted":"$t"} "hello"
 """
+POSTED = 'ann < {"op":"ack","id":"1","msgid":"$m","posted":"$t"}\n'
+COPY = 'ann/2 < {"op":"delivery","from":"$ann","id":"$m","posted":"$t"} "hello"\n'
 WRONG = {
     "a message too many": ('{"id":"$bob","type":1}', '{"id":"$bob","type":1},{"id":"$cid","type":1}'),
     "a message too few": ('"for":[{"id":"$bob","type":1}]', '"for":[]'),
@@ -83,6 +87,37 @@ def test_what_is_not_as_the_conversation_says_is_noticed(what, server_for):
 def test_a_line_that_is_none():
     with pytest.raises(ValueError, match=r"x\.conversation:3: Ann says hello"):
         list(parse("== a title\npeople ann\nAnn says hello\n", "x.conversation"))
+
+
+class Behind(Client):
+    """A device that gets the `login` messages of others late, as from a server that is still handing them over."""
+
+    BY = 5  # messages
+
+    def receive(self):
+        kept = self.__dict__.setdefault("kept", [])
+        if kept and kept[0][1] == 0:
+            return kept.pop(0)[0]
+        message = super().receive()
+        if message.op == "login":
+            kept.append([message, self.BY])
+            return self.receive()
+        for one in kept:
+            one[1] = max(0, one[1] - 1)
+        return message
+
+
+@pytest.mark.once
+def test_a_login_message_that_is_handed_over_late_belongs_to_no_block(server_for):
+    server = server_for({})
+    links = itertools.count()
+
+    def connect():
+        kind = Client if next(links) == 1 else Behind  # the second link is that of the device that logs in
+        return kind(server.address, server.tls, 10)
+
+    (conversation,) = parse(GOOD.replace("ann bob cid", "ann ann/2 bob cid").replace(POSTED, POSTED + COPY))
+    Player(connect, conversation).play()
 
 
 INVITED = """== bob accepts, and ann writes

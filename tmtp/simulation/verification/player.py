@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import count, groupby
 from typing import Protocol
 
@@ -87,17 +87,30 @@ class Player:
         if second:
             first = self._participants[person]
             first.client.send({"op": 3, "id": name, "newnode": name})
-            found: list[Frame] = []
-            give_up = time.monotonic() + self._patience
-            while not found and time.monotonic() < give_up:
-                self._quieten([first])
-                found = [message for message in first.received if message.header.get("newnode") == name]
+            found = self._find(first, lambda message: message.header.get("newnode") == name)
             if len(found) != 1 or "nodeid" not in found[0].header:
                 first.differs(f"was not told the nodeid of {name}, after op 3")
             device.log_in(self._names[f"${person}"], found[0].header["nodeid"])
+            self._await_login(person, device)
         else:
             device.register(f"{name} of {self._unique}")
         self._names[f"${name}"], self._names[f"${name}.node"] = device.client.uid, device.client.nodeid
+
+    def _await_login(self, person: str, device: Participant) -> None:
+        """Wait until all devices of a user have the `login` message of the one that has just logged in."""
+        logins = self._find(device, lambda message: message.op == "login")
+        others = [other for name, other in self._participants.items() if name.partition("/")[0] == person]
+        for other in others if logins else []:
+            self._find(other, lambda message: message.id == logins[0].id)
+
+    def _find(self, device: Participant, wanted: Callable[[Frame], bool]) -> list[Frame]:
+        """Receive until a device has a message of some kind, and return all that it has."""
+        give_up = time.monotonic() + self._patience
+        while True:
+            found = [message for message in device.received if wanted(message)]
+            if found or time.monotonic() >= give_up:
+                return found
+            self._quieten([device])
 
     # one block
 
