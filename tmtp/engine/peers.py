@@ -248,7 +248,7 @@ class Peers:
                 self._say_to([server], Lists(presence.listed_for(uids), number))
             case Left(uids):
                 stream.users.difference_update(uids)
-                self._tell(presence.go(server, uids))
+                self._left(server, uids)
             case List(listed):
                 self._learn(server, [listed])
             case Drop(uid, others):
@@ -269,6 +269,12 @@ class Peers:
                 else:
                     self._tell(presence.keep_only(server, lists, stream.users))
                     stream.wanted, stream.pause = False, QUIET
+
+    def _left(self, server: int, uids: Sequence[str]) -> None:
+        """Take over that users are no longer online at a server. Those who are coming here begin a new list."""
+        self._tell(self._presence.go(server, uids))
+        for uid in filter(self.is_coming, uids):
+            self._tell(self._presence.begin_anew(uid))
 
     def _learn(self, server: int, lists: Iterable[Listed]) -> None:
         """Take over lists. Tell others what is new of users here, who are at both servers."""

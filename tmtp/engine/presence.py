@@ -179,6 +179,10 @@ class Presence:
                 changes += self._end(uid)
         return changes
 
+    def begin_anew(self, uid: str) -> list[Change]:
+        """Forget the list of a user who is here, unless the user is at another server, too. Return the changes."""
+        return [] if uid in self._places else self.drop(uid, list(self._announces_to.get(uid, ())))
+
     def _end(self, uid: str) -> list[Change]:
         changes = self.drop(uid, list(self._announces_to.get(uid, ())))
         self._privacy.pop(uid, None)

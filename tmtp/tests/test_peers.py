@@ -215,6 +215,23 @@ def test_presence_is_right_again_after_the_network_was_cut(begin: list[Any], mea
         asyncio.run(play())
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_who_moves_to_another_server_begins_a_new_list(elsewhere: bool) -> None:
+    """Unless another device is still there: the first server's word may arrive after the login at the second."""
+    ann, bob, *_ = PEOPLE
+
+    async def play() -> None:
+        world = World()
+        await world.begin([(ann, 1, []), (bob, 2, [ann])])
+        if elsewhere:
+            await world.arrive(bob, 3)
+        world.leave(bob, 2)
+        await world.arrive(bob, 1)
+        world.check(once=True)
+
+    asyncio.run(play())
+
+
 def test_nothing_is_kept_of_who_is_gone() -> None:
     async def play() -> None:
         world = World()
