@@ -17,7 +17,7 @@ define install
 endef
 PRINT = awk '/^Collecting / { print "  " $$2 } /^Installing / { print "  unpacking them" } { fflush() }'
 
-.PHONY: help setup run hello test test-app test-slow test-servers test-site test-browser test-postgresql-app test-postgresql-servers test-postgresql-site lint bench bench-cluster faults fuzz soak docs screenshots messages requirements clean
+.PHONY: help setup run hello test test-app test-servers test-site test-browser test-postgresql-app test-postgresql-site lint bench bench-cluster faults fuzz soak docs screenshots messages requirements clean
 
 help:
 	@echo 'make setup   install in .venv what the site and its tests need'
@@ -36,7 +36,7 @@ help:
 	@echo 'make requirements  make requirements*.txt from pyproject.toml'
 	@echo 'make clean   remove what was built, and .venv; var/ stays'
 
-setup: .venv/installed-test translations .hypothesis/unicode_data
+setup: .venv/installed-test translations
 
 # Python brings a wheel of pip. To unpack it is enough; venv installs it, and compiles all of it, which takes seconds.
 # Without a command in bin, `pip` in an activated .venv would be another Python's.
@@ -63,10 +63,6 @@ export UNPACK_PIP := import ensurepip, pathlib, sysconfig, zipfile; \
 	@$(call install,requirements-test.txt)
 	@touch .venv/installed $@
 
-# What texts there are takes Hypothesis a second to find out, and it keeps the result: here for all runs of `make test`.
-.hypothesis/unicode_data: | .venv/installed-test
-	@$(PY) -c 'from hypothesis import strategies; strategies.text().validate()'
-
 # A mistake in a catalogue is shown, and tests find it.
 .PHONY: translations
 translations: | .venv/installed
@@ -85,33 +81,29 @@ hello: .venv/installed
 	@$(PY) manage.py runtmtp 2>/dev/null & trap "kill $$! 2>/dev/null; wait" EXIT; \
 	$(PY) manage.py tmtplisten "ann of rome" --hello --once
 
-# Python compiles a module when it is first imported. Runs that all begin at once would each compile what all of them
-# import. So after an installation, two processes do that first.
+# Python compiles a module when it is first imported, and Hypothesis finds out once what texts there are, and keeps it. Runs
+# that all begin at once would each do all of that. So after an installation, three processes do it first.
 .venv/compiled: .venv/installed-test | translations
 	@$(PY) -m pytest --quiet --collect-only tmtp/tests >/dev/null & \
-		$(PY) -m pytest --quiet --collect-only $(SITE) >/dev/null; wait
+		$(PY) -m pytest --quiet --collect-only $(SITE) >/dev/null & \
+		$(PY) -c 'import channels_redis.core, daphne.cli; from hypothesis.strategies import text; text().validate()'; wait
 	@touch $@
 
-# More runs than processors, since some wait for clocks and disks; those begin, with the longest. But not all at once: they
+# More runs than processors, since some wait for clocks and disks; those that take longest begin. But not all at once: they
 # would displace each other from the processors' caches, and take a third more of their time. What they say comes when one
 # ends. Those on SQLite migrate a database once, in a folder for all (tmtp/tests/databases.py).
 test: setup .venv/compiled
 	@export TMPDIR=$$($(PY) tools/temporary_folder.py); trap 'rm -rf "$$TMPDIR"' EXIT; export TEST_TEMPLATES=$$TMPDIR; \
-	$(MAKE) --no-print-directory --jobs=$$((2 * $$(nproc) + 1)) --output-sync=target test-browser test-site test-slow \
-		test-postgresql-servers test-servers test-app test-postgresql-site test-postgresql-app lint
+	$(MAKE) --no-print-directory --jobs=$$((2 * $$(nproc) + 1)) --output-sync=target test-site test-app test-postgresql-app \
+		test-browser test-servers test-postgresql-site lint
 
 # Everything runs on SQLite: the app on the smallest settings (tmtp/tests/settings.py), all else on the site's.
 test-app: setup
-	$(PY) -m pytest tmtp/tests $(SLOW:%=--ignore=%) $(SERVERS:%=--ignore=%)
-
-# Of the app's tests, those that wait for clocks most of their time.
-SLOW := $(patsubst %,tmtp/tests/test_%.py,before_login clock hostile object_storage reload sites tmtpsim verification)
-test-slow: setup
-	$(PY) -m pytest $(SLOW)
+	$(PY) -m pytest tmtp/tests $(SERVERS:%=--ignore=%)
 
 # Of the app's tests, those that wait for servers most of their time.
-SERVERS := $(patsubst %,tmtp/tests/test_%.py,console conversations crash database_loss engine faults pooled_database processes \
-	two_hosts two_servers)
+SERVERS := $(patsubst %,tmtp/tests/test_%.py,before_login console conversations crash database_loss engine faults \
+	pooled_database processes sites two_hosts two_servers)
 test-servers: setup
 	$(PY) -m pytest $(SERVERS)
 
@@ -128,10 +120,7 @@ test-browser: setup
 
 # And again, what has to do with the database.
 test-postgresql-app: setup
-	$(PY) -m pytest --database=postgresql -m "not once" tmtp/tests $(SERVERS:%=--ignore=%)
-
-test-postgresql-servers: setup
-	$(PY) -m pytest --database=postgresql -m "not once" $(SERVERS)
+	$(PY) -m pytest --database=postgresql -m "not once" tmtp/tests
 
 test-postgresql-site: setup
 	$(PY) -m pytest --database=postgresql -m "not once" $(SITE)
