@@ -16,9 +16,9 @@ class Handler(ASGIHandler):
     """
 
     def load_middleware(self, is_async: bool = False) -> None:
-        """Load it as for a WSGI server."""
+        """Load the middleware as a WSGI server does."""
         super().load_middleware(is_async=False)
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
-        """Return the answer."""
+        """Run the middleware and the view in a thread, and return what they answer."""
         return await sync_to_async(self.get_response)(request)

@@ -105,12 +105,8 @@ class Player:
 
     def _find(self, device: Participant, wanted: Callable[[Frame], bool]) -> list[Frame]:
         """Receive until a device has a message of some kind, and return all that it has."""
-        give_up = time.monotonic() + self._patience
-        while True:
-            found = [message for message in device.received if wanted(message)]
-            if found or time.monotonic() >= give_up:
-                return found
-            self._quieten([device])
+        self._receive_until(lambda: any(map(wanted, device.received)), [device])
+        return list(filter(wanted, device.received))
 
     # one block
 
@@ -143,8 +139,7 @@ class Player:
         for who, group in groupby(actions, lambda line: line.who):
             person, lines, to_receive = self._participant(who), list(group), expected.get(who, [])
             if lines[0] is not actions[0] and (earlier := before_answer(lines[0], to_receive)):
-                self._settle_one(person, [])
-                self._await({who: earlier})
+                self._await({who: earlier}, [person])
             for line in lines:
                 VERBS[line.verb](self, person, line)
             self._settle_one(person, to_receive)
@@ -222,15 +217,19 @@ class Player:
         for name, lines in expected.items():
             if not self._participant(name).logged_in or ends_link(lines):
                 self._settle_one(self._participant(name), lines)
-        self._quieten(self._participants.values())
-        self._await(expected)
+        self._await(expected, self._participants.values())
 
-    def _await(self, expected: dict[str, list[Line]]) -> None:
-        """Receive until everyone has as many messages as are expected."""
+    def _await(self, expected: dict[str, list[Line]], people: Iterable[Participant]) -> None:
+        """Let people receive until everyone has as many messages as are expected."""
+        self._receive_until(lambda: not self._lacks(expected), people)
+
+    def _receive_until(self, is_enough: Callable[[], bool], people: Iterable[Participant]) -> None:
+        """Let people receive all that there is, until it is enough or patience ends."""
         give_up = time.monotonic() + self._patience
-        while time.monotonic() < give_up and self._lacks(expected):
+        self._quieten(people)
+        while not is_enough() and time.monotonic() < give_up:
             time.sleep(PAUSE)
-            self._quieten(self._participants.values())
+            self._quieten(people)
 
     def _settle_one(self, person: Participant, lines: list[Line]) -> None:
         """Receive what one device is to receive."""
